@@ -1,0 +1,95 @@
+"""Distances between embeddings: smaller is more alike.
+
+One object names the distance of a loss, of a metric and of an index.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tensorflow_similarity.distances.base import CallableDistance, Distance
+from tensorflow_similarity.distances.cosine import CosineDistance
+from tensorflow_similarity.distances.euclidean import EuclideanDistance, SquaredEuclideanDistance
+from tensorflow_similarity.distances.inner_product import InnerProductDistance
+from tensorflow_similarity.distances.manhattan import ManhattanDistance
+from tensorflow_similarity.distances.snr import SNRDistance
+
+__all__ = [
+    "CallableDistance",
+    "CosineDistance",
+    "Distance",
+    "EuclideanDistance",
+    "InnerProductDistance",
+    "ManhattanDistance",
+    "SNRDistance",
+    "SquaredEuclideanDistance",
+    "get",
+    "names",
+]
+
+_BY_NAME: dict[str, type[Distance]] = {
+    "cosine": CosineDistance,
+    "euclidean": EuclideanDistance,
+    "l2": EuclideanDistance,
+    "squared_euclidean": SquaredEuclideanDistance,
+    "sql2": SquaredEuclideanDistance,
+    "squared_l2": SquaredEuclideanDistance,
+    "manhattan": ManhattanDistance,
+    "l1": ManhattanDistance,
+    "inner_product": InnerProductDistance,
+    "ip": InnerProductDistance,
+    "snr": SNRDistance,
+    "signal_to_noise_ratio": SNRDistance,
+}
+
+
+def names() -> list[str]:
+    """All names that `get` knows, aliases included."""
+    return sorted(_BY_NAME)
+
+
+def get(distance: Any) -> Distance:
+    """Resolves a distance.
+
+    Args:
+        distance: A name (any of `names()`; case and `-` do not matter), a
+            `Distance` object or class, its serialised config, or a function
+            `(queries, keys) -> [n, m]`.
+
+    Returns:
+        A `Distance`.
+
+    Raises:
+        ValueError: If no distance has that name.
+        TypeError: If `distance` is none of the above.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity import distances
+
+    distances.get("l2")  # EuclideanDistance()
+    ```
+    """
+    if isinstance(distance, Distance):
+        return distance
+    if isinstance(distance, str):
+        key = distance.lower().replace("-", "_").replace(" ", "_")
+        if key not in _BY_NAME:
+            raise ValueError(
+                f"Unknown `distance`. Expected one of {names()}, a Distance object or a function "
+                f"(queries, keys) -> [n, m]. Received: {distance!r}."
+            )
+        return _BY_NAME[key]()
+    if isinstance(distance, dict):
+        return get(keras.saving.deserialize_keras_object(distance))
+    if isinstance(distance, type) and issubclass(distance, Distance):
+        return distance()
+    if callable(distance):
+        return CallableDistance(distance)
+    raise TypeError(
+        f"`distance` must be one of {names()}, a Distance object or a function "
+        f"(queries, keys) -> [n, m]. Received: {distance!r}."
+    )

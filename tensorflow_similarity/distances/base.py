@@ -1,0 +1,134 @@
+"""The distance contract: a matrix of values between queries and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["CallableDistance", "Distance", "promote"]
+
+
+def promote(a: Any, b: Any) -> tuple[Any, Any]:
+    """Casts both to their common float type, float32 at least.
+
+    Half precision has 8 to 11 significant bits: differences of near neighbours
+    would be rounding. float64 stays float64.
+    """
+    a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+    types = {keras.backend.standardize_dtype(x.dtype) for x in (a, b)}
+    dtype = "float64" if "float64" in types else "float32"
+    return ops.cast(a, dtype), ops.cast(b, dtype)
+
+
+class Distance:
+    """Base of all distances: smaller is more alike.
+
+    A subclass writes `pairwise`, and `paired` too where a cheaper or more exact
+    form exists. Instances are called.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.distances import Distance
+
+    @keras.saving.register_keras_serializable(package="mine")
+    class ChebyshevDistance(Distance):
+        name = "chebyshev"
+
+        def pairwise(self, queries, keys):
+            return keras.ops.max(
+                keras.ops.abs(queries[:, None, :] - keys[None, :, :]), axis=-1
+            )
+
+    ChebyshevDistance()([[0.0, 0.0]], [[1.0, 2.0], [3.0, 0.5]])  # [[2., 3.]]
+    ```
+    """
+
+    #: The canonical name, by which `distances.get` finds it.
+    name: str = "distance"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        """Values between every query and every key.
+
+        Args:
+            queries: `[n, dim]`, float32 or float64.
+            keys: `[m, dim]`, of the same dtype.
+
+        Returns:
+            `[n, m]`, of that dtype.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `pairwise`.")
+
+    def paired(self, a: Any, b: Any) -> Any:
+        """Values between rows of the same place, `[..., dim]` and `[..., dim]` -> `[...]`.
+
+        The leading axes are broadcast against each other. Built on `pairwise`
+        unless a subclass knows better.
+        """
+        a, b = promote(a, b)
+        leading = ops.shape(a[..., 0] + b[..., 0])
+        dim = a.shape[-1]
+        a = ops.reshape(ops.broadcast_to(a, (*leading, dim)), (-1, 1, dim))
+        b = ops.reshape(ops.broadcast_to(b, (*leading, dim)), (-1, 1, dim))
+        rows = ops.vectorized_map(lambda ab: self.pairwise(ab[0], ab[1])[0, 0], (a, b))
+        return ops.reshape(rows, leading)
+
+    def __call__(self, queries: Any, keys: Any) -> Any:
+        """Values between every query `[n, dim]` and every key `[m, dim]`: `[n, m]`.
+
+        Computed in float32 at least, and in float64 where an input is float64.
+        """
+        return self.pairwise(*promote(queries, keys))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal distance."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Distance:
+        """Makes a distance from its config."""
+        return cls(**config)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.get_config() == other.get_config()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class CallableDistance(Distance):
+    """A plain function `(queries, keys) -> [n, m]` as a distance.
+
+    Args:
+        function: The function. To be saved with a model it must be registered
+            with `keras.saving.register_keras_serializable`.
+
+    Raises:
+        TypeError: If `function` cannot be called.
+    """
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        if isinstance(function, dict):
+            function = keras.saving.deserialize_keras_object(function)
+        if not callable(function):
+            raise TypeError(f"`function` must be callable. Received: {function!r}.")
+        self.function = function
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        return self.function(queries, keys)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"function": keras.saving.serialize_keras_object(self.function)}
+
+    def __repr__(self) -> str:
+        return f"CallableDistance({self.name})"

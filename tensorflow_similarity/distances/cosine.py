@@ -1,0 +1,65 @@
+"""Cosine distance, and the safe normalisation that it rests on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.distances.base import Distance, promote
+
+__all__ = ["CosineDistance", "unit_rows"]
+
+# Below this a row counts as zero: 1 / 1e-30 is still a finite float32, so the
+# gradient of everything above stays finite.
+_SMALLEST_ROW = 1e-30
+
+
+def unit_rows(x: Any) -> Any:
+    """Scales rows (the last axis) to length 1; rows of zeros stay zeros.
+
+    The gradient of a row of zeros is zero. Rows are divided by their largest
+    entry first, so that no square overflows or vanishes.
+
+    Args:
+        x: Float tensor `[..., dim]`.
+
+    Returns:
+        Tensor of the same shape and dtype.
+    """
+    largest = ops.max(ops.abs(ops.stop_gradient(x)), axis=-1, keepdims=True)
+    nonzero = largest > _SMALLEST_ROW
+    # The scale is a constant to the gradient: the result does not depend on it.
+    x = ops.where(nonzero, x, 0) / ops.where(nonzero, largest, 1)
+    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
+    return x * ops.rsqrt(ops.where(nonzero, squares, 1))
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class CosineDistance(Distance):
+    """`1 - cos(a, b)`, between 0 and 2 up to rounding.
+
+    Rows are normalised here, so embeddings need not be. A row of zeros has no
+    direction and is at distance 1 from all.
+
+    Names: `"cosine"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.distances import CosineDistance
+
+    CosineDistance()([[1.0, 0.0]], [[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])
+    # [[0., 1., 2.]]
+    ```
+    """
+
+    name = "cosine"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        return 1 - ops.matmul(unit_rows(queries), ops.transpose(unit_rows(keys)))
+
+    def paired(self, a: Any, b: Any) -> Any:
+        a, b = promote(a, b)
+        return 1 - ops.sum(unit_rows(a) * unit_rows(b), axis=-1)

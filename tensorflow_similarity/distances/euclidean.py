@@ -1,0 +1,94 @@
+"""Euclidean distance, squared and plain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.distances.base import Distance, promote
+
+__all__ = ["EuclideanDistance", "SquaredEuclideanDistance", "squared_differences"]
+
+# sqrt has no gradient at 0. Clipping from below gives gradient 0 there, and
+# moves the value by 1e-15 only.
+_SMALLEST_SQUARE = 1e-30
+
+
+def squared_differences(queries: Any, keys: Any) -> Any:
+    """`||q - k||^2` for every query and key, by one matrix product.
+
+    `[-2q, |q|^2, 1] . [k, 1, |k|^2]` expands the square inside the product, so
+    that neither direction makes a further pass over the matrix. Both sides are
+    moved to the mean of the keys first: the expansion subtracts large numbers
+    where embeddings share an offset.
+
+    Args:
+        queries: `[n, dim]`.
+        keys: `[m, dim]`.
+
+    Returns:
+        `[n, m]`; rounding may leave values slightly below 0.
+    """
+    centre = ops.stop_gradient(ops.mean(keys, axis=0, keepdims=True))
+    queries, keys = queries - centre, keys - centre
+
+    def squares(x: Any) -> Any:
+        return ops.sum(ops.square(x), axis=-1, keepdims=True)
+
+    left = ops.concatenate([-2 * queries, squares(queries), ops.ones_like(queries[:, :1])], axis=1)
+    right = ops.concatenate([keys, ops.ones_like(keys[:, :1]), squares(keys)], axis=1)
+    return ops.matmul(left, ops.transpose(right))
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class SquaredEuclideanDistance(Distance):
+    """`||a - b||^2`, the squared Euclidean (L2) distance.
+
+    Names: `"squared_euclidean"`, `"sql2"`, `"squared_l2"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.distances import SquaredEuclideanDistance
+
+    SquaredEuclideanDistance()([[0.0, 0.0]], [[3.0, 4.0]])  # [[25.]]
+    ```
+    """
+
+    name = "squared_euclidean"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        return ops.relu(squared_differences(queries, keys))
+
+    def paired(self, a: Any, b: Any) -> Any:
+        a, b = promote(a, b)
+        return ops.sum(ops.square(a - b), axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class EuclideanDistance(Distance):
+    """`||a - b||_2`, the Euclidean (L2) distance; its gradient is 0 where a = b.
+
+    Names: `"euclidean"`, `"l2"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.distances import EuclideanDistance
+
+    EuclideanDistance()([[0.0, 0.0]], [[3.0, 4.0]])  # [[5.]]
+    ```
+    """
+
+    name = "euclidean"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        return ops.sqrt(ops.maximum(squared_differences(queries, keys), _SMALLEST_SQUARE))
+
+    def paired(self, a: Any, b: Any) -> Any:
+        a, b = promote(a, b)
+        squares = ops.sum(ops.square(a - b), axis=-1)
+        apart = squares > _SMALLEST_SQUARE
+        return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1)), 0)

@@ -1,0 +1,39 @@
+"""Negative inner product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.distances.base import Distance, promote
+
+__all__ = ["InnerProductDistance"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class InnerProductDistance(Distance):
+    """`-<a, b>`, the negative inner product, so that smaller is more alike here too.
+
+    It is not a metric: a vector need not be its own nearest neighbour.
+
+    Names: `"inner_product"`, `"ip"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.distances import InnerProductDistance
+
+    InnerProductDistance()([[1.0, 2.0]], [[3.0, 4.0]])  # [[-11.]]
+    ```
+    """
+
+    name = "inner_product"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        return ops.matmul(-queries, ops.transpose(keys))
+
+    def paired(self, a: Any, b: Any) -> Any:
+        a, b = promote(a, b)
+        return -ops.sum(a * b, axis=-1)

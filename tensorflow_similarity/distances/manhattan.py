@@ -1,0 +1,51 @@
+"""Manhattan distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity.distances.base import Distance, promote
+
+__all__ = ["ManhattanDistance"]
+
+# Elements of the largest [rows, keys, dim] temporary: 16 MiB of float32.
+_TEMPORARY = 2**22
+_ROWS_FOR_UNKNOWN_KEYS = 8
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class ManhattanDistance(Distance):
+    """`sum_i |a_i - b_i|`, the Manhattan (L1) distance.
+
+    There is no matrix product for it: the differences are formed for a few
+    queries at a time, in bounded memory, also in the gradient.
+
+    Names: `"manhattan"`, `"l1"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.distances import ManhattanDistance
+
+    ManhattanDistance()([[0.0, 0.0]], [[3.0, -4.0]])  # [[7.]]
+    ```
+    """
+
+    name = "manhattan"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        m, dim = keys.shape
+        rows = _ROWS_FOR_UNKNOWN_KEYS if m is None else max(1, _TEMPORARY // max(1, m * dim))
+
+        def block(q: Any) -> Any:
+            return self.paired(q[:, None, :], keys[None, :, :])
+
+        return map_row_blocks(block, (queries,), rows)
+
+    def paired(self, a: Any, b: Any) -> Any:
+        a, b = promote(a, b)
+        return ops.sum(ops.abs(a - b), axis=-1)

@@ -1,0 +1,61 @@
+"""Signal-to-noise-ratio distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.euclidean import squared_differences
+
+__all__ = ["SNRDistance"]
+
+_SMALLEST_SIGNAL = 1e-30
+
+
+def _centred(x: Any) -> Any:
+    return x - ops.mean(x, axis=-1, keepdims=True)
+
+
+def _signal(x: Any) -> Any:
+    """Sum of squares of centred rows; 1 where a row has no variance to divide by."""
+    squares = ops.sum(ops.square(x), axis=-1)
+    return ops.where(squares > _SMALLEST_SIGNAL, squares, 1)
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class SNRDistance(Distance):
+    """`var(a - b) / var(a)`: the noise that b adds to the signal a.
+
+    Variances are taken over the embedding axis. Not symmetric: `a` is the
+    query. A query without any variance has no signal to compare with; there the
+    value is the sum of squares of the centred difference, which is finite.
+
+    Names: `"snr"`, `"signal_to_noise_ratio"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.distances import SNRDistance
+
+    SNRDistance()([[1.0, -1.0]], [[1.0, -1.0], [0.0, 0.0]])  # [[0., 1.]]
+    ```
+
+    Reference:
+        Yuan et al., *Signal-to-Noise Ratio: A Robust Distance Metric for Deep
+        Metric Learning*, CVPR 2019, https://arxiv.org/abs/1904.02616
+    """
+
+    name = "snr"
+
+    def pairwise(self, queries: Any, keys: Any) -> Any:
+        queries, keys = _centred(queries), _centred(keys)
+        noise = ops.relu(squared_differences(queries, keys))
+        return noise / _signal(queries)[:, None]
+
+    def paired(self, a: Any, b: Any) -> Any:
+        a, b = promote(a, b)
+        a, b = _centred(a), _centred(b)
+        return ops.sum(ops.square(a - b), axis=-1) / _signal(a)
