@@ -1,0 +1,3 @@
+"""Metric learning for Keras 3."""
+
+__version__ = "0.20.0"

@@ -1,0 +1,40 @@
+"""Makes every test run the same way: on the CPU, from fixed seeds, quietly."""
+
+from __future__ import annotations
+
+import os
+
+# Read by TensorFlow when it is first imported, hence before anything else here.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import keras
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A first example may trace or compile a graph, which no deadline survives.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Seeds Python, NumPy and the backend before each test."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _keras_state():
+    """Leaves no dtype policy, float type or layer names behind for the next test."""
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+    yield
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_floatx(floatx)
+    keras.backend.clear_session()
