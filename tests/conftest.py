@@ -32,9 +32,8 @@ def _seeded() -> None:
 
 @pytest.fixture(autouse=True)
 def _keras_state():
-    """Leaves no dtype policy, float type or layer names behind for the next test."""
+    """Leaves no dtype policy or float type behind for the next test."""
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
     yield
     keras.config.set_dtype_policy(policy)
     keras.config.set_floatx(floatx)
-    keras.backend.clear_session()

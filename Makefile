@@ -1,0 +1,76 @@
+# Everything happens in .venv, made from the first Python 3.10 or later that works.
+# `make` alone lists the targets. Choose an interpreter with `make test PYTHON=python3.12`.
+
+PYTHON ?=
+DATA ?= mnist
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -q
+EXTRAS = $(patsubst $(VENV)/.installed-%,%,$@)
+
+.PHONY: help demo test test-slow test-all lint format types docs docs-serve bench build clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.installed-demo  ## Train, index, look up, calibrate, evaluate, save, reload (DATA=mnist|digits|fashion)
+	@$(BIN)/python examples/demo.py --data $(DATA)
+
+test: $(VENV)/.installed-test  ## Run the fast tests
+	@$(PYTEST) -n $(JOBS)
+
+test-slow: $(VENV)/.installed-test  ## Run the slow tests only
+	@$(PYTEST) -n $(JOBS) -m slow
+
+test-all: $(VENV)/.installed-test  ## Run every test
+	@$(PYTEST) -n $(JOBS) -m "slow or not slow"
+
+lint: $(VENV)/.installed-lint  ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.installed-lint  ## Mend what the linter can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.installed-lint  ## Check the annotations of the package
+	@$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs  ## Build the site into site/, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open site/index.html"
+
+docs-serve: $(VENV)/.installed-docs  ## Serve the site on this machine, rebuilt on change
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+bench: $(VENV)/.installed-test  ## Run the benchmarks (minutes)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+build: $(VENV)/.installed-test  ## Build the wheel and the source archive into dist/
+	@$(BIN)/python -m build --quiet
+
+clean:  ## Remove everything that was made here
+	@rm -rf $(VENV) build dist site out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# One stamp per set of extras: installed again when pyproject.toml changes, else nothing is done.
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
+	@echo "Installing tensorflow_similarity[$(EXTRAS)] into $(VENV) (the first time takes some minutes)"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(EXTRAS)]"
+	@touch $@
+
+$(VENV)/.made:
+	@set -e; \
+	for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.10 python); do \
+		if $$python -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$($$python --version)"; \
+			rm -rf $(VENV); \
+			$$python -m venv $(VENV); \
+			touch $@; \
+			exit 0; \
+		fi; \
+	done; \
+	echo "No Python 3.10 or later with the venv module was found$(if $(PYTHON), at PYTHON=$(PYTHON))." >&2; \
+	echo "Install one (on Debian: apt-get install python3 python3-venv), or name one: make test PYTHON=/path/to/python3" >&2; \
+	exit 1
