@@ -1,0 +1,102 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.visualization.class_names import ClassNames, class_name
+from tensorflow_similarity.visualization.figures import finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_MOST_CLASSES_WITH_NUMBERS = 20
+_MOST_TICKS = 40
+
+
+def confusion_matrix(
+    y_pred: Any,
+    y_true: Any,
+    normalize: bool = True,
+    labels: ClassNames = None,
+    title: str = "Confusion matrix",
+    cmap: str = "Blues",
+    show: bool = True,
+) -> tuple[Figure, np.ndarray]:
+    """Draws how often each true class (rows) is answered with each class (columns).
+
+    Args:
+        y_pred: Class ids answered, `[n]`, such as `model.match(x)` returns for one
+            cut point. The id −1, which `match` gives where nothing is near enough,
+            gets a column of its own, "no match".
+        y_true: True class ids, `[n]`.
+        normalize: Whether each row is divided by its sum. Defaults to True.
+        labels: Class names, as a mapping from ids or as a sequence. Defaults to
+            None: the ids themselves are written.
+        title: Title of the figure. Defaults to `"Confusion matrix"`.
+        cmap: matplotlib's colour map. Defaults to `"Blues"`.
+        show: Whether to show the figure at once, where matplotlib has a screen.
+            Defaults to True.
+
+    Returns:
+        The matplotlib figure, and the matrix that it shows: float64 shares if
+        `normalize`, else int64 counts. Rows and columns are the class ids that occur
+        in either argument, in increasing order; "no match" has no row unless it is
+        also a true id.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If the arguments are empty or their lengths differ.
+        TypeError: If they are not integer class ids.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.visualization import confusion_matrix
+
+    figure, matrix = confusion_matrix([0, 1, 1, -1], [0, 1, 0, 1], show=False)
+    ```
+    """
+    truth = checks.class_ids(y_true, "y_true")
+    answers = checks.class_ids(y_pred, "y_pred", length=len(truth))
+    if not len(truth):
+        raise ValueError("`y_true` must hold at least one class id. Received: none.")
+    columns, positions = np.unique(np.concatenate([truth, answers]), return_inverse=True)
+    counts = np.zeros((len(columns), len(columns)), np.int64)
+    np.add.at(counts, (positions[: len(truth)], positions[len(truth) :]), 1)
+    names = [class_name(int(i), labels) for i in columns]
+    row_names = names
+    if columns[0] == -1 and -1 not in truth:
+        counts, row_names = counts[1:], names[1:]
+        names = ["no match", *names[1:]]
+    matrix = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) if normalize else counts
+
+    side = float(np.clip(1.5 + 0.45 * len(columns), 4, 14))
+    figure = new_figure((side + 1, side), show)
+    axis = figure.subplots()
+    image = axis.imshow(matrix, cmap=cmap, vmin=0, vmax=1 if normalize else None)
+    figure.colorbar(image, ax=axis, shrink=0.8)
+    step = -(-len(columns) // _MOST_TICKS)
+    tilt = 45 if max(map(len, names)) > 3 else 0
+    alignment = "right" if tilt else "center"
+    axis.set_xticks(range(0, len(names), step), names[::step], rotation=tilt, ha=alignment)
+    axis.set_yticks(range(0, len(row_names), step), row_names[::step])
+    axis.tick_params(labelsize=8)
+    axis.set(title=title, xlabel="answered", ylabel="true")
+    if len(columns) <= _MOST_CLASSES_WITH_NUMBERS:
+        middle = matrix.max() / 2
+        for (row, column), value in np.ndenumerate(matrix):
+            if value:
+                axis.text(
+                    column,
+                    row,
+                    f"{value:.2f}" if normalize else str(value),
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if value > middle else "black",
+                )
+    return finish(figure, show), matrix

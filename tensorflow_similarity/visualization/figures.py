@@ -1,0 +1,44 @@
+"""Making and showing matplotlib figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's, told apart by colour-blind readers and on light and dark grounds.
+SAME = "#009E73"
+OTHER = "#D55E00"
+NEUTRAL = "#8a8a8a"
+
+_DRAWS_TO_FILES = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
+
+
+def new_figure(size: tuple[float, float], show: bool) -> Figure:
+    """Makes a figure of `size` inches.
+
+    Only a figure that will be shown is handed to pyplot, which keeps every
+    figure it knows alive.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            'Drawing needs matplotlib. Install it with pip install "tensorflow_similarity[viz]".'
+        ) from error
+    if not show:
+        return Figure(figsize=size, layout="constrained")
+    from matplotlib import pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained")
+
+
+def finish(figure: Figure, show: bool) -> Figure:
+    """Shows the figure where matplotlib has a screen, and returns it."""
+    if show:
+        from matplotlib import pyplot as plt
+
+        if plt.get_backend().lower() not in _DRAWS_TO_FILES:
+            plt.show()
+    return figure

@@ -1,0 +1,190 @@
+"""Queries beside their nearest neighbours."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tensorflow_similarity.visualization.class_names import ClassNames, class_name
+from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INCHES_PER_EXAMPLE = (1.5, 2.0)
+
+
+def viz_neighbors_imgs(
+    example: Any,
+    example_class: int | None,
+    neighbors: Iterable[Any],
+    class_mapping: ClassNames = None,
+    fig_size: tuple[float, float] | None = None,
+    cmap: str = "gray",
+    show: bool = True,
+) -> Figure:
+    """Draws one query and its neighbours in a row, the nearest first.
+
+    A neighbour's frame tells whether it has the class of the query (green), has
+    another (vermilion), or whether that is not known (grey).
+
+    Args:
+        example: The query: an image `[h, w]`, `[h, w, 1]`, `[h, w, 3]` or
+            `[h, w, 4]`, floats in [0, 1] or integers in [0, 255] where it has
+            colours. A string is written out, a vector is drawn as a line.
+        example_class: The query's class id, or None if it is not known.
+        neighbors: The `Lookup`s of the query, as in `model.lookup(x)[0]` or
+            `model.single_lookup(x)`. Their `data` are drawn, so the payloads must
+            have been stored: `model.index(x, y, data=x)`.
+        class_mapping: Class names, as a mapping from ids or as a sequence.
+            Defaults to None: the ids themselves are written.
+        fig_size: Width and height in inches. Defaults to None: as many as the
+            examples take.
+        cmap: matplotlib's colour map for images without colours. Defaults to
+            `"gray"`.
+        show: Whether to show the figure at once, where matplotlib has a screen.
+            Defaults to True. With False nothing is shown, and the figure is not
+            kept by pyplot.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If a neighbour has no data.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.index import Index
+    from tensorflow_similarity.visualization import viz_neighbors_imgs
+
+    images = np.random.default_rng(0).random((10, 8, 8))
+    index = Index(embedding_size=64, distance="cosine")
+    index.add(images.reshape(10, 64), labels=np.arange(10) % 2, data=images)
+    neighbors = index.lookup(images[:1].reshape(1, 64), k=4)
+    figure = viz_neighbors_imgs(images[0], 0, neighbors[0], show=False)
+    figure.savefig("neighbors.png")
+    ```
+    """
+    return viz_neighbors_grid(
+        [example],
+        [list(neighbors)],
+        None if example_class is None else [example_class],
+        class_mapping=class_mapping,
+        fig_size=fig_size,
+        cmap=cmap,
+        show=show,
+    )
+
+
+def viz_neighbors_grid(
+    examples: Sequence[Any] | np.ndarray,
+    neighbors: Iterable[Iterable[Any]],
+    example_classes: Sequence[int] | np.ndarray | None = None,
+    class_mapping: ClassNames = None,
+    fig_size: tuple[float, float] | None = None,
+    cmap: str = "gray",
+    show: bool = True,
+) -> Figure:
+    """Draws several queries, one a row, each with its neighbours.
+
+    Args:
+        examples: The queries, as `viz_neighbors_imgs` takes them.
+        neighbors: The `Lookup`s of each query: the `Neighbors` that
+            `model.lookup(examples)` returns, or a list of lists.
+        example_classes: The queries' class ids, or None if they are not known.
+        class_mapping: Class names, as a mapping from ids or as a sequence.
+        fig_size: Width and height in inches. Defaults to None: as many as the
+            examples take.
+        cmap: matplotlib's colour map for images without colours. Defaults to
+            `"gray"`.
+        show: Whether to show the figure at once, where matplotlib has a screen.
+            Defaults to True.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If the lengths differ, or a neighbour has no data.
+    """
+    rows = [list(row) for row in neighbors]
+    _check_rows(examples, rows, example_classes)
+    columns = 1 + max((len(row) for row in rows), default=0)
+    width, height = _INCHES_PER_EXAMPLE
+    figure = new_figure(fig_size or (width * columns, height * len(rows)), show)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for i, row in enumerate(rows):
+        label = None if example_classes is None else int(example_classes[i])
+        _draw(axes[i, 0], examples[i], cmap)
+        name = "" if label is None else f"\n{class_name(label, class_mapping)}"
+        axes[i, 0].set_title(f"query{name}", fontsize=9, fontweight="bold")
+        for axis, lookup in zip(axes[i, 1:], row, strict=False):
+            _draw(axis, lookup.data, cmap)
+            known = label is not None and lookup.label is not None
+            color = (SAME if lookup.label == label else OTHER) if known else NEUTRAL
+            _frame(axis, color)
+            name = "no label" if lookup.label is None else class_name(lookup.label, class_mapping)
+            axis.set_title(f"{name}\n{lookup.distance:.3g}", fontsize=9, color=color)
+        for axis in axes[i, 1 + len(row) :]:
+            axis.set_axis_off()
+    return finish(figure, show)
+
+
+def _check_rows(examples: Any, rows: list[list[Any]], example_classes: Any) -> None:
+    if len(rows) != len(examples) or not rows:
+        raise ValueError(
+            "`neighbors` must hold the lookups of each of the `examples`, at least of one. "
+            f"Received: {len(examples)} examples and {len(rows)} rows of lookups."
+        )
+    if example_classes is not None and len(example_classes) != len(rows):
+        raise ValueError(
+            "`example_classes` must hold one class id per example. "
+            f"Received: {len(example_classes)} for {len(rows)} examples."
+        )
+    if any(lookup.data is None for row in rows for lookup in row):
+        raise ValueError(
+            "`neighbors` have no data to draw. "
+            "Store them with the records: model.index(x, y, data=x), or index.add(..., data=x)."
+        )
+
+
+def _frame(axis: Axes, color: str) -> None:
+    for spine in axis.spines.values():
+        spine.set(edgecolor=color, linewidth=2.5)
+
+
+def _draw(axis: Axes, example: Any, cmap: str) -> None:
+    """Draws an image, a vector as a line, or anything else as text."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    array = np.asarray(example)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    numeric = array.dtype.kind in "biuf"
+    if numeric and (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))):
+        if array.dtype.kind == "f" and array.ndim == 3 and array.max(initial=0) > 1:
+            array = array / 255
+        axis.imshow(
+            np.clip(array, 0, 1) if array.ndim == 3 and array.dtype.kind == "f" else array,
+            cmap=cmap,
+        )
+    elif numeric and array.ndim == 1:
+        axis.plot(array, linewidth=1)
+    else:
+        text = textwrap.shorten(str(example), 120, placeholder="…")
+        axis.text(
+            0.5,
+            0.5,
+            textwrap.fill(text, 16),
+            ha="center",
+            va="center",
+            fontsize=7,
+            transform=axis.transAxes,
+        )
