@@ -1,0 +1,71 @@
+"""Public things are documented, the documentation fits the signature, and its examples run."""
+
+import inspect
+import re
+
+import public_api
+import pytest
+from code_blocks import blocks, run
+
+OBJECTS = public_api.objects()
+
+
+def documented():
+    """Public objects with their public methods, by name."""
+    for name, value in OBJECTS.items():
+        yield name, value
+        if inspect.isclass(value):
+            for method_name, method in public_api.methods(value).items():
+                yield f"{name}.{method_name}", method
+
+
+DOCUMENTED = dict(documented())
+WITH_EXAMPLE = {
+    name: value
+    for name, value in DOCUMENTED.items()
+    if any(block.language == "python" for block in blocks(inspect.getdoc(value) or ""))
+}
+SECTION = re.compile(r"^Args:\n(?P<body>(?:(?:[ \t]+.*)?\n)*)", re.MULTILINE)
+
+
+def arguments_documented(doc):
+    """Names in the Args section of a docstring, or None where there is no such section."""
+    match = SECTION.search(doc + "\n")
+    if match is None:
+        return None
+    body = inspect.cleandoc("\n" + match["body"])
+    names = re.findall(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*):", body, re.MULTILINE)
+    return {name.strip("* ") for group in names for name in group.split(",")}
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_has_a_docstring(name):
+    assert inspect.getdoc(DOCUMENTED[name]), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_arguments_are_those_of_the_signature(name):
+    value = DOCUMENTED[name]
+    if isinstance(value, property):
+        return
+    names = arguments_documented(inspect.getdoc(value) or "")
+    if names is None:
+        return
+    parameters = inspect.signature(value).parameters.values()
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = {p.name for p in parameters if p.name != "self" and p.kind not in variadic}
+    accepted = required | {p.name for p in parameters if p.kind in variadic}
+    assert required <= names, f"not documented: {sorted(required - names)}"
+    if not any(p.kind in variadic for p in parameters):
+        assert names <= accepted, f"documented, but no argument: {sorted(names - accepted)}"
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLE)
+def test_example_runs(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(inspect.getdoc(WITH_EXAMPLE[name]), name) > 0
+
+
+@pytest.mark.parametrize("name", [n for n, value in OBJECTS.items() if inspect.isclass(value)])
+def test_class_has_an_example(name):
+    assert name in WITH_EXAMPLE or any(n.startswith(f"{name}.") for n in WITH_EXAMPLE)

@@ -1,0 +1,124 @@
+"""Imports inside the package flow one way, and none of them needs an extra."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tensorflow_similarity
+
+PACKAGE = Path(tensorflow_similarity.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# A part imports only from parts above it.
+ORDER = [
+    "checks",
+    "blocks",
+    "distances",
+    "mining",
+    "losses",
+    "layers",
+    "samplers",
+    "index",
+    "calibration",
+    "retrieval_metrics",
+    "classification_metrics",
+    "evaluation",
+    "models",
+    "visualization",
+]
+CORE = {"keras", "nmslib", "numpy", "tensorflow", "tqdm"}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path) for path in FILES}
+
+
+def imports(path, everywhere):
+    """Modules that a file imports when it is loaded, or anywhere in it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if everywhere else at_load(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in MODULES else node.module
+
+
+def at_load(node):
+    """Nodes that run on import: not those in functions, nor those for type checkers only."""
+    for child in ast.iter_child_nodes(node):
+        for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) and not for_types:
+            yield child
+            yield from at_load(child)
+
+
+def part(module):
+    """The direct child of the package that a module belongs to, or None."""
+    names = module.split(".")
+    return names[1] if names[0] == "tensorflow_similarity" and len(names) > 1 else None
+
+
+def test_every_part_has_its_place():
+    assert {part(module) for module in MODULES if part(module)} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_up_only(path):
+    here = part(module_name(path))
+    if here is None:  # The package itself gathers everything.
+        return
+    for module in imports(path, everywhere=False):
+        there = part(module)
+        if there not in (None, here):
+            assert ORDER.index(there) < ORDER.index(here), f"{here} imports {module}"
+
+
+def test_no_circle_between_modules():
+    graph = {
+        module_name(path): {m for m in imports(path, everywhere=False) if m in MODULES}
+        for path in FILES
+    }
+    done, path = set(), []
+
+    def visit(module):
+        assert module not in path, " → ".join([*path[path.index(module) :], module])
+        if module not in done:
+            path.append(module)
+            for other in sorted(graph[module] - {module}):
+                visit(other)
+            path.pop()
+            done.add(module)
+
+    for module in graph:
+        visit(module)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_only_core_dependencies_are_loaded(path):
+    known = CORE | set(sys.stdlib_module_names) | {"tensorflow_similarity"}
+    assert {module.split(".")[0] for module in imports(path, everywhere=False)} <= known
+
+
+def test_plain_import_loads_no_extra():
+    program = (
+        "import sys, tensorflow_similarity;"
+        "print(*{'matplotlib', 'pandas', 'sklearn', 'mlxtend', 'scipy'} & set(sys.modules))"
+    )
+    # TensorFlow and Keras take some of them along by themselves where they are installed.
+    baseline = program.replace("tensorflow_similarity", "keras, tensorflow")
+    loaded, before = (
+        subprocess.run([sys.executable, "-c", p], capture_output=True, text=True, check=True)
+        for p in (program, baseline)
+    )
+    assert set(loaded.stdout.split()) <= set(before.stdout.split())
