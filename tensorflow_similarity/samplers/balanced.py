@@ -1,0 +1,184 @@
+"""Which examples make up a class-balanced batch: indices only, no data."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+
+__all__ = ["BalancedDraws"]
+
+
+class BalancedDraws:
+    """Draws positions of examples: some classes, some examples of each.
+
+    Every batch is a function of `(seed, epoch, step)` alone. Batches may
+    therefore be drawn in any order, from any thread or process, and come out
+    the same.
+
+    Classes are drawn without replacement within a batch, and so are the
+    examples of a class. A class with fewer examples than are asked for repeats
+    them, each as often as the others within one; a warning names how many such
+    classes there are.
+
+    Args:
+        labels: Integer class ids `[n]` or `[n, 1]`.
+        classes_per_batch: Classes in a batch.
+        examples_per_class: Examples of each class in a batch.
+        class_list: Class ids to draw from. Defaults to `None`: all.
+        total_examples_per_class: Use at most so many examples of each class,
+            chosen at random from the seed. Defaults to `None`: all.
+        seed: Integer. Defaults to `None`: one is made up (see the attribute).
+
+    Attributes:
+        classes: int64 `[classes]`, the class ids drawn from, sorted.
+        positions: int64 `[examples]`, the positions drawn from, sorted.
+        seed: The seed in use.
+
+    Raises:
+        TypeError: If the labels are not integers.
+        ValueError: If the labels are not `[n]` or `[n, 1]` or there are none,
+            `class_list` has ids that do not occur, or there are fewer classes
+            than `classes_per_batch`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import BalancedDraws
+
+    labels = np.array([7, 7, 7, 3, 3, 3, 5, 5, 5])
+    draws = BalancedDraws(labels, classes_per_batch=2, examples_per_class=2, seed=1)
+    labels[draws.draw(epoch=0, step=0)]  # two ids, each twice
+    ```
+    """
+
+    def __init__(
+        self,
+        labels: Any,
+        classes_per_batch: int,
+        examples_per_class: int,
+        class_list: Any = None,
+        total_examples_per_class: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        labels = checks.class_ids(labels, "labels")
+        if not len(labels):
+            raise ValueError("`labels` must hold at least one example. Received: none.")
+        self.classes_per_batch = checks.count(classes_per_batch, "classes_per_batch")
+        self.examples_per_class = checks.count(examples_per_class, "examples_per_class")
+        if total_examples_per_class is not None:
+            checks.count(total_examples_per_class, "total_examples_per_class")
+        if seed is not None:
+            checks.count(seed, "seed", minimum=0)
+        entropy = np.random.SeedSequence(seed)
+        self.seed = int(entropy.entropy)  # type: ignore[arg-type]
+        self._key = entropy.generate_state(2, np.uint64)
+
+        # Positions grouped by class: class c owns a run of `_grouped`.
+        grouped = np.argsort(labels, kind="stable")
+        classes, starts, sizes = np.unique(labels[grouped], return_index=True, return_counts=True)
+        if class_list is not None:
+            kept = np.isin(classes, _known(class_list, classes))
+            classes, starts, sizes = classes[kept], starts[kept], sizes[kept]
+        if total_examples_per_class is not None:
+            # A random order within each class, of which its run keeps the head.
+            rng = np.random.default_rng(entropy.spawn(1)[0])
+            grouped = np.lexsort((rng.random(len(labels)), labels))
+            sizes = np.minimum(sizes, total_examples_per_class)
+        if len(classes) < self.classes_per_batch:
+            raise ValueError(
+                "`classes_per_batch` must not exceed the number of classes. "
+                f"Received: classes_per_batch={self.classes_per_batch}, and {len(classes)} "
+                "classes to draw from."
+            )
+        self.classes = classes
+        self._grouped, self._starts, self._sizes = grouped, starts, sizes
+        self.positions = np.sort(grouped[_runs(starts, sizes)])
+        self._warn_of_small_classes()
+
+    def _warn_of_small_classes(self) -> None:
+        small = self._sizes < self.examples_per_class
+        if small.any():
+            warnings.warn(
+                f"{small.sum()} of {len(small)} classes have fewer than "
+                f"{self.examples_per_class} examples and repeat them within a batch, "
+                f"for instance class {self.classes[small][0]} with {self._sizes[small][0]}. "
+                "Lower the examples per class, or leave these classes out with `class_list`.",
+                stacklevel=4,
+            )
+
+    @property
+    def batch_size(self) -> int:
+        """Positions in one draw."""
+        return self.classes_per_batch * self.examples_per_class
+
+    def draw(self, epoch: int, step: int) -> np.ndarray:
+        """Draws the batch of one step.
+
+        Args:
+            epoch: Integer, at least 0.
+            step: Integer, at least 0.
+
+        Returns:
+            int64 positions `[classes_per_batch * examples_per_class]`, class by class.
+        """
+        # Philox is counter-based: each (epoch, step) owns 2**128 draws of one stream.
+        rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, step, epoch]))
+        chosen = rng.choice(len(self.classes), self.classes_per_batch, replace=False)
+        sizes = self._sizes[chosen]
+        members = _distinct(rng, sizes, self.examples_per_class)
+        small = sizes < self.examples_per_class
+        if small.any():
+            members[small] = _repeated(rng, sizes[small], self.examples_per_class)
+        members = rng.permuted(members, axis=1)
+        return self._grouped[self._starts[chosen, None] + members].ravel()
+
+    def __repr__(self) -> str:
+        return (
+            f"BalancedDraws(classes={len(self.classes)}, examples={len(self.positions)}, "
+            f"classes_per_batch={self.classes_per_batch}, "
+            f"examples_per_class={self.examples_per_class}, seed={self.seed})"
+        )
+
+
+def _known(class_list: Any, classes: np.ndarray) -> np.ndarray:
+    wanted = checks.class_ids(class_list, "class_list")
+    unknown = np.setdiff1d(wanted, classes)
+    if len(unknown):
+        raise ValueError(
+            "`class_list` must hold class ids that occur in the labels. "
+            f"Received: {len(unknown)} unknown ids, {unknown[:5].tolist()}."
+        )
+    return wanted
+
+
+def _runs(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The indices of all runs `start, start + 1, …`, one after the other."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)
+
+
+def _distinct(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
+    """`count` distinct integers below each size, by Floyd's algorithm for all rows at once.
+
+    It costs `count` vector operations whatever the sizes. Rows whose size is below
+    `count` hold rubbish.
+    """
+    tops = np.maximum(sizes[:, None] - count, 0) + np.arange(count)
+    draws = rng.integers(0, tops + 1)
+    picks = draws.copy()
+    for i in range(1, count):
+        taken = (picks[:, :i] == draws[:, i, None]).any(axis=1)
+        picks[:, i] = np.where(taken, tops[:, i], draws[:, i])
+    return picks
+
+
+def _repeated(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
+    """`count` integers below each size (at most `count`): shuffled, then over again."""
+    columns = np.arange(count)
+    keys = np.where(columns < sizes[:, None], rng.random((len(sizes), count)), np.inf)
+    return np.take_along_axis(np.argsort(keys, axis=1), columns % sizes[:, None], axis=1)

@@ -1,0 +1,139 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tensorflow_similarity.samplers import BalancedDraws
+
+
+@st.composite
+def settings_of_draws(draw):
+    sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=8))
+    ids = draw(
+        st.lists(
+            st.integers(-(2**62), 2**62), min_size=len(sizes), max_size=len(sizes), unique=True
+        )
+    )
+    labels = draw(st.permutations(np.repeat(ids, sizes).tolist()))
+    return np.array(labels), draw(st.integers(1, len(sizes))), draw(st.integers(1, 6))
+
+
+@pytest.mark.filterwarnings("ignore:.*repeat them within a batch")
+@settings(max_examples=50)
+@given(settings_of_draws(), st.integers(0, 2**31), st.integers(0, 5), st.integers(0, 5))
+def test_a_draw_is_balanced(given_settings, seed, epoch, step):
+    labels, classes, examples = given_settings
+    draws = BalancedDraws(labels, classes, examples, seed=seed)
+    positions = draws.draw(epoch, step)
+    available, drawn = Counter(labels.tolist()), Counter(labels[positions].tolist())
+    assert len(drawn) == classes
+    assert set(drawn.values()) == {examples}
+    # Class by class, and the classes' blocks hold one class each.
+    assert all(len(set(block)) == 1 for block in labels[positions].reshape(classes, examples))
+    times = Counter(positions.tolist())
+    for label in drawn:
+        uses = [times[i] for i in np.flatnonzero(labels == label)]
+        if available[label] >= examples:
+            assert max(uses) == 1
+        else:
+            assert max(uses) - min(uses) <= 1
+
+
+def test_a_draw_depends_on_seed_epoch_and_step_only():
+    labels = np.repeat(np.arange(50), 20)
+    one, two = (BalancedDraws(labels, 8, 4, seed=3) for _ in range(2))
+    grid = [(e, s) for e in range(3) for s in range(4)]
+    forward = {key: one.draw(*key) for key in grid}
+    backward = {key: two.draw(*key) for key in reversed(grid)}
+    for key in grid:
+        np.testing.assert_array_equal(forward[key], backward[key])
+    assert len({array.tobytes() for array in forward.values()}) == len(grid)
+    assert (BalancedDraws(labels, 8, 4, seed=4).draw(0, 0) != forward[0, 0]).any()
+
+
+def test_a_made_up_seed_can_be_read_and_used_again():
+    labels = np.repeat(np.arange(5), 5)
+    one, two = BalancedDraws(labels, 3, 2), BalancedDraws(labels, 3, 2)
+    assert one.seed != two.seed
+    again = BalancedDraws(labels, 3, 2, seed=one.seed)
+    np.testing.assert_array_equal(again.draw(2, 5), one.draw(2, 5))
+
+
+@pytest.mark.filterwarnings("ignore:.*repeat them within a batch")
+@pytest.mark.parametrize(("size", "count"), [(6, 3), (3, 3), (2, 3)])
+def test_classes_and_members_are_drawn_uniformly(size, count):
+    labels = np.repeat(np.arange(6), size)
+    draws = BalancedDraws(labels, 2, count, seed=0)
+    batches = np.array([draws.draw(0, step) for step in range(3000)]).reshape(3000, 2, count)
+    # 3000 batches of 2 out of 6 classes: each 1000 times, within five standard deviations.
+    classes = Counter(labels[batches[:, :, 0]].ravel().tolist())
+    assert all(abs(n - 1000) < 5 * np.sqrt(1000 * 2 / 3) for n in classes.values())
+    # Each member, in each place of the block, equally often.
+    expected = 3000 * 2 / (6 * size)
+    for place in range(count):
+        uses = np.bincount(batches[:, :, place].ravel(), minlength=6 * size)
+        assert (np.abs(uses - expected) < 5 * np.sqrt(expected)).all()
+
+
+def test_all_pairs_of_members_are_equally_likely():
+    draws = BalancedDraws(np.zeros(5, int), 1, 2, seed=0)
+    pairs = Counter(tuple(sorted(draws.draw(0, step))) for step in range(5000))
+    assert len(pairs) == 10
+    assert all(abs(n - 500) < 5 * np.sqrt(500) for n in pairs.values())
+
+
+def test_class_list_restricts_classes():
+    labels = np.repeat([5, 6, 7, 8], 4)
+    draws = BalancedDraws(labels, 2, 2, class_list=[7, 5, 7], seed=0)
+    assert draws.classes.tolist() == [5, 7]
+    assert draws.positions.tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
+    assert {int(labels[i]) for s in range(20) for i in draws.draw(0, s)} == {5, 7}
+
+
+def test_total_examples_per_class_restricts_examples():
+    labels = np.tile([1, 2, 3], 40)
+    draws = BalancedDraws(labels, 3, 4, total_examples_per_class=5, seed=0)
+    assert Counter(labels[draws.positions].tolist()) == {1: 5, 2: 5, 3: 5}
+    drawn = np.concatenate([draws.draw(0, step) for step in range(200)])
+    assert sorted(set(drawn.tolist())) == draws.positions.tolist()
+    other = BalancedDraws(labels, 3, 4, total_examples_per_class=5, seed=1)
+    assert other.positions.tolist() != draws.positions.tolist()
+
+
+def test_small_classes_are_warned_of_once():
+    with pytest.warns(UserWarning, match=r"1 of 2 classes .* class 9 with 1") as caught:
+        draws = BalancedDraws([4, 4, 4, 9], 2, 3, seed=0)
+    assert len(caught) == 1
+    for step in range(10):  # a warning here would be an error
+        draws.draw(0, step)
+
+
+@pytest.mark.parametrize(
+    ("error", "match", "arguments"),
+    [
+        (TypeError, "labels", {"labels": ["a", "b"]}),
+        (TypeError, "labels", {"labels": [0.5, 1.5]}),
+        (ValueError, "argmax", {"labels": np.eye(3, dtype=int)}),
+        (ValueError, "labels", {"labels": []}),
+        (ValueError, "classes_per_batch.*Received: classes_per_batch=3", {"classes_per_batch": 3}),
+        (ValueError, "classes_per_batch", {"classes_per_batch": 0}),
+        (TypeError, "examples_per_class", {"examples_per_class": 2.0}),
+        (ValueError, r"class_list.*\[11, 12\]", {"class_list": [0, 11, 12]}),
+        (TypeError, "class_list", {"class_list": ["a"]}),
+        (ValueError, "total_examples_per_class", {"total_examples_per_class": 0}),
+        (TypeError, "seed", {"seed": "x"}),
+    ],
+)
+def test_bad_arguments_are_named(error, match, arguments):
+    good = {"labels": [0, 0, 1, 1], "classes_per_batch": 2, "examples_per_class": 2}
+    with pytest.raises(error, match=match):
+        BalancedDraws(**(good | arguments))
+
+
+def test_repr_says_what_is_drawn():
+    draws = BalancedDraws([0, 0, 1, 1], 2, 2, seed=7)
+    assert repr(draws) == (
+        "BalancedDraws(classes=2, examples=4, classes_per_batch=2, examples_per_class=2, seed=7)"
+    )
