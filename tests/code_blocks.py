@@ -27,6 +27,7 @@ _FENCE = re.compile(
     r"^(?P<indent>[ \t]*)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
+_ARITHMETIC = re.compile(r"[-+*/()\d. ]+")
 _NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
 
 
@@ -100,8 +101,11 @@ def _value_written(node: ast.Expr, lines: list[str]) -> object:
     comment = lines[node.end_lineno - 1][node.end_col_offset :].strip()
     if not comment and node.end_lineno < len(lines):
         comment = lines[node.end_lineno].strip()
+    comment = comment.removeprefix("#").strip()
     try:
-        return ast.literal_eval(comment.removeprefix("#").strip())
+        if _ARITHMETIC.fullmatch(comment):
+            return eval(comment)
+        return ast.literal_eval(comment)
     except (SyntaxError, ValueError):
         return ...
 
