@@ -1,3 +1,22 @@
-"""Metric learning for Keras 3."""
+"""Metric learning for Keras 3: losses, samplers, and models with an index of their own.
+
+Importing the package registers its classes with Keras, so that models which use
+them load in any process.
+"""
+
+from tensorflow_similarity import (
+    distances,
+    layers,
+    samplers,
+    visualization,
+)
 
 __version__ = "0.20.0"
+
+__all__ = [
+    "__version__",
+    "distances",
+    "layers",
+    "samplers",
+    "visualization",
+]
