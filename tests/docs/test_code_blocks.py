@@ -1,6 +1,7 @@
 """The runner itself: what it would miss, no page's test would see."""
 
 import pytest
+
 from code_blocks import blocks, run
 
 

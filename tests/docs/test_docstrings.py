@@ -3,8 +3,9 @@
 import inspect
 import re
 
-import public_api
 import pytest
+
+import public_api
 from code_blocks import blocks, run
 
 OBJECTS = public_api.objects()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from code_blocks import blocks, run
 
 ROOT = Path(__file__).parents[2]
