@@ -39,7 +39,7 @@ types: $(VENV)/.installed-lint  ## Check the annotations of the package
 	@$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs  ## Build the site into site/, warnings are errors
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open site/index.html"
 
 docs-serve: $(VENV)/.installed-docs  ## Serve the site on this machine, rebuilt on change
