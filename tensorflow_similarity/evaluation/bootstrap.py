@@ -1,0 +1,64 @@
+"""Bootstrap of means whose values come in classes.
+
+Values of queries of one class are not independent: what the model has made of
+the class is common to all of them. So whole classes are drawn, with
+replacement, and not single queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+__all__ = ["ClassSums", "interval"]
+
+RESAMPLES = 2000
+# Class draws made at once: 64 MiB of int64.
+_CHUNK_ELEMENTS = 2**23
+
+
+class ClassSums:
+    """Sums and counts of per-query values by class, all that resampling needs.
+
+    Args:
+        values: float64 `[metrics, queries]`.
+        classes: int64 `[queries]`, 0 to `number - 1`, each occurring.
+        number: How many classes there are.
+    """
+
+    def __init__(self, values: np.ndarray, classes: np.ndarray, number: int) -> None:
+        self.counts = np.bincount(classes, minlength=number).astype(np.float64)
+        self.sums = np.stack(
+            [np.bincount(classes, weights=row, minlength=number) for row in values], axis=1
+        )
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean of each class, `[classes, metrics]`."""
+        return self.sums / self.counts[:, None]
+
+    def resample(self, rng: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
+        """Micro and macro means of `resamples` draws of classes, `[2, resamples, metrics]`."""
+        micro, macro = [], []
+        for draws in _draws(rng, len(self.counts), resamples):
+            micro.append((draws @ self.sums) / (draws @ self.counts)[:, None])
+            macro.append(draws @ self.means / len(self.counts))
+        return np.stack([np.concatenate(micro), np.concatenate(macro)])
+
+
+def _draws(rng: np.random.Generator, classes: int, resamples: int) -> Iterator[np.ndarray]:
+    """How often each class is drawn, float64 `[some resamples, classes]`, chunk by chunk."""
+    step = max(1, _CHUNK_ELEMENTS // classes)
+    for begin in range(0, resamples, step):
+        rows = min(step, resamples - begin)
+        drawn = rng.integers(classes, size=(rows, classes))
+        drawn += np.arange(rows)[:, None] * classes
+        counts = np.bincount(drawn.reshape(-1), minlength=rows * classes)
+        yield counts.reshape(rows, classes).astype(np.float64)
+
+
+def interval(resampled: np.ndarray, confidence: float) -> np.ndarray:
+    """Percentile interval of resampled values, `[resamples, ...]` -> `[2, ...]`."""
+    tail = (1 - confidence) / 2
+    return np.quantile(resampled, [tail, 1 - tail], axis=0)

@@ -1,0 +1,39 @@
+"""Average precision, cut off at R or at k."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorflow_similarity.evaluation.metrics.base import Ranking
+
+__all__ = ["map_at_k", "map_at_r", "sum_of_precisions"]
+
+
+def sum_of_precisions(relevance: np.ndarray) -> np.ndarray:
+    """Sum of precision@i over the ranks i that hold a relevant key, `[queries]`."""
+    hits = np.cumsum(relevance, axis=1, dtype=np.int32)
+    hits *= relevance
+    return hits @ (1.0 / np.arange(1, relevance.shape[1] + 1))
+
+
+def map_at_r(ranking: Ranking) -> np.ndarray:
+    """Sum of precision@i over the relevant ranks i <= R, divided by R.
+
+    1 exactly where the R nearest are the R relevant keys. Unlike r_precision
+    it rewards their order.
+
+    Reference:
+        Musgrave et al., *A Metric Learning Reality Check*, ECCV 2020,
+        https://arxiv.org/abs/2003.08505
+    """
+    within_r = np.arange(ranking.relevance.shape[1]) < ranking.relevant[:, None]
+    return sum_of_precisions(ranking.relevance & within_r) / ranking.relevant
+
+
+def map_at_k(ranking: Ranking, k: int) -> np.ndarray:
+    """Sum of precision@i over the relevant ranks i <= k, divided by min(k, R).
+
+    Others divide by R (which no ranking can reach where k < R) or by the hits
+    found (which rewards missing some): see `docs`.
+    """
+    return sum_of_precisions(ranking.top(k)) / np.minimum(k, ranking.relevant)

@@ -1,0 +1,78 @@
+"""What a retrieval metric sees, and what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+__all__ = ["RankMetric", "Ranking"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """The galleries of some queries, nearest first, as far down as was asked for.
+
+    Attributes:
+        relevance: bool `[queries, depth]`: whether the key at that rank is
+            relevant to the query (has its class). Ranks below the end of the
+            gallery are False.
+        relevant: int64 `[queries]`: how many keys of the whole gallery are
+            relevant: the R of the formulas. At least 1.
+        first: int64 `[queries]`: the 1-based rank of the nearest relevant key,
+            which may lie deeper than `depth`; None where nobody asked for it.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.evaluation import Ranking, metrics
+
+    ranking = Ranking(relevance=np.array([[True, False, True]]), relevant=np.array([2]))
+    metrics.map_at_r(ranking)  # [0.5]
+    ```
+    """
+
+    relevance: np.ndarray
+    relevant: np.ndarray
+    first: np.ndarray | None = None
+
+    def top(self, k: int) -> np.ndarray:
+        """The first `k` ranks, or what there is."""
+        return self.relevance[:, :k]
+
+
+@dataclasses.dataclass(frozen=True)
+class RankMetric:
+    """A retrieval metric: a value per query from its `Ranking`.
+
+    Attributes:
+        name: What results call it.
+        values: Maps a `Ranking` to float64 values `[queries]`.
+        k: Number of ranks it looks at, where that is fixed.
+        looks_at_r: Whether it looks at the first R ranks, R being the number of
+            relevant keys of the query.
+        looks_at_relevant: Whether it needs `Ranking.relevant`.
+        needs_first: Whether it needs `Ranking.first`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.evaluation import RankMetric, evaluate
+
+    worst = RankMetric("miss_rate@5", lambda ranking: 1.0 - ranking.top(5).any(axis=1), k=5)
+    evaluate([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 1], distance="l2", metrics=[worst])
+    ```
+    """
+
+    name: str
+    values: Callable[[Ranking], np.ndarray]
+    k: int | None = None
+    looks_at_r: bool = False
+    looks_at_relevant: bool = True
+    needs_first: bool = False
+
+    def depth(self, most_relevant: int) -> int:
+        """Ranks needed for queries that have at most `most_relevant` relevant keys."""
+        return max(self.k or 0, most_relevant if self.looks_at_r else 0)

@@ -1,0 +1,215 @@
+"""Exact rankings of a gallery for many queries, streamed in blocks of queries.
+
+Distances of a block are computed once. Each becomes an integer that holds the
+distance and whether the key is relevant (`keys.py`), so one partition and one
+sort of the nearest give the relevance of every rank. Where a relevant and an
+irrelevant key are at the same distance their order matters: such rows are
+ranked again by distance and gallery position. Threads share the rows of a
+block, since NumPy sorts outside the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from tensorflow_similarity.distances import CosineDistance, Distance, SquaredEuclideanDistance
+from tensorflow_similarity.distances.cosine import unit_rows
+from tensorflow_similarity.evaluation.keys import LAST, LAST_EXACT, exact_keys, pack
+from tensorflow_similarity.evaluation.metrics import Ranking
+from tensorflow_similarity.evaluation.relevance import Relevance
+
+__all__ = ["block_rows", "rank"]
+
+# Distances computed at once: 128 MiB of float32, three times that at the peak.
+_BLOCK_ELEMENTS = 2**25
+_MOST_ROWS = 2048
+# Distances that one thread ranks at once: 4 MiB, so that all passes over them
+# but the first find them in the cache.
+_CHUNK_ELEMENTS = 2**20
+# Below this many distances in all, compiling costs more than it saves.
+_WORTH_COMPILING = 2**24
+
+
+def block_rows(keys: int) -> int:
+    """Queries in a block, for a gallery of that many keys."""
+    return int(np.clip(_BLOCK_ELEMENTS // max(1, keys), 1, _MOST_ROWS))
+
+
+def rank(
+    embeddings: np.ndarray,
+    gallery: np.ndarray,
+    distance: Distance,
+    relevance: Relevance,
+    own: np.ndarray,
+    depth: Callable[[int], int],
+    needs_first: bool,
+    consume: Callable[[np.ndarray, Ranking], None],
+    verbose: int = 0,
+) -> None:
+    """Ranks the gallery for every query that has something relevant in it.
+
+    Args:
+        embeddings: float32 `[queries, dim]`.
+        gallery: float32 `[keys, dim]`.
+        distance: What to rank by; ties by gallery row.
+        relevance: Which keys are relevant.
+        own: int64 `[queries]`, the gallery row that is the query itself and is
+            left out of its ranking; -1 where there is none.
+        depth: Ranks needed, given the largest number of relevant keys in a block.
+        needs_first: Whether to fill `Ranking.first`.
+        consume: Gets the positions of some queries, and their ranking. Called
+            from several threads, once for every query.
+        verbose: 1 shows a progress bar.
+    """
+    n = len(gallery)
+    order = relevance.query_order
+    order = order[relevance.count[order] > 0]
+    column = np.empty(n, np.int64)
+    column[relevance.order] = np.arange(n)
+    own_column = np.where(own >= 0, column[own], -1)
+    distances = _distances_to(gallery[relevance.order], distance, len(order))
+    rows = block_rows(n)
+    threads = os.cpu_count() or 1
+    progress = tqdm(total=len(order), desc="Evaluating", unit="query", disable=not verbose)
+    with ThreadPoolExecutor(threads) as pool, progress:
+        for begin in range(0, len(order), rows):
+            queries = order[begin : begin + rows]
+            values = distances(embeddings[queries])
+            deep = min(depth(int(relevance.count[queries].max())), n)
+            share = -(-len(queries) // threads)
+            ranker = _Ranker(relevance, own_column, deep, needs_first, consume)
+            parts = [slice(i, i + share) for i in range(0, len(queries), share)]
+            for _ in pool.map(lambda part: ranker.run(values[part], queries[part]), parts):  # noqa: B023
+                pass
+            progress.update(len(queries))
+
+
+def _distances_to(
+    gallery: np.ndarray, distance: Distance, queries: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Returns `queries -> float32 [rows, keys]`, of the order of `distance`.
+
+    Compiled where that pays.
+    """
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    # Tensors of other backends may have to be moved to the host first.
+    to_numpy = np.asarray if on_tensorflow else keras.ops.convert_to_numpy
+    keys = keras.ops.convert_to_tensor(gallery)
+    prepare: Callable = keras.ops.convert_to_tensor
+    if type(distance) is CosineDistance and gallery.any(axis=1).all():
+        # |u - v|^2 = 2 (1 - cos) keeps the digits that 1 - cos loses where all
+        # embeddings point the same way. (A row of zeros has no such form.)
+        keys, distance = unit_rows(keys), SquaredEuclideanDistance()
+        prepare = unit_rows
+    compute: Callable = distance
+    if on_tensorflow and queries * len(gallery) >= _WORTH_COMPILING:
+        import tensorflow as tf
+
+        compute = tf.function(distance, reduce_retracing=True)
+
+    def block(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(to_numpy(compute(prepare(rows), keys)), dtype=np.float32)
+
+    return block
+
+
+class _Ranker:
+    """Ranks the rows of one block of distances down to one depth."""
+
+    def __init__(
+        self,
+        relevance: Relevance,
+        own: np.ndarray,
+        depth: int,
+        needs_first: bool,
+        consume: Callable[[np.ndarray, Ranking], None],
+    ) -> None:
+        self._relevance, self._own, self._depth = relevance, own, depth
+        self._needs_first, self._consume = needs_first, consume
+
+    def run(self, distances: np.ndarray, queries: np.ndarray) -> None:
+        """Ranks `distances` `[rows, keys]` of `queries`, a chunk at a time."""
+        rows = max(1, _CHUNK_ELEMENTS // distances.shape[1])
+        shape = (min(rows, len(queries)), distances.shape[1])
+        buffers = np.empty(shape, np.float32), np.empty(shape, np.uint32)
+        for begin in range(0, len(queries), rows):
+            part = slice(begin, begin + rows)
+            ranking = self._chunk(distances[part], queries[part], *buffers)
+            self._consume(queries[part], ranking)
+
+    def _chunk(
+        self, distances: np.ndarray, queries: np.ndarray, buffer: np.ndarray, work: np.ndarray
+    ) -> Ranking:
+        relevance, again = self._fast(distances, queries, buffer[: len(queries)], work)
+        first = None
+        if self._needs_first:
+            first = relevance.argmax(axis=1) + 1
+            again |= ~relevance.any(axis=1)
+        again = np.flatnonzero(again)
+        if len(again):
+            relevance[again], deep = self._exact(distances[again], queries[again])
+            if first is not None:
+                first[again] = deep
+        return Ranking(relevance, self._relevance.count[queries], first)
+
+    def _fast(
+        self, distances: np.ndarray, queries: np.ndarray, buffer: np.ndarray, work: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Relevance by rank, and the rows that are left to the exact way."""
+        (b, n), depth = distances.shape, self._depth
+        np.copyto(buffer, distances)
+        own = self._own[queries]
+        rows = np.flatnonzero(own >= 0)
+        own = own[rows]
+        buffer[rows, own] = 0  # Rounding may have made it negative, a costlier case.
+        keys = pack(buffer)
+        if keys is None:
+            return np.zeros((b, depth), bool), np.ones(b, bool)
+        self._relevance.mark(keys, queries)
+        keys[rows, own] = LAST
+        work = work[:b]
+        np.copyto(work, keys)
+        if depth == n:
+            work.sort(axis=1)
+            unclear = np.zeros(b, bool)
+        else:
+            # Partitioned at `depth`, the key there is the nearest one left out.
+            work.partition(depth, axis=1)
+            work[:, :depth].sort(axis=1)
+            unclear = (work[:, depth - 1] | 1) == (work[:, depth] | 1)
+        top = work[:, :depth]
+        relevance = (top & 1).astype(bool)
+        tied = ((top[:, :-1] ^ top[:, 1:]) == 1).any(axis=1) & ~unclear
+        if tied.any():
+            relevance[tied] = self._untie(keys[tied], top[tied, -1])
+        return relevance, unclear
+
+    def _untie(self, keys: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Relevance by rank where `last` is the largest key among the nearest `depth`."""
+        # No key beyond the nearest `depth` shares its distance with `last`.
+        nearest = np.flatnonzero(keys <= (last | 1)[:, None])
+        columns = nearest.reshape(len(keys), -1) - np.arange(len(keys))[:, None] * keys.shape[1]
+        top = keys.reshape(-1)[nearest].reshape(columns.shape).astype(np.uint64)
+        by_position = self._relevance.order[columns].astype(np.uint64) << np.uint64(1)
+        top = ((top >> np.uint64(1)) << np.uint64(33)) | by_position | (top & np.uint64(1))
+        top.sort(axis=1)
+        return (top & np.uint64(1)).astype(bool)
+
+    def _exact(self, distances: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Relevance by rank, ties by gallery row, and the first relevant rank."""
+        keys = exact_keys(distances, self._relevance.mask(queries), self._relevance.order)
+        own = self._own[queries]
+        rows = np.flatnonzero(own >= 0)
+        keys[rows, own[rows]] = LAST_EXACT
+        nearest = np.where(keys & np.uint64(1), keys, LAST_EXACT).min(axis=1, keepdims=True)
+        first = (keys < nearest).sum(axis=1) + 1
+        if self._depth < keys.shape[1]:
+            keys.partition(self._depth, axis=1)
+        top = np.sort(keys[:, : self._depth], axis=1)
+        return (top & np.uint64(1)).astype(bool), first

@@ -1,0 +1,285 @@
+"""Evaluation of embeddings as a retrieval system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks, distances
+from tensorflow_similarity.evaluation import metrics as rank_metrics
+from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
+from tensorflow_similarity.evaluation.ranks import block_rows, rank
+from tensorflow_similarity.evaluation.relevance import ClassRelevance, MatrixRelevance, Relevance
+from tensorflow_similarity.evaluation.result import EvaluationResult
+
+__all__ = ["evaluate", "evaluate_lookup"]
+
+# Deep enough that the first relevant key is nearly always among these ranks.
+_RANKS_FOR_FIRST = 64
+
+
+def evaluate(
+    embeddings: Any,
+    labels: Any,
+    gallery: Any = None,
+    gallery_labels: Any = None,
+    distance: Any = "cosine",
+    metrics: Any = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    *,
+    query_positions: Any = None,
+    relevance: Any = None,
+    verbose: int = 0,
+) -> EvaluationResult:
+    """Evaluates retrieval, exactly, with confidence intervals.
+
+    Every query is ranked against the whole gallery. Ties in distance are ordered
+    by gallery position. Memory is bounded whatever the sizes: about 500 MB above
+    the data. The formulas are in `tensorflow_similarity.evaluation.metrics`.
+
+    Args:
+        embeddings: The queries, `[queries, dim]`, real numbers.
+        labels: Their class ids `[queries]`, of any integer dtype.
+        gallery: What is searched, `[keys, dim]`. None: the queries themselves,
+            each being left out of its own ranking (leave-one-out).
+        gallery_labels: Class ids of the gallery `[keys]`; given with `gallery`.
+        distance: A name, an object or a function: see `distances.get`.
+        metrics: Names such as `"precision@1"`, `"map@r"`, `"recall@10"` or
+            `RankMetric` objects; None: precision@1, hit_rate@4, r_precision, map@r.
+        confidence: Level of the intervals, between 0 and 1.
+        seed: Seed of the bootstrap.
+        query_positions: int `[queries]`: where the gallery contains the queries,
+            the gallery position of each, to be left out of its own ranking; -1
+            for a query that is not in the gallery.
+        relevance: What is relevant to what, where that is not equality of class
+            ids: a bool matrix `[queries, keys]`, or a function that maps labels of
+            some queries `[n, ...]` and those of the gallery to bool `[n, keys]`.
+            Labels may have any shape and dtype then; equal labels make up the
+            classes of means and intervals.
+        verbose: 1 shows a progress bar.
+
+    Returns:
+        An `EvaluationResult`: a mapping from metric name to value, with
+        `.interval(name)`, `.per_class`, `.macro`, `.skipped` and more.
+
+    Raises:
+        TypeError: If labels are not integers, or embeddings not numbers.
+        ValueError: If shapes do not match, an embedding is NaN, there is nothing
+            to evaluate, the gallery holds the very queries (leave `gallery` out
+            then), or a metric or distance does not exist.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.evaluation import evaluate
+
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(10), 20)
+    embeddings = np.eye(10)[labels] + 0.3 * rng.normal(size=(200, 10))
+    print(evaluate(embeddings, labels, metrics=["precision@1", "map@r"]))
+    ```
+    """
+    wanted = rank_metrics.get_all(metrics)
+    resolved = distances.get(distance)
+    _check_confidence(confidence)
+    queries = checks.embeddings(embeddings, "embeddings")
+    if gallery is None:
+        if gallery_labels is not None or query_positions is not None:
+            raise ValueError(
+                "`gallery_labels` and `query_positions` describe `gallery`. Received: None for "
+                "`gallery`. Pass all of them, or none for leave-one-out."
+            )
+        keys, own = queries, np.arange(len(queries))
+    else:
+        keys = checks.embeddings(gallery, "gallery", size=queries.shape[1])
+        own = _own_positions(query_positions, len(queries), len(keys))
+        if query_positions is None and queries.shape == keys.shape and (queries == keys).all():
+            raise ValueError(
+                "`gallery` holds the very queries, so that each would find itself first. Leave "
+                "it out (None) for leave-one-out evaluation, or pass `query_positions`."
+            )
+    if not len(queries) or not len(keys):
+        raise ValueError(
+            "There must be queries and a gallery. Received: "
+            f"{len(queries)} `embeddings` and a gallery of {len(keys)}."
+        )
+    given, gallery_given = (labels, labels) if gallery is None else (labels, gallery_labels)
+    if gallery is not None and gallery_labels is None:
+        raise ValueError("`gallery_labels` must be given with `gallery`. Received: None.")
+    relevant: Relevance
+    if relevance is None:
+        ids = checks.class_ids(given, "labels", len(queries))
+        gallery_ids = checks.class_ids(gallery_given, "gallery_labels", len(keys))
+        relevant = ClassRelevance(ids, gallery_ids, own)
+    else:
+        ids = _any_labels(given, "labels", len(queries))
+        gallery_ids = _any_labels(gallery_given, "gallery_labels", len(keys))
+        if not callable(relevance):
+            relevance = np.asarray(relevance)
+            if relevance.shape != (len(queries), len(keys)):
+                raise ValueError(
+                    f"`relevance` must be a bool matrix [queries, keys], here "
+                    f"{(len(queries), len(keys))}. Received: array of shape {relevance.shape}."
+                )
+        relevant = MatrixRelevance(relevance, ids, gallery_ids, own, block_rows(len(keys)))
+
+    values = {metric.name: np.full(len(queries), np.nan) for metric in wanted}
+    needs_first = any(metric.needs_first for metric in wanted)
+
+    def depth(most_relevant: int) -> int:
+        deepest = max(metric.depth(most_relevant) for metric in wanted)
+        return max(deepest, _RANKS_FOR_FIRST if needs_first else 1)
+
+    def consume(which: np.ndarray, ranking: Ranking) -> None:
+        for metric in wanted:
+            values[metric.name][which] = metric.values(ranking)
+
+    rank(queries, keys, resolved, relevant, own, depth, needs_first, consume, verbose)
+    return EvaluationResult(values, ids, confidence, seed)
+
+
+def evaluate_lookup(
+    neighbor_labels: Any,
+    query_labels: Any,
+    relevant: Any = None,
+    metrics: Any = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    *,
+    present: Any = None,
+) -> EvaluationResult:
+    """Evaluates the result of a lookup, with the same metrics as `evaluate`.
+
+    A lookup of k neighbours shows k ranks. `metric@j` needs j <= k;
+    `r_precision` and `map@r` need k to be at least the number of relevant
+    records of every query; `mrr` needs the whole ranking: ask for `mrr@k`.
+
+    Args:
+        neighbor_labels: Class ids of the neighbours `[queries, k]`, nearest first
+            (`Neighbors.labels`). Take a query that is in the index itself out of
+            its neighbours first: it would be its own first hit.
+        query_labels: Class ids of the queries `[queries]`.
+        relevant: How many records of the index are relevant to a query: a mapping
+            from class id to the number of records, or an array `[queries]`. None:
+            unknown, which `hit_rate@k`, `precision@k` and `mrr@k` can do without;
+            no query is left out then.
+        metrics: As for `evaluate`; None: those of the default ones that the
+            lookup suffices for.
+        confidence: Level of the intervals, between 0 and 1.
+        seed: Seed of the bootstrap.
+        present: bool `[queries, k]`, False where there is no neighbour (padding)
+            or it has no label. None: all are there.
+
+    Returns:
+        An `EvaluationResult`.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If shapes do not match, or a metric needs more than the lookup
+            shows: the error says how many neighbours to look up.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.evaluation import evaluate_lookup
+
+    neighbor_labels = [[3, 3, 1], [1, 3, 3], [7, 1, 1]]  # Neighbors.labels of a lookup.
+    print(evaluate_lookup(neighbor_labels, [3, 3, 1], metrics=["precision@1", "hit_rate@3"]))
+    ```
+    """
+    found = checks.class_ids(np.reshape(neighbor_labels, -1), "neighbor_labels")
+    shape = np.shape(neighbor_labels)
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(
+            f"`neighbor_labels` must have shape [queries, k]. Received: shape {shape}."
+        )
+    found = found.reshape(shape)
+    ids = checks.class_ids(query_labels, "query_labels", shape[0])
+    if not len(ids):
+        raise ValueError("There must be queries. Received: `query_labels` of length 0.")
+    _check_confidence(confidence)
+    counts = _relevant_counts(relevant, ids)
+    most = None if counts is None else int(counts.max(initial=0))
+    if metrics is None:
+        metrics = [
+            metric
+            for metric in rank_metrics.get_all(None)
+            if _shortcoming(metric, shape[1], most) is None
+        ]
+    wanted = rank_metrics.get_all(metrics)
+    for metric in wanted:
+        shortcoming = _shortcoming(metric, shape[1], most)
+        if shortcoming:
+            raise ValueError(f"`metrics`: {metric.name} {shortcoming}")
+    hits = found == ids[:, None]
+    if present is not None:
+        mask = np.asarray(present, dtype=bool)
+        if mask.shape != shape:
+            raise ValueError(
+                f"`present` must have the shape of `neighbor_labels`, {shape}. "
+                f"Received: shape {mask.shape}."
+            )
+        hits &= mask
+    counted = np.arange(len(ids)) if counts is None else np.flatnonzero(counts > 0)
+    # Without counts no metric below looks at R: any positive number will do.
+    known = np.ones(len(ids), np.int64) if counts is None else counts
+    ranking = Ranking(hits[counted], known[counted])
+    values = {metric.name: np.full(len(ids), np.nan) for metric in wanted}
+    for metric in wanted:
+        values[metric.name][counted] = metric.values(ranking)
+    return EvaluationResult(values, ids, confidence, seed)
+
+
+def _shortcoming(metric: RankMetric, k: int, most_relevant: int | None) -> str | None:
+    """What a lookup of `k` neighbours lacks for the metric, or None."""
+    if metric.needs_first:
+        return f"needs the whole ranking. Use mrr@{k}, or evaluate the embeddings."
+    if most_relevant is None and metric.looks_at_relevant:
+        return "needs the number of relevant records: pass `relevant`, e.g. records per class."
+    needed = metric.depth(most_relevant or 0)
+    if needed > k:
+        return f"needs {needed} neighbours. Received: {k}. Look up k={needed}."
+    return None
+
+
+def _relevant_counts(relevant: Any, ids: np.ndarray) -> np.ndarray | None:
+    if relevant is None:
+        return None
+    if hasattr(relevant, "keys"):
+        classes, inverse = np.unique(ids, return_inverse=True)
+        per_class = [int(relevant[c]) if c in relevant else 0 for c in classes.tolist()]
+        return np.asarray(per_class, np.int64)[inverse]
+    counts = checks.class_ids(relevant, "relevant", len(ids))
+    if (counts < 0).any():
+        raise ValueError(f"`relevant` must be counts of at least 0. Received: {int(counts.min())}.")
+    return counts
+
+
+def _own_positions(positions: Any, queries: int, keys: int) -> np.ndarray:
+    if positions is None:
+        return np.full(queries, -1, np.int64)
+    own = checks.class_ids(positions, "query_positions", queries)
+    if len(own) and (own.min() < -1 or own.max() >= keys):
+        raise ValueError(
+            f"`query_positions` must be gallery positions from 0 to {keys - 1}, or -1. "
+            f"Received: values from {own.min()} to {own.max()}."
+        )
+    return own
+
+
+def _any_labels(labels: Any, name: str, length: int) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.ndim == 0 or len(array) != length:
+        raise ValueError(
+            f"`{name}` must hold one label per example: expected {length}. "
+            f"Received: array of shape {array.shape}."
+        )
+    return array
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")

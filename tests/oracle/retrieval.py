@@ -1,0 +1,73 @@
+"""Retrieval metrics written from their formulas, one query and one rank at a time."""
+
+import math
+
+import numpy as np
+
+
+def distance_matrix(queries, keys, distance):
+    """float64 distances, one pair at a time."""
+    q, k = np.asarray(queries, np.float64), np.asarray(keys, np.float64)
+    values = np.empty((len(q), len(k)))
+    for i, a in enumerate(q):
+        for j, b in enumerate(k):
+            if distance == "cosine":
+                lengths = np.linalg.norm(a) * np.linalg.norm(b)
+                values[i, j] = 1 - a @ b / lengths if lengths else 1.0
+            elif distance == "euclidean":
+                values[i, j] = math.sqrt(((a - b) ** 2).sum())
+            elif distance == "squared_euclidean":
+                values[i, j] = ((a - b) ** 2).sum()
+            elif distance == "manhattan":
+                values[i, j] = np.abs(a - b).sum()
+            elif distance == "inner_product":
+                values[i, j] = -(a @ b)
+            else:
+                raise ValueError(distance)
+    return values
+
+
+def ranked_hits(distances, relevant, own=-1):
+    """Relevance of the gallery by rank, ties by position, leaving `own` out."""
+    order = sorted((d, j) for j, d in enumerate(distances) if j != own)
+    return [bool(relevant[j]) for _, j in order]
+
+
+def metric_of_query(name, hits):
+    """Value of a metric for the relevance of a whole ranking; None where R = 0."""
+    relevant = sum(hits)
+    if relevant == 0:
+        return None
+    family, _, cut = name.partition("@")
+    if name == "r_precision":
+        return sum(hits[:relevant]) / relevant
+    if name == "mrr":
+        return 1 / (hits.index(True) + 1)
+    k = relevant if cut == "r" else int(cut)
+    top = hits[:k]
+    if family == "hit_rate":
+        return float(any(top))
+    if family == "recall":
+        return sum(top) / relevant
+    if family == "precision":
+        return sum(top) / k
+    if family == "mrr":
+        return 1 / (top.index(True) + 1) if any(top) else 0.0
+    if family == "map":
+        total = 0.0
+        for i, hit in enumerate(top, start=1):
+            if hit:
+                total += sum(top[:i]) / i
+        return total / min(k, relevant)
+    if family == "ndcg":
+        gain = sum(1 / math.log2(i + 1) for i, hit in enumerate(top, start=1) if hit)
+        best = sum(1 / math.log2(i + 1) for i in range(1, min(k, relevant) + 1))
+        return gain / best
+    raise ValueError(name)
+
+
+def evaluate(names, distances, relevance, own=None):
+    """Metric -> value of every query (None where it has nothing relevant)."""
+    own = [-1] * len(distances) if own is None else own
+    hits = [ranked_hits(d, r, o) for d, r, o in zip(distances, relevance, own, strict=True)]
+    return {name: [metric_of_query(name, h) for h in hits] for name in names}
