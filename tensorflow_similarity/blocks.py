@@ -1,8 +1,4 @@
-"""Row blocks: apply a function to a few rows at a time, in bounded memory.
-
-The gradient recomputes each block instead of keeping what its forward pass
-made, so memory is that of one block whatever the number of rows.
-"""
+"""Row blocks: apply a function to a few rows at a time, in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,50 +11,67 @@ from keras import ops
 __all__ = ["map_row_blocks"]
 
 
+def _is_float(x: Any) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+
+
+def _recomputed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, of tensors, whose gradient recomputes it instead of keeping its insides."""
+
+    def call(*arguments: Any) -> Any:
+        # Integers have no gradient, and recomputation would watch them in vain.
+        floating = [_is_float(x) for x in arguments]
+
+        def of_floats(*floats: Any) -> Any:
+            left = iter(floats)
+            return function(
+                *(next(left) if f else x for x, f in zip(arguments, floating, strict=True))
+            )
+
+        floats = [x for x, f in zip(arguments, floating, strict=True) if f]
+        return keras.remat(of_floats)(*floats)
+
+    return call
+
+
 def map_row_blocks(
     function: Callable[..., Any],
     rows: tuple[Any, ...],
-    block_size: int,
+    shared: tuple[Any, ...] = (),
+    block_size: int | None = None,
     recompute: bool = True,
 ) -> Any:
-    """Applies `function` to blocks of `block_size` rows and joins the results.
+    """Computes `function(*rows, *shared)` a block of rows at a time.
 
     Args:
-        function: Maps arrays `[block_size, ...]`, one for each of `rows`, to an
-            array `[block_size, ...]` or a tuple of them. Row i of a result may
-            depend on row i of the arguments only (and on anything captured).
-        rows: Arrays that share their first axis `[n, ...]`.
-        block_size: Rows in a block.
-        recompute: Whether the gradient recomputes a block instead of keeping
-            its intermediate values. False where nothing is differentiated.
+        function: Maps row arrays `[b, ...]` and the shared arrays to an array
+            `[b, ...]` or a structure of them. Row i of a result depends on row
+            i of the row arrays and on all of the shared ones.
+        rows: Arrays that have one first axis `[n, ...]`.
+        shared: Further arrays, given whole to every block. What is
+            differentiated must be passed here and not be captured.
+        block_size: Rows in a block; None for one block of all rows.
+        recompute: Whether the gradient recomputes each block, so that memory
+            stays that of one block. False where nothing is differentiated.
 
     Returns:
         What `function` returns, with `n` rows.
     """
     n = ops.shape(rows[0])[0]
-    if isinstance(n, int) and n <= block_size:
-        return function(*rows)
-    # All blocks have one static shape, as XLA needs: the last one is filled up
-    # with copies of the first row, which are cut off again below.
-    blocks = -(-n // block_size)
-    missing = blocks * block_size - n
-    order = ops.arange(blocks * block_size)
-    order = ops.where(order < n, order, 0) if not isinstance(missing, int) or missing else None
-
-    def split(x: Any) -> Any:
-        x = x if order is None else ops.take(x, order, axis=0)
-        return ops.reshape(x, (blocks, block_size, *x.shape[1:]))
-
-    def join(x: Any) -> Any:
-        return ops.reshape(x, (blocks * block_size, *x.shape[2:]))[:n]
-
-    def body(block: tuple[Any, ...]) -> Any:
-        return function(*block)
-
+    if block_size is None or (isinstance(n, int) and n <= block_size):
+        return function(*rows, *shared)
     if recompute:
-        recomputed = keras.remat(function)
-
-        def body(block: tuple[Any, ...]) -> Any:
-            return recomputed(*block)
-
-    return keras.tree.map_structure(join, ops.map(body, tuple(split(x) for x in rows)))
+        function = _recomputed(function)
+    # All blocks have one static shape, as XLA needs: the last one is filled up
+    # with copies of the first row, whose results are cut off again below.
+    blocks = -(-n // block_size)
+    padded = blocks * block_size
+    if not isinstance(n, int) or padded != n:
+        index = ops.arange(padded)
+        index = ops.where(index < n, index, ops.zeros_like(index))
+        rows = tuple(ops.take(x, index, axis=0) for x in rows)
+    split = tuple(ops.reshape(x, (blocks, block_size, *x.shape[1:])) for x in rows)
+    results = ops.map(lambda block: function(*block, *shared), split)
+    return keras.tree.map_structure(
+        lambda x: ops.reshape(x, (padded, *x.shape[2:]))[:n], results
+    )

@@ -41,10 +41,10 @@ class ManhattanDistance(Distance):
         m, dim = keys.shape
         rows = _ROWS_FOR_UNKNOWN_KEYS if m is None else max(1, _TEMPORARY // max(1, m * dim))
 
-        def block(q: Any) -> Any:
-            return self.paired(q[:, None, :], keys[None, :, :])
+        def block(q: Any, k: Any) -> Any:
+            return self.paired(q[:, None, :], k[None, :, :])
 
-        return map_row_blocks(block, (queries,), rows)
+        return map_row_blocks(block, (queries,), (keys,), rows)
 
     def paired(self, a: Any, b: Any) -> Any:
         a, b = promote(a, b)

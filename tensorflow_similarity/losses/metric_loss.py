@@ -1,0 +1,230 @@
+"""The base of all losses: rows of queries against keys."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity import distances
+from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity.checks import count
+from tensorflow_similarity.losses.labels import class_ids_or_relevance
+from tensorflow_similarity.mining.rows import Rows, is_relevance, relevant_pairs
+
+__all__ = ["MetricLoss", "checked_number"]
+
+
+def checked_number(value: Any, name: str) -> float:
+    """Returns a finite number as float, or raises an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        try:
+            value = value.item()  # NumPy scalars.
+        except AttributeError:
+            raise TypeError(f"`{name}` must be a number. Received: {value!r}.") from None
+    if not math.isfinite(value):
+        raise ValueError(f"`{name}` must be finite. Received: {value!r}.")
+    return float(value)
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras' own reduction and weighting, for values that are computed already."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class MetricLoss(keras.losses.Loss):
+    """Base of the losses on embeddings: a function of queries against keys.
+
+    A subclass writes `row_loss`, the mathematics of one block of queries
+    against all keys, and gets from here: class ids compared as integers,
+    mathematics in float32 at least, `sample_weight` and `reduction`, blocks in
+    bounded memory, serialisation, and the errors.
+
+    Args:
+        distance: The distance between embeddings: a name, a `Distance` or a
+            function, see `tensorflow_similarity.distances.get`. None where the
+            loss takes pairwise values instead of embeddings.
+        block_size: Queries computed at a time, to the same value and gradient:
+            memory is then that of `block_size` rows of the distance matrix, and
+            the gradient recomputes them. None computes all rows at once.
+        reduction: As in Keras: `"sum_over_batch_size"` (the default), `"sum"`,
+            `"mean"`, `"mean_with_sample_weight"` or None.
+        name: Name of the loss.
+        dtype: Accepted as in Keras. Half precision is computed in float32 all
+            the same, and float64 embeddings in float64.
+
+    Calling it takes:
+
+    - `y_true`: integer class ids, `[batch]` or `[batch, 1]`, of any integer
+      dtype and size; or a bool or float matrix `[batch, batch]`, above 0 where
+      two examples are alike.
+    - `y_pred`: embeddings `[batch, dim]`.
+    - `sample_weight`: optional `[batch]`, the weights of the queries.
+
+    Raises:
+        ValueError, TypeError: If labels are one-hot, floats or strings, or their
+            number is not that of the embeddings.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.losses import MetricLoss
+
+    @keras.saving.register_keras_serializable(package="mine")
+    class PullOnlyLoss(MetricLoss):
+        '''The mean distance of each query's positives.'''
+
+        def row_loss(self, rows):
+            alike = keras.ops.cast(rows.positives, rows.distances.dtype)
+            total = keras.ops.sum(rows.distances * alike, axis=1)
+            return total / keras.ops.maximum(keras.ops.sum(alike, axis=1), 1)
+
+    loss = PullOnlyLoss(distance="euclidean")
+    loss([1, 1, 2], [[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])  # (5 + 5 + 0) / 3
+    ```
+    """
+
+    def __init__(
+        self,
+        distance: Any = "cosine",
+        block_size: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.distance = None if distance is None else distances.get(distance)
+        self.block_size = None if block_size is None else count(block_size, "block_size")
+
+    def row_loss(self, rows: Rows) -> Any:
+        """The loss of some queries, `[queries]`, from their rows of the picture.
+
+        A query that has not the pairs that the loss needs must get exactly 0.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `row_loss`.")
+
+    def query_losses(
+        self,
+        query_labels: Any,
+        queries: Any,
+        key_labels: Any,
+        keys: Any,
+        queries_are_keys: bool = False,
+    ) -> Any:
+        """The loss of each query against the keys.
+
+        Args:
+            query_labels: Class ids `[queries]`, or relevance `[queries, keys]`.
+            queries: Embeddings `[queries, dim]`.
+            key_labels: Class ids `[keys]` (for relevance, anything).
+            keys: Embeddings `[keys, dim]`.
+            queries_are_keys: Whether the queries are the first of the keys, so
+                that query i must not be paired with key i, itself.
+
+        Returns:
+            Losses `[queries]`.
+        """
+        return map_row_blocks(
+            lambda *block: self.row_loss(self.rows(*block)),
+            (query_labels, queries, query_places(queries, queries_are_keys)),
+            (key_labels, keys),
+            self.block_size,
+        )
+
+    def rows(
+        self, query_labels: Any, queries: Any, places: Any, key_labels: Any, keys: Any
+    ) -> Rows:
+        """Distances and pairs of some queries; the arguments of `query_losses`, a block of them."""
+        key_places = ops.arange(ops.shape(keys)[0], dtype="int32")
+        positives, negatives = relevant_pairs(query_labels, key_labels, places, key_places)
+        relevance = query_labels if is_relevance(query_labels) else None
+        return Rows(self._distance()(queries, keys), positives, negatives, relevance)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example of a batch against the others: `[batch]`."""
+        return self.query_losses(y_true, y_pred, y_true, y_pred, queries_are_keys=True)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        with keras.name_scope(self.name):
+            y_pred = self.checked_predictions(y_pred)
+            y_true = self.checked_labels(y_true, y_pred.shape[0])
+            losses = self.call(y_true, y_pred)
+            if sample_weight is not None:
+                sample_weight = _checked_weights(sample_weight, y_pred.shape[0])
+            dtype = keras.backend.standardize_dtype(losses.dtype)
+            reduce = _Reduction(reduction=self.reduction, dtype=dtype)
+            return reduce(losses, losses, sample_weight=sample_weight)
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        """Embeddings as a tensor of float32, or float64 if they are that.
+
+        Raises:
+            ValueError: If they are not `[batch, dim]`.
+        """
+        y_pred = ops.convert_to_tensor(y_pred)
+        if len(y_pred.shape) != 2:
+            raise ValueError(
+                f"`y_pred` must be embeddings of shape [batch, dim] for {type(self).__name__} "
+                f"with a distance. Received: shape {tuple(y_pred.shape)}."
+            )
+        if keras.backend.standardize_dtype(y_pred.dtype) == "float64":
+            return y_pred
+        return ops.cast(y_pred, "float32")
+
+    def checked_labels(self, y_true: Any, batch: Any) -> Any:
+        """Labels as a tensor of int64 `[batch]`, or as relevance `[batch, batch]`."""
+        return class_ids_or_relevance(y_true, batch)
+
+    def _distance(self) -> distances.Distance:
+        if self.distance is None:
+            raise ValueError(
+                f"{type(self).__name__}(distance=None) takes pairwise values; to form pairs of "
+                'embeddings pass a distance, e.g. distance="cosine".'
+            )
+        return self.distance
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss; JSON-able."""
+        distance = self.distance
+        by_name = distance is None or type(distance) is type(_by_name(distance.name))
+        return {
+            **super().get_config(),
+            "distance": getattr(distance, "name", None)
+            if by_name
+            else keras.saving.serialize_keras_object(distance),
+            "block_size": self.block_size,
+        }
+
+    def __repr__(self) -> str:
+        config = {**self.get_config(), "distance": self.distance}
+        arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def query_places(queries: Any, queries_are_keys: bool) -> Any:
+    """Each query's own place among the keys, int32 `[queries]`; -1 if it is none of them."""
+    places = ops.arange(ops.shape(queries)[0], dtype="int32")
+    return places if queries_are_keys else ops.zeros_like(places) - 1
+
+
+def _by_name(name: str) -> Any:
+    return distances.get(name) if name in distances.names() else None
+
+
+def _checked_weights(sample_weight: Any, batch: Any) -> Any:
+    weights = ops.convert_to_tensor(sample_weight)
+    shape = tuple(weights.shape)
+    scalar_like = all(size == 1 for size in shape)
+    per_query = len(shape) in (1, 2) and (batch is None or shape[0] in (None, batch))
+    if not scalar_like and not (per_query and (len(shape) == 1 or shape[1] in (None, 1))):
+        raise ValueError(
+            "`sample_weight` must be a scalar, or hold one weight per example: shape [batch] or "
+            f"[batch, 1] with batch={batch}. Received: shape {shape}."
+        )
+    return weights

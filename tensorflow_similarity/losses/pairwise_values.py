@@ -1,0 +1,44 @@
+"""Losses that also take ready pairwise values, as TensorFlow Addons had them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.losses.metric_loss import MetricLoss
+
+__all__ = ["PairwiseValuesLoss"]
+
+
+class PairwiseValuesLoss(MetricLoss):
+    """Base of losses for which `distance=None` means: `y_pred` is the pairwise values.
+
+    A subclass writes `row_loss` for embeddings, `values_loss` for pairwise
+    values, and `checked_values` for what these must look like.
+    """
+
+    def __init__(self, distance: Any = None, **kwargs: Any) -> None:
+        super().__init__(distance=distance, **kwargs)
+
+    def values_loss(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example from pairwise values: `[batch]`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `values_loss`.")
+
+    def checked_values(self, y_pred: Any) -> Any:
+        """Pairwise values in the shape that `values_loss` expects, or a ValueError."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `checked_values`.")
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        if self.distance is not None:
+            return super().checked_predictions(y_pred)
+        y_pred = ops.convert_to_tensor(y_pred)
+        if keras.backend.standardize_dtype(y_pred.dtype) != "float64":
+            y_pred = ops.cast(y_pred, "float32")
+        return self.checked_values(y_pred)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        if self.distance is None:
+            return self.values_loss(y_true, y_pred)
+        return super().call(y_true, y_pred)
