@@ -27,7 +27,8 @@ _FENCE = re.compile(
     r"^(?P<indent>[ \t]*)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
-_ARITHMETIC = re.compile(r"[-+*/()\d. ]+")
+# What a value in a comment may be written with.
+_VALUES = {"__builtins__": {}, "array": np.array, "inf": np.inf, "log": np.log, "nan": np.nan}
 _NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?(e[+-]?\d+)?")
 
 
@@ -101,12 +102,9 @@ def _value_written(node: ast.Expr, lines: list[str]) -> object:
     comment = lines[node.end_lineno - 1][node.end_col_offset :].strip()
     if not comment and node.end_lineno < len(lines):
         comment = lines[node.end_lineno].strip()
-    comment = comment.removeprefix("#").strip()
     try:
-        if _ARITHMETIC.fullmatch(comment):
-            return eval(comment)
-        return ast.literal_eval(comment)
-    except (SyntaxError, ValueError):
+        return eval(comment.removeprefix("#").strip(), dict(_VALUES))
+    except Exception:  # Words, not a value.
         return ...
 
 

@@ -32,14 +32,18 @@ def objects() -> dict[str, Any]:
 
 
 def methods(cls: type) -> dict[str, Any]:
-    """Public methods and properties that the package itself gives a class."""
+    """Public methods and properties that the package itself gives a class.
+
+    Those that override a method of another library are that library's to document.
+    """
+    ours = [b for b in reversed(cls.__mro__) if b.__module__.startswith("tensorflow_similarity")]
+    others = {name for base in cls.__mro__ if base not in ours for name in vars(base)}
     found = {}
-    for base in reversed(cls.__mro__):
-        if base.__module__.startswith("tensorflow_similarity"):
-            for name, value in vars(base).items():
-                plain = inspect.isfunction(value) or isinstance(
-                    value, (property, classmethod, staticmethod)
-                )
-                if plain and not name.startswith("_"):
-                    found[name] = getattr(cls, name)
+    for base in ours:
+        for name, value in vars(base).items():
+            plain = inspect.isfunction(value) or isinstance(
+                value, (property, classmethod, staticmethod)
+            )
+            if plain and not name.startswith("_") and name not in others:
+                found[name] = getattr(cls, name)
     return found

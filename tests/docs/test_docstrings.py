@@ -67,6 +67,26 @@ def test_example_runs(name, tmp_path, monkeypatch):
     assert run(inspect.getdoc(WITH_EXAMPLE[name]), name) > 0
 
 
-@pytest.mark.parametrize("name", [n for n, value in OBJECTS.items() if inspect.isclass(value)])
+# Bases, and what appears in the examples of that which takes or returns it.
+WITHOUT_EXAMPLE = {
+    "All",
+    "CallableDistance",
+    "Farthest",
+    "Lookup",
+    "MetricEmbedding",
+    "MinedLoss",
+    "MiningStrategy",
+    "Nearest",
+    "Neighbors",
+    "Ranking",
+    "Rows",
+    "SemiHard",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n, v in OBJECTS.items() if inspect.isclass(v) and v.__name__ not in WITHOUT_EXAMPLE],
+)
 def test_class_has_an_example(name):
     assert name in WITH_EXAMPLE or any(n.startswith(f"{name}.") for n in WITH_EXAMPLE)

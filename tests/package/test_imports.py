@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part imports only from parts above it.
 ORDER = [
     "checks",
+    "text_table",
     "blocks",
     "distances",
     "mining",
@@ -22,10 +23,10 @@ ORDER = [
     "layers",
     "samplers",
     "index",
-    "calibration",
+    "evaluation",
     "retrieval_metrics",
     "classification_metrics",
-    "evaluation",
+    "calibration",
     "models",
     "visualization",
 ]
