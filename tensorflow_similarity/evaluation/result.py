@@ -48,9 +48,9 @@ class EvaluationResult(Mapping[str, float]):
 
     embeddings, labels = [[0.0], [0.1], [1.0], [0.4], [5.0]], [0, 0, 1, 1, 2]
     result = evaluate(embeddings, labels, distance="euclidean", metrics=["precision@1"])
-    result["precision@1"]  # 0.5
-    result.per_class["precision@1"]  # {0: 1.0, 1: 0.0}
-    result.interval("precision@1")  # (0.0, 1.0)
+    result["precision@1"]  # 0.75
+    result.per_class["precision@1"]  # {0: 1.0, 1: 0.5}
+    result.interval("precision@1")  # (0.5, 1.0)
     result.skipped  # 1: class 2 has no other member
     print(result)
     ```
