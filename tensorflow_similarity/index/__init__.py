@@ -1,0 +1,20 @@
+"""Indexes: records with embeddings that can be looked up, and that come and go."""
+
+from tensorflow_similarity.index.archive import CorruptIndexError, IndexFileError, NewerIndexError
+from tensorflow_similarity.index.engines.exact import exact_search
+from tensorflow_similarity.index.index import Index
+from tensorflow_similarity.index.neighbors import Lookup, Neighbors
+from tensorflow_similarity.index.records import Records
+from tensorflow_similarity.index.tuning import MeasuredRecall
+
+__all__ = [
+    "CorruptIndexError",
+    "Index",
+    "IndexFileError",
+    "Lookup",
+    "MeasuredRecall",
+    "Neighbors",
+    "NewerIndexError",
+    "Records",
+    "exact_search",
+]

@@ -1,0 +1,253 @@
+"""One file that holds arrays and files, checksummed and written atomically.
+
+Layout: a header of 64 bytes, then sections at multiples of 64 bytes (so that
+they can be mapped into memory), then a JSON manifest that says what they are.
+Nothing in it is executed or unpickled. Every byte is covered by a checksum.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import json
+import os
+import struct
+import time
+import uuid
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+__all__ = ["Archive", "CorruptIndexError", "IndexFileError", "NewerIndexError", "write_archive"]
+
+_MAGIC = b"TFSIMIDX"
+_VERSION = 1
+_ALIGNMENT = 64
+# Magic, version, manifest's offset, size and checksum, size of the file. All
+# versions begin like this, or older programs could not tell that one is newer.
+_HEADER = struct.Struct("<8sIQQIQ")
+_CHECKSUM = struct.Struct("<I")
+_CHUNK = 1 << 24
+# A file that a killed process left behind; a living one writes on.
+_STALE_SECONDS = 3600.0
+
+
+class IndexFileError(ValueError):
+    """A file that cannot be read as an index."""
+
+
+class CorruptIndexError(IndexFileError):
+    """A file that is not an index, or is damaged."""
+
+
+class NewerIndexError(IndexFileError):
+    """A file written by a newer version of the package."""
+
+
+def write_archive(
+    path: str,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    files: Mapping[str, Iterator[bytes]],
+) -> None:
+    """Writes an archive in place of `path`, which is the old or the new one at any time.
+
+    Args:
+        path: Where to.
+        meta: Anything JSON.
+        arrays: Arrays by name.
+        files: The content of files to include, in pieces, by name.
+
+    Raises:
+        OSError: If it cannot be written. What was at `path` is still there.
+    """
+    with _replacing(path) as file:
+        file.write(bytes(_ALIGNMENT))
+        sections = {}
+        for name, array in arrays.items():
+            sections[name] = {
+                **_write_section(file, _chunks_of_array(array)),
+                "dtype": array.dtype.str,
+                "shape": array.shape,
+            }
+        for name, content in files.items():
+            sections[name] = _write_section(file, content)
+        manifest = json.dumps({"meta": meta, "sections": sections}).encode()
+        offset = file.tell()
+        file.write(manifest)
+        head = _HEADER.pack(
+            _MAGIC, _VERSION, offset, len(manifest), zlib.crc32(manifest), file.tell()
+        ).ljust(_ALIGNMENT - _CHECKSUM.size, b"\0")
+        file.seek(0)
+        file.write(head + _CHECKSUM.pack(zlib.crc32(head)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Section:
+    offset: int
+    size: int
+    checksum: int
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+
+
+class Archive:
+    """Reads an archive. A context manager.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CorruptIndexError: If it is no archive, truncated or damaged.
+        NewerIndexError: If it has a newer format.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
+        try:
+            self.meta, self._sections = self._open()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._file.close()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sections
+
+    def array(self, name: str) -> np.ndarray:
+        """Reads an array and verifies it."""
+        section = self._sections[name]
+        dtype = np.dtype(section.dtype)
+        if dtype.hasobject:
+            raise self._corrupt(f"{name!r} holds Python objects")
+        array = np.empty(tuple(section.shape or ()), dtype)
+        if array.nbytes != section.size:
+            raise self._corrupt(f"the size of {name!r} is wrong")
+        content = array.reshape(-1).view(np.uint8)
+        self._file.seek(section.offset)
+        checksum = 0
+        for start in range(0, section.size, _CHUNK):
+            part = memoryview(content[start : start + _CHUNK])
+            if self._file.readinto(part) != len(part):  # type: ignore[attr-defined]
+                raise self._corrupt("it is truncated")
+            checksum = zlib.crc32(part, checksum)
+        self._verify(name, section, checksum)
+        return array
+
+    def extract(self, name: str, path: str) -> None:
+        """Writes an included file to `path`, and verifies it."""
+        section = self._sections[name]
+        self._file.seek(section.offset)
+        checksum, left = 0, section.size
+        with open(path, "wb") as out:
+            while left:
+                part = self._file.read(min(left, _CHUNK))
+                if not part:
+                    raise self._corrupt("it is truncated")
+                checksum = zlib.crc32(part, checksum)
+                out.write(part)
+                left -= len(part)
+        self._verify(name, section, checksum)
+
+    def _open(self) -> tuple[dict[str, Any], dict[str, _Section]]:
+        head = self._file.read(_ALIGNMENT)
+        if not head.startswith(_MAGIC):
+            raise self._corrupt("it is not an index, or its beginning is damaged")
+        if len(head) < _ALIGNMENT:
+            raise self._corrupt("it is truncated")
+        (checksum,) = _CHECKSUM.unpack(head[-_CHECKSUM.size :])
+        if zlib.crc32(head[: -_CHECKSUM.size]) != checksum:
+            raise self._corrupt("its header is damaged")
+        _, version, offset, size, checksum, total = _HEADER.unpack_from(head)
+        if version > _VERSION:
+            raise NewerIndexError(
+                f"{self._path!r} has format {version}, which a newer tensorflow_similarity wrote; "
+                f"this one reads up to {_VERSION}. Upgrade with "
+                "`pip install --upgrade tensorflow_similarity`."
+            )
+        actual = os.fstat(self._file.fileno()).st_size
+        if actual != total:
+            raise self._corrupt(
+                f"it should have {total} bytes and has {actual}: it is truncated"
+                if actual < total
+                else f"{actual - total} bytes were appended"
+            )
+        self._file.seek(offset)
+        manifest = self._file.read(size)
+        if zlib.crc32(manifest) != checksum:
+            raise self._corrupt("its manifest is damaged")
+        content = json.loads(manifest)
+        sections = {name: _Section(**section) for name, section in content["sections"].items()}
+        return content["meta"], sections
+
+    def _verify(self, name: str, section: _Section, checksum: int) -> None:
+        padding = self._file.read(-section.size % _ALIGNMENT)
+        if zlib.crc32(padding, checksum) != section.checksum:
+            raise self._corrupt(f"the checksum of {name!r} does not match its content")
+
+    def _corrupt(self, reason: str) -> CorruptIndexError:
+        return CorruptIndexError(
+            f"{self._path!r} cannot be loaded: {reason}. Restore it from a copy, or build the "
+            "index again."
+        )
+
+
+def _write_section(file: BinaryIO, chunks: Iterator[Any]) -> dict[str, Any]:
+    offset, size, checksum = file.tell(), 0, 0
+    for chunk in chunks:
+        file.write(chunk)
+        checksum = zlib.crc32(chunk, checksum)
+        size += len(chunk)
+    padding = bytes(-size % _ALIGNMENT)
+    file.write(padding)
+    return {"offset": offset, "size": size, "checksum": zlib.crc32(padding, checksum)}
+
+
+def _chunks_of_array(array: np.ndarray) -> Iterator[memoryview]:
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return (memoryview(content[start : start + _CHUNK]) for start in range(0, len(content), _CHUNK))
+
+
+@contextlib.contextmanager
+def _replacing(path: str) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is written, all or nothing."""
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    _remove_leftovers(folder, name)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, os.stat(path).st_mode & 0o777)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+    # The new name is on the disk only when the folder is.
+    if hasattr(os, "O_DIRECTORY"):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _remove_leftovers(folder: str, name: str) -> None:
+    pattern = os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")
+    for leftover in glob.glob(pattern):
+        with contextlib.suppress(OSError):
+            if time.time() - os.stat(leftover).st_mtime > _STALE_SECONDS:
+                os.remove(leftover)

@@ -1,0 +1,81 @@
+"""Checks of what users pass to an index, at its boundary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+
+__all__ = ["check_embeddings", "check_ids", "check_labels"]
+
+# Squares of larger numbers, summed, leave float32.
+_LARGEST = 1e17
+
+
+def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
+    """Finite float32 `[n, size]`, small enough for their squares to be finite.
+
+    Raises:
+        TypeError: If the values are not numbers.
+        ValueError: If the shape is wrong, or a value is NaN, infinite or huge.
+    """
+    array = checks.embeddings(values, name, size=size)
+    if array.size and max(array.max(), -array.min()) > _LARGEST:
+        raise ValueError(
+            f"`{name}` must be at most {_LARGEST:g} in size, so that distances are finite in "
+            f"float32. Received: {np.abs(array).max():g}. Scale them down."
+        )
+    return array
+
+
+def check_ids(ids: Any, length: int | None = None) -> np.ndarray:
+    """Distinct ids, int64 `[n]`, not negative; a single id is taken as one.
+
+    Raises:
+        TypeError: If they are not integers.
+        ValueError: If the shape or length is wrong, or one is negative or twice there.
+    """
+    array = np.asarray(ids)
+    if array.ndim == 0 and array.dtype.kind in "iu":
+        array = array[None]
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"`ids` must be below 2**63. Received: {array.max()}.")
+    array = checks.class_ids(array, "ids", length)
+    if len(array) and array.min() < 0:
+        raise ValueError(f"`ids` must not be negative. Received: {array.min()}.")
+    if len(array) > 1 and not bool((np.diff(array) > 0).all()):
+        unique, counts = np.unique(array, return_counts=True)
+        if len(unique) < len(array):
+            raise ValueError(
+                "`ids` must be distinct. Received more than once: "
+                f"{unique[counts > 1][:5].tolist()}."
+            )
+    return array
+
+
+def check_labels(labels: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels int64 `[n]`, and where there are any, bool `[n]`.
+
+    Args:
+        labels: Integer class ids `[n]` or `[n, 1]`; a list may hold None, and a
+            masked array may be masked, for records without one. None for no
+            labels at all.
+        length: The number of records.
+
+    Raises:
+        TypeError: If a label is not an integer.
+        ValueError: If the shape or the length is wrong.
+    """
+    if labels is None:
+        return np.zeros(length, np.int64), np.zeros(length, bool)
+    if isinstance(labels, list | tuple) and any(label is None for label in labels):
+        present = np.array([label is not None for label in labels], bool)
+        labels = [0 if label is None else label for label in labels]
+    elif isinstance(labels, np.ma.MaskedArray):
+        present = ~np.ma.getmaskarray(labels).reshape(-1)
+        labels = labels.filled(0)
+    else:
+        present = np.ones(length, bool)
+    return checks.class_ids(labels, "labels", length), present

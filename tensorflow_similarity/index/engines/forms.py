@@ -1,0 +1,233 @@
+"""How each distance is ranked quickly and then computed exactly.
+
+Ranking uses scores (higher is nearer) that a matrix product gives for many
+pairs at once, with a bound on their rounding error. What the bound cannot rule
+out is computed again, by direct difference: exactly 0 for equal rows, and
+without the digits that the expansion of a square loses.
+
+NumPy throughout: these are searches on the host, never differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.distances import Distance
+
+__all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
+
+# As in the cosine distance: rows whose entries are all smaller count as zero.
+_SMALLEST_ROW = 1e-30
+# Numbers in one temporary of the exact distances: 4 MB, which caches hold.
+_TEMPORARY = 1 << 20
+# Rows this close to length 1 are taken as they are for ranking.
+_NEARLY_ONE = 1e-6
+
+
+class Form:
+    """One distance over one set of keys. `terms` holds a number per key."""
+
+    #: Whether scores are approximate, and distances must be computed again.
+    approximate = True
+
+    def __init__(self, distance: Distance) -> None:
+        self.distance = distance
+
+    def fit(self, keys: np.ndarray) -> None:
+        """Looks at some first keys `[n, dim]`, once."""
+
+    def terms(self, keys: np.ndarray) -> np.ndarray:
+        """What is kept of each key beside the key: float32 `[n]`."""
+        return np.zeros(len(keys), np.float32)
+
+
+class ProductForm(Form):
+    """Base of the distances whose order is that of `<left(q), right(x)> + bias(x)`."""
+
+    def left(self, queries: np.ndarray) -> np.ndarray:
+        """The queries as the product takes them."""
+        return queries
+
+    def right(self, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        """The keys as the product takes them."""
+        return keys
+
+    def bias(self, terms: np.ndarray) -> np.ndarray | None:
+        """What is added to the product, per key."""
+        return None
+
+    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Bounds the rounding error of scores: `(a, b, c)`, error <= a[q] * b[x] + c[x]."""
+        raise NotImplementedError
+
+    def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        """True distances of `[q, 1, dim]` prepared queries and `[q, m, dim]` keys: `[q, m]`."""
+        raise NotImplementedError
+
+    def prepare(self, queries: np.ndarray) -> np.ndarray:
+        """The queries as `compare` takes them."""
+        return queries
+
+    def distances(
+        self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        """True distances between each query and its own rows of the keys.
+
+        Args:
+            queries: `[q, dim]`.
+            keys: `[n, dim]`.
+            terms: `[n]`.
+            rows: int `[q, m]`; negative for padding.
+
+        Returns:
+            float32 `[q, m]`, inf at padding.
+        """
+        prepared = self.prepare(queries)
+        result = np.empty(rows.shape, np.float32)
+        step = max(1, _TEMPORARY // max(1, rows.shape[1] * keys.shape[1]))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            result[start : start + step] = self.compare(
+                prepared[start : start + step, None], keys[part], terms[part]
+            )
+        padding = rows < 0
+        if padding.any():
+            result[padding] = np.inf
+        return result
+
+
+def _unit_error(dim: int) -> float:
+    # Errors of a sum of `dim` products grow with sqrt(dim) as they have both
+    # signs; measured ones stay below a third of this.
+    return (4 + math.sqrt(dim)) * 2.0**-23
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    # In float64 no square of a float32 overflows or vanishes.
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+
+
+class _Cosine(ProductForm):
+    """Terms: 1 / |x|, and 0 for rows of zeros, which are at distance 1 from all."""
+
+    def terms(self, keys: np.ndarray) -> np.ndarray:
+        norms = _norms(keys)
+        zero = norms <= _SMALLEST_ROW
+        return np.where(zero, 0, 1 / np.where(zero, 1, norms)).astype(np.float32)
+
+    def left(self, queries: np.ndarray) -> np.ndarray:
+        return queries * self.terms(queries)[:, None]
+
+    prepare = left
+
+    def right(self, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        if bool((np.abs(terms - 1) < _NEARLY_ONE).all()):
+            return keys
+        return keys * terms[:, None]
+
+    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+        error = _unit_error(left.shape[1]) + 2 * _NEARLY_ONE
+        return (
+            np.full(len(left), error, np.float32),
+            np.ones(len(terms), np.float32),
+            np.zeros(len(terms), np.float32),
+        )
+
+    def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        # |u - v|^2 / 2 = 1 - <u, v> for unit rows, without cancellation.
+        keys = keys * terms[..., None]
+        keys -= queries
+        result = np.einsum("qmd,qmd->qm", keys, keys) / 2
+        nothing = terms == 0
+        nothing |= ~queries[:, 0].any(axis=-1)[:, None]
+        if nothing.any():
+            result[nothing] = 1
+        return result
+
+
+class _InnerProduct(ProductForm):
+    """Terms: |x|, for the error bound."""
+
+    def terms(self, keys: np.ndarray) -> np.ndarray:
+        return _norms(keys).astype(np.float32)
+
+    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+        error = _norms(left).astype(np.float32) * np.float32(_unit_error(left.shape[1]))
+        return error, terms, np.zeros(len(terms), np.float32)
+
+    def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        return -np.einsum("qmd,qmd->qm", np.broadcast_to(queries, keys.shape), keys)
+
+
+class _SquaredEuclidean(ProductForm):
+    """Terms: |x - centre|^2 / 2. The order is that of <q - c, x - c> - |x - c|^2 / 2."""
+
+    _centre: np.ndarray | None = None
+
+    def fit(self, keys: np.ndarray) -> None:
+        # Keys that share a large offset would lose their differences in it.
+        centre = keys.mean(axis=0, dtype=np.float64)
+        spread = float(keys.var(axis=0, dtype=np.float64).sum())
+        if float(centre @ centre) > 4 * spread:
+            self._centre = centre.astype(np.float32)
+
+    def left(self, queries: np.ndarray) -> np.ndarray:
+        return queries if self._centre is None else queries - self._centre
+
+    def terms(self, keys: np.ndarray) -> np.ndarray:
+        return (_norms(self.left(keys)) ** 2 / 2).astype(np.float32)
+
+    def right(self, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        return self.left(keys)
+
+    def bias(self, terms: np.ndarray) -> np.ndarray | None:
+        return -terms
+
+    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+        error = np.float32(_unit_error(left.shape[1]))
+        return _norms(left).astype(np.float32) * error, np.sqrt(2 * terms), 2 * error * terms
+
+    def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        keys = keys - queries
+        return np.einsum("qmd,qmd->qm", keys, keys)
+
+
+class _Euclidean(_SquaredEuclidean):
+    def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        return np.sqrt(super().compare(queries, keys, terms))
+
+
+class MatrixForm(Form):
+    """Any distance, by its own matrix `[n, m]`: its values are the true ones."""
+
+    approximate = False
+
+    def scores(self, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        """Negative distances, float32 `[q, n]`."""
+        matrix: Any = self.distance(queries, keys)
+        scores = -np.asarray(matrix, np.float32)
+        if np.isnan(scores).any():
+            raise ValueError(
+                f"The distance {self.distance.name!r} gave NaN between finite embeddings."
+            )
+        return scores
+
+
+_FORMS: dict[str, type[ProductForm]] = {
+    "cosine": _Cosine,
+    "euclidean": _Euclidean,
+    "inner_product": _InnerProduct,
+    "squared_euclidean": _SquaredEuclidean,
+}
+
+
+def form_of(distance: Distance) -> ProductForm | MatrixForm:
+    """The form of a distance: a new one, not yet fitted."""
+    # By type, not by name: a user's subclass may compute something else.
+    own = type(distance).__module__.startswith("tensorflow_similarity.distances")
+    if own and distance.name in _FORMS:
+        return _FORMS[distance.name](distance)
+    return MatrixForm(distance)

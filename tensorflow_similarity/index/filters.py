@@ -1,0 +1,74 @@
+"""Filters: which records a lookup may return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.index.records import Rows
+
+__all__ = ["Filter", "allowed_rows"]
+
+#: `{"labels": …, "ids": …, "data": …}`, any of them, or the predicate alone.
+Filter = Mapping[str, Any] | Callable[[Any], bool]
+
+_KEYS = ("data", "ids", "labels")
+
+
+def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
+    """Which rows a filter lets through, and are alive: bool `[n]`.
+
+    Args:
+        filter: A mapping with any of `"labels"` (an id or several), `"ids"`
+            (likewise) and `"data"` (a predicate on the payload of one record),
+            all of which must hold; or the predicate alone.
+        rows: The snapshot.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If a key is unknown.
+    """
+    wanted = {"data": filter} if callable(filter) else filter
+    if not isinstance(wanted, Mapping):
+        raise TypeError(
+            "`filter` must be a mapping with any of the keys 'labels', 'ids' and 'data', or a "
+            f"predicate on the payload. Received: {filter!r}."
+        )
+    unknown = [key for key in wanted if key not in _KEYS]
+    if unknown or not wanted:
+        raise ValueError(
+            f"`filter` must have at least one of the keys {list(_KEYS)}, and no other. "
+            f"Received: {list(wanted)}."
+        )
+    allowed = rows.live
+    if "ids" in wanted:
+        ids = checks.class_ids(np.atleast_1d(wanted["ids"]), "filter['ids']")
+        found = rows.find(ids)
+        allowed = np.zeros(len(rows), bool)
+        allowed[found[found >= 0]] = True
+    if "labels" in wanted:
+        labels = checks.class_ids(np.atleast_1d(wanted["labels"]), "filter['labels']")
+        allowed = allowed & rows.has_label & np.isin(rows.labels, labels)
+    if "data" in wanted:
+        allowed = _where(wanted["data"], rows, allowed)
+    return allowed
+
+
+def _where(predicate: Any, rows: Rows, allowed: np.ndarray) -> np.ndarray:
+    if not callable(predicate):
+        raise TypeError(
+            "`filter['data']` must be a function that takes the payload of one record and tells "
+            f"whether it may be returned. Received: {predicate!r}."
+        )
+    if rows.data is None:
+        raise ValueError("`filter['data']` needs records with `data`; this index has none.")
+    candidates = np.flatnonzero(allowed)
+    passed = np.fromiter(
+        (bool(predicate(value)) for value in rows.data.get(candidates)), bool, len(candidates)
+    )
+    result = np.zeros(len(rows), bool)
+    result[candidates[passed]] = True
+    return result

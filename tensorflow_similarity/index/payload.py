@@ -1,0 +1,250 @@
+"""What records carry along: rows of an array, or JSON values; stored in columns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.index.columns import Column
+
+__all__ = ["ArrayPayload", "JsonPayload", "Payload", "parse_payload"]
+
+_NULL = b"null"
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayPayload:
+    """One array row per record, `values[i]`; absent where `present[i]` is False."""
+
+    values: np.ndarray
+    present: np.ndarray
+
+    kind = "array"
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.present.nbytes
+
+    def get(self, rows: np.ndarray) -> list[Any]:
+        """The values of the rows: an array (or a scalar) each, None where absent."""
+        values, present = self.values[rows], self.present[rows]
+        return [value if there else None for value, there in zip(values, present, strict=True)]
+
+    def columnar(self, rows: np.ndarray) -> np.ndarray | list[Any]:
+        """The values of the rows as one array, or a list where some are absent."""
+        return self.values[rows] if bool(self.present[rows].all()) else self.get(rows)
+
+    def take(self, rows: np.ndarray) -> ArrayPayload:
+        """The payload of these rows alone."""
+        return ArrayPayload(self.values[rows], self.present[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonPayload:
+    """One JSON text per record: `text[ends[i - 1]:ends[i]]`, in ASCII."""
+
+    text: np.ndarray  # uint8
+    ends: np.ndarray  # int64
+
+    kind = "json"
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @property
+    def nbytes(self) -> int:
+        return self.text.nbytes + self.ends.nbytes
+
+    def _texts(self, rows: np.ndarray) -> Iterator[bytes]:
+        ends = self.ends[rows]
+        starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
+        text = memoryview(self.text)
+        return (bytes(text[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
+
+    def get(self, rows: np.ndarray) -> list[Any]:
+        """The values of the rows; None where absent (or null)."""
+        return [json.loads(text) for text in self._texts(rows)]
+
+    columnar = get
+
+    def take(self, rows: np.ndarray) -> JsonPayload:
+        """The payload of these rows alone."""
+        return _of_texts(list(self._texts(rows)))
+
+
+# A batch to be added, and what is stored, have the same form.
+PayloadRows = ArrayPayload | JsonPayload
+
+
+def parse_payload(data: Any, length: int) -> PayloadRows | None:
+    """Reads what a user passes as `data`.
+
+    Args:
+        data: An array or tensor `[length, ...]` (array rows), a list of arrays
+            of one shape (likewise), a list or an array of strings or objects
+            (JSON values), or None.
+        length: The number of records.
+
+    Raises:
+        TypeError: If a value is neither.
+        ValueError: If the length differs.
+    """
+    if data is None:
+        return None
+    if hasattr(data, "__array__"):
+        values: Any = np.asarray(data)
+        # Text and objects have no fixed width: JSON keeps them as they are.
+        if values.ndim and values.dtype.kind in "OUT":
+            values = values.tolist()
+    elif isinstance(data, list | tuple):
+        values = list(data)
+        if values and all(hasattr(value, "__array__") for value in values):
+            shapes = {np.shape(value) for value in values}
+            if len(shapes) > 1:
+                raise ValueError(
+                    "`data` must hold arrays of one shape. Received: shapes "
+                    f"{sorted(shapes)[:5]}. Pad them, or pass file names instead."
+                )
+            values = np.stack([np.asarray(value) for value in values])
+    else:
+        raise TypeError(
+            "`data` must be an array whose first axis is the record, or a list with one JSON "
+            f"value per record. Received: {type(data).__name__}."
+        )
+    received = len(values) if np.ndim(values) or isinstance(values, list) else 0
+    if received != length:
+        raise ValueError(
+            f"`data` must hold one value per record: expected {length}. Received: {received}."
+        )
+    if isinstance(values, list):
+        return _of_texts(_dump(values))
+    if values.dtype.kind == "V" and values.dtype.names is None:
+        values = values.astype(np.float32)  # bfloat16, which files do not know
+    if values.dtype.kind not in "biufcmM":
+        raise TypeError(
+            "`data` must be an array of numbers, booleans or times, or a list of JSON values. "
+            f"Received: an array of dtype {values.dtype}."
+        )
+    return ArrayPayload(values, np.ones(length, bool))
+
+
+def _dump(values: list[Any]) -> list[bytes]:
+    texts = []
+    for place, value in enumerate(values):
+        try:
+            text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_scalar)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TypeError(
+                f"`data` must hold JSON values (None, bool, int, float, str, list, dict) or rows "
+                f"of one array. Received at {place}: {type(value).__name__} ({error})."
+            ) from error
+        texts.append(text.encode())
+    return texts
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+def _of_texts(texts: list[bytes]) -> JsonPayload:
+    lengths = np.fromiter((len(text) for text in texts), np.int64, len(texts))
+    return JsonPayload(np.frombuffer(b"".join(texts), np.uint8), np.cumsum(lengths))
+
+
+class Payload:
+    """The growing payload of an index. The first batch decides on its kind."""
+
+    def __init__(self, rows: PayloadRows | None = None, length: int = 0) -> None:
+        self._length = length
+        self._kind: str | None = None if rows is None else rows.kind
+        if isinstance(rows, ArrayPayload):
+            self._columns = [Column(rows.values), Column(rows.present)]
+        elif isinstance(rows, JsonPayload):
+            self._columns = [Column(rows.text), Column(rows.ends)]
+        else:
+            self._columns = []
+
+    def check(self, batch: PayloadRows | None) -> None:
+        """Raises where `batch` cannot be stored with what is there."""
+        if batch is None or self._kind is None:
+            return
+        if batch.kind != self._kind:
+            raise TypeError(
+                f"`data` must be of one kind in an index, and it holds {self._described()}. "
+                f"Received: {_KINDS[batch.kind]}."
+            )
+        if isinstance(batch, ArrayPayload):
+            stored, new = self._columns[0], batch.values
+            fits = np.can_cast(new.dtype, stored.dtype, "safe")
+            if new.shape[1:] != stored.row_shape or not fits:
+                raise ValueError(
+                    f"`data` must match what the index holds, {self._described()}. "
+                    f"Received: rows of shape {new.shape[1:]} and dtype {new.dtype}."
+                )
+
+    def append(self, start: int, batch: PayloadRows | None, count: int) -> None:
+        """Stores a checked batch for the rows from `start` on; None: they have no data."""
+        self._truncate(start)
+        self._length = start + count
+        if batch is not None and self._kind is None:
+            self._begin(batch, start)
+        if self._kind == "array":
+            values, present = self._columns
+            if isinstance(batch, ArrayPayload):
+                values.append(batch.values)
+                present.append(batch.present)
+            else:
+                values.append(np.zeros((count, *values.row_shape), values.dtype))
+                present.append(np.zeros(count, bool))
+        elif self._kind == "json":
+            rows = batch if isinstance(batch, JsonPayload) else _of_texts([_NULL] * count)
+            text, ends = self._columns
+            ends.append(rows.ends + len(text))
+            text.append(rows.text)
+
+    def view(self) -> PayloadRows | None:
+        """A snapshot of all rows."""
+        if self._kind is None:
+            return None
+        first, second = (column.view() for column in self._columns)
+        return ArrayPayload(first, second) if self._kind == "array" else JsonPayload(first, second)
+
+    def _begin(self, batch: PayloadRows, absent: int) -> None:
+        self._kind = batch.kind
+        if isinstance(batch, ArrayPayload):
+            shape, dtype = batch.values.shape[1:], batch.values.dtype
+            # Zeros that are never written take no memory.
+            self._columns = [
+                Column(np.zeros((absent, *shape), dtype)),
+                Column(np.zeros(absent, bool)),
+            ]
+        else:
+            rows = _of_texts([_NULL] * absent)
+            self._columns = [Column(rows.text), Column(rows.ends)]
+
+    def _truncate(self, length: int) -> None:
+        if self._kind == "array":
+            for column in self._columns:
+                column.truncate(length)
+        elif self._kind == "json":
+            text, ends = self._columns
+            ends.truncate(length)
+            text.truncate(int(ends.view()[-1]) if length else 0)
+
+    def _described(self) -> str:
+        if self._kind == "array":
+            values = self._columns[0]
+            return f"array rows of shape {values.row_shape} and dtype {values.dtype}"
+        return _KINDS["json"]
+
+
+_KINDS = {"array": "array rows", "json": "JSON values"}

@@ -1,0 +1,210 @@
+"""Records in columns: ids, labels, embeddings and payload, with tombstones."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.index.columns import Column
+from tensorflow_similarity.index.id_map import IdMap
+from tensorflow_similarity.index.payload import Payload, PayloadRows
+
+__all__ = ["Batch", "Records", "Rows", "Store"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Records of an index, in columns; `None` labels and data where there are none.
+
+    Attributes:
+        ids: int64 `[n]`.
+        embeddings: float32 `[n, dim]`, as they were added.
+        labels: int64 `[n]`; -1 where `has_label` is False.
+        has_label: bool `[n]`.
+        data: The payload: an array `[n, ...]`, a list of `n` values, or None if
+            the index holds no payload.
+    """
+
+    ids: np.ndarray
+    embeddings: np.ndarray
+    labels: np.ndarray
+    has_label: np.ndarray
+    data: np.ndarray | list[Any] | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Records({len(self)} of embedding size {self.embeddings.shape[1]})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Checked records, about to be stored."""
+
+    ids: np.ndarray
+    vectors: np.ndarray
+    labels: np.ndarray
+    has_label: np.ndarray
+    data: PayloadRows | None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A snapshot of all rows, dead ones included. It never changes.
+
+    A record that is updated gets a new row, and its old one is dead.
+    """
+
+    ids: np.ndarray
+    vectors: np.ndarray
+    labels: np.ndarray
+    has_label: np.ndarray
+    live: np.ndarray
+    dead: int
+    data: PayloadRows | None
+    id_map: IdMap
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def live_count(self) -> int:
+        return len(self) - self.dead
+
+    @functools.cached_property
+    def live_rows(self) -> np.ndarray:
+        """Rows that are alive, in the order of their ids."""
+        rows = np.flatnonzero(self.live)
+        return rows if self.id_map.in_order else rows[np.argsort(self.ids[rows])]
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """Which rows are alive; None where all are."""
+        return self.live if self.dead else None
+
+    @property
+    def tie_order(self) -> np.ndarray | None:
+        """What orders rows as their ids do; None where rows are in that order."""
+        return None if self.id_map.in_order else self.ids
+
+    def find(self, ids: np.ndarray) -> np.ndarray:
+        """The live row of each id, -1 where there is none."""
+        rows = self.id_map.find(ids)
+        if self.dead and len(self):
+            rows = np.where(self.live[rows], rows, -1)
+        return rows
+
+    def records(self, rows: np.ndarray) -> Records:
+        """Copies out these rows."""
+        has_label = self.has_label[rows]
+        return Records(
+            ids=self.ids[rows],
+            embeddings=self.vectors[rows],
+            labels=np.where(has_label, self.labels[rows], -1),
+            has_label=has_label,
+            data=None if self.data is None else self.data.columnar(rows),
+        )
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """These rows, as if they were to be added."""
+        return Batch(
+            self.ids[rows],
+            self.vectors[rows],
+            self.labels[rows],
+            self.has_label[rows],
+            None if self.data is None else self.data.take(rows),
+        )
+
+    def compacted(self) -> Batch:
+        """All live rows in their order; without a copy where all are alive."""
+        if self.dead:
+            return self.batch(np.flatnonzero(self.live))
+        return Batch(self.ids, self.vectors, self.labels, self.has_label, self.data)
+
+
+class Store:
+    """The growing columns. For one writer at a time; readers use `rows`.
+
+    Args:
+        embedding_size: Numbers in an embedding.
+    """
+
+    def __init__(self, embedding_size: int) -> None:
+        self._ids = Column.empty((), np.int64)
+        self._vectors = Column.empty((embedding_size,), np.float32)
+        self._labels = Column.empty((), np.int64)
+        self._has_label = Column.empty((), bool)
+        self._live = Column.empty((), bool)
+        self._data = Payload()
+        self.rows = self._snapshot(IdMap(), dead=0)
+
+    @classmethod
+    def of(cls, batch: Batch) -> Store:
+        """A store that holds the batch as it is, without a copy."""
+        store = cls.__new__(cls)
+        store._ids = Column(batch.ids)
+        store._vectors = Column(batch.vectors)
+        store._labels = Column(batch.labels)
+        store._has_label = Column(batch.has_label)
+        store._live = Column(np.ones(len(batch), bool))
+        store._data = Payload(batch.data, len(batch))
+        store.rows = store._snapshot(IdMap.of_column(batch.ids), dead=0)
+        return store
+
+    def check_data(self, data: PayloadRows | None) -> None:
+        """Raises where the payload does not fit what is stored."""
+        self._data.check(data)
+
+    def append(self, batch: Batch, replaced: np.ndarray | None = None) -> Rows:
+        """Adds checked records, and buries the rows that they replace."""
+        start = len(self.rows)
+        # After an append that failed half-way, columns may be longer than what
+        # was published.
+        for column, values in (
+            (self._ids, batch.ids),
+            (self._vectors, batch.vectors),
+            (self._labels, batch.labels),
+            (self._has_label, batch.has_label),
+            (self._live, np.ones(len(batch), bool)),
+        ):
+            column.truncate(start)
+            column.append(values)
+        self._data.append(start, batch.data, len(batch))
+        id_map = self.rows.id_map.insert(self._ids.view(), start)
+        dead = self.rows.dead
+        if replaced is not None and len(replaced):
+            dead += self._bury(replaced)
+        self.rows = self._snapshot(id_map, dead)
+        return self.rows
+
+    def bury(self, rows: np.ndarray) -> Rows:
+        """Marks live rows as dead."""
+        self._live.truncate(len(self.rows))
+        dead = self.rows.dead + self._bury(rows)
+        self.rows = self._snapshot(self.rows.id_map, dead)
+        return self.rows
+
+    def _bury(self, rows: np.ndarray) -> int:
+        # Snapshots keep seeing the rows alive.
+        self._live = self._live.copy()
+        self._live.view()[rows] = False
+        return len(rows)
+
+    def _snapshot(self, id_map: IdMap, dead: int) -> Rows:
+        return Rows(
+            ids=self._ids.view(),
+            vectors=self._vectors.view(),
+            labels=self._labels.view(),
+            has_label=self._has_label.view(),
+            live=self._live.view(),
+            dead=dead,
+            data=self._data.view(),
+            id_map=id_map,
+        )

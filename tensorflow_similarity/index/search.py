@@ -1,0 +1,161 @@
+"""One lookup over what an engine has built and what came after.
+
+The graph of an engine never changes. Rows that were added since are scanned
+exactly, rows that died since are dropped from what the graph returns, and all
+distances are computed anew, so that results do not tell how a record is held.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tensorflow_similarity.index.engines.base import Engine
+from tensorflow_similarity.index.engines.exact import ExactScan
+from tensorflow_similarity.index.records import Rows
+
+__all__ = ["Graph", "State", "search"]
+
+# Up to this many rows are scanned faster than a graph is walked.
+FEW_ROWS = 2048
+# Rows that a scan reads in the time that a graph takes for one more neighbour.
+_ROWS_PER_NEIGHBOR = 64
+# Asked for in addition where some will be dropped.
+_SPARE = 1.2, 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """What an engine built, and of which rows.
+
+    Attributes:
+        engine: The engine.
+        rows: The row of each of its positions, int64 `[m]`; -1 for rows that
+            are gone.
+        covered: Rows from here on came later.
+    """
+
+    engine: Engine
+    rows: np.ndarray
+    covered: int
+
+    def moved(self, kept: np.ndarray) -> Graph:
+        """The same graph after only the rows `kept` (increasing) were kept."""
+        place = np.searchsorted(kept, self.rows)
+        place[place == len(kept)] = 0
+        there = (kept[place] if len(kept) else -2) == self.rows
+        return dataclasses.replace(
+            self,
+            rows=np.where(there, place, -1),
+            covered=int(np.searchsorted(kept, self.covered)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """All that a lookup needs, published at once and never changed."""
+
+    rows: Rows
+    scan: ExactScan
+    graph: Graph | None
+
+
+def search(
+    state: State, queries: np.ndarray, k: int, allowed: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The k nearest live rows of each query.
+
+    Args:
+        state: What to search.
+        queries: float32 `[q, dim]`.
+        k: How many.
+        allowed: bool `[n]`, the rows that may be returned, all alive; None for
+            all that are alive.
+
+    Returns:
+        rows: int64 `[q, k]`, padded with -1.
+        distances: float32 `[q, k]`, padded with inf.
+        scanned: How many rows were scanned exactly for each query.
+    """
+    rows, graph = state.rows, state.graph
+    mask = rows.mask if allowed is None else allowed
+    total = rows.live_count if allowed is None else int(allowed.sum())
+    wanted = min(k, total)
+    if graph is None:
+        return *_padded(_scan(state, queries, wanted, 0, mask), k), total
+    tail = len(rows) - graph.covered
+    if mask is not None and tail:
+        tail = int(mask[graph.covered :].sum())
+    built = total - tail  # what may be returned from the graph
+    ask = _overask(len(graph.rows), built, wanted)
+    if max(FEW_ROWS, _ROWS_PER_NEIGHBOR * ask) > total:
+        return *_padded(_scan(state, queries, wanted, 0, mask), k), total
+    found, enough = _from_graph(state, graph, queries, ask, wanted, built, mask)
+    if tail:
+        newer = _scan(state, queries, min(k, tail), graph.covered, mask)
+        found = _nearest(
+            rows, *(np.concatenate(both, axis=1) for both in zip(found, newer, strict=True)), wanted
+        )
+    result = _padded(found, k)
+    if not enough.all():
+        short = np.flatnonzero(~enough)
+        repaired = _padded(_scan(state, queries[short], wanted, 0, mask), k)
+        for column, values in zip(result, repaired, strict=True):
+            column[short] = values
+    return *result, tail
+
+
+def _overask(size: int, built: int, wanted: int) -> int:
+    """How many to ask of a graph of `size`, of which `built` may be returned."""
+    wanted = min(wanted, built)
+    if built < size:
+        wanted = math.ceil(_SPARE[0] * wanted * size / max(built, 1)) + _SPARE[1]
+    return min(wanted, size)
+
+
+def _scan(
+    state: State, queries: np.ndarray, k: int, start: int, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    rows = state.rows
+    return state.scan.search(queries, rows.vectors, k, start, mask, rows.tie_order)
+
+
+def _from_graph(
+    state: State,
+    graph: Graph,
+    queries: np.ndarray,
+    ask: int,
+    wanted: int,
+    built: int,
+    mask: np.ndarray | None,
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The nearest that the graph finds, and for which queries it found enough."""
+    positions = graph.engine.search(queries, ask)
+    rows = np.where(positions < 0, -1, graph.rows[positions])
+    if mask is not None:
+        rows[~mask[rows]] = -1
+    enough = (rows >= 0).sum(axis=1) >= min(wanted, built)
+    distances = state.scan.distances(queries, state.rows.vectors, rows)
+    return _nearest(state.rows, rows, distances, wanted), enough
+
+
+def _nearest(
+    source: Rows, rows: np.ndarray, distances: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest in each row, by distance, then id."""
+    order = np.lexsort((source.ids[rows], distances), axis=-1)[:, :k]
+    each = np.arange(len(order))[:, None]
+    return rows[each, order], distances[each, order]
+
+
+def _padded(found: tuple[np.ndarray, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:
+    rows, distances = found
+    missing = k - rows.shape[1]
+    if not missing:
+        return rows, distances
+    return (
+        np.pad(rows, ((0, 0), (0, missing)), constant_values=-1),
+        np.pad(distances, ((0, 0), (0, missing)), constant_values=np.inf),
+    )
