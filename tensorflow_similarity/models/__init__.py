@@ -1,0 +1,5 @@
+"""Models that carry their own search index."""
+
+from tensorflow_similarity.models.similarity_model import SimilarityModel
+
+__all__ = ["SimilarityModel"]

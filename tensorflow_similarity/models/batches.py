@@ -1,0 +1,162 @@
+"""Turns whatever `keras.Model.predict` takes into a stream of batches with labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import checks
+
+__all__ = ["Batches", "batches_of"]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A stream of `(x, y)` batches; `y` is None where there are no labels.
+
+    Attributes:
+        iterate: Starts the stream.
+        count: The number of batches, or None if unknown.
+        examples: The number of examples, or None if unknown.
+    """
+
+    iterate: Callable[[], Iterator[tuple[Any, Any]]]
+    count: int | None
+    examples: int | None
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return self.iterate()
+
+
+def batches_of(
+    x: Any, y: Any = None, batch_size: int = 128, input_ranks: list[int] | None = None
+) -> Batches:
+    """Streams `x`, in order.
+
+    Args:
+        x: An array or tensor `[n, ...]`, a tuple, list or dict of them for models
+            with several inputs, or something that yields batches `x`, `(x, y)`
+            or `(x, y, sample_weight)`: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset` (its `workers` are used, as threads), a
+            generator or another iterable. A list of examples is one array.
+        y: Labels `[n]` or `[n, 1]` for arrays. Datasets bring their own.
+        batch_size: Examples in a batch, for arrays.
+        input_ranks: The rank of each input of the model, the batch axis counted,
+            or None if unknown. They settle what a list is.
+
+    Raises:
+        ValueError: If `y` comes with a dataset, lengths differ, or there are no
+            examples.
+    """
+    batch_size = checks.count(batch_size, "batch_size")
+    if _is_dataset(x):
+        if y is not None:
+            raise ValueError(
+                "`y` must be None where `x` yields batches: they bring their own labels, as "
+                f"(x, y). Received: x of type {type(x).__name__}, and y."
+            )
+        if isinstance(x, keras.utils.PyDataset):
+            return Batches(lambda: map(_unpack, _in_order(x)), x.num_batches, None)
+        return Batches(lambda: map(_unpack, iter(x)), _length(x), None)
+    return _of_arrays(_arrays(x, input_ranks), y, batch_size)
+
+
+def _is_dataset(x: Any) -> bool:
+    if isinstance(x, keras.utils.PyDataset):
+        return True
+    if isinstance(x, (list, tuple, dict, str)) or hasattr(x, "__array__") or hasattr(x, "shape"):
+        return False
+    return isinstance(x, Iterable)
+
+
+def _length(dataset: Any) -> int | None:
+    if hasattr(dataset, "cardinality") and int(dataset.cardinality()) == -1:
+        raise ValueError("`x` must have an end. Received: an infinite dataset; use .take(n).")
+    try:
+        return len(dataset)
+    except TypeError:  # a generator, or a dataset of unknown length
+        return None
+
+
+def _unpack(batch: Any) -> tuple[Any, Any]:
+    # A list is a tuple here, as in Keras: PyDatasets and torch's DataLoader yield lists.
+    if not isinstance(batch, (list, tuple)):
+        return batch, None
+    x, y, _ = keras.utils.unpack_x_y_sample_weight(tuple(batch))
+    return x, y
+
+
+def _in_order(dataset: keras.utils.PyDataset) -> Iterator[Any]:
+    """The batches of a PyDataset, with its workers a few batches ahead."""
+    count = dataset.num_batches
+    if count is None:
+        raise ValueError(
+            "`x` must have an end. Received: a PyDataset whose length is None or infinite."
+        )
+    if dataset.workers <= 1:
+        yield from (dataset[i] for i in range(count))
+        return
+    ahead = max(dataset.max_queue_size, dataset.workers)
+    with ThreadPoolExecutor(dataset.workers) as pool:
+        waiting = [pool.submit(dataset.__getitem__, i) for i in range(min(ahead, count))]
+        for i in range(count):
+            batch = waiting[i % ahead].result()
+            if i + ahead < count:
+                waiting[i % ahead] = pool.submit(dataset.__getitem__, i + ahead)
+            yield batch
+
+
+def _arrays(x: Any, input_ranks: list[int] | None) -> Any:
+    """`x` with every leaf something that has a length and can be sliced."""
+    if isinstance(x, list) and not _is_list_of_inputs(x, input_ranks):
+        x = np.asarray(x)
+    return keras.tree.map_structure(_array, x)
+
+
+def _is_list_of_inputs(x: list[Any], input_ranks: list[int] | None) -> bool:
+    # To Keras a list is one array per input. Where the model has a single input it is the
+    # examples, unless it is just that one array.
+    if not x or not all(hasattr(item, "shape") and len(item.shape) for item in x):
+        return False
+    if input_ranks is None:
+        return len({int(item.shape[0]) for item in x}) == 1
+    if len(input_ranks) == 1:
+        return len(x) == 1 and len(x[0].shape) == input_ranks[0]
+    return len(x) == len(input_ranks)
+
+
+def _array(leaf: Any) -> Any:
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return leaf  # NumPy, a tensor (ragged too), HDF5: sliced as it is
+    return np.asarray(leaf)
+
+
+def _of_arrays(x: Any, y: Any, batch_size: int) -> Batches:
+    lengths = {int(leaf.shape[0]) if len(leaf.shape) else -1 for leaf in keras.tree.flatten(x)}
+    if len(lengths) != 1 or -1 in lengths:
+        shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(x)]
+        raise ValueError(
+            "`x` must hold arrays with the same number of examples on their first axis. "
+            f"Received: shapes {shapes}."
+        )
+    (n,) = lengths
+    if n == 0:
+        raise ValueError("`x` must hold at least one example. Received: none.")
+    if y is not None:
+        y = checks.class_ids(y, "y", length=n)
+
+    def iterate() -> Iterator[tuple[Any, Any]]:
+        for begin in range(0, n, batch_size):
+            part = slice(begin, begin + batch_size)
+            yield (
+                keras.tree.map_structure(lambda leaf, part=part: leaf[part], x),
+                None if y is None else y[part],
+            )
+
+    return Batches(iterate, math.ceil(n / batch_size), n)

@@ -1,0 +1,165 @@
+"""What ties a model to its index: which output, which distance, which weights."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.index import Index, engines
+from tensorflow_similarity.models.embedding import Embedder
+from tensorflow_similarity.models.fingerprint import WeightsFingerprint
+
+__all__ = ["IndexBinding"]
+
+
+class IndexBinding:
+    """The index of a model, and what it must agree with.
+
+    Keras does not track this object: it is saved as an asset of the model, and
+    its parts are never taken for layers.
+
+    Args:
+        model: The model.
+
+    Attributes:
+        index: The index, or None before there is one.
+        distance: Its distance, or None before `configure`.
+        search: Its search engine.
+        embedding_output: Which output of the model it holds.
+        made_with: The digest of the weights that embedded its records, or None
+            if unknown.
+        fingerprint: The digest of the weights as they are.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._embedder: Embedder | None = None
+        self._warned = False
+        self.index: Index | None = None
+        self.distance: Distance | None = None
+        self.search: Any = "auto"
+        self.embedding_output: int | str | None = None
+        self.made_with: str | None = None
+        self.fingerprint = WeightsFingerprint(model)
+
+    def configure(
+        self, distance: Distance, search: Any = "auto", embedding_output: int | str | None = None
+    ) -> None:
+        """Sets what the index is to be, and makes an empty one unless the old one fits.
+
+        Raises:
+            ValueError: If there are records that would not fit, or the output or
+                the search engine does not exist.
+        """
+        engines.get(search)
+        embedder = Embedder(self._model, embedding_output)
+        if self.index is not None and len(self.index):
+            old = (self.distance, self.search, self.embedding_output)
+            if old != (distance, search, embedding_output):
+                raise ValueError(
+                    f"The index holds {len(self.index)} records made with distance="
+                    f"{old[0]!r}, search={old[1]!r}, embedding_output={old[2]!r}. Received: "
+                    f"distance={distance!r}, search={search!r}, "
+                    f"embedding_output={embedding_output!r}. Pass the former to keep "
+                    "the records, or call reset_index() first to give them up."
+                )
+        self._embedder = embedder
+        if self.index is not None and len(self.index):
+            return
+        self.distance, self.search, self.embedding_output = distance, search, embedding_output
+        self.replace(None)
+        if embedder.size is not None:
+            self.require_index(embedder.size)
+
+    def reset(self) -> None:
+        """Removes all records and the calibration."""
+        if self.index is not None:
+            self.index.clear()
+            self.index.calibration = None
+            self.replace(self.index)
+
+    def replace(self, index: Index | None, made_with: str | None = None) -> None:
+        """Puts another index in place."""
+        self.index, self.made_with, self._warned = index, made_with, False
+
+    def adopt(self, index: Index, made_with: str | None = None) -> None:
+        """Puts another index in place, and takes over its distance and search engine.
+
+        Raises:
+            ValueError: If the model's embeddings have another size.
+        """
+        size = self.embedder.size
+        if size is not None and size != index.embedding_size:
+            raise ValueError(
+                "The index must hold embeddings of the size that the model makes, "
+                f"{size}. Received: an index of embedding size {index.embedding_size}."
+            )
+        self.replace(index, made_with)
+        self.distance, self.search = index.distance, index.search
+
+    @property
+    def embedder(self) -> Embedder:
+        """The forward pass to the embedding output; made anew after `forget_traces`."""
+        if self._embedder is None:
+            self._embedder = Embedder(self._model, self.embedding_output)
+        return self._embedder
+
+    def forget_traces(self) -> None:
+        """Says that the model's computation changed."""
+        self._embedder = None
+
+    def require_index(self, embedding_size: int) -> Index:
+        """The index, made now if the embedding size was not known before.
+
+        Raises:
+            ValueError: If neither `compile` nor `create_index` was called.
+        """
+        if self.index is None:
+            if self.distance is None:
+                raise ValueError(
+                    "The model has no index yet: call compile() with a loss that has a distance, "
+                    "or create_index(distance=...)."
+                )
+            self.index = Index(
+                embedding_size=embedding_size, distance=self.distance, search=self.search
+            )
+        return self.index
+
+    def require_records(self) -> Index:
+        """The index, which must hold records.
+
+        Raises:
+            ValueError: If it is empty.
+        """
+        if self.index is None or not len(self.index):
+            raise ValueError("The index is empty: add records first, with model.index(x, y).")
+        return self.index
+
+    def add(
+        self, embeddings: np.ndarray, labels: Any = None, data: Any = None, ids: Any = None
+    ) -> np.ndarray:
+        """Adds records, and remembers which weights made the first of them."""
+        index = self.require_index(embeddings.shape[1])
+        fresh = not len(index)
+        if not fresh:
+            self.warn_if_stale()
+        added = index.add(embeddings, labels=labels, data=data, ids=ids)
+        if fresh:
+            self.made_with, self._warned = self.fingerprint.digest(), False
+        return added
+
+    def warn_if_stale(self) -> None:
+        """Warns, once, if the weights are no longer those that made the records."""
+        if self._warned or self.made_with is None:
+            return
+        if self.fingerprint.digest() != self.made_with:
+            self._warned = True
+            warnings.warn(
+                "The model's weights changed after its records were indexed: distances between "
+                "new and old embeddings mean little. Index the records anew, with reset_index() "
+                "and index(x, y).",
+                stacklevel=4,
+            )

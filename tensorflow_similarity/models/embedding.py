@@ -1,0 +1,226 @@
+"""The forward pass that makes embeddings, compiled once and streamed.
+
+The compiled pass is TensorFlow's, as `tf.function` is what makes a call on one
+example cheap; on other backends it is Keras' own `predict_on_batch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.models.batches import Batches, batches_of
+
+__all__ = ["Embedder"]
+
+#: Examples embedded at a time. Larger batches are not faster on a CPU, and take more memory.
+BATCH_SIZE = 128
+
+
+class Embedder:
+    """Embeds with one output of a model, in inference mode.
+
+    Args:
+        model: The model.
+        output: Which output holds the embeddings: an index, a name of an output
+            or, in functional models, of a layer whose output to take. None where
+            the model has one output.
+
+    Raises:
+        ValueError: If a functional model has no such output.
+    """
+
+    def __init__(self, model: Any, output: int | str | None = None) -> None:
+        self._model = model
+        self._output = output
+        self._is_functional = hasattr(model, "output_names")
+        self._inner = self._layer_model()
+        self._traces: dict[Any, Any] = {}
+        if self._is_functional and self._inner is None:
+            self._select(model.output)
+
+    def _layer_model(self) -> keras.Model | None:
+        """The part of the model up to the layer that `output` names, if it names one."""
+        if not self._is_functional or not isinstance(self._output, str):
+            return None
+        if self._output in output_names(self._model):
+            return None
+        layers = {layer.name: layer for layer in self._model.layers}
+        if self._output not in layers:
+            raise ValueError(
+                "`embedding_output` must name an output or a layer of the model. Received: "
+                f"{self._output!r}; outputs are {output_names(self._model)}, layers {[*layers]}."
+            )
+        return keras.Model(self._model.input, layers[self._output].output)
+
+    def _select(self, outputs: Any) -> Any:
+        """The output that holds the embeddings."""
+        if isinstance(self._output, str) and isinstance(outputs, dict):
+            if self._output in outputs:
+                return outputs[self._output]
+            chosen = None
+        else:
+            flat = keras.tree.flatten(outputs)
+            place: Any = self._output
+            if isinstance(place, str):
+                names = output_names(self._model) if self._is_functional else []
+                place = names.index(place) if place in names else len(flat)
+            elif place is None:
+                place = 0 if len(flat) == 1 else len(flat)
+            chosen = flat[place] if -len(flat) <= place < len(flat) else None
+        if chosen is None:
+            known = list(outputs) if isinstance(outputs, dict) else keras.tree.flatten(outputs)
+            raise ValueError(
+                "`embedding_output` must say which of the model's outputs holds the embeddings. "
+                f"Received: {self._output!r}, where the model has {len(known)} outputs"
+                + (f" named {known}." if isinstance(outputs, dict) else ".")
+            )
+        if len(chosen.shape) != 2:
+            raise ValueError(
+                "`embedding_output` must be an output of shape [batch, dim]. Received: "
+                f"{self._output!r}, of shape {tuple(chosen.shape)}."
+            )
+        return chosen
+
+    def _forward(self, x: Any) -> Any:
+        if self._inner is not None:
+            return self._inner(x, training=False)
+        return self._select(self._model(x, training=False))
+
+    @property
+    def size(self) -> int | None:
+        """The embedding size, or None where it is known only after a first call."""
+        if self._inner is not None:
+            return self._inner.output.shape[-1]
+        return self._select(self._model.output).shape[-1] if self._is_functional else None
+
+    def call(self, x: Any) -> np.ndarray:
+        """Embeds one batch.
+
+        Args:
+            x: What the model takes.
+
+        Returns:
+            float32 `[batch, dim]`.
+        """
+        if keras.backend.backend() != "tensorflow":
+            if self._inner is not None:
+                return _float32(self._inner.predict_on_batch(x))
+            return _float32(self._select(self._model.predict_on_batch(x)))
+        if self._model.run_eagerly:
+            return _float32(self._forward(x))
+        return _float32(self._compiled(x))
+
+    def _compiled(self, x: Any) -> Any:
+        import tensorflow as tf
+
+        x = keras.tree.map_structure(
+            lambda leaf: tf.convert_to_tensor(leaf) if not tf.is_tensor(leaf) else leaf, x
+        )
+        leaves = keras.tree.flatten(x)
+        if not all(isinstance(leaf, tf.Tensor) for leaf in leaves):  # ragged or sparse
+            if "any" not in self._traces:
+                self._traces["any"] = tf.function(self._forward, reduce_retracing=True)
+            return self._traces["any"](x)
+        # One trace serves batches of every size, and one is for single examples: kernels
+        # that know the size of their work at tracing time start faster.
+        batch = 1 if all(leaf.shape.rank and leaf.shape[0] == 1 for leaf in leaves) else None
+        key = (
+            batch,
+            repr(keras.tree.map_structure(lambda leaf: (leaf.dtype.name, *leaf.shape[1:]), x)),
+        )
+        if key not in self._traces:
+            self._traces[key] = tf.function(self._forward).get_concrete_function(
+                keras.tree.map_structure(
+                    lambda leaf: tf.TensorSpec([batch, *leaf.shape[1:]], leaf.dtype), x
+                )
+            )
+        return self._traces[key](x)
+
+    def batches(self, x: Any, y: Any = None, batch_size: int | None = None) -> Batches:
+        """Anything that `predict` takes, as batches for this model.
+
+        Args:
+            x: Anything that `predict` takes.
+            y: Class ids, for arrays. Datasets bring their own.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+        """
+        ranks = None
+        if self._is_functional:
+            ranks = [len(tensor.shape) for tensor in self._model.inputs]
+        return batches_of(x, y, BATCH_SIZE if batch_size is None else batch_size, ranks)
+
+    def stream(
+        self, batches: Batches, labels: bool = True, verbose: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Embeds batch by batch: yields `(embeddings, labels)`.
+
+        Args:
+            batches: The batches.
+            labels: Whether labels are wanted. If not, those of a dataset are
+                ignored whatever they are, and None is yielded.
+            verbose: 0 for silence, otherwise a progress bar if it takes long.
+        """
+        with tqdm(
+            total=batches.count, desc="Embedding", unit="batch", delay=0.5, disable=not verbose
+        ) as progress:
+            for x, y in batches:
+                embeddings = self.call(x)
+                yield embeddings, self._class_ids(y, len(embeddings)) if labels else None
+                progress.update()
+
+    def _class_ids(self, y: Any, count: int) -> np.ndarray | None:
+        """The class ids of a batch, which may have one target for each output."""
+        if isinstance(y, (dict, tuple, list)):
+            names = output_names(self._model) if self._is_functional else []
+            place: Any = 0 if self._output is None and len(y) == 1 else self._output
+            if isinstance(y, dict) and isinstance(place, int):
+                place = (names or list(y))[place]
+            elif not isinstance(y, dict) and place in names:
+                place = names.index(place)
+            try:
+                y = y[place]
+            except (KeyError, IndexError, TypeError):
+                raise ValueError(
+                    "`y` must hold the class ids of the embedding output where it holds a target "
+                    f"for each output. Received: targets {list(y) if isinstance(y, dict) else len(y)} "
+                    f"for embedding_output={self._output!r}."
+                ) from None
+        return None if y is None else checks.class_ids(y, "y", length=count)
+
+    def embed(
+        self, batches: Batches, labels: bool = True, verbose: int = 0
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Embeds everything: `stream`, put together.
+
+        Returns:
+            `(embeddings, labels)`: float32 `[n, dim]`, and int64 `[n]` or None.
+
+        Raises:
+            ValueError: If there are no examples, or only some have labels.
+        """
+        parts = list(self.stream(batches, labels, verbose))
+        if not parts:
+            raise ValueError("`x` must hold at least one example. Received: an empty dataset.")
+        found = [ids for _, ids in parts if ids is not None]
+        if found and len(found) != len(parts):
+            raise ValueError(
+                "`x` must yield labels with every batch or with none. Received: labels with "
+                f"{len(found)} of {len(parts)} batches."
+            )
+        embeddings = np.concatenate([part for part, _ in parts])
+        return embeddings, np.concatenate(found) if found else None
+
+
+def output_names(model: Any) -> list[str]:
+    """The names by which Keras knows the outputs of a functional model."""
+    return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+
+
+def _float32(embeddings: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(embeddings)).astype("float32", copy=False)

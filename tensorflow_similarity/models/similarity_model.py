@@ -1,0 +1,461 @@
+"""A Keras model that owns a search index."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+# Not exported by Keras; `type(keras.Model(inputs, outputs))` is this class.
+from keras.src.models.functional import Functional
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.index import Index, Lookup, Neighbors
+from tensorflow_similarity.models import persistence
+from tensorflow_similarity.models.binding import IndexBinding
+from tensorflow_similarity.models.embedding import output_names
+from tensorflow_similarity.models.functional import functional_class, is_functional_call
+from tensorflow_similarity.models.index_distance import distance_and_output
+
+__all__ = ["SimilarityModel"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity", name="SimilarityModel")
+class SimilarityModel(keras.Model):
+    """A `keras.Model` whose embeddings can be indexed, looked up, matched and evaluated.
+
+    It is made like any `keras.Model`: from `inputs` and `outputs`, by subclassing
+    with a `call` method, or from a `Sequential` with `from_model`. All that Keras
+    models do, it does too. It owns an `Index`, whose distance follows the loss,
+    and saves it: one `.keras` file holds weights, optimizer, records and
+    calibration.
+
+    Wherever a method takes `x`, that is anything `predict` takes: arrays, tuples
+    or dicts of arrays for several inputs, `tf.data.Dataset`, `keras.utils.PyDataset`
+    such as the samplers, or a generator of batches. Datasets yield `(x, y)` and
+    bring their own labels. Everything is embedded in batches, with a progress
+    bar unless `verbose=0`.
+
+    **Training further** makes the records stale, since they were embedded with
+    other weights. The first lookup that finds them so warns; index anew with
+    `reset_index()` and `index(...)`. (Weights assigned by hand, layer by layer,
+    are noticed only after a reload.)
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.layers import L2Embedding
+    from tensorflow_similarity.losses import TripletLoss
+    from tensorflow_similarity.models import SimilarityModel
+
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    y = np.repeat(np.arange(8), 8)
+
+    inputs = keras.Input((8,))
+    model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+    model.compile("adam", loss=TripletLoss(distance="cosine"))
+    model.fit(x, y, epochs=1, verbose=0)
+
+    ids = model.index(x, y, data=x, verbose=0)
+    neighbors = model.lookup(x[:2], k=3, verbose=0)
+    neighbors[0]  # the three nearest records of the first query, as `Lookup` objects
+
+    model.save("model.keras")
+    model = keras.saving.load_model("model.keras")
+    ```
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> SimilarityModel:
+        if cls is SimilarityModel and is_functional_call(args, kwargs):
+            cls = _FunctionalSimilarityModel
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if is_functional_call(args, kwargs):
+            functional_class(type(self), SimilarityModel, _FunctionalSimilarityModel)
+        elif type(self) is SimilarityModel:
+            raise TypeError(
+                "SimilarityModel needs `inputs` and `outputs`. To index a Sequential or another "
+                "model use SimilarityModel.from_model(model); or subclass it with a `call` method."
+            )
+        super().__init__(*args, **kwargs)
+        self._binding = IndexBinding(self)
+
+    @classmethod
+    def from_model(cls, model: keras.Model, name: str | None = None) -> SimilarityModel:
+        """Makes a similarity model of the layers of another model, which are shared.
+
+        Args:
+            model: A functional model, or a `Sequential` whose input shape is known.
+            name: The name of the new model.
+
+        Returns:
+            A model that is not compiled.
+
+        Raises:
+            TypeError: If `model` is neither.
+            ValueError: If the input shape is not known.
+
+        Example:
+
+        ```python
+        layers = [keras.Input((8,)), keras.layers.Dense(16), L2Embedding(4)]
+        model = SimilarityModel.from_model(keras.Sequential(layers))
+        ```
+        """
+        if isinstance(model, keras.Sequential):
+            if not model.built:
+                raise ValueError(
+                    "`model` must know the shape of its input: start the Sequential with "
+                    f"keras.Input(shape), or call it once. Received: {model!r}, not built."
+                )
+            return cls(model.inputs[0], model.outputs[0], name=name)
+        if not isinstance(model, Functional):
+            raise TypeError(
+                "`model` must be a functional model or a Sequential. Received: "
+                f"{model!r}. Derive subclassed models from SimilarityModel instead."
+            )
+        return cls(model.input, model.output, name=name)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *args: Any,
+        distance: Any = "auto",
+        search: Any = "auto",
+        embedding_output: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training, as `keras.Model.compile`, and the index.
+
+        Compiling again keeps the records if the index stays the same.
+
+        Args:
+            optimizer: As in Keras.
+            loss: As in Keras: a loss, or a dict or list of them for several outputs.
+            *args: Further arguments of `keras.Model.compile`.
+            distance: The distance of the index. Defaults to `"auto"`: that of the
+                loss. Losses other than those of this package need it.
+            search: The search engine of the index, see `Index`. Defaults to `"auto"`.
+            embedding_output: Which output to index: its place, its name, or, in
+                functional models, the name of any layer, whose output it then is.
+                Defaults to `None`: the only output, or the only one whose loss
+                has a distance.
+            **kwargs: Further arguments of `keras.Model.compile`, such as `metrics`.
+
+        Raises:
+            ValueError: If distance or output cannot be told or do not exist, or
+                the index holds records that would not fit.
+        """
+        resolved, output = self._resolve(loss, distance, embedding_output)
+        self._binding.configure(resolved, search, output)
+        super().compile(optimizer, loss, *args, **kwargs)
+        self._binding.forget_traces()
+
+    def create_index(
+        self, distance: Any = "auto", search: Any = "auto", embedding_output: int | str | None = None
+    ) -> None:
+        """Makes a new, empty index in place of the one there is; `compile` calls it for you.
+
+        Of use for models that are not to be trained, and to change an index.
+
+        Args:
+            distance: A distance. Defaults to `"auto"`: that of the loss.
+            search: The search engine, see `Index`. Defaults to `"auto"`.
+            embedding_output: Which output to index, see `compile`.
+
+        Raises:
+            ValueError: If distance or output cannot be told or do not exist.
+        """
+        loss = getattr(self, "loss", None)
+        resolved, output = self._resolve(loss, distance, embedding_output)
+        self._binding.replace(None)
+        self._binding.configure(resolved, search, output)
+
+    def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
+        names = output_names(self) if isinstance(self, Functional) else None
+        return distance_and_output(loss, distance, output, names)
+
+    @property
+    def vector_index(self) -> Index:
+        """The index that this model owns; assign one to swap it.
+
+        Raises:
+            ValueError: If there is none yet, or one is assigned whose embedding size
+                is not that of the model.
+        """
+        if self._binding.index is None:
+            raise ValueError(
+                "The model has no index yet: call compile() with a loss that has a distance, or "
+                "create_index(distance=...); a subclassed model has one once it indexed a record."
+            )
+        return self._binding.index
+
+    @vector_index.setter
+    def vector_index(self, index: Index) -> None:
+        if not isinstance(index, Index):
+            raise TypeError(f"`vector_index` must be an Index. Received: {index!r}.")
+        self._binding.adopt(index)
+
+    def embed(self, x: Any, batch_size: int | None = None, verbose: int = 1) -> np.ndarray:
+        """Embeds examples, as all methods below do: `predict` for the embedding output.
+
+        Args:
+            x: Anything that `predict` takes.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            float32 `[n, dim]`.
+        """
+        embedder = self._binding.embedder
+        return embedder.embed(embedder.batches(x, None, batch_size), False, verbose)[0]
+
+    def index(
+        self,
+        x: Any,
+        y: Any = None,
+        data: Any = None,
+        ids: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 1,
+    ) -> np.ndarray:
+        """Embeds examples and adds them to the index. They can be looked up at once.
+
+        Either all of them are added, or, if anything is wrong, none.
+
+        Args:
+            x: Anything that `predict` takes.
+            y: Integer class ids `[n]`. Datasets bring their own. Defaults to
+                `None`: records without labels.
+            data: What to keep with each record and return with it: rows of an
+                array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
+            ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
+                assigned.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            int64 `[n]`, the ids of the records.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If lengths differ, labels are one-hot, embeddings are not
+                finite, or an id is taken.
+        """
+        embedder = self._binding.embedder
+        batches = embedder.batches(x, y, batch_size)
+        # Said now, and not after hours of embedding.
+        for name, value in (("data", data), ("ids", ids)):
+            if value is not None and batches.examples not in (None, len(value)):
+                raise ValueError(
+                    f"`{name}` must hold one value per example: expected {batches.examples}. "
+                    f"Received: {len(value)}."
+                )
+        embeddings, labels = embedder.embed(batches, True, verbose)
+        return self._binding.add(embeddings, labels, data, ids)
+
+    def index_single(self, x: Any, y: int | None = None, data: Any = None, id: int | None = None) -> int:
+        """Embeds one example and adds it to the index.
+
+        Args:
+            x: One example, without a batch axis.
+            y: Its class id.
+            data: What to keep with it: an array, or a JSON value.
+            id: The id of the record. Defaults to `None`: assigned.
+
+        Returns:
+            The id of the record.
+        """
+        embedding = self._binding.embedder.call(_one(x))
+        if data is not None:
+            data = np.asarray(data)[None] if hasattr(data, "__array__") else [data]
+        labels, ids = (None if value is None else [value] for value in (y, id))
+        return int(self._binding.add(embedding, labels, data, ids)[0])
+
+    def lookup(
+        self,
+        x: Any,
+        k: int = 5,
+        filter: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 1,
+    ) -> Neighbors:
+        """Finds the nearest records of each example.
+
+        Args:
+            x: Anything that `predict` takes.
+            k: How many records. Defaults to 5.
+            filter: Which records may be found, see `Index.lookup`. Defaults to
+                `None`: all.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            `Neighbors`: the columns `.ids`, `.distances` and `.labels`, `[n, k]`, and
+            `neighbors[i]`, the list of `Lookup` of example i, nearest first.
+
+        Raises:
+            ValueError: If the index is empty, or k is not positive.
+        """
+        checks.count(k, "k")
+        index = self._records()
+        return index.lookup(self.embed(x, batch_size, verbose), k=k, filter=filter)
+
+    def single_lookup(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
+        """Finds the nearest records of one example.
+
+        Args:
+            x: One example, without a batch axis.
+            k: How many records. Defaults to 5.
+            filter: Which records may be found, see `Index.lookup`.
+
+        Returns:
+            At most k `Lookup`, nearest first.
+
+        Raises:
+            ValueError: If the index is empty, or k is not positive.
+        """
+        index = self._records()
+        return index.lookup(self._binding.embedder.call(_one(x)), k=k, filter=filter)[0]
+
+    def _records(self) -> Index:
+        index = self._binding.require_records()
+        self._binding.warn_if_stale()
+        return index
+
+    def index_size(self) -> int:
+        """The number of records in the index."""
+        return 0 if self._binding.index is None else len(self._binding.index)
+
+    def reset_index(self) -> None:
+        """Removes all records, and the calibration."""
+        self._binding.reset()
+
+    def save_index(self, filepath: str | os.PathLike[str]) -> None:
+        """Saves the index alone, with records and calibration: see `Index.save`.
+
+        Args:
+            filepath: The file to write.
+        """
+        self.vector_index.save(filepath)
+
+    def load_index(self, filepath: str | os.PathLike[str]) -> None:
+        """Replaces the index by one that `save_index` or `Index.save` saved.
+
+        If that fails, the model is left as it was.
+
+        Args:
+            filepath: The file to read.
+
+        Raises:
+            ValueError: If the file is damaged or of a newer version, or its
+                embedding size or distance is not that of the model.
+        """
+        index = Index.load(filepath)
+        distance = self._binding.distance
+        if distance is not None and distance != index.distance:
+            raise ValueError(
+                f"`filepath` must hold an index with the distance of the model, {distance!r}. "
+                f"Received: one with {index.distance!r}. If it is meant so, assign it: "
+                "model.vector_index = Index.load(filepath)."
+            )
+        self._binding.adopt(index)
+
+    def to_data_frame(self, num_records: int | None = None) -> Any:
+        """The records as a pandas data frame: see `Index.to_data_frame`."""
+        return self.vector_index.to_data_frame(num_records)
+
+    def save(
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Saves the model with its index, as `keras.Model.save`, in one `.keras` file.
+
+        The file appears under its name only when it is complete: until then, and
+        if saving fails, a file of that name stays as it was.
+
+        Args:
+            filepath: Where to, ending in `.keras`.
+            overwrite: As in Keras.
+            zipped: As in Keras.
+            **kwargs: As in Keras.
+        """
+        path = os.fspath(filepath)
+        plain_file = path.endswith(".keras") and zipped is not False and "://" not in path
+        if not plain_file or (not overwrite and os.path.exists(path)):
+            super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+            return
+        with persistence.replacing(path) as temporary:
+            super().save(temporary, zipped=zipped, **kwargs)
+
+    def save_assets(self, folder: str) -> None:
+        """Called by Keras: writes the index into a `.keras` file."""
+        persistence.write_assets(folder, self._binding)
+
+    def load_assets(self, folder: str) -> None:
+        """Called by Keras: reads the index from a `.keras` file."""
+        persistence.read_assets(folder, self._binding)
+
+    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.load_weights`; records in the index are stale afterwards."""
+        try:
+            super().load_weights(filepath, *args, **kwargs)
+        finally:
+            self._binding.fingerprint.touch()
+
+    def set_weights(self, weights: Any) -> None:
+        """As `keras.Model.set_weights`; records in the index are stale afterwards."""
+        try:
+            super().set_weights(weights)
+        finally:
+            self._binding.fingerprint.touch()
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.quantize`; records in the index are stale afterwards."""
+        try:
+            super().quantize(*args, **kwargs)
+        finally:
+            self._binding.fingerprint.touch()
+            self._binding.forget_traces()
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of `compile`, for saving."""
+        config = super().get_compile_config()
+        if config and self._binding.distance is not None:
+            search = self._binding.search
+            config["distance"] = keras.saving.serialize_keras_object(self._binding.distance)
+            config["search"] = search if isinstance(search, str) else "auto"
+            config["embedding_output"] = self._binding.embedding_output
+        return config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as a saved model was compiled."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity", name="SimilarityModel")
+class _FunctionalSimilarityModel(SimilarityModel, Functional):
+    """What `SimilarityModel(inputs, outputs)` makes; users know it under that name."""
+
+
+_FunctionalSimilarityModel.__name__ = _FunctionalSimilarityModel.__qualname__ = "SimilarityModel"
+
+
+def _one(x: Any) -> Any:
+    """A batch of one example."""
+
+    def batch(leaf: Any) -> Any:
+        return (leaf if hasattr(leaf, "shape") else np.asarray(leaf))[None]
+
+    return batch(x) if isinstance(x, list) else keras.tree.map_structure(batch, x)
