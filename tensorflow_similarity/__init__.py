@@ -6,7 +6,11 @@ them load in any process.
 
 from tensorflow_similarity import (
     distances,
+    evaluation,
+    index,
     layers,
+    losses,
+    mining,
     samplers,
     visualization,
 )
@@ -16,7 +20,11 @@ __version__ = "0.20.0"
 __all__ = [
     "__version__",
     "distances",
+    "evaluation",
+    "index",
     "layers",
+    "losses",
+    "mining",
     "samplers",
     "visualization",
 ]

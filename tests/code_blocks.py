@@ -20,6 +20,7 @@ import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,10 +109,17 @@ def _value_written(node: ast.Expr, lines: list[str]) -> object:
         return ...
 
 
-def _compare(value: object, written: object, where: str) -> None:
+def _compare(value: Any, written: Any, where: str) -> None:
     if written is ...:
         return
-    if isinstance(written, (str, dict, bool, type(None))):
+    if isinstance(written, dict):
+        assert value.keys() == written.keys(), where
+        for key in written:
+            _compare(value[key], written[key], where)
+    elif isinstance(written, (tuple, list)) and any(isinstance(w, dict) for w in written):
+        for one, other in zip(value, written, strict=True):
+            _compare(one, other, where)
+    elif isinstance(written, (str, set, bool, type(None))):
         assert value == written, where
     else:
         np.testing.assert_allclose(
