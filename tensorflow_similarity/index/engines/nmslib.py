@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -110,6 +111,7 @@ class NmslibEngine(Engine):
         # A graph that was read without its data writes an empty file, and no
         # error. So the file is kept: open, which outlives its name.
         self._file = open(path, "rb")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
 
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
