@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.products import Products
 from tensorflow_similarity.index.search import FEW_ROWS, Graph, State
@@ -76,8 +78,7 @@ class Folding:
         engine = self.new_engine()
         if engine is None:
             return None
-        rows = state.rows.live_rows
-        everything = len(rows) == len(state.rows)
-        engine.build(state.rows.vectors if everything else state.rows.vectors[rows])
+        rows = np.flatnonzero(state.rows.live)
+        engine.build(state.rows.vectors[rows] if state.rows.dead else state.rows.vectors)
         graph = Graph(engine, rows, covered=len(state.rows))
         return graph, tune(state, graph, self.target_recall)

@@ -93,6 +93,13 @@ class Neighbors:
         """Columns: the neighbours that were asked for."""
         return self.ids.shape[1]
 
+    @property
+    def has_label(self) -> np.ndarray:
+        """Where there is a record with a label: bool `[queries, k]`."""
+        if self._source is None or self._rows is None:
+            return self.ids >= 0
+        return (self.ids >= 0) & self._source.has_label[self._rows]
+
     @overload
     def __getitem__(self, query: int) -> list[Lookup]: ...
 

@@ -83,7 +83,7 @@ def search(
     mask = rows.mask if allowed is None else allowed
     total = rows.live_count if allowed is None else int(allowed.sum())
     wanted = min(k, total)
-    if graph is None:
+    if graph is None or not len(queries):
         return *_padded(_scan(state, queries, wanted, 0, mask), k), total
     tail = len(rows) - graph.covered
     if mask is not None and tail:

@@ -1,0 +1,36 @@
+"""Indexes whose graphs are used at any size, so that small tests walk them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tensorflow_similarity.index import Index, folding, search
+
+# Every engine, with parameters at which it finds all of a few hundred records.
+ENGINES = {"exact": {}, "nmslib": {"M": 24, "efConstruction": 300, "ef": 600}}
+PRODUCTS = ["cosine", "euclidean", "squared_euclidean", "inner_product"]
+
+
+@pytest.fixture
+def graphs_of_any_size(monkeypatch):
+    """Uses graphs also where scanning would be faster."""
+    monkeypatch.setattr(search, "FEW_ROWS", 0)
+    monkeypatch.setattr(search, "_ROWS_PER_NEIGHBOR", 0)
+    monkeypatch.setattr(folding, "FEW_ROWS", 0)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, graphs_of_any_size):
+    """The name of each engine in turn."""
+    return request.param
+
+
+@pytest.fixture
+def make(engine):
+    """Makes an index with the engine."""
+
+    def index(embedding_size, distance="cosine", **arguments):
+        arguments.setdefault("search_params", ENGINES[engine])
+        return Index(embedding_size, distance, search=engine, **arguments)
+
+    return index
