@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +52,7 @@ class ClassRelevance:
         start, stop = self._start[queries], self._stop[queries]
         # Queries come sorted by class: one slice for every run of a class.
         edges = np.flatnonzero(np.diff(start, prepend=-1, append=-1))
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in itertools.pairwise(edges):
             keys[first:last, start[first] : stop[first]] |= 1
 
     def mask(self, queries: np.ndarray) -> np.ndarray:

@@ -1,0 +1,28 @@
+"""Calibration of distance thresholds, and matching with them."""
+
+from tensorflow_similarity.calibration.matchers import (
+    ClassificationMatch,
+    MatchMajorityVote,
+    MatchNearest,
+    make_classification_matcher,
+)
+from tensorflow_similarity.calibration.matching import (
+    evaluate_classification,
+    evaluate_cutpoints,
+    match,
+)
+from tensorflow_similarity.calibration.results import Calibration, CalibrationResults
+from tensorflow_similarity.calibration.thresholds import calibrate
+
+__all__ = [
+    "Calibration",
+    "CalibrationResults",
+    "ClassificationMatch",
+    "MatchMajorityVote",
+    "MatchNearest",
+    "calibrate",
+    "evaluate_classification",
+    "evaluate_cutpoints",
+    "make_classification_matcher",
+    "match",
+]

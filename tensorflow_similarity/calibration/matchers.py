@@ -1,0 +1,191 @@
+"""Matchers: from the neighbours of a query to one label and one distance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.calibration.columns import lookup_columns
+
+__all__ = [
+    "ClassificationMatch",
+    "MatchMajorityVote",
+    "MatchNearest",
+    "make_classification_matcher",
+]
+
+
+class ClassificationMatch:
+    """Base of the matchers. A subclass writes `derive_match`.
+
+    Args:
+        name: What results call it.
+        canonical_name: The matcher's own name.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.calibration import ClassificationMatch, match
+
+    class MatchFarthest(ClassificationMatch):
+        def __init__(self, name="farthest"):
+            super().__init__(name=name, canonical_name="match_farthest")
+
+        def derive_match(self, lookup_labels, lookup_distances):
+            return lookup_labels[:, -1], lookup_distances[:, -1]
+
+    match([[0.1, 0.4]], [[3, 7]], 0.5, matcher=MatchFarthest())  # [7]
+    ```
+    """
+
+    def __init__(self, name: str = "", canonical_name: str = "") -> None:
+        self.name = name
+        self.canonical_name = canonical_name
+
+    def derive_match(
+        self, lookup_labels: np.ndarray, lookup_distances: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One label and one distance for each query.
+
+        Args:
+            lookup_labels: int64 `[queries, k]`, nearest first.
+            lookup_distances: float64 `[queries, k]`; inf where there is no neighbour.
+
+        Returns:
+            Labels `[queries]` and distances `[queries]`; a distance of inf is
+            below no threshold.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `derive_match`.")
+
+    def get_config(self) -> dict[str, Any]:
+        """Its names."""
+        return {"name": self.name, "canonical_name": self.canonical_name}
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+
+class MatchNearest(ClassificationMatch):
+    """The label and the distance of the nearest neighbour.
+
+    Args:
+        name: What results call it.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.calibration import MatchNearest
+
+    MatchNearest().derive_match(np.array([[3, 7]]), np.array([[0.1, 0.4]]))  # [3], [0.1]
+    ```
+    """
+
+    def __init__(self, name: str = "nearest") -> None:
+        super().__init__(name=name, canonical_name="match_nearest")
+
+    def derive_match(
+        self, lookup_labels: np.ndarray, lookup_distances: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        first = np.isfinite(lookup_distances).argmax(axis=1)[:, None]
+        return (
+            np.take_along_axis(lookup_labels, first, axis=1)[:, 0],
+            np.take_along_axis(lookup_distances, first, axis=1)[:, 0],
+        )
+
+
+class MatchMajorityVote(ClassificationMatch):
+    """The most frequent label among the neighbours, and their mean distance.
+
+    Of equally frequent labels, the one of the nearest neighbour that has one of
+    them. The distance is the mean over all the neighbours there are, also over
+    those of other labels.
+
+    Args:
+        name: What results call it.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.calibration import MatchMajorityVote
+
+    labels, distances = np.array([[3, 7, 7]]), np.array([[0.1, 0.4, 0.7]])
+    MatchMajorityVote().derive_match(labels, distances)  # [7], [0.4]
+    ```
+    """
+
+    def __init__(self, name: str = "majority_vote") -> None:
+        super().__init__(name=name, canonical_name="match_majority_vote")
+
+    def derive_match(
+        self, lookup_labels: np.ndarray, lookup_distances: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        present = np.isfinite(lookup_distances)
+        votes = np.zeros(lookup_labels.shape, np.int64)
+        for j in range(lookup_labels.shape[1]):
+            votes += (lookup_labels == lookup_labels[:, j : j + 1]) & present[:, j : j + 1]
+        votes[~present] = 0
+        winner = votes.argmax(axis=1)[:, None]
+        number = present.sum(axis=1)
+        total = np.where(present, lookup_distances, 0.0).sum(axis=1)
+        distances = np.where(number > 0, total / np.maximum(number, 1), np.inf)
+        return np.take_along_axis(lookup_labels, winner, axis=1)[:, 0], distances
+
+
+_BY_NAME: dict[str, type[Any]] = {
+    "match_nearest": MatchNearest,
+    "match_majority_vote": MatchMajorityVote,
+}
+
+
+def make_classification_matcher(matcher: Any) -> ClassificationMatch:
+    """Resolves a matcher.
+
+    Args:
+        matcher: `"match_nearest"`, `"match_majority_vote"` or a `ClassificationMatch`.
+
+    Raises:
+        ValueError: If there is no matcher of that name.
+        TypeError: If `matcher` is neither.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import make_classification_matcher
+
+    make_classification_matcher("match_nearest")  # MatchNearest(name='nearest')
+    ```
+    """
+    if isinstance(matcher, ClassificationMatch):
+        return matcher
+    if isinstance(matcher, str):
+        if matcher in _BY_NAME:
+            return _BY_NAME[matcher]()
+        raise ValueError(
+            f"Unknown `matcher`. Expected one of {sorted(_BY_NAME)} or a ClassificationMatch. "
+            f"Received: {matcher!r}."
+        )
+    raise TypeError(
+        f"`matcher` must be one of {sorted(_BY_NAME)} or a ClassificationMatch. "
+        f"Received: {matcher!r}."
+    )
+
+
+def derive(
+    distances: Any, neighbor_labels: Any, matcher: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Checked distances `[q, k]`, and the matcher's labels `[q]` and distances `[q]`."""
+    values, labels = lookup_columns(distances, neighbor_labels)
+    matched, match_distances = make_classification_matcher(matcher).derive_match(labels, values)
+    # Matchers written for TensorFlow Similarity return columns.
+    return (
+        values,
+        np.asarray(matched).reshape(len(values)),
+        np.asarray(match_distances, np.float64).reshape(len(values)),
+    )

@@ -1,0 +1,160 @@
+"""Matching queries to classes, and how well thresholds do it."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.calibration.counts import count_outcomes
+from tensorflow_similarity.calibration.matchers import derive
+from tensorflow_similarity.calibration.results import Calibration
+from tensorflow_similarity.classification_metrics import make_classification_metric
+
+__all__ = ["evaluate_classification", "evaluate_cutpoints", "match"]
+
+_METRICS = ("precision", "recall", "f1", "binary_accuracy", "npv", "fpr")
+
+
+def match(
+    distances: Any,
+    neighbor_labels: Any,
+    cutpoint_distance: float,
+    matcher: Any = "match_nearest",
+    no_match_label: int = -1,
+) -> np.ndarray:
+    """Labels of queries whose match is at or below a distance.
+
+    Args:
+        distances: `[queries, k]`, nearest first; inf where there is no neighbour
+            (or it has no label).
+        neighbor_labels: Class ids `[queries, k]`.
+        cutpoint_distance: The threshold.
+        matcher: `"match_nearest"`, `"match_majority_vote"` or a
+            `ClassificationMatch`.
+        no_match_label: What queries without a match get. Choose one that is no
+            class of yours.
+
+    Returns:
+        int64 `[queries]`.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If shapes do not match, or the matcher does not exist.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import match
+
+    match([[0.1], [0.9]], [[3], [7]], cutpoint_distance=0.5)  # [3, -1]
+    ```
+    """
+    if not isinstance(cutpoint_distance, numbers.Real) or np.isnan(float(cutpoint_distance)):
+        raise ValueError(f"`cutpoint_distance` must be a number. Received: {cutpoint_distance!r}.")
+    _, labels, match_distances = derive(distances, neighbor_labels, matcher)
+    accepted = (match_distances <= float(cutpoint_distance)) & np.isfinite(match_distances)
+    return np.where(accepted, labels, np.int64(no_match_label))
+
+
+def evaluate_classification(
+    distances: Any,
+    neighbor_labels: Any,
+    query_labels: Any,
+    distance_thresholds: Any,
+    metrics: Sequence[Any] = _METRICS,
+    matcher: Any = "match_nearest",
+) -> dict[str, np.ndarray]:
+    """Classification metrics at given distance thresholds.
+
+    Args:
+        distances: `[queries, k]`, nearest first; inf where there is no neighbour.
+        neighbor_labels: Class ids `[queries, k]`.
+        query_labels: Class ids `[queries]`.
+        distance_thresholds: The thresholds `[thresholds]`; results are in their
+            ascending order.
+        metrics: Names or `ClassificationMetric` objects.
+        matcher: `"match_nearest"`, `"match_majority_vote"` or a
+            `ClassificationMatch`.
+
+    Returns:
+        `"distance"` and the name of each metric -> float64 `[thresholds]`.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If shapes do not match, or a metric or matcher does not exist.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import evaluate_classification
+
+    evaluate_classification([[0.1], [0.9]], [[3], [7]], [3, 5], [0.5, 1.0], ["precision"])
+    # {'distance': [0.5, 1.0], 'precision': [1.0, 0.5]}
+    ```
+    """
+    resolved = [make_classification_metric(metric) for metric in metrics]
+    values, labels, match_distances = derive(distances, neighbor_labels, matcher)
+    ids = checks.class_ids(query_labels, "query_labels", len(values))
+    thresholds = np.sort(np.atleast_1d(np.asarray(distance_thresholds, np.float64)))
+    if thresholds.ndim != 1 or not len(thresholds) or np.isnan(thresholds).any():
+        raise ValueError(
+            f"`distance_thresholds` must be one or more numbers. Received: {distance_thresholds!r}."
+        )
+    counts = count_outcomes(match_distances, labels == ids, thresholds)
+    return {"distance": thresholds, **counts.values(resolved)}
+
+
+def evaluate_cutpoints(
+    distances: Any,
+    neighbor_labels: Any,
+    query_labels: Any,
+    calibration: Calibration,
+    metrics: Sequence[Any] = _METRICS,
+    matcher: Any = None,
+) -> dict[str, dict[str, Any]]:
+    """How the cutpoints of a calibration do on other queries.
+
+    Thresholds of single classes count where the calibration has them.
+
+    Args:
+        distances: `[queries, k]`, nearest first; inf where there is no neighbour.
+        neighbor_labels: Class ids `[queries, k]`.
+        query_labels: Class ids `[queries]`.
+        calibration: The calibration.
+        metrics: Names or `ClassificationMetric` objects.
+        matcher: None: the matcher of the calibration.
+
+    Returns:
+        Cutpoint -> `{"name", "distance", metric: value, ...}`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import calibrate, evaluate_cutpoints
+
+    calibration = calibrate([[0.1], [0.9]], [[3], [7]], [3, 5])
+    evaluate_cutpoints([[0.05], [0.3]], [[4], [5]], [4, 5], calibration, ["recall"])
+    # {'optimal': {'name': 'optimal', 'distance': 0.1, 'recall': 0.5}}
+    ```
+    """
+    resolved = [make_classification_metric(metric) for metric in metrics]
+    values, labels, match_distances = derive(
+        distances, neighbor_labels, matcher or calibration.matcher
+    )
+    ids = checks.class_ids(query_labels, "query_labels", len(values))
+    results: dict[str, dict[str, Any]] = {}
+    for name, point in calibration.cutpoints.items():
+        limits = calibration.limits(labels, name)
+        # One threshold, 0, for how far each match is beyond its own limit.
+        beyond = np.where(match_distances <= limits, 0.0, 1.0)
+        counts = count_outcomes(beyond, labels == ids, np.zeros(1))
+        results[name] = {
+            "name": name,
+            "distance": point["distance"],
+            **{metric: float(value[0]) for metric, value in counts.values(resolved).items()},
+        }
+    return results

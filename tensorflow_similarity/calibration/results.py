@@ -1,0 +1,198 @@
+"""What a calibration found, as it is saved with an index."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.calibration.matchers import derive
+from tensorflow_similarity.text_table import text_table
+
+__all__ = ["Calibration", "CalibrationResults"]
+
+
+@dataclasses.dataclass
+class Calibration:
+    """Distance thresholds, and what they reached on the calibration queries.
+
+    Attributes:
+        cutpoints: Name -> `{"name", "value", "distance", metric: value, ...}`.
+            `"optimal"` is the best value of the calibration metric, the others are
+            the targets that were reached. `distance` is the threshold: a match at
+            or below it is accepted.
+        thresholds: `"distance"` and each metric -> float64 `[candidates]`, the
+            whole curve: values at every distance that occurred.
+        unreached: Name -> what no threshold reached, in words.
+        bounds: Cutpoint -> {metric: one-sided bound at level `confidence`}: lower,
+            or upper for fpr. What to expect, at worst, of new queries like those of
+            the calibration. It takes the threshold as if given beforehand, and
+            queries as independent.
+        per_class: Cutpoint -> {class id: distance}, thresholds of single classes,
+            for matches with that label; None stands for "never". Empty unless
+            asked for.
+        calibration_metric: Name of the metric that `"optimal"` and plain numbers
+            in targets refer to.
+        matcher: Canonical name of the matcher.
+        k: Number of neighbours it looked at.
+        confidence: Level of `bounds`.
+        queries: Number of calibration queries.
+        reference: Sorted distances of the calibration's matches, or up to 1,000
+            order statistics of them: what `drift` compares with.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import Calibration, calibrate
+
+    calibration = calibrate(
+        distances=[[0.1], [0.2], [0.4], [0.5]], neighbor_labels=[[1], [2], [3], [1]],
+        query_labels=[1, 2, 3, 4], thresholds_targets={"sure": {"precision": 0.99}},
+    )
+    calibration.cutpoints["sure"]["distance"]  # 0.4
+    calibration.match([[0.3], [0.45]], [[7], [8]], cutpoint="sure")  # [7, -1]
+    Calibration.from_config(calibration.get_config())
+    ```
+    """
+
+    cutpoints: dict[str, dict[str, Any]]
+    thresholds: dict[str, np.ndarray]
+    unreached: dict[str, str] = dataclasses.field(default_factory=dict)
+    bounds: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    per_class: dict[str, dict[int, float | None]] = dataclasses.field(default_factory=dict)
+    calibration_metric: str = "f1"
+    matcher: str = "match_nearest"
+    k: int = 1
+    confidence: float = 0.95
+    queries: int = 0
+    reference: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+    def distance(self, cutpoint: str = "optimal") -> float:
+        """The threshold of a cutpoint.
+
+        Args:
+            cutpoint: Its name.
+
+        Raises:
+            KeyError: If there is none of that name, or its target was not reached.
+        """
+        if cutpoint in self.cutpoints:
+            return float(self.cutpoints[cutpoint]["distance"])
+        if cutpoint in self.unreached:
+            raise KeyError(
+                f"Cutpoint {cutpoint!r} does not exist: no threshold reached "
+                f"{self.unreached[cutpoint]} in the calibration."
+            )
+        raise KeyError(f"No cutpoint {cutpoint!r}, only {sorted(self.cutpoints)}.")
+
+    def match(
+        self,
+        distances: Any,
+        neighbor_labels: Any,
+        cutpoint: str = "optimal",
+        no_match_label: int = -1,
+        matcher: Any = None,
+    ) -> np.ndarray:
+        """Labels of queries whose match is near enough.
+
+        Args:
+            distances: `[queries, k]`, nearest first; inf where there is no neighbour.
+            neighbor_labels: Class ids `[queries, k]`.
+            cutpoint: Name of the threshold; its thresholds per class where there are.
+            no_match_label: What the others get.
+            matcher: None: the matcher of the calibration.
+
+        Returns:
+            int64 `[queries]`.
+        """
+        self.distance(cutpoint)  # An unknown cutpoint is an error before anything else.
+        _, labels, match_distances = derive(distances, neighbor_labels, matcher or self.matcher)
+        accepted = match_distances <= self.limits(labels, cutpoint)
+        return np.where(accepted, labels, np.int64(no_match_label))
+
+    def limits(self, labels: np.ndarray, cutpoint: str = "optimal") -> np.ndarray:
+        """The threshold that holds for each of some matches.
+
+        Args:
+            labels: int64 `[queries]`, the labels of the matches.
+            cutpoint: Name of the threshold.
+
+        Returns:
+            float64 `[queries]`; -inf for a class that is never matched.
+        """
+        common = self.distance(cutpoint)
+        own = self.per_class.get(cutpoint)
+        if not own:
+            return np.full(len(labels), common)
+        classes, inverse = np.unique(labels, return_inverse=True)
+        per_class = [own.get(label, common) for label in classes.tolist()]
+        return np.array([-np.inf if d is None else d for d in per_class])[inverse]
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything, in types that JSON knows."""
+        config = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("thresholds", "reference", "per_class")
+        }
+        config["thresholds"] = {k: np.asarray(v).tolist() for k, v in self.thresholds.items()}
+        config["reference"] = np.asarray(self.reference).tolist()
+        # JSON's keys are strings: class ids are kept apart.
+        config["per_class"] = {
+            name: {"labels": list(own), "distances": list(own.values())}
+            for name, own in self.per_class.items()
+        }
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Calibration:
+        """Makes an equal calibration from `get_config()`, also after JSON."""
+        config = dict(config)
+        config["thresholds"] = {
+            name: np.asarray(values, np.float64) for name, values in config["thresholds"].items()
+        }
+        config["reference"] = np.asarray(config.get("reference", []), np.float64)
+        config["per_class"] = {
+            name: dict(zip(own["labels"], own["distances"], strict=True))
+            for name, own in config.get("per_class", {}).items()
+        }
+        return cls(**config)
+
+    def table(self, digits: int = 2) -> str:
+        """Cutpoints as a table, unreached targets below it.
+
+        Args:
+            digits: Decimals shown. Thresholds are never rounded themselves.
+        """
+        metrics = [name for name in self.thresholds if name != "distance"]
+        rows: list[Sequence[object]] = [
+            [name, point["distance"], *(point.get(metric) for metric in metrics)]
+            for name, point in self.cutpoints.items()
+        ]
+        table = text_table(["cutpoint", "distance", *metrics], rows, digits)
+        notes = [f"{name}: not reached ({what})" for name, what in self.unreached.items()]
+        return "\n".join([table, *notes])
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def __repr__(self) -> str:
+        points = ", ".join(f"{n}: {p['distance']:.4g}" for n, p in self.cutpoints.items())
+        unreached = f", unreached={sorted(self.unreached)}" if self.unreached else ""
+        return (
+            f"Calibration({{{points}}}, metric={self.calibration_metric!r}, "
+            f"matcher={self.matcher!r}, queries={self.queries}{unreached})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Calibration):
+            return NotImplemented
+        return self.get_config() == other.get_config()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+#: The name in TensorFlow Similarity.
+CalibrationResults = Calibration

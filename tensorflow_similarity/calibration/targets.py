@@ -1,0 +1,104 @@
+"""What a threshold is asked to reach, and which one does."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.classification_metrics import (
+    ClassificationMetric,
+    make_classification_metric,
+)
+
+__all__ = ["Target", "make_targets"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """Values that metrics must reach (or, for those where less is better, not exceed)."""
+
+    name: str
+    metrics: tuple[ClassificationMetric, ...]
+    limits: tuple[float, ...]
+
+    def reached(self, values: Mapping[str, np.ndarray], accepted: np.ndarray) -> np.ndarray:
+        """Bool `[thresholds]`. A threshold that accepts nothing reaches nothing."""
+        kept = np.ones(len(accepted), bool)
+        for metric, limit in zip(self.metrics, self.limits, strict=True):
+            value = values[metric.name]
+            kept &= value >= limit if metric.maximize else value <= limit
+        return kept & (accepted > 0)
+
+    def choose(self, reached: np.ndarray) -> int | None:
+        """Position of the threshold to use, or None.
+
+        Where a metric falls as the threshold grows (precision), or must stay low
+        (fpr), the largest threshold answers the most queries; where all grow
+        (recall, f1), the smallest makes the fewest mistakes.
+        """
+        places = np.flatnonzero(reached)
+        if not len(places):
+            return None
+        grow = all(metric.increasing and metric.maximize for metric in self.metrics)
+        return int(places[0] if grow else places[-1])
+
+    def describe(self) -> str:
+        """In words: `precision >= 0.99`."""
+        return " and ".join(
+            f"{metric.name} {'>=' if metric.maximize else '<='} {limit:g}"
+            for metric, limit in zip(self.metrics, self.limits, strict=True)
+        )
+
+
+def make_targets(targets: Any, default: ClassificationMetric) -> list[Target]:
+    """Resolves `thresholds_targets`.
+
+    Args:
+        targets: Mapping from a name to a number, a target for the `default`
+            metric, or to a mapping from metrics to numbers. None for no targets.
+        default: The calibration metric.
+
+    Raises:
+        ValueError: If a number is not within 0 and 1, a metric does not exist, or
+            a target has the reserved name "optimal".
+        TypeError: If the type is none of the above.
+    """
+    if targets is None:
+        return []
+    if not isinstance(targets, Mapping):
+        raise TypeError(
+            "`thresholds_targets` must map names to numbers or to {metric: number}, e.g. "
+            f"{{'strict': {{'precision': 0.99}}}}. Received: {targets!r}."
+        )
+    resolved = []
+    for name, wanted in targets.items():
+        if name == "optimal":
+            raise ValueError(
+                "`thresholds_targets` must not contain 'optimal', the name of the best value of "
+                "`calibration_metric`. Received: 'optimal'. Use another name."
+            )
+        parts = wanted if isinstance(wanted, Mapping) else {default: wanted}
+        if not parts:
+            raise ValueError(f"`thresholds_targets[{name!r}]` must not be empty. Received: {{}}.")
+        for value in parts.values():
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
+                raise TypeError(
+                    f"`thresholds_targets[{name!r}]` must be a number or {{metric: number}}. "
+                    f"Received: {value!r}."
+                )
+            if not 0 <= value <= 1:
+                raise ValueError(
+                    f"`thresholds_targets[{name!r}]` must be between 0 and 1. Received: {value!r}."
+                )
+        resolved.append(
+            Target(
+                str(name),
+                tuple(make_classification_metric(metric) for metric in parts),
+                tuple(float(value) for value in parts.values()),
+            )
+        )
+    return resolved

@@ -1,0 +1,233 @@
+"""Calibration: distance thresholds that reach targets on labelled queries."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.calibration.bounds import metric_bound
+from tensorflow_similarity.calibration.counts import Counts, count_outcomes
+from tensorflow_similarity.calibration.matchers import derive, make_classification_matcher
+from tensorflow_similarity.calibration.results import Calibration
+from tensorflow_similarity.calibration.targets import Target, make_targets
+from tensorflow_similarity.classification_metrics import (
+    ClassificationMetric,
+    make_classification_metric,
+)
+
+__all__ = ["calibrate"]
+
+_REFERENCE_SIZE = 1000
+
+
+def calibrate(
+    distances: Any,
+    neighbor_labels: Any,
+    query_labels: Any,
+    thresholds_targets: Any = None,
+    calibration_metric: Any = "f1",
+    matcher: Any = "match_nearest",
+    extra_metrics: Sequence[Any] = ("precision", "recall"),
+    *,
+    confidence: float = 0.95,
+    guarantee: bool = False,
+    per_class: bool = False,
+    min_per_class: int = 20,
+) -> Calibration:
+    """Finds distance thresholds that reach targets on labelled queries.
+
+    Candidates are the distances that occurred; at or below is a match. A target
+    holds on the calibration queries exactly, never by rounding: at least the
+    number for precision, recall, f1, binary_accuracy and npv, at most the number
+    for fpr. Of the candidates that hold it, precision and fpr take the largest
+    (most queries answered), the others the smallest (fewest mistakes). A target
+    that no candidate holds has no cutpoint: it is listed in `unreached`, with a
+    warning.
+
+    Queries must be new to the index. A query that is itself indexed finds itself
+    at distance 0, and every threshold looks better than it is.
+
+    Args:
+        distances: `[queries, k]`, nearest first; inf where there is no neighbour
+            (or it has no label).
+        neighbor_labels: Class ids `[queries, k]`.
+        query_labels: Class ids `[queries]`; also of classes that are not in the
+            index: accepting one of those is a mistake like any other.
+        thresholds_targets: Name -> number, a target for `calibration_metric`, or
+            name -> {metric: number}, all of which must hold:
+            `{"strict": {"precision": 0.99}, "loose": 0.8}`.
+        calibration_metric: Whose best value is the cutpoint `"optimal"` (at the
+            largest such distance): precision, recall, f1, binary_accuracy, npv, fpr
+            or a `ClassificationMetric`.
+        matcher: `"match_nearest"`, `"match_majority_vote"` or a
+            `ClassificationMatch`.
+        extra_metrics: More metrics to report.
+        confidence: Level of the bounds that are reported with each cutpoint.
+        guarantee: Whether the bound at level `confidence` must hold the target,
+            and not only the value on these queries. Stricter: expect to need some
+            300 accepted queries without a mistake for precision 0.99.
+        per_class: Whether to find thresholds for single classes as well, used for
+            matches that have their label. A class for which a target cannot be
+            reached is never matched at that cutpoint.
+        min_per_class: Calibration queries whose match has the class's label that
+            it takes; classes with fewer use the common threshold.
+
+    Returns:
+        A `Calibration`.
+
+    Raises:
+        TypeError: If labels are not integers, or targets not numbers.
+        ValueError: If shapes do not match, there are no neighbours at all, or a
+            metric, matcher or target is invalid.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import calibrate
+
+    calibration = calibrate(
+        distances=[[0.1], [0.2], [0.4], [0.5]],
+        neighbor_labels=[[1], [2], [3], [1]],
+        query_labels=[1, 2, 3, 4],
+        thresholds_targets={"strict": {"precision": 0.99}, "loose": 0.5},
+    )
+    print(calibration)
+    ```
+    """
+    metric = make_classification_metric(calibration_metric)
+    targets = make_targets(thresholds_targets, metric)
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")
+    if isinstance(extra_metrics, str):
+        extra_metrics = [extra_metrics]
+    minimum = checks.count(min_per_class, "min_per_class")
+    resolved = make_classification_matcher(matcher)
+    values, labels, match_distances = derive(distances, neighbor_labels, resolved)
+    ids = checks.class_ids(query_labels, "query_labels", len(values))
+    candidates = np.unique(values[np.isfinite(values)])
+    if not len(candidates):
+        raise ValueError(
+            "`distances` must hold at least one neighbour of one query. Received: none in "
+            f"{len(values)} queries. Index labelled records first."
+        )
+    right = labels == ids
+    metrics = _distinct(metric, targets, extra_metrics)
+    counts = count_outcomes(match_distances, right, candidates)
+    curve = counts.values(metrics)
+    cutpoints: dict[str, dict[str, Any]] = {}
+    bounds: dict[str, dict[str, float]] = {}
+    unreached: dict[str, str] = {}
+
+    def add(name: str, place: int, value: ClassificationMetric) -> None:
+        cutpoints[name] = {
+            "name": name,
+            "value": float(curve[value.name][place]),
+            "distance": float(candidates[place]),
+            **{m: float(v[place]) for m, v in curve.items()},
+        }
+        bounds[name] = _bounds_at(place, metrics, counts, confidence)
+
+    add("optimal", _best(metric, curve, counts), metric)
+    for target in targets:
+        place = target.choose(_reached(target, counts, confidence, guarantee))
+        if place is None:
+            unreached[target.name] = target.describe()
+        else:
+            add(target.name, place, target.metrics[0])
+    if unreached:
+        warnings.warn(
+            "No threshold reaches "
+            + "; ".join(f"{what} (target {name!r})" for name, what in unreached.items())
+            + f" on these {len(ids)} queries: no such cutpoint.",
+            stacklevel=2,
+        )
+    own: dict[str, dict[int, float | None]] = {}
+    if per_class:
+        own = {name: {} for name in cutpoints}
+        for label, which in _by_label(labels, np.isfinite(match_distances), minimum):
+            thresholds = np.unique(match_distances[which])
+            outcomes = count_outcomes(match_distances[which], right[which], thresholds)
+            best = _best(metric, outcomes.values([metric]), outcomes)
+            own["optimal"][label] = float(thresholds[best])
+            for target in targets:
+                if target.name in own:
+                    place = target.choose(_reached(target, outcomes, confidence, guarantee))
+                    own[target.name][label] = None if place is None else float(thresholds[place])
+    return Calibration(
+        cutpoints=cutpoints,
+        thresholds={"distance": candidates, **curve},
+        unreached=unreached,
+        bounds=bounds,
+        per_class=own,
+        calibration_metric=metric.name,
+        matcher=resolved.canonical_name,
+        k=values.shape[1],
+        confidence=confidence,
+        queries=len(ids),
+        reference=_order_statistics(match_distances),
+    )
+
+
+def _distinct(
+    metric: ClassificationMetric, targets: Sequence[Target], extra: Sequence[Any]
+) -> list[ClassificationMetric]:
+    """All metrics to compute, one of each name."""
+    everything = [metric, *(make_classification_metric(m) for m in extra)]
+    everything += [m for target in targets for m in target.metrics]
+    return list({m.name: m for m in everything}.values())
+
+
+def _reached(target: Target, counts: Counts, confidence: float, guarantee: bool) -> np.ndarray:
+    """Where the target's values, or their bounds, hold it: bool `[thresholds]`."""
+    values = counts.values(target.metrics)
+    if guarantee:
+        for metric in target.metrics:
+            bound = metric_bound(metric, counts, confidence)
+            if bound is None:
+                raise ValueError(
+                    f"`guarantee=True` needs metrics with a known bound. Received: {metric!r}."
+                )
+            values[metric.name] = bound
+    return target.reached(values, counts.accepted)
+
+
+def _best(metric: ClassificationMetric, curve: dict[str, np.ndarray], counts: Counts) -> int:
+    """Place of the best value, the last of equals; of thresholds that accept something."""
+    values = curve[metric.name] if metric.maximize else -curve[metric.name]
+    values = np.where(counts.accepted > 0, values, -np.inf)
+    return len(values) - 1 - int(values[::-1].argmax())
+
+
+def _bounds_at(
+    place: int, metrics: Sequence[ClassificationMetric], counts: Counts, confidence: float
+) -> dict[str, float]:
+    one = slice(place, place + 1)
+    here = Counts(counts.tp[one], counts.fp[one], counts.tn[one], counts.fn[one])
+    found = {metric.name: metric_bound(metric, here, confidence) for metric in metrics}
+    return {name: float(bound[0]) for name, bound in found.items() if bound is not None}
+
+
+def _by_label(
+    labels: np.ndarray, matched: np.ndarray, minimum: int
+) -> list[tuple[int, np.ndarray]]:
+    """Classes with enough matches, and the queries that matched them."""
+    places = np.flatnonzero(matched)
+    places = places[np.argsort(labels[places], kind="stable")]
+    classes, starts = np.unique(labels[places], return_index=True)
+    groups = np.split(places, starts[1:])
+    return [
+        (label, group)
+        for label, group in zip(classes.tolist(), groups, strict=True)
+        if len(group) >= minimum
+    ]
+
+
+def _order_statistics(match_distances: np.ndarray) -> np.ndarray:
+    found = np.sort(match_distances[np.isfinite(match_distances)])
+    if len(found) <= _REFERENCE_SIZE:
+        return found
+    return found[np.linspace(0, len(found) - 1, _REFERENCE_SIZE).round().astype(int)]

@@ -1,0 +1,76 @@
+"""Metrics of classification by matching, at distance thresholds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorflow_similarity.classification_metrics.binary_accuracy import BinaryAccuracy
+from tensorflow_similarity.classification_metrics.classification_metric import ClassificationMetric
+from tensorflow_similarity.classification_metrics.f1_score import F1Score
+from tensorflow_similarity.classification_metrics.false_positive_rate import FalsePositiveRate
+from tensorflow_similarity.classification_metrics.negative_predictive_value import (
+    NegativePredictiveValue,
+)
+from tensorflow_similarity.classification_metrics.precision import Precision
+from tensorflow_similarity.classification_metrics.recall import Recall
+
+__all__ = [
+    "BinaryAccuracy",
+    "ClassificationMetric",
+    "F1Score",
+    "FalsePositiveRate",
+    "NegativePredictiveValue",
+    "Precision",
+    "Recall",
+    "make_classification_metric",
+]
+
+_BY_NAME: dict[str, type[Any]] = {
+    "precision": Precision,
+    "recall": Recall,
+    "f1": F1Score,
+    "f1score": F1Score,
+    "f1_score": F1Score,
+    "binary_accuracy": BinaryAccuracy,
+    "npv": NegativePredictiveValue,
+    "negative_predictive_value": NegativePredictiveValue,
+    "fpr": FalsePositiveRate,
+    "false_positive_rate": FalsePositiveRate,
+}
+
+
+def make_classification_metric(metric: Any, name: str = "") -> ClassificationMetric:
+    """Resolves a classification metric.
+
+    Args:
+        metric: A name: precision, recall, f1, binary_accuracy, npv, fpr (or the
+            long forms), or a `ClassificationMetric`.
+        name: Another name for results to call it; empty: its own.
+
+    Raises:
+        ValueError: If there is no metric of that name.
+        TypeError: If `metric` is neither.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.classification_metrics import make_classification_metric
+
+    make_classification_metric("f1")  # F1Score(name='f1')
+    ```
+    """
+    if isinstance(metric, str):
+        if metric.lower() not in _BY_NAME:
+            raise ValueError(
+                f"Unknown classification metric. Expected one of {sorted(_BY_NAME)}. "
+                f"Received: {metric!r}."
+            )
+        metric = _BY_NAME[metric.lower()]()
+    elif not isinstance(metric, ClassificationMetric):
+        raise TypeError(
+            f"A classification metric must be one of {sorted(_BY_NAME)} or a "
+            f"ClassificationMetric. Received: {metric!r}."
+        )
+    if name:
+        metric.name = name
+    return metric

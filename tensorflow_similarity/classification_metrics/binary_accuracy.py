@@ -1,0 +1,36 @@
+"""Binary accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.classification_metrics.classification_metric import (
+    ClassificationMetric,
+    ratio,
+)
+
+__all__ = ["BinaryAccuracy"]
+
+
+class BinaryAccuracy(ClassificationMetric):
+    """TP / number of queries: the share of all queries accepted and matched right.
+
+    Args:
+        name: What results call it.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.classification_metrics import BinaryAccuracy
+
+    BinaryAccuracy().compute(tp=3, fp=1, tn=2, fn=2, count=8)  # 0.375
+    ```
+    """
+
+    def __init__(self, name: str = "binary_accuracy") -> None:
+        super().__init__(name=name, canonical_name="binary_accuracy")
+
+    def compute(self, tp: Any, fp: Any, tn: Any, fn: Any, count: int) -> np.ndarray:
+        return ratio(tp, count)

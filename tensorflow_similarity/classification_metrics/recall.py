@@ -1,0 +1,36 @@
+"""Recall."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.classification_metrics.classification_metric import (
+    ClassificationMetric,
+    ratio,
+)
+
+__all__ = ["Recall"]
+
+
+class Recall(ClassificationMetric):
+    """TP / (TP + FN): of the queries whose match is right, the share accepted.
+
+    Args:
+        name: What results call it.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.classification_metrics import Recall
+
+    Recall().compute(tp=3, fp=1, tn=2, fn=2, count=8)  # 0.6
+    ```
+    """
+
+    def __init__(self, name: str = "recall") -> None:
+        super().__init__(name=name, canonical_name="recall")
+
+    def compute(self, tp: Any, fp: Any, tn: Any, fn: Any, count: int) -> np.ndarray:
+        return ratio(tp, np.asarray(tp) + np.asarray(fn))

@@ -1,0 +1,159 @@
+"""Base of the retrieval metrics of TensorFlow Similarity."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+
+__all__ = ["RetrievalMetric"]
+
+_AVERAGES = ("micro", "macro")
+
+
+class RetrievalMetric:
+    """A value from the neighbours of queries. A subclass writes `values`.
+
+    `tensorflow_similarity.evaluation.evaluate` is the newer way: it needs no
+    lookup, and gives intervals. These keep what the original's users know.
+
+    Args:
+        name: What results call it; `@k` is appended.
+        canonical_name: The metric's own name.
+        k: Number of neighbours looked at.
+        distance_threshold: Neighbours farther than this are no match.
+        average: `"micro"`, the mean over queries, or `"macro"`, the mean over
+            classes of the mean over the class's queries.
+        drop_closest_lookup: Whether to leave the nearest neighbour out, for
+            queries that are indexed themselves. k neighbours are looked at after
+            it, so k + 1 must be given.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.retrieval_metrics import RetrievalMetric
+
+    class FirstHalf(RetrievalMetric):
+        def values(self, matches, query_labels):
+            return matches[:, : self.k // 2].any(axis=1)
+
+    metric = FirstHalf(name="first_half", k=2)
+    metric.compute(query_labels=[0, 1], lookup_labels=[[0, 1], [0, 1]])  # 0.5
+    ```
+    """
+
+    def __init__(
+        self,
+        name: str = "",
+        canonical_name: str = "",
+        k: int = 5,
+        distance_threshold: float = math.inf,
+        average: str = "micro",
+        drop_closest_lookup: bool = False,
+    ) -> None:
+        if average not in _AVERAGES:
+            raise ValueError(f"`average` must be one of {_AVERAGES}. Received: {average!r}.")
+        self._name = name
+        self.canonical_name = canonical_name
+        self.k = checks.count(k, "k")
+        self.distance_threshold = distance_threshold
+        self.average = average
+        self.drop_closest_lookup = drop_closest_lookup
+
+    @property
+    def name(self) -> str:
+        """The name with `@k`, and with the distance threshold where there is one."""
+        if math.isfinite(self.distance_threshold):
+            return f"{self._name}@{self.k} : distance_threshold@{self.distance_threshold}"
+        return f"{self._name}@{self.k}"
+
+    def values(self, matches: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
+        """The metric of each query.
+
+        Args:
+            matches: bool `[queries, k]`: whether that neighbour counts as a match.
+            query_labels: int64 `[queries]`.
+
+        Returns:
+            `[queries]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `values`.")
+
+    def compute(
+        self,
+        *,
+        query_labels: Any,
+        match_mask: Any = None,
+        lookup_labels: Any = None,
+        lookup_distances: Any = None,
+    ) -> float:
+        """The metric, averaged.
+
+        Args:
+            query_labels: Class ids of the queries `[queries]`.
+            match_mask: bool `[queries, neighbours]`: whether the neighbour has the
+                query's label. None: computed from `lookup_labels`.
+            lookup_labels: Class ids of the neighbours, nearest first; needed
+                without `match_mask`.
+            lookup_distances: Distances of the neighbours; needed with
+                `distance_threshold`.
+
+        Raises:
+            ValueError: If something needed is missing, or shapes do not fit.
+        """
+        ids = checks.class_ids(query_labels, "query_labels")
+        if not len(ids):
+            raise ValueError("`query_labels` must not be empty. Received: length 0.")
+        if match_mask is None:
+            if lookup_labels is None:
+                raise ValueError("Pass `match_mask` or `lookup_labels`. Received: neither.")
+            labels = np.asarray(lookup_labels)
+            flat = checks.class_ids(labels.reshape(-1), "lookup_labels").reshape(labels.shape)
+            fits = flat.ndim == 2 and len(flat) == len(ids)
+            match_mask = flat == ids[:, None] if fits else flat
+        matches = np.asarray(match_mask, dtype=bool)
+        first = int(self.drop_closest_lookup)
+        needed = self.k + first
+        if matches.ndim != 2 or matches.shape[0] != len(ids) or matches.shape[1] < needed:
+            raise ValueError(
+                f"Neighbours must have shape [{len(ids)} queries, at least {needed}]. "
+                f"Received: {matches.shape}. Look up k={needed}."
+            )
+        if math.isfinite(self.distance_threshold):
+            distances = np.asarray(lookup_distances, np.float64)
+            if distances.shape != matches.shape:
+                raise ValueError(
+                    "`lookup_distances` must be given with `distance_threshold`, in the shape of "
+                    f"the neighbours, {matches.shape}. Received: shape {distances.shape}."
+                )
+            matches = matches & (distances <= self.distance_threshold)
+        values = np.asarray(self.values(matches[:, first:needed], ids), np.float64)
+        if self.average == "micro":
+            return float(values.mean())
+        _, classes = np.unique(ids, return_inverse=True)
+        return float((np.bincount(classes, weights=values) / np.bincount(classes)).mean())
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal metric."""
+        return {
+            "name": self._name,
+            "canonical_name": self.canonical_name,
+            "k": self.k,
+            "distance_threshold": float(self.distance_threshold),
+            "average": self.average,
+            "drop_closest_lookup": self.drop_closest_lookup,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> RetrievalMetric:
+        """Makes a metric from its config."""
+        return cls(**config)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, average={self.average!r})"
