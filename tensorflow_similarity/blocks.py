@@ -8,7 +8,11 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["map_row_blocks"]
+__all__ = ["MINING_ROWS", "map_row_blocks"]
+
+#: Rows mined at a time where the user sets no block size. Mining passes over
+#: its rows several times, which is faster while they fit the caches.
+MINING_ROWS = 256
 
 
 def _is_float(x: Any) -> bool:
@@ -70,8 +74,8 @@ def map_row_blocks(
         index = ops.arange(padded)
         index = ops.where(index < n, index, ops.zeros_like(index))
         rows = tuple(ops.take(x, index, axis=0) for x in rows)
-    split = tuple(ops.reshape(x, (blocks, block_size, *x.shape[1:])) for x in rows)
+    split = tuple(ops.reshape(x, (blocks, block_size, *ops.shape(x)[1:])) for x in rows)
     results = ops.map(lambda block: function(*block, *shared), split)
     return keras.tree.map_structure(
-        lambda x: ops.reshape(x, (padded, *x.shape[2:]))[:n], results
+        lambda x: ops.reshape(x, (padded, *ops.shape(x)[2:]))[:n], results
     )

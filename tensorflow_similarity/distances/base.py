@@ -27,7 +27,8 @@ class Distance:
     """Base of all distances: smaller is more alike.
 
     A subclass writes `pairwise`, and `paired` too where a cheaper or more exact
-    form exists. Instances are called.
+    form exists. Instances are called. The gradient must be finite where a query
+    equals a key, as a batch is compared with itself: a root needs a floor.
 
     Example:
 

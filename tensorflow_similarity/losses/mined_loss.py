@@ -6,15 +6,11 @@ from typing import Any
 
 from keras import ops
 
-from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity.losses.metric_loss import MetricLoss, query_places
 from tensorflow_similarity.mining.rows import Rows
 
 __all__ = ["MINING_ROWS", "MinedLoss"]
-
-# Rows mined at a time where the user sets no block size. Mining passes over a
-# block of rows several times, which is faster while the block fits the caches.
-MINING_ROWS = 256
 
 
 class MinedLoss(MetricLoss):

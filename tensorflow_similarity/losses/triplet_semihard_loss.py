@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity.losses.masked import mean_over_pairs
 from tensorflow_similarity.losses.metric_loss import checked_number, query_places
-from tensorflow_similarity.losses.mined_loss import MINING_ROWS, MinedLoss
+from tensorflow_similarity.losses.mined_loss import MinedLoss
 from tensorflow_similarity.losses.triplet_loss import addons_distance
 from tensorflow_similarity.mining.rows import Rows, is_relevance
 from tensorflow_similarity.mining.selection import at, nearest_beyond
@@ -154,19 +154,7 @@ class TripletSemiHardLoss(MinedLoss):
             rows = self.rows(labels, q, place, *shared)
             near = ops.take_along_axis(rows.distances, positive, axis=1)
             most = ops.max(ops.sum(ops.cast(exists, "int32"), axis=1))
-            slot = ops.arange(_FEW, dtype="int32")[None, :]
-
-            def step(number: Any, negative: Any) -> tuple[Any, Any]:
-                this = slot == number
-                threshold = ops.sum(ops.where(this, near, 0), axis=1)
-                found = nearest_beyond(rows.distances, rows.negatives, threshold)
-                return number + 1, ops.where(this, ops.cast(found, "int32")[:, None], negative)
-
-            _, negative = ops.while_loop(
-                lambda number, negative: number < most,
-                step,
-                (ops.zeros_like(most), ops.zeros_like(positive)),
-            )
+            negative = nearest_beyond(rows.distances, rows.negatives, near, most)
             return negative, ops.logical_and(exists, at(rows.negatives, negative[:, 0])[:, None])
 
         return map_row_blocks(
@@ -177,9 +165,7 @@ class TripletSemiHardLoss(MinedLoss):
             recompute=False,
         )
 
-    def _few(
-        self, positive: Any, negative: Any, complete: Any, queries: Any, keys: Any
-    ) -> Any:
+    def _few(self, positive: Any, negative: Any, complete: Any, queries: Any, keys: Any) -> Any:
         """Sums over few positives, whose gradient is sparse."""
 
         def selected(place: Any) -> Any:
@@ -190,8 +176,8 @@ class TripletSemiHardLoss(MinedLoss):
 
     def _many(self, slots: Slots, rows: Rows) -> Any:
         """Sums over many positives: a sort of each row, and a dense gradient."""
-        constant = rows._replace(distances=ops.stop_gradient(rows.distances))
-        value, derivative = semi_hard_hinge(constant, slots, self.margin)
+        distances = ops.stop_gradient(rows.distances)
+        value, derivative = semi_hard_hinge(distances, rows.negatives, slots, self.margin)
         linear = ops.sum(ops.stop_gradient(derivative) * rows.distances, axis=1)
         return ops.stop_gradient(value) + (linear - ops.stop_gradient(linear))
 

@@ -39,7 +39,7 @@ def nearest(distances: Any, candidates: Any) -> Any:
         candidates: Bool `[rows, keys]`.
 
     Returns:
-        int32 `[rows]`. A row without a candidate gets some place or other: see
+        Integer `[rows]`. A row without a candidate gets some place or other: see
         `at(candidates, place)`.
     """
     return _place_of_minimum(ops.where(candidates, distances, float("inf")))
@@ -50,20 +50,38 @@ def farthest(distances: Any, candidates: Any) -> Any:
     return _place_of_minimum(ops.where(candidates, -distances, float("inf")))
 
 
-def nearest_beyond(distances: Any, candidates: Any, thresholds: Any) -> Any:
-    """The place of the nearest candidate strictly farther than a threshold.
+def nearest_beyond(distances: Any, candidates: Any, thresholds: Any, number: Any = None) -> Any:
+    """The places of the nearest candidates strictly farther than thresholds.
 
     Where no candidate is farther, the farthest one: what FaceNet calls
-    semi-hard, as TensorFlow Addons computes it.
+    semi-hard, as TensorFlow Addons computes it. Each threshold takes a pass over
+    the row.
 
     Args:
         distances: `[rows, keys]`.
         candidates: Bool `[rows, keys]`.
-        thresholds: `[rows]`.
+        thresholds: `[rows, m]`.
+        number: How many of the m are sought, if not all; an integer scalar.
 
     Returns:
-        int32 `[rows]`; see `nearest`.
+        int32 `[rows, m]`; see `nearest`.
     """
-    beyond = ops.logical_and(candidates, distances > thresholds[:, None])
-    place = nearest(distances, beyond)
-    return ops.where(at(beyond, place), place, farthest(distances, candidates))
+    masked = ops.where(candidates, distances, -float("inf"))
+    last = ops.cast(_place_of_minimum(-masked), "int32")
+    slots = ops.arange(thresholds.shape[1], dtype="int32")[None, :]
+
+    def step(slot: Any, places: Any) -> tuple[Any, Any]:
+        this = slots == slot
+        threshold = ops.sum(ops.where(this, thresholds, 0), axis=1)
+        beyond = ops.where(masked > threshold[:, None], masked, float("inf"))
+        place = ops.cast(_place_of_minimum(beyond), "int32")
+        found = at(beyond, place) < float("inf")
+        return slot + 1, ops.where(this, ops.where(found, place, last)[:, None], places)
+
+    places = ops.zeros_like(thresholds, dtype="int32")
+    if thresholds.shape[1] == 1:
+        return step(ops.zeros((), dtype="int32"), places)[1]
+    number = ops.convert_to_tensor(thresholds.shape[1] if number is None else number, "int32")
+    return ops.while_loop(
+        lambda slot, places: slot < number, step, (ops.zeros_like(number), places)
+    )[1]

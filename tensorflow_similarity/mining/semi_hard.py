@@ -11,8 +11,9 @@ from typing import Any
 
 from keras import ops
 
-from tensorflow_similarity.mining.rows import Rows
+from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity.mining.slots import Slots
+from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 
 __all__ = ["semi_hard_hinge"]
 
@@ -20,31 +21,7 @@ __all__ = ["semi_hard_hinge"]
 _CHUNK = 512
 
 
-def _place_beyond(ordered: Any, values: Any) -> Any:
-    """How many entries of each sorted row are at most the values: bisection, vectorised.
-
-    Args:
-        ordered: `[rows, keys]`, ascending in each row.
-        values: `[rows, m]`.
-
-    Returns:
-        int32 `[rows, m]`, between 0 and `keys`.
-    """
-    keys = ordered.shape[1]
-    steps = (keys if keys is not None else 2**31 - 1).bit_length()
-    size = ops.shape(ordered)[1]
-    low = ops.zeros_like(ops.cast(values, "int32"))
-    high = low + size
-    for _ in range(steps):
-        middle = (low + high) // 2
-        entry = ops.take_along_axis(ordered, ops.minimum(middle, size - 1), axis=1)
-        right = ops.logical_and(entry <= values, low < high)
-        low = ops.where(right, middle + 1, low)
-        high = ops.where(right, high, middle)
-    return low
-
-
-def semi_hard_hinge(rows: Rows, slots: Slots, margin: float) -> tuple[Any, Any]:
+def semi_hard_hinge(distances: Any, negatives: Any, slots: Slots, margin: float) -> tuple[Any, Any]:
     """`sum over p of max(0, margin + d(a, p) - d(a, n*(p)))`, and its derivative.
 
     n*(p) is the nearest negative strictly farther than p or, if there is none,
@@ -53,7 +30,8 @@ def semi_hard_hinge(rows: Rows, slots: Slots, margin: float) -> tuple[Any, Any]:
     how often it is the negative of one.
 
     Args:
-        rows: Distances and pairs of some queries.
+        distances: Float `[queries, keys]`. Nothing is differentiated.
+        negatives: Bool `[queries, keys]`.
         slots: The positives of the same queries.
         margin: The margin.
 
@@ -61,12 +39,24 @@ def semi_hard_hinge(rows: Rows, slots: Slots, margin: float) -> tuple[Any, Any]:
         The sums `[queries]`, and the derivatives `[queries, keys]`, to be taken
         as constants.
     """
-    distances, _, negatives, _ = rows
+    order_is_shared = len(slots.order.shape) == 1
+    rows = (distances, negatives, slots.first, slots.count, slots.own)
+
+    def block(d: Any, negative: Any, first: Any, count: Any, own: Any, order: Any) -> Any:
+        return _hinge(d, negative, Slots(order, first, count, own), margin)
+
+    return map_row_blocks(
+        block,
+        rows if order_is_shared else (*rows, slots.order),
+        (slots.order,) if order_is_shared else (),
+        MINING_ROWS,
+        recompute=False,
+    )
+
+
+def _hinge(distances: Any, negatives: Any, slots: Slots, margin: float) -> tuple[Any, Any]:
     queries, size = ops.shape(distances)[0], ops.shape(distances)[1]
-    dtype = distances.dtype
-    masked = ops.where(negatives, distances, float("inf"))
-    order = ops.argsort(masked, axis=1)
-    ordered = ops.take_along_axis(masked, order, axis=1)
+    ordered, order = sort_rows(ops.where(negatives, distances, float("inf")))
     number = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True)
     most = ops.max(slots.count)
     row = ops.arange(queries, dtype="int32")[:, None] * size
@@ -74,12 +64,13 @@ def semi_hard_hinge(rows: Rows, slots: Slots, margin: float) -> tuple[Any, Any]:
     def step(begin: Any, total: Any, derivative: Any) -> tuple[Any, Any, Any]:
         positive, exists = slots.take(begin, _CHUNK)
         near = ops.take_along_axis(distances, positive, axis=1)
-        place = ops.minimum(_place_beyond(ordered, near), number - 1)
-        place = ops.maximum(place, 0)
-        negative = ops.cast(ops.take_along_axis(order, place, axis=1), "int32")
-        gap = margin + near - ops.take_along_axis(distances, negative, axis=1)
-        active = ops.logical_and(ops.logical_and(exists, number > 0), gap > 0)
-        counts = ops.cast(active, dtype)
+        place = ops.clip(places_beyond(ordered, near), 0, ops.maximum(number - 1, 0))
+        far = ops.take_along_axis(ordered, place, axis=1)
+        negative = ops.take_along_axis(order, place, axis=1)
+        # A query without a negative has infinity here, and a gap below 0.
+        gap = margin + near - far
+        active = ops.logical_and(exists, gap > 0)
+        counts = ops.cast(active, distances.dtype)
         places = ops.concatenate([row + positive, row + negative], axis=1)
         signs = ops.concatenate([counts, -counts], axis=1)
         change = ops.scatter(

@@ -9,7 +9,15 @@ from keras import ops
 
 from tensorflow_similarity.mining.selection import farthest, nearest, nearest_beyond
 
-__all__ = ["All", "Farthest", "MiningStrategy", "Nearest", "SemiHard", "get_negative", "get_positive"]
+__all__ = [
+    "All",
+    "Farthest",
+    "MiningStrategy",
+    "Nearest",
+    "SemiHard",
+    "get_negative",
+    "get_positive",
+]
 
 
 class MiningStrategy:
@@ -90,7 +98,7 @@ class SemiHard(MiningStrategy):
     """
 
     def pick(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
-        return nearest_beyond(distances, candidates, thresholds)
+        return nearest_beyond(distances, candidates, thresholds[:, None])[:, 0]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
