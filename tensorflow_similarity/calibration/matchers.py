@@ -133,8 +133,11 @@ class MatchMajorityVote(ClassificationMatch):
         votes[~present] = 0
         winner = votes.argmax(axis=1)[:, None]
         number = present.sum(axis=1)
-        total = np.where(present, lookup_distances, 0.0).sum(axis=1)
-        distances = np.where(number > 0, total / np.maximum(number, 1), np.inf)
+        # In float32, as lookups give distances: a mean that equals a threshold in
+        # decimals is then as often at it as the distances themselves are.
+        total = np.where(present, lookup_distances, 0).astype(np.float32).sum(axis=1)
+        mean = total / np.maximum(number, 1).astype(np.float32)
+        distances = np.where(number > 0, mean, np.inf)
         return np.take_along_axis(lookup_labels, winner, axis=1)[:, 0], distances
 
 
