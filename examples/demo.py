@@ -88,27 +88,33 @@ def main() -> None:
         print(f"  {lookup.rank}. {name:12} distance {lookup.distance:.4f}  record {lookup.id}")
 
     title("Calibrate and match")
-    model.calibrate(data.x_val, data.y_val, verbose=0)
-    for name, answers in model.match(data.x_test, verbose=0).items():
+    targets = {"precise": {"precision": 0.995}}
+    print(model.calibrate(data.x_val, data.y_val, thresholds_targets=targets, verbose=0))
+    print("on the test images:")
+    for name, answers in model.match(data.x_test, cutpoint="all").items():
         answered = answers != -1
         right = np.mean(answers[answered] == data.y_test[answered])
         print(
-            f"  {name:10} answers {answered.mean():6.1%} of the queries, {right:6.1%} of them right"
+            f"  {name:10} answers {answered.mean():.1%} of the queries, {right:.1%} of them right"
         )
 
     title("Evaluate: test images search the training images")
     raw = [x.reshape(len(x), -1) for x in (data.x_test, data.x_train)]
     trained = model.predict(data.x_test, verbose=0), model.predict(data.x_train, verbose=0)
-    print(f"  {'':18}" + "".join(f"{name:>24}" for name in METRICS))
+    print(f"{'':18}" + "".join(f"{name:>26}" for name in METRICS))
     for name, (queries, gallery) in {
         "raw pixels": raw,
         "untrained network": untrained,
         "trained network": trained,
     }.items():
-        result = evaluate(
-            queries, data.y_test, gallery, data.y_train, distance="cosine", metrics=METRICS
+        result = evaluate(queries, data.y_test, gallery, data.y_train, metrics=METRICS)
+        cells = (
+            f"{result[m]:.3f} ({low:.3f}–{high:.3f})"
+            for m in METRICS
+            for low, high in [result.interval(m)]
         )
-        print(f"  {name:18}" + "".join(f"{result[metric]!s:>24}" for metric in METRICS))
+        print(f"{name:18}" + "".join(f"{cell:>26}" for cell in cells))
+    print("in brackets: 95 % confidence intervals")
 
     title("Save, and reload in a fresh process")
     path = options.out / f"{options.data}.keras"

@@ -50,6 +50,9 @@ class L2Embedding(keras.layers.Dense):
     def __init__(
         self, units: int, activation: Any = None, use_bias: bool = True, **kwargs: Any
     ) -> None:
+        # Keras itself checks this from 3.13 on only.
+        if not isinstance(units, int) or units < 1:
+            raise ValueError(f"`units` must be a positive integer. Received: {units!r}.")
         super().__init__(units, activation=activation, use_bias=use_bias, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
