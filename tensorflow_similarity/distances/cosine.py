@@ -29,7 +29,8 @@ def unit_rows(x: Any) -> Any:
         Tensor of the same shape and dtype.
     """
     largest = ops.max(ops.abs(ops.stop_gradient(x)), axis=-1, keepdims=True)
-    nonzero = largest > _SMALLEST_ROW
+    # Written so that NaN is not taken for zero: a row with NaN stays NaN.
+    nonzero = ops.logical_not(largest <= _SMALLEST_ROW)
     # The scale is a constant to the gradient: the result does not depend on it.
     x = ops.where(nonzero, x, 0) / ops.where(nonzero, largest, 1)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
