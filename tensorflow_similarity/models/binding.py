@@ -152,7 +152,11 @@ class IndexBinding:
         return added
 
     def warn_if_stale(self) -> None:
-        """Warns, once, if the weights are no longer those that made the records."""
+        """Warns, once, if the weights are no longer those that made the records.
+
+        The warning points at the caller of the caller of the caller of this: the
+        user's line, if a method of the model comes here by one more function.
+        """
         if self._warned or self.made_with is None:
             return
         if self.fingerprint.digest() != self.made_with:

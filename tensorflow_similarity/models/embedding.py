@@ -186,10 +186,11 @@ class Embedder:
             try:
                 y = y[place]
             except (KeyError, IndexError, TypeError):
+                received = list(y) if isinstance(y, dict) else f"{len(y)} of them"
                 raise ValueError(
                     "`y` must hold the class ids of the embedding output where it holds a target "
-                    f"for each output. Received: targets {list(y) if isinstance(y, dict) else len(y)} "
-                    f"for embedding_output={self._output!r}."
+                    f"for each output. Received: targets {received}, and embedding_output="
+                    f"{self._output!r}."
                 ) from None
         return None if y is None else checks.class_ids(y, "y", length=count)
 

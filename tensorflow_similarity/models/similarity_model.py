@@ -6,24 +6,23 @@ import os
 from typing import Any
 
 import keras
-import numpy as np
 
 # Not exported by Keras; `type(keras.Model(inputs, outputs))` is this class.
 from keras.src.models.functional import Functional
 
-from tensorflow_similarity import checks
-from tensorflow_similarity.index import Index, Lookup, Neighbors
+from tensorflow_similarity.index import Index
 from tensorflow_similarity.models import persistence
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.index_distance import distance_and_output
+from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity", name="SimilarityModel")
-class SimilarityModel(keras.Model):
+class SimilarityModel(RetrievalMethods, keras.Model):
     """A `keras.Model` whose embeddings can be indexed, looked up, matched and evaluated.
 
     It is made like any `keras.Model`: from `inputs` and `outputs`, by subclassing
@@ -47,8 +46,7 @@ class SimilarityModel(keras.Model):
 
     ```python
     import keras
-    import numpy as np
-    from tensorflow_similarity.layers import L2Embedding
+        from tensorflow_similarity.layers import L2Embedding
     from tensorflow_similarity.losses import TripletLoss
     from tensorflow_similarity.models import SimilarityModel
 
@@ -158,7 +156,10 @@ class SimilarityModel(keras.Model):
         self._binding.forget_traces()
 
     def create_index(
-        self, distance: Any = "auto", search: Any = "auto", embedding_output: int | str | None = None
+        self,
+        distance: Any = "auto",
+        search: Any = "auto",
+        embedding_output: int | str | None = None,
     ) -> None:
         """Makes a new, empty index in place of the one there is; `compile` calls it for you.
 
@@ -202,141 +203,6 @@ class SimilarityModel(keras.Model):
             raise TypeError(f"`vector_index` must be an Index. Received: {index!r}.")
         self._binding.adopt(index)
 
-    def embed(self, x: Any, batch_size: int | None = None, verbose: int = 1) -> np.ndarray:
-        """Embeds examples, as all methods below do: `predict` for the embedding output.
-
-        Args:
-            x: Anything that `predict` takes.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
-            verbose: 0 for silence, 1 for a progress bar.
-
-        Returns:
-            float32 `[n, dim]`.
-        """
-        embedder = self._binding.embedder
-        return embedder.embed(embedder.batches(x, None, batch_size), False, verbose)[0]
-
-    def index(
-        self,
-        x: Any,
-        y: Any = None,
-        data: Any = None,
-        ids: Any = None,
-        batch_size: int | None = None,
-        verbose: int = 1,
-    ) -> np.ndarray:
-        """Embeds examples and adds them to the index. They can be looked up at once.
-
-        Either all of them are added, or, if anything is wrong, none.
-
-        Args:
-            x: Anything that `predict` takes.
-            y: Integer class ids `[n]`. Datasets bring their own. Defaults to
-                `None`: records without labels.
-            data: What to keep with each record and return with it: rows of an
-                array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
-            ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
-                assigned.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
-            verbose: 0 for silence, 1 for a progress bar.
-
-        Returns:
-            int64 `[n]`, the ids of the records.
-
-        Raises:
-            TypeError: If labels are not integers.
-            ValueError: If lengths differ, labels are one-hot, embeddings are not
-                finite, or an id is taken.
-        """
-        embedder = self._binding.embedder
-        batches = embedder.batches(x, y, batch_size)
-        # Said now, and not after hours of embedding.
-        for name, value in (("data", data), ("ids", ids)):
-            if value is not None and batches.examples not in (None, len(value)):
-                raise ValueError(
-                    f"`{name}` must hold one value per example: expected {batches.examples}. "
-                    f"Received: {len(value)}."
-                )
-        embeddings, labels = embedder.embed(batches, True, verbose)
-        return self._binding.add(embeddings, labels, data, ids)
-
-    def index_single(self, x: Any, y: int | None = None, data: Any = None, id: int | None = None) -> int:
-        """Embeds one example and adds it to the index.
-
-        Args:
-            x: One example, without a batch axis.
-            y: Its class id.
-            data: What to keep with it: an array, or a JSON value.
-            id: The id of the record. Defaults to `None`: assigned.
-
-        Returns:
-            The id of the record.
-        """
-        embedding = self._binding.embedder.call(_one(x))
-        if data is not None:
-            data = np.asarray(data)[None] if hasattr(data, "__array__") else [data]
-        labels, ids = (None if value is None else [value] for value in (y, id))
-        return int(self._binding.add(embedding, labels, data, ids)[0])
-
-    def lookup(
-        self,
-        x: Any,
-        k: int = 5,
-        filter: Any = None,
-        batch_size: int | None = None,
-        verbose: int = 1,
-    ) -> Neighbors:
-        """Finds the nearest records of each example.
-
-        Args:
-            x: Anything that `predict` takes.
-            k: How many records. Defaults to 5.
-            filter: Which records may be found, see `Index.lookup`. Defaults to
-                `None`: all.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
-            verbose: 0 for silence, 1 for a progress bar.
-
-        Returns:
-            `Neighbors`: the columns `.ids`, `.distances` and `.labels`, `[n, k]`, and
-            `neighbors[i]`, the list of `Lookup` of example i, nearest first.
-
-        Raises:
-            ValueError: If the index is empty, or k is not positive.
-        """
-        checks.count(k, "k")
-        index = self._records()
-        return index.lookup(self.embed(x, batch_size, verbose), k=k, filter=filter)
-
-    def single_lookup(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
-        """Finds the nearest records of one example.
-
-        Args:
-            x: One example, without a batch axis.
-            k: How many records. Defaults to 5.
-            filter: Which records may be found, see `Index.lookup`.
-
-        Returns:
-            At most k `Lookup`, nearest first.
-
-        Raises:
-            ValueError: If the index is empty, or k is not positive.
-        """
-        index = self._records()
-        return index.lookup(self._binding.embedder.call(_one(x)), k=k, filter=filter)[0]
-
-    def _records(self) -> Index:
-        index = self._binding.require_records()
-        self._binding.warn_if_stale()
-        return index
-
-    def index_size(self) -> int:
-        """The number of records in the index."""
-        return 0 if self._binding.index is None else len(self._binding.index)
-
-    def reset_index(self) -> None:
-        """Removes all records, and the calibration."""
-        self._binding.reset()
-
     def save_index(self, filepath: str | os.PathLike[str]) -> None:
         """Saves the index alone, with records and calibration: see `Index.save`.
 
@@ -366,10 +232,6 @@ class SimilarityModel(keras.Model):
                 "model.vector_index = Index.load(filepath)."
             )
         self._binding.adopt(index)
-
-    def to_data_frame(self, num_records: int | None = None) -> Any:
-        """The records as a pandas data frame: see `Index.to_data_frame`."""
-        return self.vector_index.to_data_frame(num_records)
 
     def save(
         self,
@@ -450,12 +312,3 @@ class _FunctionalSimilarityModel(SimilarityModel, Functional):
 
 
 _FunctionalSimilarityModel.__name__ = _FunctionalSimilarityModel.__qualname__ = "SimilarityModel"
-
-
-def _one(x: Any) -> Any:
-    """A batch of one example."""
-
-    def batch(leaf: Any) -> Any:
-        return (leaf if hasattr(leaf, "shape") else np.asarray(leaf))[None]
-
-    return batch(x) if isinstance(x, list) else keras.tree.map_structure(batch, x)

@@ -112,3 +112,10 @@ def test_saves_within_a_model(cls, tmp_path):
 def test_bad_units_are_refused(units):
     with pytest.raises(ValueError, match="units"):
         L2Embedding(units)
+
+
+def test_nan_is_not_hidden():
+    # Weights that diverged must not look like embeddings of zeros.
+    y = ops.convert_to_numpy(L2Embedding(4)(np.array([[np.nan, 1.0], [1.0, 1.0]], "float32")))
+    assert np.isnan(y[0]).all()
+    np.testing.assert_allclose(np.linalg.norm(y[1]), 1, rtol=1e-6)

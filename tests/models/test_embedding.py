@@ -203,7 +203,7 @@ def test_labels_with_some_batches_only_are_refused():
 
 
 def test_an_empty_dataset_is_refused():
-    with pytest.raises(ValueError, match="`x`.*empty dataset"):
+    with pytest.raises(ValueError, match=r"`x`.*empty dataset"):
         embed(Embedder(one_output()), iter([]))
 
 

@@ -1,0 +1,367 @@
+"""What a similarity model does with examples: index, look up, match, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.calibration import Calibration
+from tensorflow_similarity.index import Index, Lookup, Neighbors
+from tensorflow_similarity.models import assessment
+from tensorflow_similarity.models.binding import IndexBinding
+
+__all__ = ["RetrievalMethods"]
+
+
+class RetrievalMethods:
+    """The methods of `SimilarityModel` that embed examples and turn to the index.
+
+    They hold no state: all of it is in the model's `IndexBinding`.
+    """
+
+    _binding: IndexBinding
+    vector_index: Index
+
+    def embed(self, x: Any, batch_size: int | None = None, verbose: int = 1) -> np.ndarray:
+        """Embeds examples, as all methods below do: `predict` for the embedding output.
+
+        Args:
+            x: Anything that `predict` takes.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            float32 `[n, dim]`.
+        """
+        embedder = self._binding.embedder
+        return embedder.embed(embedder.batches(x, None, batch_size), False, verbose)[0]
+
+    def index(
+        self,
+        x: Any,
+        y: Any = None,
+        data: Any = None,
+        ids: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 1,
+    ) -> np.ndarray:
+        """Embeds examples and adds them to the index. They can be looked up at once.
+
+        Either all of them are added, or, if anything is wrong, none.
+
+        Args:
+            x: Anything that `predict` takes.
+            y: Integer class ids `[n]`. Datasets bring their own. Defaults to
+                `None`: records without labels.
+            data: What to keep with each record and return with it: rows of an
+                array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
+            ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
+                assigned.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            int64 `[n]`, the ids of the records.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If lengths differ, labels are one-hot, embeddings are not
+                finite, or an id is taken.
+        """
+        embedder = self._binding.embedder
+        batches = embedder.batches(x, y, batch_size)
+        # Said now, and not after hours of embedding.
+        for name, value in (("data", data), ("ids", ids)):
+            if value is not None and batches.examples not in (None, len(value)):
+                raise ValueError(
+                    f"`{name}` must hold one value per example: expected {batches.examples}. "
+                    f"Received: {len(value)}."
+                )
+        embeddings, labels = embedder.embed(batches, True, verbose)
+        return self._binding.add(embeddings, labels, data, ids)
+
+    def index_single(
+        self, x: Any, y: int | None = None, data: Any = None, id: int | None = None
+    ) -> int:
+        """Embeds one example and adds it to the index.
+
+        Args:
+            x: One example, without a batch axis.
+            y: Its class id.
+            data: What to keep with it: an array, or a JSON value.
+            id: The id of the record. Defaults to `None`: assigned.
+
+        Returns:
+            The id of the record.
+        """
+        embedding = self._binding.embedder.call(_one(x))
+        if data is not None:
+            data = np.asarray(data)[None] if hasattr(data, "__array__") else [data]
+        labels, ids = (None if value is None else [value] for value in (y, id))
+        return int(self._binding.add(embedding, labels, data, ids)[0])
+
+    def lookup(
+        self,
+        x: Any,
+        k: int = 5,
+        filter: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 1,
+    ) -> Neighbors:
+        """Finds the nearest records of each example.
+
+        Args:
+            x: Anything that `predict` takes.
+            k: How many records. Defaults to 5.
+            filter: Which records may be found, see `Index.lookup`. Defaults to
+                `None`: all.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            `Neighbors`: the columns `.ids`, `.distances` and `.labels`, `[n, k]`, and
+            `neighbors[i]`, the list of `Lookup` of example i, nearest first.
+
+        Raises:
+            ValueError: If the index is empty, or k is not positive.
+        """
+        checks.count(k, "k")
+        index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
+        return index.lookup(embeddings, k=k, filter=filter)
+
+    def single_lookup(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
+        """Finds the nearest records of one example.
+
+        Args:
+            x: One example, without a batch axis.
+            k: How many records. Defaults to 5.
+            filter: Which records may be found, see `Index.lookup`.
+
+        Returns:
+            At most k `Lookup`, nearest first.
+
+        Raises:
+            ValueError: If the index is empty, or k is not positive.
+        """
+        index = self._records()
+        return index.lookup(self._binding.embedder.call(_one(x)), k=k, filter=filter)[0]
+
+    def calibrate(
+        self,
+        x: Any,
+        y: Any = None,
+        thresholds_targets: Any = None,
+        k: int = 1,
+        calibration_metric: Any = "f1",
+        matcher: Any = "match_nearest",
+        extra_metrics: Sequence[Any] = ("precision", "recall"),
+        batch_size: int | None = None,
+        verbose: int = 1,
+        **kwargs: Any,
+    ) -> Calibration:
+        """Finds the distances below which a query counts as matched, on labelled examples.
+
+        The calibration is kept with the index, and saved with it.
+
+        Args:
+            x: Examples that are not in the index, as anything that `predict` takes.
+            y: Their class ids `[n]`. Datasets bring their own.
+            thresholds_targets: Name -> target, as in
+                `tensorflow_similarity.calibration.calibrate`: `{"strict": {"precision":
+                0.99}}`. Defaults to `None`: only the cutpoint `"optimal"`.
+            k: How many neighbours the matcher sees. Defaults to 1.
+            calibration_metric: What `"optimal"` maximises. Defaults to `"f1"`.
+            matcher: `"match_nearest"` (the default), `"match_majority_vote"` or a
+                `ClassificationMatch`.
+            extra_metrics: More metrics to report. Defaults to precision and recall.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+            **kwargs: `confidence`, `guarantee`, `per_class` and `min_per_class` of
+                `tensorflow_similarity.calibration.calibrate`.
+
+        Returns:
+            The `Calibration`, which prints as a table.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If the index is empty, labels are missing, or a target, metric
+                or matcher does not exist.
+        """
+        checks.count(k, "k")
+        index, embeddings, labels = self._queries(x, y, batch_size, verbose)
+        return assessment.calibrate(
+            index,
+            embeddings,
+            labels,
+            k,
+            thresholds_targets=thresholds_targets,
+            calibration_metric=calibration_metric,
+            matcher=matcher,
+            extra_metrics=extra_metrics,
+            **kwargs,
+        )
+
+    def match(
+        self,
+        x: Any,
+        cutpoint: str = "optimal",
+        no_match_label: int = -1,
+        k: int | None = None,
+        matcher: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 0,
+    ) -> Any:
+        """Says for each example which class it matches, if any.
+
+        Args:
+            x: Anything that `predict` takes.
+            cutpoint: The name of the threshold. Defaults to `"optimal"`; `"all"` is
+                every one of them.
+            no_match_label: What examples get that match nothing. Defaults to -1.
+            k: How many neighbours the matcher sees. Defaults to `None`: as many as
+                in the calibration.
+            matcher: Defaults to `None`: that of the calibration.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            int64 `[n]` class ids; for `"all"` a dict of them by cutpoint.
+
+        Raises:
+            KeyError: If there is no such cutpoint.
+            ValueError: If the index is empty or not calibrated.
+        """
+        assessment.require_calibration(self._binding.require_records())
+        index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
+        return assessment.match(index, embeddings, cutpoint, no_match_label, k, matcher)
+
+    def evaluate_retrieval(
+        self,
+        x: Any,
+        y: Any = None,
+        retrieval_metrics: Any = None,
+        ids: Any = None,
+        confidence: float = 0.95,
+        seed: int = 0,
+        batch_size: int | None = None,
+        verbose: int = 1,
+    ) -> Any:
+        """Evaluates how well the records of the index answer labelled examples.
+
+        Args:
+            x: The queries, as anything that `predict` takes.
+            y: Their class ids `[n]`. Datasets bring their own.
+            retrieval_metrics: Names such as `"precision@1"`, `"map@r"` or
+                `"recall@10"` (see `tensorflow_similarity.evaluation.metrics`), or
+                objects of `tensorflow_similarity.retrieval_metrics`, the metrics of
+                TensorFlow Similarity. Defaults to `None`: precision@1, hit_rate@4,
+                r_precision and map@r.
+            ids: Where the queries are records themselves, their ids `[n]` as `index`
+                returned them, so that none finds itself; -1 for one that is not.
+            confidence: The level of the intervals. Defaults to 0.95.
+            seed: The seed of the bootstrap that makes them. Defaults to 0.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            An `EvaluationResult`: a mapping from metric to value, with intervals. For
+            metrics of `tensorflow_similarity.retrieval_metrics` a dict.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If the index is empty, labels are missing, or a metric does not
+                exist.
+        """
+        index, embeddings, labels = self._queries(x, y, batch_size, verbose)
+        return assessment.evaluate_retrieval(
+            index, embeddings, labels, retrieval_metrics, ids, confidence, seed
+        )
+
+    def evaluate_classification(
+        self,
+        x: Any,
+        y: Any = None,
+        k: int | None = None,
+        extra_metrics: Sequence[Any] = ("precision", "recall"),
+        matcher: Any = None,
+        batch_size: int | None = None,
+        verbose: int = 1,
+    ) -> dict[str, dict[str, Any]]:
+        """Evaluates what `match` says about labelled examples, at every cutpoint.
+
+        Args:
+            x: The queries, as anything that `predict` takes.
+            y: Their class ids `[n]`. Datasets bring their own.
+            k: How many neighbours the matcher sees. Defaults to `None`: as many as
+                in the calibration.
+            extra_metrics: Metrics besides that of the calibration. Defaults to
+                precision and recall.
+            matcher: Defaults to `None`: that of the calibration.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            verbose: 0 for silence, 1 for a progress bar.
+
+        Returns:
+            Cutpoint -> `{"name", "distance", metric: value, ...}`.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If the index is empty or not calibrated, or labels are missing.
+        """
+        assessment.require_calibration(self._binding.require_records())
+        index, embeddings, labels = self._queries(x, y, batch_size, verbose)
+        return assessment.evaluate_classification(
+            index, embeddings, labels, k, extra_metrics, matcher
+        )
+
+    def index_size(self) -> int:
+        """The number of records in the index."""
+        return 0 if self._binding.index is None else len(self._binding.index)
+
+    def index_summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Prints what the index holds and how it searches: see `Index.summary`.
+
+        Args:
+            print_fn: Takes the text. Defaults to `print`.
+        """
+        self.vector_index.summary(print_fn)
+
+    def reset_index(self) -> None:
+        """Removes all records, and the calibration."""
+        self._binding.reset()
+
+    def to_data_frame(self, num_records: int | None = None) -> Any:
+        """The records as a pandas data frame: see `Index.to_data_frame`."""
+        return self.vector_index.to_data_frame(num_records)
+
+    def _queries(
+        self, x: Any, y: Any, batch_size: int | None, verbose: int, labels: bool = True
+    ) -> tuple[Index, np.ndarray, Any]:
+        """The index, and the embeddings and labels of examples to compare with it."""
+        index = self._binding.require_records()
+        self._binding.warn_if_stale()
+        embedder = self._binding.embedder
+        batches = embedder.batches(x, y, batch_size)
+        if labels and y is None and batches.examples is not None:
+            raise ValueError("`y` must hold the class id of each example. Received: None.")
+        embeddings, ids = embedder.embed(batches, labels, verbose)
+        if labels and ids is None:
+            raise ValueError("`x` must yield (x, y). Received: batches without labels.")
+        return index, embeddings, ids
+
+    def _records(self) -> Index:
+        index = self._binding.require_records()
+        self._binding.warn_if_stale()
+        return index
+
+
+def _one(x: Any) -> Any:
+    """A batch of one example."""
+
+    def batch(leaf: Any) -> Any:
+        return (leaf if hasattr(leaf, "shape") else np.asarray(leaf))[None]
+
+    return batch(x) if isinstance(x, list) else keras.tree.map_structure(batch, x)
