@@ -42,7 +42,13 @@ def check_ids(ids: Any, length: int | None = None) -> np.ndarray:
         array = array[None]
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"`ids` must be below 2**63. Received: {array.max()}.")
-    array = checks.class_ids(array, "ids", length)
+    if array.dtype.kind == "b":
+        raise TypeError(f"`ids` must be integers. Received: {ids!r}.")
+    array = checks.class_ids(array, "ids")
+    if length is not None and len(array) != length:
+        raise ValueError(
+            f"`ids` must hold one id per record: expected {length}. Received: {len(array)}."
+        )
     if len(array) and array.min() < 0:
         raise ValueError(f"`ids` must not be negative. Received: {array.min()}.")
     if len(array) > 1 and not bool((np.diff(array) > 0).all()):

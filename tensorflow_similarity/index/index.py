@@ -77,8 +77,17 @@ class Index:
     ) -> None:
         self._embedding_size = checks.count(embedding_size, "embedding_size")
         self._distance = distances.get(distance)
+        if not isinstance(target_recall, int | float):
+            raise TypeError(f"`target_recall` must be a number. Received: {target_recall!r}.")
         if not 0 < target_recall <= 1:
             raise ValueError(f"`target_recall` must be in (0, 1]. Received: {target_recall!r}.")
+        if not isinstance(search_params, Mapping | None):
+            raise TypeError(f"`search_params` must be a dict. Received: {search_params!r}.")
+        if search_params and engines.get(search) is None:
+            raise ValueError(
+                f"`search_params` are those of an engine, and search={search!r} has no engine. "
+                f"Received: {dict(search_params)}."
+            )
         self._search = search
         self._folding = Folding(
             engine=engines.get(search),

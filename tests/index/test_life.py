@@ -1,0 +1,163 @@
+"""Random lives of an index, against a dictionary."""
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from oracle.search import nearest
+
+from tensorflow_similarity.index import Index, folding, live, search
+
+DIM = 4
+IDS = st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True)
+PARAMS = {"exact": {}, "nmslib": {"M": 24, "efConstruction": 300, "ef": 600}}
+
+
+class Life(RuleBasedStateMachine):
+    """Every operation on the index, and on a dictionary of what it should hold."""
+
+    @initialize(
+        engine=st.sampled_from(sorted(PARAMS)),
+        distance=st.sampled_from(["cosine", "euclidean", "inner_product", "manhattan"]),
+        kind=st.sampled_from(["json", "array"]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+    def begin(self, engine, distance, kind, seed):
+        self.index = Index(DIM, distance, search=engine, search_params=PARAMS[engine])
+        self.kind, self.rng = kind, np.random.default_rng(seed)
+        self.model, self.assigned = {}, 0
+
+    def records(self, n, with_labels, with_data):
+        x = self.rng.normal(size=(n, DIM)).astype(np.float32)
+        labels = self.rng.integers(-3, 3, n) if with_labels else None
+        data = None
+        if with_data and self.kind == "json":
+            data = [{"value": int(v)} for v in self.rng.integers(0, 100, n)]
+        elif with_data:
+            data = self.rng.integers(0, 100, (n, 2))
+        return x, labels, data
+
+    def remember(self, ids, x=None, labels=None, data=None, whole=True):
+        for place, id_ in enumerate(ids):
+            old = [None, None, None] if whole else list(self.model[id_])
+            for slot, column in enumerate((x, labels, data)):
+                if column is not None:
+                    old[slot] = column[place]
+            self.model[id_] = tuple(old)
+        self.assigned = max([self.assigned, *(i + 1 for i in ids)])
+
+    @rule(n=st.integers(1, 15), with_labels=st.booleans(), with_data=st.booleans())
+    def add_assigned(self, n, with_labels, with_data):
+        x, labels, data = self.records(n, with_labels, with_data)
+        ids = self.index.add(x, labels, data)
+        np.testing.assert_array_equal(ids, np.arange(self.assigned, self.assigned + n))
+        self.remember(ids.tolist(), x, labels, data)
+
+    @rule(ids=IDS, with_labels=st.booleans(), with_data=st.booleans())
+    def add_given(self, ids, with_labels, with_data):
+        x, labels, data = self.records(len(ids), with_labels, with_data)
+        if any(i in self.model for i in ids):
+            with pytest.raises(ValueError, match="in use"):
+                self.index.add(x, labels, data, ids=ids)
+            return
+        self.index.add(x, labels, data, ids=ids)
+        self.remember(ids, x, labels, data)
+
+    @rule(ids=IDS, with_labels=st.booleans(), with_data=st.booleans())
+    def upsert(self, ids, with_labels, with_data):
+        x, labels, data = self.records(len(ids), with_labels, with_data)
+        self.index.upsert(ids, x, labels, data)
+        self.remember(ids, x, labels, data)
+
+    @rule(ids=IDS, parts=st.tuples(st.booleans(), st.booleans(), st.booleans()))
+    def update(self, ids, parts):
+        x, labels, data = self.records(len(ids), parts[1], parts[2])
+        x = x if parts[0] else None
+        if any(i not in self.model for i in ids):
+            with pytest.raises(KeyError, match="in use"):
+                self.index.update(ids, x, labels, data)
+            return
+        self.index.update(ids, x, labels, data)
+        self.remember(ids, x, labels, data, whole=False)
+
+    @rule(ids=IDS)
+    def delete(self, ids):
+        if any(i not in self.model for i in ids):
+            with pytest.raises(KeyError, match="in use"):
+                self.index.delete(ids)
+            ids = [i for i in ids if i in self.model]
+        self.index.delete(np.array(ids, np.int64))
+        for i in ids:
+            del self.model[i]
+
+    @rule()
+    def compact(self):
+        self.index.compact()
+
+    @rule()
+    def clear(self):
+        self.index.clear()
+        self.model = {}
+
+    @rule()
+    def save_and_load(self):
+        path = self.folder / "index.tfsim"
+        self.index.save(path)
+        self.index = Index.load(path)
+
+    @rule(q=st.integers(1, 20), k=st.integers(1, 40), label=st.none() | st.integers(-3, 2))
+    def lookup(self, q, k, label):
+        queries = self.rng.normal(size=(q, DIM)).astype(np.float32)
+        if not self.model:
+            with pytest.raises(ValueError, match="empty"):
+                self.index.lookup(queries)
+            return
+        found = self.index.lookup(queries, k, None if label is None else {"labels": label})
+        ids = [
+            i
+            for i, (_, own, _) in sorted(self.model.items())
+            if label is None or (own is not None and own == label)
+        ]
+        n = min(k, len(ids))
+        assert (found.ids[:, n:] == -1).all()
+        if n:
+            x = np.array([self.model[i][0] for i in ids])
+            expected, true = nearest(queries, x, k, self.index.distance.name, ids)
+            np.testing.assert_array_equal(found.ids[:, :n], expected)
+            np.testing.assert_allclose(found.distances[:, :n], true, rtol=2e-5, atol=2e-6)
+        for hits in found[:2]:
+            for hit in hits:
+                self.check(hit.id, hit.embedding, hit.label, hit.data)
+
+    def check(self, id_, embedding, label, data):
+        x, own, payload = self.model[id_]
+        np.testing.assert_array_equal(embedding, x)
+        assert label == own
+        assert (data is None) == (payload is None)
+        np.testing.assert_array_equal(data, payload)
+
+    @invariant()
+    def holds_what_the_dictionary_holds(self):
+        np.testing.assert_array_equal(self.index.ids, sorted(self.model))
+        assert len(self.index) == len(self.model)
+        assert (3 in self.index) == (3 in self.model)
+        ids = list(self.model)
+        records = self.index.get(ids)
+        data = [None] * len(ids) if records.data is None else records.data
+        for place, id_ in enumerate(ids):
+            label = records.labels[place] if records.has_label[place] else None
+            self.check(records.ids[place], records.embeddings[place], label, data[place])
+            assert records.ids[place] == id_
+
+
+def test_random_lives(monkeypatch, tmp_path):
+    monkeypatch.setattr(search, "FEW_ROWS", 0)
+    monkeypatch.setattr(search, "_ROWS_PER_NEIGHBOR", 0)
+    monkeypatch.setattr(folding, "FEW_ROWS", 0)
+    monkeypatch.setattr(folding, "_BUILD_COST", 50)  # graphs are built again and again
+    monkeypatch.setattr(live, "_MOST_DEAD", 10)
+    Life.folder = tmp_path
+    case = Life.TestCase
+    case.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    case().runTest()
