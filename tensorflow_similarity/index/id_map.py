@@ -64,6 +64,8 @@ class IdMap:
             start: The first row that is new.
         """
         new = column[start:]
+        if not len(new):
+            return self
         increasing = len(new) < 2 or bool((np.diff(new) > 0).all())
         if self.in_order and increasing and (start == 0 or new[0] > column[start - 1]):
             return IdMap(ids=column)

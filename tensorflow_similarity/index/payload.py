@@ -118,7 +118,7 @@ def parse_payload(data: Any, length: int) -> PayloadRows | None:
             "`data` must be an array whose first axis is the record, or a list with one JSON "
             f"value per record. Received: {type(data).__name__}."
         )
-    received = len(values) if np.ndim(values) or isinstance(values, list) else 0
+    received = len(values) if isinstance(values, list) or values.ndim else 0
     if received != length:
         raise ValueError(
             f"`data` must hold one value per record: expected {length}. Received: {received}."

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from oracle.search import nearest
 
 ALL = ["cosine", "euclidean", "squared_euclidean", "inner_product", "manhattan", "snr"]
@@ -130,9 +131,11 @@ def test_equal_distances_come_in_the_order_of_ids(make, distance):
     index.add(x, ids=ids)
     index.upsert(ids[:6], x[:6])
     found = index.lookup(x, k=20)
-    rows = {i: row for i, row in zip(ids.tolist(), x, strict=True)}
+    rows = dict(zip(ids.tolist(), x, strict=True))
     for i in range(20):
-        expected, _ = nearest(x[i : i + 1], np.array([rows[j] for j in sorted(rows)]), 20, distance, sorted(rows))
+        expected, _ = nearest(
+            x[i : i + 1], np.array([rows[j] for j in sorted(rows)]), 20, distance, sorted(rows)
+        )
         groups = found.ids[i].reshape(5, 4)
         np.testing.assert_array_equal(groups, np.sort(groups, axis=1))
         np.testing.assert_array_equal(groups, np.sort(expected[0].reshape(5, 4), axis=1))

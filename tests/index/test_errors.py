@@ -24,7 +24,11 @@ def index(make):
         ({"embedding_size": 2.5}, TypeError, "`embedding_size` must be an integer"),
         ({"distance": "cosin"}, ValueError, "Unknown `distance`.*'cosine'"),
         ({"distance": 3}, TypeError, "`distance` must be"),
-        ({"search": "hnsw"}, ValueError, r"Unknown `search`.*\['auto', 'exact', 'nmslib'\].*'hnsw'"),
+        (
+            {"search": "hnsw"},
+            ValueError,
+            r"Unknown `search`.*\['auto', 'exact', 'nmslib'\].*'hnsw'",
+        ),
         ({"search": None}, TypeError, "`search` must be one of"),
         ({"target_recall": 1.5}, ValueError, "`target_recall` must be in"),
         ({"target_recall": "high"}, TypeError, "`target_recall` must be a number"),
@@ -82,11 +86,13 @@ def test_of_add(index, arguments, error, message):
 def test_of_array_payloads():
     index = Index(2)
     index.add(ONE, data=np.zeros((1, 4), np.uint8))
-    with pytest.raises(ValueError, match=r"`data` must match.*shape \(4,\) and dtype uint8.*\(5,\)"):
+    with pytest.raises(
+        ValueError, match=r"`data` must match.*shape \(4,\) and dtype uint8.*\(5,\)"
+    ):
         index.add(ONE, data=np.zeros((1, 5), np.uint8))
-    with pytest.raises(ValueError, match="`data` must match.*dtype float32"):
+    with pytest.raises(ValueError, match=r"`data` must match.*dtype float32"):
         index.add(ONE, data=np.zeros((1, 4), np.float32))
-    with pytest.raises(TypeError, match="`data` must be of one kind.*JSON values"):
+    with pytest.raises(TypeError, match=r"`data` must be of one kind.*JSON values"):
         index.add(ONE, data=["a"])
     with pytest.raises(ValueError, match="`data` must hold arrays of one shape"):
         Index(2).add(ONE * 2, data=[np.zeros(3), np.zeros(4)])

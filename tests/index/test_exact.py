@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle.search import distance_matrix, nearest
 
+from oracle.search import distance_matrix, nearest
+from tensorflow_similarity import distances
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import exact_search
 from tensorflow_similarity.index.engines import exact
 from tensorflow_similarity.index.engines.exact import ExactScan
-from tensorflow_similarity import distances
 
 PRODUCTS = ["cosine", "euclidean", "squared_euclidean", "inner_product"]
 ALL = [*PRODUCTS, "manhattan", "snr"]
@@ -55,9 +55,7 @@ def test_k_near_the_number_of_keys(distance):
     q, x = data(20, 5000, 3)
     positions, values = exact_search(q, x, 4990, distance)
     matrix = distance_matrix(q, x, distance)
-    np.testing.assert_allclose(
-        values, np.sort(matrix, axis=1)[:, :4990], rtol=1e-5, atol=2e-6
-    )
+    np.testing.assert_allclose(values, np.sort(matrix, axis=1)[:, :4990], rtol=1e-5, atol=2e-6)
     assert all(len(set(row)) == 4990 for row in positions.tolist())
 
 

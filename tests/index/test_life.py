@@ -5,8 +5,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from oracle.search import nearest
 
+from oracle.search import nearest
 from tensorflow_similarity.index import Index, folding, live, search
 
 DIM = 4

@@ -118,7 +118,7 @@ def test_a_snapshot_does_not_change(make):
     index.update([3], labels=[77], data=["other"])
     index.delete(before.ids[0, 1])
     index.compact()
-    assert [hit.label for hit in before[0]][0] == 3
+    assert before[0][0].label == 3
     assert before[0][0].data == 3
     assert before[0][1].data == before.ids[0, 1]
     assert index.lookup(code([3]), k=1)[0][0].data == "other"
