@@ -29,12 +29,13 @@ def unit_rows(x: Any) -> Any:
         Tensor of the same shape and dtype.
     """
     largest = ops.max(ops.abs(ops.stop_gradient(x)), axis=-1, keepdims=True)
-    # Written so that NaN is not taken for zero: a row with NaN stays NaN.
-    nonzero = ops.logical_not(largest <= _SMALLEST_ROW)
+    # A comparison with NaN is false, so that a row with NaN stays NaN. (Not the negation
+    # of `>`: TensorFlow's graphs take that for `<=`.)
+    zero = largest <= _SMALLEST_ROW
     # The scale is a constant to the gradient: the result does not depend on it.
-    x = ops.where(nonzero, x, 0) / ops.where(nonzero, largest, 1)
+    x = ops.where(zero, 0, x) / ops.where(zero, 1, largest)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x * ops.rsqrt(ops.where(nonzero, squares, 1))
+    return x * ops.rsqrt(ops.where(zero, 1, squares))
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

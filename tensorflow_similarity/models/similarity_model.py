@@ -297,12 +297,16 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             config["distance"] = keras.saving.serialize_keras_object(self._binding.distance)
             config["search"] = search if isinstance(search, str) else "auto"
             config["embedding_output"] = self._binding.embedding_output
+            config["optimizer_built"] = bool(self.optimizer and self.optimizer.built)
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as a saved model was compiled."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.optimizer is not None and self.built:
+        config = keras.saving.deserialize_keras_object(config)
+        # Keras builds any optimizer here, and then warns where the saved one was not.
+        built = config.pop("optimizer_built", True)
+        self.compile(**config)
+        if built and self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
 

@@ -114,8 +114,14 @@ def test_bad_units_are_refused(units):
         L2Embedding(units)
 
 
-def test_nan_is_not_hidden():
+@pytest.mark.parametrize("jit_compile", [None, False, True])
+def test_nan_is_not_hidden(jit_compile):
+    import tensorflow as tf
+
     # Weights that diverged must not look like embeddings of zeros.
-    y = ops.convert_to_numpy(L2Embedding(4)(np.array([[np.nan, 1.0], [1.0, 1.0]], "float32")))
+    layer = L2Embedding(4)
+    layer.build((None, 2))
+    call = layer if jit_compile is None else tf.function(layer, jit_compile=jit_compile)
+    y = ops.convert_to_numpy(call(tf.constant([[np.nan, 1.0], [1.0, 1.0]])))
     assert np.isnan(y[0]).all()
     np.testing.assert_allclose(np.linalg.norm(y[1]), 1, rtol=1e-6)

@@ -19,7 +19,7 @@ def digits():
     return (x / 16).astype("float32"), y
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model():
     """Makes a compiled functional model from vectors of 64 to embeddings of 8."""
 
@@ -27,6 +27,8 @@ def make_model():
         inputs = keras.Input((64,))
         x = keras.layers.Dense(16, activation="relu")(inputs)
         model = SimilarityModel(inputs, L2Embedding(8)(x))
+        # XLA takes longer to compile than these models to train.
+        kwargs = {"jit_compile": False} | kwargs
         model.compile("adam", loss or TripletLoss(distance="cosine"), **kwargs)
         return model
 

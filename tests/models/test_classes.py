@@ -126,7 +126,7 @@ def test_config_and_json_make_an_equal_model():
 
 def test_a_training_step_of_ones_own_is_used(digits):
     model = functional(Doubled)
-    model.compile("adam", TripletLoss())
+    model.compile("adam", TripletLoss(), jit_compile=False)
     history = model.fit(digits[0][:32], digits[1][:32], verbose=0).history
     assert history["twice"] == [2.0]
 
@@ -161,7 +161,7 @@ def test_no_arguments_say_what_to_do():
 
 def test_the_state_of_the_index_is_not_taken_for_layers():
     model = functional()
-    model.compile("adam", TripletLoss())
+    model.compile("adam", TripletLoss(), jit_compile=False)
     count = len(model.weights)
     model.embed(np.zeros((2, 64)), verbose=0)
     assert len(model.weights) == count
@@ -172,7 +172,7 @@ def test_precision_policies_train_and_index(digits):
     keras.config.set_dtype_policy("mixed_float16")
     x, y = digits[0][:64], digits[1][:64]
     model = functional()
-    model.compile("adam", TripletLoss())
+    model.compile("adam", TripletLoss(), jit_compile=False)
     assert np.isfinite(model.fit(x, y, verbose=0).history["loss"]).all()
     model.index(x, y, verbose=0)
     assert model.lookup(x, k=1, verbose=0).distances.max() < 1e-3
@@ -181,7 +181,7 @@ def test_precision_policies_train_and_index(digits):
 def test_callbacks_and_export(digits, tmp_path):
     x, y = digits[0][:32], digits[1][:32]
     model = functional()
-    model.compile("adam", TripletLoss())
+    model.compile("adam", TripletLoss(), jit_compile=False)
     path = tmp_path / "best.keras"
     model.fit(x, y, verbose=0, callbacks=[keras.callbacks.ModelCheckpoint(path)])
     np.testing.assert_array_equal(keras.saving.load_model(path)(x), model(x))

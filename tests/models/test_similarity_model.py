@@ -102,15 +102,19 @@ class TestIndexAndLookup:
         assert set(found.labels.ravel()) == {4}
         assert indexed.single_lookup(digits[0][0], filter={"ids": [7]})[0].id == 7
 
-    def test_nothing_is_added_if_anything_is_wrong(self, indexed, digits):
+    def test_nothing_is_added_if_anything_is_wrong(self, digits):
         x, y = digits
-        bad = x[:30].copy()
+        inputs = keras.Input((64,))
+        model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+        model.create_index(distance="cosine")
+        model.index(x[:20], y[:20], verbose=0)
+        bad = x[20:50].copy()
         bad[20] = np.nan
-        with pytest.raises(ValueError, match="finite"):
-            indexed.index(bad, y[:30], data=np.arange(30), verbose=0, batch_size=8)
+        with pytest.raises(ValueError, match=r"`embeddings`.*finite.*row 20"):
+            model.index(bad, y[20:50], verbose=0, batch_size=8)
         with pytest.raises(ValueError, match="ids"):
-            indexed.index(x[200:202], y[200:202], data=np.arange(2), ids=[900, 3], verbose=0)
-        assert indexed.index_size() == 200
+            model.index(x[20:22], y[20:22], ids=[900, 3], verbose=0)
+        assert model.index_size() == 20
 
     def test_any_number_of_threads_may_look_up_while_one_adds(self, indexed, digits):
         x, y = digits
