@@ -121,10 +121,10 @@ def reload(model: SimilarityModel, data: datasets.Dataset, before: Neighbors, ou
 
 
 def draw(model: SimilarityModel, data: datasets.Dataset, neighbors: Neighbors, out: Path) -> None:
-    """Draws the best and the worst, and what the threshold does."""
-    wrong = np.flatnonzero(neighbors.labels[:, 0] != data.y_test)[:3]
-    right = [np.flatnonzero(data.y_test == label)[0] for label in range(5)]
-    shown = np.concatenate([right, wrong])
+    """Draws right and wrong neighbours, and what the strict threshold does."""
+    right = neighbors.labels[:, 0] == data.y_test
+    good = [np.flatnonzero(right & (data.y_test == label))[0] for label in range(5)]
+    shown = np.concatenate([good, np.flatnonzero(~right)[:3]])
     cutpoint = model.vector_index.calibration.distance("strict")
     answers = model.match(data.x_test, cutpoint="strict")
     figures = {

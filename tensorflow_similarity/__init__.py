@@ -5,12 +5,16 @@ them load in any process.
 """
 
 from tensorflow_similarity import (
+    calibration,
+    classification_metrics,
     distances,
     evaluation,
     index,
     layers,
     losses,
     mining,
+    models,
+    retrieval_metrics,
     samplers,
     visualization,
 )
@@ -19,12 +23,16 @@ __version__ = "0.20.0"
 
 __all__ = [
     "__version__",
+    "calibration",
+    "classification_metrics",
     "distances",
     "evaluation",
     "index",
     "layers",
     "losses",
     "mining",
+    "models",
+    "retrieval_metrics",
     "samplers",
     "visualization",
 ]

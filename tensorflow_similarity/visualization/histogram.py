@@ -12,6 +12,8 @@ from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, fi
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_SHARE_IN_RANGE = 0.99
+
 
 def distance_histogram(
     neighbors: Any,
@@ -23,7 +25,8 @@ def distance_histogram(
 ) -> Figure:
     """Draws the distances of neighbours with the query's class, and of the others.
 
-    The less the two overlap, the better one threshold tells them apart.
+    The less the two overlap, the better one threshold tells them apart. The
+    farthest hundredth is counted in the last bars.
 
     Args:
         neighbors: A `Neighbors`, as `model.lookup(x)` returns: its `distances` and
@@ -55,17 +58,27 @@ def distance_histogram(
             "Pass labels when the records are added: model.index(x, y)."
         )
     same = labels == truth[:, None]
-    edges = np.linspace(0, 1, checks.count(bins, "bins") + 1)
-    low, high = distances[drawn].min(), distances[drawn].max()
-    edges = low + edges * (high - low if high > low else 1)
+    low, end = distances[drawn].min(), distances[drawn].max()
+    # A few far neighbours would squeeze all others into the first bars.
+    high = np.quantile(distances[drawn], _SHARE_IN_RANGE, method="higher")
+    if cutpoint is not None:
+        high = max(high, min(cutpoint, end))
+    edges = np.linspace(low, high if high > low else low + 1, checks.count(bins, "bins") + 1)
 
     figure = new_figure((7, 4), show)
     axis = figure.subplots()
     for mask, name, color in ((same, "same class", SAME), (~same, "another class", OTHER)):
         values = distances[drawn & mask]
-        axis.hist(values, edges, alpha=0.6, color=color, label=f"{name} ({len(values):,})")
+        axis.hist(
+            np.minimum(values, edges[-1]),
+            edges,
+            alpha=0.6,
+            color=color,
+            label=f"{name} ({len(values):,})",
+        )
     if cutpoint is not None:
         axis.axvline(cutpoint, color=NEUTRAL, linestyle="--", label=f"cut point {cutpoint:.3g}")
-    axis.set(title=title, xlabel="distance", ylabel="neighbours")
+    beyond = " (last bars: and beyond)" if end > edges[-1] else ""
+    axis.set(title=title, xlabel=f"distance{beyond}", ylabel="neighbours")
     axis.legend()
     return finish(figure, show)

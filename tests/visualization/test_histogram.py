@@ -23,6 +23,16 @@ def test_bars_count_each_kind_and_leave_out_padding():
     assert heights(figure) == [[2, 1], [0, 1]]
 
 
+def test_a_far_neighbour_does_not_squeeze_the_others():
+    near = np.linspace(0, 1, 999, dtype=np.float32)
+    figure = distance_histogram(
+        neighbors([np.append(near, 100)], [np.zeros(1000)]), [0], bins=4, show=False
+    )
+    assert figure.axes[0].containers[0][-1].get_x() < 1
+    assert sum(heights(figure)[0]) == 1000
+    assert "beyond" in figure.axes[0].get_xlabel()
+
+
 def test_cut_point_is_marked():
     figure = distance_histogram(neighbors([[0.1]], [[0]]), [0], cutpoint=0.25, show=False)
     assert [list(line.get_xdata()) for line in figure.axes[0].lines] == [[0.25, 0.25]]
