@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,9 +13,16 @@ from tensorflow_similarity import distances
 from tensorflow_similarity.blocks import map_row_blocks
 from tensorflow_similarity.checks import count
 from tensorflow_similarity.losses.labels import class_ids_or_relevance
+from tensorflow_similarity.losses.per_example_loss import PerExampleLoss, wide_float
 from tensorflow_similarity.mining.rows import Rows, is_relevance, relevant_pairs
 
-__all__ = ["MetricLoss", "checked_number"]
+__all__ = [
+    "MetricLoss",
+    "checked_cosine",
+    "checked_number",
+    "checked_positive",
+    "query_places",
+]
 
 
 def checked_number(value: Any, name: str) -> float:
@@ -29,15 +37,16 @@ def checked_number(value: Any, name: str) -> float:
     return float(value)
 
 
-class _Reduction(keras.losses.Loss):
-    """Keras' own reduction and weighting, for values that are computed already."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return y_pred
+def checked_positive(value: Any, name: str) -> float:
+    """Returns a finite number above 0 as float, or raises an error that names the argument."""
+    number = checked_number(value, name)
+    if number <= 0:
+        raise ValueError(f"`{name}` must be above 0. Received: {value!r}.")
+    return number
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class MetricLoss(keras.losses.Loss):
+class MetricLoss(PerExampleLoss):
     """Base of the losses on embeddings: a function of queries against keys.
 
     A subclass writes `row_loss`, the mathematics of one block of queries
@@ -130,8 +139,26 @@ class MetricLoss(keras.losses.Loss):
         Returns:
             Losses `[queries]`.
         """
+        return self.map_rows(
+            self.row_loss, query_labels, queries, key_labels, keys, queries_are_keys
+        )
+
+    def map_rows(
+        self,
+        function: Callable[[Rows], Any],
+        query_labels: Any,
+        queries: Any,
+        key_labels: Any,
+        keys: Any,
+        queries_are_keys: bool,
+    ) -> Any:
+        """`function` of the rows of all queries, a block at a time.
+
+        For losses that set their queries against each other in the end, such as a
+        mean over all pairs: `function` returns sums and counts, `[queries]` each.
+        """
         return map_row_blocks(
-            lambda *block: self.row_loss(self.rows(*block)),
+            lambda *block: function(self.rows(*block)),
             (query_labels, queries, query_places(queries, queries_are_keys)),
             (key_labels, keys),
             self.block_size,
@@ -150,32 +177,19 @@ class MetricLoss(keras.losses.Loss):
         """The loss of each example of a batch against the others: `[batch]`."""
         return self.query_losses(y_true, y_pred, y_true, y_pred, queries_are_keys=True)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        with keras.name_scope(self.name):
-            y_pred = self.checked_predictions(y_pred)
-            y_true = self.checked_labels(y_true, y_pred.shape[0])
-            losses = self.call(y_true, y_pred)
-            if sample_weight is not None:
-                sample_weight = _checked_weights(sample_weight, y_pred.shape[0])
-            dtype = keras.backend.standardize_dtype(losses.dtype)
-            reduce = _Reduction(reduction=self.reduction, dtype=dtype)
-            return reduce(losses, losses, sample_weight=sample_weight)
-
     def checked_predictions(self, y_pred: Any) -> Any:
         """Embeddings as a tensor of float32, or float64 if they are that.
 
         Raises:
             ValueError: If they are not `[batch, dim]`.
         """
-        y_pred = ops.convert_to_tensor(y_pred)
+        y_pred = wide_float(y_pred)
         if len(y_pred.shape) != 2:
             raise ValueError(
                 f"`y_pred` must be embeddings of shape [batch, dim] for {type(self).__name__} "
                 f"with a distance. Received: shape {tuple(y_pred.shape)}."
             )
-        if keras.backend.standardize_dtype(y_pred.dtype) == "float64":
-            return y_pred
-        return ops.cast(y_pred, "float32")
+        return y_pred
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
         """Labels as a tensor of int64 `[batch]`, or as relevance `[batch, batch]`."""
@@ -215,16 +229,3 @@ def query_places(queries: Any, queries_are_keys: bool) -> Any:
 
 def _by_name(name: str) -> Any:
     return distances.get(name) if name in distances.names() else None
-
-
-def _checked_weights(sample_weight: Any, batch: Any) -> Any:
-    weights = ops.convert_to_tensor(sample_weight)
-    shape = tuple(weights.shape)
-    scalar_like = all(size == 1 for size in shape)
-    per_query = len(shape) in (1, 2) and (batch is None or shape[0] in (None, batch))
-    if not scalar_like and not (per_query and (len(shape) == 1 or shape[1] in (None, 1))):
-        raise ValueError(
-            "`sample_weight` must be a scalar, or hold one weight per example: shape [batch] or "
-            f"[batch, 1] with batch={batch}. Received: shape {shape}."
-        )
-    return weights

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import ops
-
 from tensorflow_similarity.losses.metric_loss import MetricLoss
+from tensorflow_similarity.losses.per_example_loss import wide_float
 
 __all__ = ["PairwiseValuesLoss"]
 
@@ -33,10 +31,7 @@ class PairwiseValuesLoss(MetricLoss):
     def checked_predictions(self, y_pred: Any) -> Any:
         if self.distance is not None:
             return super().checked_predictions(y_pred)
-        y_pred = ops.convert_to_tensor(y_pred)
-        if keras.backend.standardize_dtype(y_pred.dtype) != "float64":
-            y_pred = ops.cast(y_pred, "float32")
-        return self.checked_values(y_pred)
+        return self.checked_values(wide_float(y_pred))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if self.distance is None:
