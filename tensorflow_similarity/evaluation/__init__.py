@@ -1,15 +1,28 @@
 """Evaluation of embeddings: exact, streaming, with confidence intervals."""
 
-from tensorflow_similarity.evaluation import metrics
+from tensorflow_similarity.evaluation import metrics, splits
+from tensorflow_similarity.evaluation.clustering import clustering
+from tensorflow_similarity.evaluation.comparison import Comparison, compare
 from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
+from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
 from tensorflow_similarity.evaluation.result import EvaluationResult
 from tensorflow_similarity.evaluation.retrieval import evaluate, evaluate_lookup
+from tensorflow_similarity.evaluation.verification import VerificationResult, verify
 
 __all__ = [
+    "Comparison",
     "EvaluationResult",
     "RankMetric",
     "Ranking",
+    "VerificationResult",
+    "clustering",
+    "compare",
+    "equal_error_rate",
     "evaluate",
     "evaluate_lookup",
     "metrics",
+    "roc_auc",
+    "splits",
+    "tar_at_far",
+    "verify",
 ]

@@ -1,0 +1,62 @@
+"""How well clusters of the embeddings agree with the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorflow_similarity import checks
+
+__all__ = ["clustering"]
+
+
+def clustering(
+    embeddings: Any = None, labels: Any = None, clusters: Any = None, seed: int = 0
+) -> dict[str, float]:
+    """Adjusted and normalised mutual information of classes and clusters.
+
+    Where no clusters are given, k-means finds as many as there are classes. AMI
+    is 0 on average for clusters by chance; NMI is not, and grows with their number.
+
+    Args:
+        embeddings: `[n, dim]`; not needed with `clusters`. k-means is Euclidean:
+            normalise the rows for cosine distance.
+        labels: Class ids `[n]`.
+        clusters: Cluster ids `[n]`, found elsewhere. None: by k-means.
+        seed: Seed of k-means.
+
+    Returns:
+        `{"ami": value, "nmi": value}`, both with the arithmetic mean as normaliser.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+        TypeError: If labels are not integers.
+        ValueError: If lengths differ, or neither embeddings nor clusters are given.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.evaluation import clustering
+
+    clustering(labels=[0, 0, 1, 1], clusters=[5, 5, 7, 7])  # {'ami': 1.0, 'nmi': 1.0}
+    ```
+    """
+    try:
+        from sklearn import cluster, metrics
+    except ImportError as error:
+        raise ImportError(
+            "`clustering` needs scikit-learn. Install it with "
+            '`pip install "tensorflow_similarity[evaluation]"`.'
+        ) from error
+    ids = checks.class_ids(labels)
+    if clusters is None:
+        if embeddings is None:
+            raise ValueError("Pass `embeddings` or `clusters`. Received: neither.")
+        x = checks.embeddings(embeddings)
+        checks.class_ids(ids, "labels", len(x))
+        kmeans = cluster.KMeans(len(set(ids.tolist())), n_init=3, random_state=seed)
+        clusters = kmeans.fit_predict(x)
+    found = checks.class_ids(clusters, "clusters", len(ids))
+    return {
+        "ami": float(metrics.adjusted_mutual_info_score(ids, found)),
+        "nmi": float(metrics.normalized_mutual_info_score(ids, found)),
+    }

@@ -1,0 +1,54 @@
+"""Pairs of examples: all of a kind, or a uniform draw."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorflow_similarity.distances import Distance
+
+__all__ = ["different_pairs", "paired_distances", "same_pairs"]
+
+# Distances of pairs computed at once.
+_CHUNK_PAIRS = 2**16
+
+
+def same_pairs(
+    order: np.ndarray, sizes: np.ndarray, wanted: int, total: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of `wanted` of the same-class pairs: all, or a uniform draw."""
+    pairs = sizes * (sizes - 1) // 2
+    which = np.arange(total) if wanted == total else np.sort(rng.integers(total, size=wanted))
+    starts = np.cumsum(pairs) - pairs
+    group = np.searchsorted(starts, which, side="right") - 1
+    place = which - starts[group]
+    # Pair number p = j (j - 1) / 2 + i joins members i < j of its class.
+    j = ((1 + np.sqrt(8 * place + 1)) // 2).astype(np.int64)
+    j -= j * (j - 1) // 2 > place
+    j += j * (j + 1) // 2 <= place
+    i = place - j * (j - 1) // 2
+    first = np.cumsum(sizes) - sizes
+    return order[first[group] + i], order[first[group] + j]
+
+
+def different_pairs(
+    ids: np.ndarray, wanted: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of a uniform draw of pairs of two classes."""
+    found: list[np.ndarray] = []
+    missing = wanted
+    while missing > 0:
+        pairs = rng.integers(len(ids), size=(2, 2 * missing + 16))
+        pairs = pairs[:, ids[pairs[0]] != ids[pairs[1]]][:, :missing]
+        found.append(pairs)
+        missing -= pairs.shape[1]
+    a, b = np.concatenate(found, axis=1)
+    return a, b
+
+
+def paired_distances(distance: Distance, x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distances between rows `a` and rows `b`, float32 `[pairs]`."""
+    parts = [
+        np.asarray(distance.paired(x[a[i : i + _CHUNK_PAIRS]], x[b[i : i + _CHUNK_PAIRS]]))
+        for i in range(0, len(a), _CHUNK_PAIRS)
+    ]
+    return np.concatenate(parts).astype(np.float32)

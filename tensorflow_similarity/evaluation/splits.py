@@ -1,0 +1,145 @@
+"""Splits that keep an evaluation honest: by class, and without shared examples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+
+__all__ = ["class_disjoint", "class_disjoint_folds", "shared_examples"]
+
+
+def class_disjoint(
+    labels: Any, test_size: float = 0.5, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Splits examples so that no class is on both sides.
+
+    What a similarity model is for is new classes; a split of examples tells
+    nothing about them.
+
+    Args:
+        labels: Class ids `[n]`.
+        test_size: Share of the classes on the test side, between 0 and 1. At least
+            one class is on each side.
+        seed: Which classes.
+
+    Returns:
+        Positions of the training and of the test examples, int64, ascending.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If there is one class only, or `test_size` is out of range.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.evaluation import splits
+
+    labels = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    train, test = splits.class_disjoint(labels, test_size=0.25)
+    set(labels[train]) & set(labels[test])  # set()
+    ```
+    """
+    if not 0 < test_size < 1:
+        raise ValueError(f"`test_size` must be between 0 and 1. Received: {test_size!r}.")
+    ids = checks.class_ids(labels)
+    classes, inverse = np.unique(ids, return_inverse=True)
+    _check_classes(len(classes), 2)
+    number = int(np.clip(round(test_size * len(classes)), 1, len(classes) - 1))
+    in_test = np.zeros(len(classes), bool)
+    in_test[np.random.default_rng(seed).permutation(len(classes))[:number]] = True
+    return np.flatnonzero(~in_test[inverse]), np.flatnonzero(in_test[inverse])
+
+
+def class_disjoint_folds(
+    labels: Any, folds: int = 4, seed: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Cross-validation by class: every class is tested once, and never while trained on.
+
+    Args:
+        labels: Class ids `[n]`.
+        folds: Number of folds, whose numbers of classes differ by one at most.
+        seed: Which classes go together.
+
+    Yields:
+        Positions of the training and of the test examples, int64, ascending.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If there are fewer classes than folds, or fewer than two folds.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.evaluation import splits
+
+    for train, test in splits.class_disjoint_folds([0, 0, 1, 1, 2, 2], folds=3):
+        print(train, test)
+    ```
+    """
+    number = checks.count(folds, "folds", minimum=2)
+    classes, inverse = np.unique(checks.class_ids(labels), return_inverse=True)
+    _check_classes(len(classes), number)
+    fold = np.empty(len(classes), np.int64)
+    fold[np.random.default_rng(seed).permutation(len(classes))] = np.arange(len(classes)) % number
+    return (
+        (np.flatnonzero(fold[inverse] != i), np.flatnonzero(fold[inverse] == i))
+        for i in range(number)
+    )
+
+
+def shared_examples(train: Any, test: Any) -> np.ndarray:
+    """Finds test examples that are training examples too, and warns of them.
+
+    Args:
+        train: Training examples `[n, ...]`: images, embeddings, any array.
+        test: Test examples `[m, ...]`, of the same shape and dtype.
+
+    Returns:
+        Positions in `test` of examples that are equal, bit for bit, to one in
+        `train`: int64, ascending.
+
+    Raises:
+        ValueError: If shapes or dtypes differ.
+
+    Example:
+
+    ```python
+    import warnings
+    from tensorflow_similarity.evaluation import splits
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        splits.shared_examples([[1, 2], [3, 4]], [[5, 6], [3, 4]])  # [1]
+    ```
+    """
+    known, new = np.asarray(train), np.asarray(test)
+    if known.shape[1:] != new.shape[1:] or known.dtype != new.dtype or not known.ndim:
+        raise ValueError(
+            "`train` and `test` must be examples of one shape and dtype. Received: "
+            f"{known.shape} {known.dtype} and {new.shape} {new.dtype}."
+        )
+    if known.dtype.hasobject:
+        raise ValueError(f"`train` must be numbers or fixed-size text. Received: {known.dtype}.")
+    seen = {row.tobytes() for row in known}
+    shared = np.array([i for i, row in enumerate(new) if row.tobytes() in seen], np.int64)
+    if len(shared):
+        warnings.warn(
+            f"{len(shared)} of {len(new)} test examples are training examples too, the first at "
+            f"position {shared[0]}. Their scores say nothing about new data: leave them out, e.g. "
+            "by np.delete(test, shared, axis=0).",
+            stacklevel=2,
+        )
+    return shared
+
+
+def _check_classes(classes: int, needed: int) -> None:
+    if classes < needed:
+        raise ValueError(
+            f"`labels` must hold at least {needed} classes to be split. Received: {classes}."
+        )

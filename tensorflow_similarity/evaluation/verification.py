@@ -1,0 +1,141 @@
+"""Verification: whether two examples are of one class, by a distance threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks, distances
+from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
+from tensorflow_similarity.evaluation.pairs import different_pairs, paired_distances, same_pairs
+from tensorflow_similarity.text_table import text_table
+
+__all__ = ["VerificationResult", "verify"]
+
+
+@dataclasses.dataclass(frozen=True)
+class VerificationResult:
+    """What pairs of examples say about an embedding.
+
+    Attributes:
+        roc_auc: Area under the ROC curve.
+        eer: Equal error rate.
+        eer_distance: The threshold where it is.
+        tar_at_far: False accept rate -> true accept rate.
+        distance_at_far: False accept rate -> threshold.
+        same_pairs: Pairs of one class that were looked at.
+        different_pairs: Pairs of two classes that were looked at.
+        exact: Whether these are all the pairs there are.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.evaluation import verify
+
+    result = verify([[0.0], [0.1], [1.0], [1.1]], [0, 0, 1, 1], distance="euclidean")
+    result.roc_auc  # 1.0
+    print(result)
+    ```
+    """
+
+    roc_auc: float
+    eer: float
+    eer_distance: float
+    tar_at_far: dict[float, float]
+    distance_at_far: dict[float, float]
+    same_pairs: int
+    different_pairs: int
+    exact: bool
+
+    def __str__(self) -> str:
+        rows: list[list[object]] = [
+            ["roc_auc", self.roc_auc, None],
+            ["eer", self.eer, self.eer_distance],
+        ]
+        rows += [
+            [f"tar@far={far:g}", tar, self.distance_at_far[far]]
+            for far, tar in self.tar_at_far.items()
+        ]
+        which = "all" if self.exact else "a sample of"
+        table = text_table(["metric", "value", "at distance"], rows)
+        return (
+            f"{table}\n{which} pairs: {self.same_pairs} of one class, {self.different_pairs} of two"
+        )
+
+
+def verify(
+    embeddings: Any,
+    labels: Any,
+    distance: Any = "cosine",
+    far: tuple[float, ...] = (0.1, 0.01, 0.001),
+    max_pairs: int = 2_000_000,
+    seed: int = 0,
+) -> VerificationResult:
+    """Evaluates how well a distance threshold tells whether two examples are of one class.
+
+    Args:
+        embeddings: `[n, dim]`.
+        labels: Class ids `[n]`.
+        distance: A name, an object or a function: see `distances.get`. One that is
+            not symmetric is taken from the earlier to the later example.
+        far: False accept rates to give the true accept rate at.
+        max_pairs: If there are more pairs than this of either kind, that many of it
+            are drawn at random, with replacement.
+        seed: Seed of the draw.
+
+    Returns:
+        A `VerificationResult`.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If there is no pair of one of the kinds, or shapes do not match.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.evaluation import verify
+
+    labels = np.repeat(np.arange(10), 20)
+    x = np.eye(10)[labels] + 0.3 * np.random.default_rng(0).normal(size=(200, 10))
+    print(verify(x, labels))
+    ```
+    """
+    resolved = distances.get(distance)
+    x = checks.embeddings(embeddings)
+    ids = checks.class_ids(labels, "labels", len(x))
+    most = checks.count(max_pairs, "max_pairs")
+    rng = np.random.default_rng(seed)
+    n = len(x)
+    order = np.argsort(ids, kind="stable")
+    sizes = np.unique(ids, return_counts=True)[1]
+    same_total = int((sizes * (sizes - 1) // 2).sum())
+    different_total = n * (n - 1) // 2 - same_total
+    if not same_total or not different_total:
+        raise ValueError(
+            "`labels` must make pairs of one class and pairs of two. Received: "
+            f"{same_total} pairs of one class, {different_total} of two."
+        )
+    if n * (n - 1) // 2 <= most:
+        a, b = np.triu_indices(n, 1)
+        same = ids[a] == ids[b]
+    else:
+        a, b = same_pairs(order, sizes, min(same_total, most), same_total, rng)
+        c, d = different_pairs(ids, min(different_total, most), rng)
+        same = np.arange(len(a) + len(c)) < len(a)
+        a, b = np.concatenate([a, c]), np.concatenate([b, d])
+    values = paired_distances(resolved, x, np.minimum(a, b), np.maximum(a, b))
+    rate, at = equal_error_rate(values, same)
+    rates = {float(limit): tar_at_far(values, same, limit) for limit in far}
+    return VerificationResult(
+        roc_auc=roc_auc(values, same),
+        eer=rate,
+        eer_distance=at,
+        tar_at_far={limit: tar for limit, (tar, _) in rates.items()},
+        distance_at_far={limit: threshold for limit, (_, threshold) in rates.items()},
+        same_pairs=int(same.sum()),
+        different_pairs=int((~same).sum()),
+        exact=n * (n - 1) // 2 <= most,
+    )
