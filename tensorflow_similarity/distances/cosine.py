@@ -28,10 +28,11 @@ def unit_rows(x: Any) -> Any:
     Returns:
         Tensor of the same shape and dtype.
     """
-    largest = ops.max(ops.abs(ops.stop_gradient(x)), axis=-1, keepdims=True)
-    # A comparison with NaN is false, so that a row with NaN stays NaN. (Not the negation
-    # of `>`: TensorFlow's graphs take that for `<=`.)
-    zero = largest <= _SMALLEST_ROW
+    sizes = ops.abs(ops.stop_gradient(x))
+    largest = ops.max(sizes, axis=-1, keepdims=True)
+    # A row with NaN must stay NaN. Its sum is NaN, which compares as false; its maximum is
+    # 0 to XLA, and the negation of `>` becomes `<=` in TensorFlow's graphs.
+    zero = ops.sum(sizes, axis=-1, keepdims=True) <= _SMALLEST_ROW
     # The scale is a constant to the gradient: the result does not depend on it.
     x = ops.where(zero, 0, x) / ops.where(zero, 1, largest)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
