@@ -5,10 +5,10 @@ import functools
 import numpy as np
 import pytest
 from keras import ops
+
 from oracle import golden
 from oracle import losses as oracle
 from oracle.gradients import direction_for, value_and_gradient
-
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.losses import TripletLoss
 
@@ -191,7 +191,9 @@ def run(entries):
     failed = [
         e["id"]
         for e in entries
-        if not (agrees_with_the_formula if follows_the_formula_only(e) else agrees_with_the_original)(e)
+        if not (
+            agrees_with_the_formula if follows_the_formula_only(e) else agrees_with_the_original
+        )(e)
     ]
     assert not failed, f"{len(failed)} of {len(entries)}: {failed}"
 
@@ -231,7 +233,7 @@ def test_cosine_of_unit_vectors_with_the_radial_part_projected_out(case):
         np.testing.assert_allclose(value, entry["value"], rtol=1e-4, atol=1e-7)
         radial = np.sum(gradient * x, axis=1)
         np.testing.assert_allclose(radial, 0, atol=1e-6)
-        places, theirs = golden.gradient(entry, "embeddings")
+        _, theirs = golden.gradient(entry, "embeddings")
         if len(theirs) == x.size:
             theirs = theirs.reshape(x.shape)
             theirs = theirs - np.sum(theirs * x, axis=1, keepdims=True) * x

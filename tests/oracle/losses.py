@@ -6,6 +6,7 @@ Each takes a `Picture` and returns one loss for each query.
 import math
 
 import numpy as np
+
 from oracle import distances
 
 
