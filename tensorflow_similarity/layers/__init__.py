@@ -1,5 +1,6 @@
 """Layers for embedding models."""
 
 from tensorflow_similarity.layers.l2_embedding import L2Embedding, MetricEmbedding
+from tensorflow_similarity.layers.proxy_head import ProxyHead
 
-__all__ = ["L2Embedding", "MetricEmbedding"]
+__all__ = ["L2Embedding", "MetricEmbedding", "ProxyHead"]

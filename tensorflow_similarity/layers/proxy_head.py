@@ -1,0 +1,162 @@
+"""A layer that owns proxies: vectors that stand for classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.checks import count
+from tensorflow_similarity.distances.cosine import unit_rows
+
+__all__ = ["ProxyHead"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class ProxyHead(keras.layers.Layer):
+    """Cosines between embeddings and one or more trainable proxies for each class.
+
+    It goes on top of the embedding while a model is trained with a loss on
+    proxies: `ArcFaceLoss`, `CosFaceLoss`, `SphereFaceLoss`,
+    `SubCenterArcFaceLoss`, `NormalizedSoftmaxLoss`, `ProxyNCALoss`,
+    `ProxyAnchorLoss`, `SoftTripleLoss`. The proxies are its weights, so `fit`
+    trains them and `save` keeps them. It needs no labels, and what is indexed
+    afterwards is the embedding below it: `SimilarityModel` finds that by itself.
+
+    Both sides are normalised here, safely, in float32 at least: the embedding
+    need not have length 1, and under `mixed_float16` and `mixed_bfloat16`
+    nothing is rounded to half precision.
+
+    Args:
+        classes: Positive integer, the number of classes; class ids are 0 to
+            `classes - 1`.
+        centers: Positive integer, the proxies of each class. Defaults to 1. With
+            several, a class may be made of clusters: see `SubCenterArcFaceLoss`
+            and `SoftTripleLoss`.
+        proxy_initializer: Initializer of the proxies, `[classes, centers, dim]`.
+            Defaults to `None`: random directions of length about 1. Only the
+            directions count, but the longer the proxies, the slower they turn.
+        learning_rate_multiplier: How many times the optimizer's learning rate
+            the proxies are trained with. Defaults to 1. Of use where proxies
+            should move faster than a pretrained network. It acts as if they had
+            an optimizer of their own, whichever it is: SGD, with momentum, Adam …
+            (Scaling gradients would do nothing under Adam.) Weight decay is not
+            multiplied, and clipping by norm sees the variable, see `proxies`.
+        **kwargs: Any other argument of `keras.layers.Layer`, such as `name` and
+            `dtype`.
+
+    Input shape:
+        `[batch, dim]`.
+
+    Output shape:
+        `[batch, classes]`, or `[batch, classes, centers]` if `centers > 1`;
+        values between -1 and 1, up to rounding.
+
+    Raises:
+        TypeError, ValueError: If `classes` or `centers` is not a positive integer,
+            or the multiplier is not above 0.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.layers import L2Embedding, ProxyHead
+    from tensorflow_similarity.losses import ArcFaceLoss
+    from tensorflow_similarity.models import SimilarityModel
+
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    y = np.repeat(np.arange(4), 16)
+
+    inputs = keras.Input((8,))
+    embedding = L2Embedding(3)(inputs)
+    model = SimilarityModel(inputs, ProxyHead(classes=4)(embedding))
+    model.compile("adam", loss=ArcFaceLoss(), metrics=["accuracy"])
+    model.fit(x, y, verbose=0)
+
+    model.index(x, y, verbose=0)  # of the embedding, [64, 3]
+    ```
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        centers: int = 1,
+        proxy_initializer: Any = None,
+        learning_rate_multiplier: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        # Half precision of the compute dtype must not reach the cosines.
+        super().__init__(autocast=False, **kwargs)
+        self.classes = count(classes, "classes")
+        self.centers = count(centers, "centers")
+        self.proxy_initializer = (
+            None if proxy_initializer is None else keras.initializers.get(proxy_initializer)
+        )
+        self.learning_rate_multiplier = float(learning_rate_multiplier)
+        if not 0 < self.learning_rate_multiplier < float("inf"):
+            raise ValueError(
+                "`learning_rate_multiplier` must be finite and above 0. Received: "
+                f"{learning_rate_multiplier!r}."
+            )
+        self.input_spec = keras.layers.InputSpec(ndim=2)
+
+    def build(self, input_shape: Any) -> None:
+        dim = input_shape[-1]
+        initializer = self.proxy_initializer or keras.initializers.RandomNormal(stddev=dim**-0.5)
+
+        def scaled(shape: Any, dtype: Any = None) -> Any:
+            return initializer(shape, dtype=dtype) / self.learning_rate_multiplier
+
+        self._scaled_proxies = self.add_weight(
+            shape=(self.classes, self.centers, dim),
+            initializer=scaled,
+            name="proxies",
+            autocast=False,
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: dim})
+
+    @property
+    def proxies(self) -> Any:
+        """The proxies, float `[classes, centers, dim]`; the gradient flows to the variable.
+
+        The variable holds the proxies divided by the multiplier, so that a step
+        of the optimizer there is a step of so many times the size here. The
+        gradient of the variable is that of the proxies, unscaled: whatever an
+        optimizer makes of it is multiplied as a whole.
+        """
+        stored = ops.convert_to_tensor(self._scaled_proxies)
+        rest = (self.learning_rate_multiplier - 1) * stored
+        return stored + ops.stop_gradient(rest)
+
+    def call(self, inputs: Any) -> Any:
+        wide = "float64" if self.variable_dtype == "float64" else "float32"
+        proxies = ops.reshape(self.proxies, (self.classes * self.centers, -1))
+        proxies = unit_rows(ops.cast(proxies, wide))
+        cosines = ops.matmul(unit_rows(ops.cast(inputs, wide)), ops.transpose(proxies))
+        if self.centers > 1:
+            cosines = ops.reshape(cosines, (-1, self.classes, self.centers))
+        return cosines
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        shape = (input_shape[0], self.classes)
+        return shape if self.centers == 1 else (*shape, self.centers)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        wide = "float64" if self.variable_dtype == "float64" else "float32"
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=wide)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal layer."""
+        config = super().get_config()
+        initializer = self.proxy_initializer
+        return {
+            **config,
+            "classes": self.classes,
+            "centers": self.centers,
+            "proxy_initializer": None
+            if initializer is None
+            else keras.initializers.serialize(initializer),
+            "learning_rate_multiplier": self.learning_rate_multiplier,
+        }
