@@ -1,21 +1,61 @@
 """Losses: embeddings and labels in, one loss per query out."""
 
+from tensorflow_similarity.losses.arcface_loss import ArcFaceLoss, SubCenterArcFaceLoss
+from tensorflow_similarity.losses.circle_loss import CircleLoss
 from tensorflow_similarity.losses.contrastive_loss import ContrastiveLoss
+from tensorflow_similarity.losses.cosface_loss import CosFaceLoss
+from tensorflow_similarity.losses.generalized_lifted_struct_loss import GeneralizedLiftedStructLoss
+from tensorflow_similarity.losses.intra_pair_variance_loss import IntraPairVarianceLoss
 from tensorflow_similarity.losses.lifted_struct_loss import LiftedStructLoss
+from tensorflow_similarity.losses.margin_loss import MarginLoss
 from tensorflow_similarity.losses.metric_loss import MetricLoss
 from tensorflow_similarity.losses.mined_loss import MinedLoss
+from tensorflow_similarity.losses.multi_similarity_loss import MultiSimilarityLoss
+from tensorflow_similarity.losses.normalized_softmax_loss import NormalizedSoftmaxLoss
 from tensorflow_similarity.losses.npairs_loss import NpairsLoss, NpairsMultilabelLoss
+from tensorflow_similarity.losses.ntxent_loss import NTXentLoss
+from tensorflow_similarity.losses.pn_loss import PNLoss
+from tensorflow_similarity.losses.proxy_anchor_loss import ProxyAnchorLoss
+from tensorflow_similarity.losses.proxy_loss import ProxyLoss
+from tensorflow_similarity.losses.proxy_nca_loss import ProxyNCALoss
+from tensorflow_similarity.losses.snr_contrastive_loss import SNRContrastiveLoss
+from tensorflow_similarity.losses.soft_nearest_neighbor_loss import NCALoss, SoftNearestNeighborLoss
+from tensorflow_similarity.losses.soft_triple_loss import SoftTripleLoss
+from tensorflow_similarity.losses.sphereface_loss import SphereFaceLoss
+from tensorflow_similarity.losses.supcon_loss import SupConLoss
 from tensorflow_similarity.losses.triplet_loss import TripletHardLoss, TripletLoss
 from tensorflow_similarity.losses.triplet_semihard_loss import TripletSemiHardLoss
+from tensorflow_similarity.losses.tuplet_margin_loss import TupletMarginLoss
 
 __all__ = [
+    "ArcFaceLoss",
+    "CircleLoss",
     "ContrastiveLoss",
+    "CosFaceLoss",
+    "GeneralizedLiftedStructLoss",
+    "IntraPairVarianceLoss",
     "LiftedStructLoss",
+    "MarginLoss",
     "MetricLoss",
     "MinedLoss",
+    "MultiSimilarityLoss",
+    "NCALoss",
+    "NTXentLoss",
+    "NormalizedSoftmaxLoss",
     "NpairsLoss",
     "NpairsMultilabelLoss",
+    "PNLoss",
+    "ProxyAnchorLoss",
+    "ProxyLoss",
+    "ProxyNCALoss",
+    "SNRContrastiveLoss",
+    "SoftNearestNeighborLoss",
+    "SoftTripleLoss",
+    "SphereFaceLoss",
+    "SubCenterArcFaceLoss",
+    "SupConLoss",
     "TripletHardLoss",
     "TripletLoss",
     "TripletSemiHardLoss",
+    "TupletMarginLoss",
 ]

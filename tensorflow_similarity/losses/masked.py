@@ -6,10 +6,30 @@ from typing import Any
 
 from keras import ops
 
-__all__ = ["EMPTY", "masked_logsumexp", "masked_mean", "masked_sum", "mean_over_pairs"]
+__all__ = [
+    "EMPTY",
+    "any_pair",
+    "cross_entropy",
+    "log_one_plus_sum_exp",
+    "masked_logsumexp",
+    "masked_mean",
+    "masked_sum",
+    "mean_over_pairs",
+    "number_of",
+]
 
 #: The logarithm of an empty sum: below everything, and still safe to add to.
 EMPTY = -1e30
+
+
+def number_of(mask: Any, dtype: Any) -> Any:
+    """The number of entries of each row where `mask`, as a float."""
+    return ops.sum(ops.cast(mask, dtype), axis=1)
+
+
+def any_pair(mask: Any) -> Any:
+    """Which rows have an entry where `mask`, bool `[rows]`."""
+    return ops.any(mask, axis=1)
 
 
 def masked_sum(values: Any, mask: Any) -> Any:
@@ -19,8 +39,7 @@ def masked_sum(values: Any, mask: Any) -> Any:
 
 def masked_mean(values: Any, mask: Any) -> Any:
     """Mean over the entries of each row where `mask`; 0 where there are none."""
-    number = ops.sum(ops.cast(mask, values.dtype), axis=1)
-    return masked_sum(values, mask) / ops.maximum(number, 1)
+    return masked_sum(values, mask) / ops.maximum(number_of(mask, values.dtype), 1)
 
 
 def masked_logsumexp(values: Any, mask: Any) -> Any:
@@ -33,6 +52,30 @@ def masked_logsumexp(values: Any, mask: Any) -> Any:
     total = masked_sum(ops.exp(masked - top), mask)
     some = total > 0
     return ops.where(some, ops.log(ops.where(some, total, 1)) + top[:, 0], EMPTY)
+
+
+def log_one_plus_sum_exp(values: Any, mask: Any) -> Any:
+    """`log(1 + sum(exp(values)))` over the entries of each row where `mask`; 0 without any."""
+    return ops.softplus(masked_logsumexp(values, mask))
+
+
+def cross_entropy(similarities: Any, weights: Any, candidates: Any) -> Any:
+    """`-sum_j w_j / sum(w) * log softmax(s)_j` of each row, over the candidates.
+
+    Args:
+        similarities: `[rows, keys]`.
+        weights: `[rows, keys]`, at least 0, and 0 where no candidate.
+        candidates: Bool `[rows, keys]`, the entries of the softmax.
+
+    Returns:
+        `[rows]`; 0 where all weights are 0.
+    """
+    total = ops.sum(weights, axis=1)
+    normaliser = masked_logsumexp(similarities, candidates)
+    weighted = masked_sum(similarities * weights, weights > 0)
+    some = total > 0
+    mean = weighted / ops.where(some, total, 1)
+    return ops.where(some, normaliser - mean, 0)
 
 
 def mean_over_pairs(sums: Any, pairs: Any) -> Any:

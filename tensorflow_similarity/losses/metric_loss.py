@@ -16,13 +16,7 @@ from tensorflow_similarity.losses.labels import class_ids_or_relevance
 from tensorflow_similarity.losses.per_example_loss import PerExampleLoss, wide_float
 from tensorflow_similarity.mining.rows import Rows, is_relevance, relevant_pairs
 
-__all__ = [
-    "MetricLoss",
-    "checked_cosine",
-    "checked_number",
-    "checked_positive",
-    "query_places",
-]
+__all__ = ["MetricLoss", "checked_number"]
 
 
 def checked_number(value: Any, name: str) -> float:
@@ -35,14 +29,6 @@ def checked_number(value: Any, name: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"`{name}` must be finite. Received: {value!r}.")
     return float(value)
-
-
-def checked_positive(value: Any, name: str) -> float:
-    """Returns a finite number above 0 as float, or raises an error that names the argument."""
-    number = checked_number(value, name)
-    if number <= 0:
-        raise ValueError(f"`{name}` must be above 0. Received: {value!r}.")
-    return number
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

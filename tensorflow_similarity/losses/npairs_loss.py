@@ -8,30 +8,11 @@ import keras
 from keras import ops
 
 from tensorflow_similarity.losses.labels import multi_hot
-from tensorflow_similarity.losses.masked import masked_logsumexp, masked_sum
+from tensorflow_similarity.losses.masked import cross_entropy
 from tensorflow_similarity.losses.pairwise_values import PairwiseValuesLoss
 from tensorflow_similarity.mining.rows import Rows
 
 __all__ = ["NpairsLoss", "NpairsMultilabelLoss"]
-
-
-def cross_entropy(similarities: Any, weights: Any, candidates: Any) -> Any:
-    """`-sum_j w_j / sum(w) * log softmax(s)_j` of each row, over the candidates.
-
-    Args:
-        similarities: `[rows, keys]`.
-        weights: `[rows, keys]`, at least 0, and 0 where no candidate.
-        candidates: Bool `[rows, keys]`, the entries of the softmax.
-
-    Returns:
-        `[rows]`; 0 where all weights are 0.
-    """
-    total = ops.sum(weights, axis=1)
-    normaliser = masked_logsumexp(similarities, candidates)
-    weighted = masked_sum(similarities * weights, weights > 0)
-    some = total > 0
-    mean = weighted / ops.where(some, total, 1)
-    return ops.where(some, normaliser - mean, 0)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

@@ -111,14 +111,19 @@ class TripletLoss(MinedLoss):
         return {"positive": positive, "negative": negative, "complete": complete}
 
     def selected_loss(self, queries: Any, keys: Any, selection: Any) -> Any:
-        def selected(side: str) -> Any:
-            return self._distance().paired(queries, ops.take(keys, selection[side], axis=0))
-
+        positives, negatives = (
+            ops.take(keys, selection[side], axis=0) for side in ("positive", "negative")
+        )
         # Incomplete triplets are emptied before the margin, so that no value of
         # theirs, however large, reaches the gradient.
         complete = selection["complete"]
-        gap = ops.where(complete, selected("positive") - selected("negative"), 0)
+        gap = ops.where(complete, self._gap(queries, positives, negatives), 0)
         return ops.where(complete, triplet_margin(gap, self.margin), 0)
+
+    def _gap(self, queries: Any, positives: Any, negatives: Any) -> Any:
+        """How much farther the positive is than the negative: embeddings in, `[queries]` out."""
+        paired = self._distance().paired
+        return paired(queries, positives) - paired(queries, negatives)
 
     def get_config(self) -> dict[str, Any]:
         return {
