@@ -1,5 +1,6 @@
 """Calibration of distance thresholds, and matching with them."""
 
+from tensorflow_similarity.calibration.drift import DriftReport, drift
 from tensorflow_similarity.calibration.matchers import (
     ClassificationMatch,
     MatchMajorityVote,
@@ -18,9 +19,11 @@ __all__ = [
     "Calibration",
     "CalibrationResults",
     "ClassificationMatch",
+    "DriftReport",
     "MatchMajorityVote",
     "MatchNearest",
     "calibrate",
+    "drift",
     "evaluate_classification",
     "evaluate_cutpoints",
     "make_classification_matcher",

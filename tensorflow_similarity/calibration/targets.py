@@ -90,7 +90,7 @@ def make_targets(targets: Any, default: ClassificationMetric) -> list[Target]:
                     f"`thresholds_targets[{name!r}]` must be a number or {{metric: number}}. "
                     f"Received: {value!r}."
                 )
-            if not 0 <= value <= 1:
+            if not 0 <= float(value) <= 1:
                 raise ValueError(
                     f"`thresholds_targets[{name!r}]` must be between 0 and 1. Received: {value!r}."
                 )

@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import checks
 from tensorflow_similarity.calibration.bounds import metric_bound
+from tensorflow_similarity.calibration.conformal import conformal_threshold, queries_needed
 from tensorflow_similarity.calibration.counts import Counts, count_outcomes
 from tensorflow_similarity.calibration.matchers import derive, make_classification_matcher
 from tensorflow_similarity.calibration.results import Calibration
@@ -37,6 +38,8 @@ def calibrate(
     guarantee: bool = False,
     per_class: bool = False,
     min_per_class: int = 20,
+    miss_rate: float | None = None,
+    known_labels: Any = None,
 ) -> Calibration:
     """Finds distance thresholds that reach targets on labelled queries.
 
@@ -75,6 +78,12 @@ def calibrate(
             reached is never matched at that cutpoint.
         min_per_class: Calibration queries whose match has the class's label that
             it takes; classes with fewer use the common threshold.
+        miss_rate: If given, a cutpoint `"known"` is added, for telling what is none
+            of the known: a new query of a known class, exchangeable with those
+            of the calibration, is rejected with at most this probability
+            (split-conformal: no distribution is assumed).
+        known_labels: Class ids in the index, for `miss_rate`. None: those that
+            occur in `neighbor_labels`.
 
     Returns:
         A `Calibration`.
@@ -100,6 +109,7 @@ def calibrate(
     """
     metric = make_classification_metric(calibration_metric)
     targets = make_targets(thresholds_targets, metric)
+    _check_miss_rate(miss_rate, targets)
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")
     if isinstance(extra_metrics, str):
@@ -122,22 +132,36 @@ def calibrate(
     bounds: dict[str, dict[str, float]] = {}
     unreached: dict[str, str] = {}
 
-    def add(name: str, place: int, value: ClassificationMetric) -> None:
+    def add(name: str, threshold: float, value: ClassificationMetric) -> None:
+        here = count_outcomes(match_distances, right, np.array([threshold]))
+        reached = {m: float(v[0]) for m, v in here.values(metrics).items()}
         cutpoints[name] = {
             "name": name,
-            "value": float(curve[value.name][place]),
-            "distance": float(candidates[place]),
-            **{m: float(v[place]) for m, v in curve.items()},
+            "value": reached[value.name],
+            "distance": float(threshold),
+            **reached,
         }
-        bounds[name] = _bounds_at(place, metrics, counts, confidence)
+        found = {m.name: metric_bound(m, here, confidence) for m in metrics}
+        bounds[name] = {m: float(bound[0]) for m, bound in found.items() if bound is not None}
 
-    add("optimal", _best(metric, curve, counts), metric)
+    add("optimal", candidates[_best(metric, curve, counts)], metric)
     for target in targets:
         place = target.choose(_reached(target, counts, confidence, guarantee))
         if place is None:
             unreached[target.name] = target.describe()
         else:
-            add(target.name, place, target.metrics[0])
+            add(target.name, candidates[place], target.metrics[0])
+    if miss_rate is not None:
+        present = _labels_present(values, neighbor_labels) if known_labels is None else known_labels
+        known = np.isin(ids, checks.class_ids(present, "known_labels"))
+        threshold = conformal_threshold(match_distances[known], miss_rate)
+        if threshold is None:
+            unreached["known"] = (
+                f"a miss rate of {miss_rate:g} (it takes {queries_needed(miss_rate)} queries of "
+                f"known classes that have neighbours, here are {int(known.sum())})"
+            )
+        else:
+            add("known", threshold, metric)
     if unreached:
         warnings.warn(
             "No threshold reaches "
@@ -202,13 +226,21 @@ def _best(metric: ClassificationMetric, curve: dict[str, np.ndarray], counts: Co
     return len(values) - 1 - int(values[::-1].argmax())
 
 
-def _bounds_at(
-    place: int, metrics: Sequence[ClassificationMetric], counts: Counts, confidence: float
-) -> dict[str, float]:
-    one = slice(place, place + 1)
-    here = Counts(counts.tp[one], counts.fp[one], counts.tn[one], counts.fn[one])
-    found = {metric.name: metric_bound(metric, here, confidence) for metric in metrics}
-    return {name: float(bound[0]) for name, bound in found.items() if bound is not None}
+def _labels_present(distances: np.ndarray, neighbor_labels: Any) -> np.ndarray:
+    """Class ids of all neighbours that there are."""
+    return np.unique(np.asarray(neighbor_labels)[np.isfinite(distances)])
+
+
+def _check_miss_rate(miss_rate: float | None, targets: Sequence[Target]) -> None:
+    if miss_rate is None:
+        return
+    if not 0 < miss_rate < 1:
+        raise ValueError(f"`miss_rate` must be between 0 and 1. Received: {miss_rate!r}.")
+    if any(target.name == "known" for target in targets):
+        raise ValueError(
+            "`thresholds_targets` must not contain 'known', the cutpoint of `miss_rate`. "
+            "Received: 'known'. Use another name."
+        )
 
 
 def _by_label(

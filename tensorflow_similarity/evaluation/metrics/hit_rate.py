@@ -15,4 +15,4 @@ def hit_rate_at_k(ranking: Ranking, k: int) -> np.ndarray:
     What much of the metric-learning literature calls Recall@K, and what
     face recognition calls rank-k accuracy or CMC.
     """
-    return ranking.top(k).any(axis=1).astype(np.float64)
+    return np.asarray(ranking.top(k).any(axis=1), np.float64)
