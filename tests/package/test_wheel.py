@@ -53,6 +53,6 @@ index = Index(embedding_size=2, distance="euclidean")
 index.add(np.eye(2, dtype="float32"), labels=[4, 5])
 print(tensorflow_similarity.__file__, index.lookup([[0.0, 0.9]], k=1).labels.tolist())
 """
-    out = run(python, "-c", program, cwd=tmp_path)
+    out = run(python, "-I", "-c", program, cwd=tmp_path)
     assert str(tmp_path) in out
     assert out.endswith("[[5]]\n")
