@@ -50,7 +50,7 @@ LOSSES: dict[str, Callable[[], Any]] = {
     "triplet_semihard": lambda: L.TripletSemiHardLoss(margin=0.2, distance="euclidean"),
     "triplet_batchhard": lambda: L.TripletHardLoss(margin=0.2),
     "triplet_batchhard_soft": lambda: L.TripletHardLoss(soft=True),
-    "contrastive": lambda: L.ContrastiveLoss(margin=1.0, distance="euclidean"),
+    "contrastive": lambda: L.ContrastiveLoss(distance="euclidean", power=1),
     "npairs": lambda: L.NpairsLoss(distance="inner_product"),
     "lifted": lambda: L.LiftedStructLoss(),
 }
@@ -60,6 +60,7 @@ DEFAULTS: dict[str, Callable[[], Any]] = {
     "TripletSemiHardLoss()": lambda: L.TripletSemiHardLoss(),
     "TripletHardLoss()": lambda: L.TripletHardLoss(),
     "LiftedStructLoss()": lambda: L.LiftedStructLoss(),
+    "ContrastiveLoss(euclidean)": lambda: L.ContrastiveLoss(distance="euclidean"),
 }
 
 

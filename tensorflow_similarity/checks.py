@@ -40,7 +40,9 @@ def class_ids(labels: Any, name: str = "labels", length: int | None = None) -> n
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
         if array.dtype.kind in "USO":
-            advice = "Map each class name to an integer, e.g. np.unique(names, return_inverse=True)[1]."
+            advice = (
+                "Map each class name to an integer, e.g. np.unique(names, return_inverse=True)[1]."
+            )
         else:
             advice = "Class ids are compared as integers: cast them, e.g. y.astype('int64')."
         raise TypeError(

@@ -11,7 +11,7 @@ from tensorflow_similarity.blocks import map_row_blocks
 from tensorflow_similarity.losses.masked import masked_logsumexp, masked_sum, mean_over_pairs
 from tensorflow_similarity.losses.metric_loss import MetricLoss, checked_number, query_places
 from tensorflow_similarity.losses.triplet_loss import strategy_config
-from tensorflow_similarity.mining.rows import is_relevance
+from tensorflow_similarity.mining.rows import Rows, is_relevance
 from tensorflow_similarity.mining.strategies import get_positive
 
 __all__ = ["LiftedStructLoss"]
@@ -73,14 +73,10 @@ class LiftedStructLoss(MetricLoss):
     ) -> Any:
         """`log sum over n of exp(margin - d(i, n))` over the negatives of each query."""
 
-        def pushes(*block: Any) -> Any:
-            rows = self.rows(*block)
+        def pushes(rows: Rows) -> Any:
             return masked_logsumexp(self.margin - rows.distances, rows.negatives)
 
-        places = query_places(queries, queries_are_keys)
-        return map_row_blocks(
-            pushes, (query_labels, queries, places), (key_labels, keys), self.block_size
-        )
+        return self.map_rows(pushes, query_labels, queries, key_labels, keys, queries_are_keys)
 
     def query_losses(
         self,
