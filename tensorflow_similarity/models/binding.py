@@ -46,30 +46,34 @@ class IndexBinding:
         self.fingerprint = WeightsFingerprint(model)
 
     def configure(
-        self, distance: Distance, search: Any = "auto", embedding_output: int | str | None = None
+        self,
+        distance: Distance,
+        search: Any = "auto",
+        embedding_output: int | str | None = None,
+        keep: bool = True,
     ) -> None:
-        """Sets what the index is to be, and makes an empty one unless the old one fits.
+        """Sets what the index is to be, and makes an empty one unless the old one is kept.
 
         Raises:
-            ValueError: If there are records that would not fit, or the output or
-                the search engine does not exist.
+            ValueError: If the output or the search engine does not exist, or there are
+                records to keep that would not fit. Nothing has changed then.
         """
         engines.get(search)
         embedder = Embedder(self._model, embedding_output)
-        if self.index is not None and len(self.index):
-            old = (self.distance, self.search, self.embedding_output)
-            if old != (distance, search, embedding_output):
-                raise ValueError(
-                    f"The index holds {len(self.index)} records made with distance="
-                    f"{old[0]!r}, search={old[1]!r}, embedding_output={old[2]!r}. Received: "
-                    f"distance={distance!r}, search={search!r}, "
-                    f"embedding_output={embedding_output!r}. Pass the former to keep "
-                    "the records, or call reset_index() first to give them up."
-                )
+        wanted = (distance, search, embedding_output)
+        present = (self.distance, self.search, self.embedding_output)
+        if keep and self.index is not None and wanted != present and len(self.index):
+            raise ValueError(
+                f"The index holds {len(self.index)} records made with distance={present[0]!r}, "
+                f"search={present[1]!r}, embedding_output={present[2]!r}. Received: "
+                f"distance={distance!r}, search={search!r}, embedding_output="
+                f"{embedding_output!r}. Pass the former to keep the records, or call "
+                "reset_index() first to give them up."
+            )
         self._embedder = embedder
-        if self.index is not None and len(self.index):
+        if keep and self.index is not None and wanted == present:
             return
-        self.distance, self.search, self.embedding_output = distance, search, embedding_output
+        self.distance, self.search, self.embedding_output = wanted
         self.replace(None)
         if embedder.size is not None:
             self.require_index(embedder.size)

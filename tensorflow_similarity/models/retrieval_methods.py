@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import checks
 from tensorflow_similarity.calibration import Calibration
+from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup, Neighbors
 from tensorflow_similarity.models import assessment
 from tensorflow_similarity.models.binding import IndexBinding
@@ -214,7 +215,7 @@ class RetrievalMethods:
         matcher: Any = None,
         batch_size: int | None = None,
         verbose: int = 0,
-    ) -> Any:
+    ) -> np.ndarray | dict[str, np.ndarray]:
         """Says for each example which class it matches, if any.
 
         Args:
@@ -249,7 +250,7 @@ class RetrievalMethods:
         seed: int = 0,
         batch_size: int | None = None,
         verbose: int = 1,
-    ) -> Any:
+    ) -> EvaluationResult | dict[str, float]:
         """Evaluates how well the records of the index answer labelled examples.
 
         Args:

@@ -46,7 +46,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
     ```python
     import keras
-        from tensorflow_similarity.layers import L2Embedding
+    import numpy as np
+    from tensorflow_similarity.layers import L2Embedding
     from tensorflow_similarity.losses import TripletLoss
     from tensorflow_similarity.models import SimilarityModel
 
@@ -101,6 +102,10 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         Example:
 
         ```python
+        import keras
+        from tensorflow_similarity.layers import L2Embedding
+        from tensorflow_similarity.models import SimilarityModel
+
         layers = [keras.Input((8,)), keras.layers.Dense(16), L2Embedding(4)]
         model = SimilarityModel.from_model(keras.Sequential(layers))
         ```
@@ -175,8 +180,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         """
         loss = getattr(self, "loss", None)
         resolved, output = self._resolve(loss, distance, embedding_output)
-        self._binding.replace(None)
-        self._binding.configure(resolved, search, output)
+        self._binding.configure(resolved, search, output, keep=False)
 
     def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
         names = output_names(self) if isinstance(self, Functional) else None
