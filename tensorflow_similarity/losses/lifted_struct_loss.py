@@ -95,7 +95,7 @@ class LiftedStructLoss(MetricLoss):
                 keys,
                 query_labels,
                 queries,
-                False,
+                queries_are_keys,
             )
 
         def sums(labels: Any, q: Any, place: Any, push: Any, k_labels: Any, k: Any, k_push: Any):

@@ -93,6 +93,11 @@ def _scaled_to_a_mean_over_pairs(sums, pairs):
     return np.asarray(sums) * len(sums) / max(1, sum(pairs))
 
 
+def _mean_of_pairs(costs):
+    """`costs`: for each query a list of the costs of its pairs."""
+    return _scaled_to_a_mean_over_pairs([sum(c) for c in costs], [len(c) for c in costs])
+
+
 def triplet_semi_hard(picture, margin=1.0):
     sums = np.zeros(len(picture))
     for i, row in enumerate(picture.distances):
@@ -124,20 +129,15 @@ def lifted_struct(picture, margin=1.0, positive="all", keys_to_queries=None):
     return _scaled_to_a_mean_over_pairs(sums, pairs) / 2
 
 
-def _mean(values):
-    return sum(values) / len(values) if values else 0.0
-
-
-def contrastive(picture, margin=1.0, positive="all", negative="all"):
-    losses = np.zeros(len(picture))
+def contrastive(picture, margin=1.0, power=2, positive="all", negative="all"):
+    pull, push = [], []
     for i, row in enumerate(picture.distances):
         pulled = positives_of(positive, row, picture.positives[i])
         threshold = max((row[p] for p in pulled), default=-math.inf)
         pushed = negatives_of(negative, row, picture.negatives[i], threshold)
-        losses[i] = _mean([row[p] ** 2 for p in pulled]) + _mean(
-            [max(0, margin - row[n]) ** 2 for n in pushed]
-        )
-    return losses
+        pull.append([row[p] ** power for p in pulled])
+        push.append([(margin - row[n]) ** power for n in pushed if row[n] < margin])
+    return _mean_of_pairs(pull) + _mean_of_pairs(push)
 
 
 def npairs(picture):
