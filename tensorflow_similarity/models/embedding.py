@@ -119,27 +119,28 @@ class Embedder:
     def _compiled(self, x: Any) -> Any:
         import tensorflow as tf
 
-        x = keras.tree.map_structure(
-            lambda leaf: tf.convert_to_tensor(leaf) if not tf.is_tensor(leaf) else leaf, x
-        )
-        leaves = keras.tree.flatten(x)
-        if not all(isinstance(leaf, tf.Tensor) for leaf in leaves):  # ragged or sparse
-            if "any" not in self._traces:
-                self._traces["any"] = tf.function(self._forward, reduce_retracing=True)
-            return self._traces["any"](x)
-        # One trace serves batches of every size, and one is for single examples: kernels
-        # that know the size of their work at tracing time start faster.
-        batch = 1 if all(leaf.shape.rank and leaf.shape[0] == 1 for leaf in leaves) else None
-        key = (
-            batch,
-            repr(keras.tree.map_structure(lambda leaf: (leaf.dtype.name, *leaf.shape[1:]), x)),
-        )
-        if key not in self._traces:
-            self._traces[key] = tf.function(self._forward).get_concrete_function(
-                keras.tree.map_structure(
-                    lambda leaf: tf.TensorSpec([batch, *leaf.shape[1:]], leaf.dtype), x
-                )
+        if isinstance(x, np.ndarray):  # the usual case, spared the walk through structures
+            key: Any = (x.shape[0] == 1, x.dtype.str, x.shape[1:])
+            x = tf.convert_to_tensor(x)
+        else:
+            x = keras.tree.map_structure(
+                lambda leaf: leaf if tf.is_tensor(leaf) else tf.convert_to_tensor(leaf), x
             )
+            leaves = keras.tree.flatten(x)
+            if not all(isinstance(leaf, tf.Tensor) for leaf in leaves):  # ragged or sparse
+                if None not in self._traces:
+                    self._traces[None] = tf.function(self._forward, reduce_retracing=True)
+                return self._traces[None](x)
+            shapes = keras.tree.map_structure(lambda leaf: (leaf.dtype.name, *leaf.shape[1:]), x)
+            key = (all(leaf.shape[0] == 1 for leaf in leaves), repr(shapes))
+        if key not in self._traces:
+            # One trace serves batches of every size, and one is for single examples: kernels
+            # that know the size of their work when they are traced start faster.
+            batch = 1 if key[0] else None
+            spec = keras.tree.map_structure(
+                lambda leaf: tf.TensorSpec([batch, *leaf.shape[1:]], leaf.dtype), x
+            )
+            self._traces[key] = tf.function(self._forward).get_concrete_function(spec)
         return self._traces[key](x)
 
     def batches(self, x: Any, y: Any = None, batch_size: int | None = None) -> Batches:
