@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tensorflow_similarity.index.columns import aligned_empty
+
 __all__ = ["Archive", "CorruptIndexError", "IndexFileError", "NewerIndexError", "write_archive"]
 
 _MAGIC = b"TFSIMIDX"
@@ -129,14 +131,14 @@ class Archive:
         dtype = np.dtype(section.dtype)
         if dtype.hasobject:
             raise self._corrupt(f"{name!r} holds Python objects")
-        array = np.empty(tuple(section.shape or ()), dtype)
+        array = aligned_empty(tuple(section.shape or ()), dtype)
         if array.nbytes != section.size:
             raise self._corrupt(f"the size of {name!r} is wrong")
         content = array.reshape(-1).view(np.uint8)
         self._file.seek(section.offset)
         checksum = 0
         for start in range(0, section.size, _CHUNK):
-            part = memoryview(content[start : start + _CHUNK])
+            part = content[start : start + _CHUNK].data
             if self._file.readinto(part) != len(part):  # type: ignore[attr-defined]
                 raise self._corrupt("it is truncated")
             checksum = zlib.crc32(part, checksum)
@@ -214,7 +216,7 @@ def _write_section(file: BinaryIO, chunks: Iterator[Any]) -> dict[str, Any]:
 
 def _chunks_of_array(array: np.ndarray) -> Iterator[memoryview]:
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return (memoryview(content[start : start + _CHUNK]) for start in range(0, len(content), _CHUNK))
+    return (content[start : start + _CHUNK].data for start in range(0, len(content), _CHUNK))
 
 
 @contextlib.contextmanager

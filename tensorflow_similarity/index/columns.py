@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Column"]
+__all__ = ["Column", "aligned_empty"]
 
 # New buffers have this much more room than they need: each row is copied at
 # most twice on average, and memory that was never written is never paged in.
 _SLACK = 1.5
 _SMALLEST_CAPACITY = 64
+# What other libraries ask of memory to read it in place; NumPy gives 16.
+_ALIGNMENT = 64
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Like `np.empty`, at an address that is a multiple of 64."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    raw = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 class Column:
@@ -65,7 +77,7 @@ class Column:
 
     def copy(self) -> Column:
         """A column of its own with the same rows, and as much room."""
-        other = Column(np.empty_like(self._buffer))
+        other = Column(aligned_empty(self._buffer.shape, self.dtype))
         other._length = self._length
         other._buffer[: self._length] = self.view()
         return other
@@ -74,6 +86,6 @@ class Column:
         if length <= len(self._buffer) and self._buffer.flags.writeable:
             return
         capacity = max(int(length * _SLACK), _SMALLEST_CAPACITY)
-        buffer = np.empty((capacity, *self.row_shape), self.dtype)
+        buffer = aligned_empty((capacity, *self.row_shape), self.dtype)
         buffer[: self._length] = self.view()
         self._buffer = buffer

@@ -31,7 +31,7 @@ def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
         TypeError: If it is none of these.
         ValueError: If a key is unknown.
     """
-    wanted = {"data": filter} if callable(filter) else filter
+    wanted: Any = {"data": filter} if callable(filter) else filter
     if not isinstance(wanted, Mapping):
         raise TypeError(
             "`filter` must be a mapping with any of the keys 'labels', 'ids' and 'data', or a "

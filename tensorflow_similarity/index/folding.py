@@ -13,7 +13,6 @@ import dataclasses
 import numpy as np
 
 from tensorflow_similarity.index.engines.base import Engine
-from tensorflow_similarity.index.engines.products import Products
 from tensorflow_similarity.index.search import FEW_ROWS, Graph, State
 from tensorflow_similarity.index.tuning import MeasuredRecall, tune
 
@@ -56,7 +55,7 @@ class Folding:
 
     def owe(self, queries: int, scanned: int) -> None:
         """Counts the cost of a lookup that scanned so many rows per query."""
-        each = 1 if queries > Products.FEW_QUERIES else _SINGLE_COST
+        each = 1 if queries > _SINGLE_COST else _SINGLE_COST
         self.debt += each * queries * scanned
 
     def worthwhile(self, state: State) -> bool:

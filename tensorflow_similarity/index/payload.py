@@ -65,7 +65,7 @@ class JsonPayload:
     def _texts(self, rows: np.ndarray) -> Iterator[bytes]:
         ends = self.ends[rows]
         starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
-        text = memoryview(self.text)
+        text = self.text.data
         return (bytes(text[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
 
     def get(self, rows: np.ndarray) -> list[Any]:

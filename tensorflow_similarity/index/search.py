@@ -24,6 +24,7 @@ FEW_ROWS = 2048
 _ROWS_PER_NEIGHBOR = 64
 # Asked for in addition where some will be dropped.
 _SPARE = 1.2, 8
+_NONE = np.empty(0, np.int64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +93,13 @@ def search(
     ask = _overask(len(graph.rows), built, wanted)
     if max(FEW_ROWS, _ROWS_PER_NEIGHBOR * ask) > total:
         return *_padded(_scan(state, queries, wanted, 0, mask), k), total
-    found, enough = _from_graph(state, graph, queries, ask, wanted, built, mask)
+    found, short = _from_graph(state, graph, queries, ask, wanted, built, mask)
     if tail:
         newer = _scan(state, queries, min(k, tail), graph.covered, mask)
-        found = _nearest(
-            rows, *(np.concatenate(both, axis=1) for both in zip(found, newer, strict=True)), wanted
-        )
+        both = (np.concatenate(columns, axis=1) for columns in zip(found, newer, strict=True))
+        found = _nearest(rows, next(both), next(both), wanted)
     result = _padded(found, k)
-    if not enough.all():
-        short = np.flatnonzero(~enough)
+    if len(short):
         repaired = _padded(_scan(state, queries[short], wanted, 0, mask), k)
         for column, values in zip(result, repaired, strict=True):
             column[short] = values
@@ -131,14 +130,20 @@ def _from_graph(
     built: int,
     mask: np.ndarray | None,
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """The nearest that the graph finds, and for which queries it found enough."""
+    """The nearest that the graph finds, and the queries for which it found too few."""
     positions = graph.engine.search(queries, ask)
-    rows = np.where(positions < 0, -1, graph.rows[positions])
+    rows = graph.rows[positions]
+    rows[positions < 0] = -1
     if mask is not None:
         rows[~mask[rows]] = -1
-    enough = (rows >= 0).sum(axis=1) >= min(wanted, built)
+    owed = min(wanted, built)
+    there = rows >= 0
+    if there.all() and rows.shape[1] >= owed:
+        short = _NONE
+    else:
+        short = np.flatnonzero(there.sum(axis=1) < owed)
     distances = state.scan.distances(queries, state.rows.vectors, rows)
-    return _nearest(state.rows, rows, distances, wanted), enough
+    return _nearest(state.rows, rows, distances, wanted), short
 
 
 def _nearest(

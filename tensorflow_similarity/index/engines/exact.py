@@ -22,6 +22,10 @@ from tensorflow_similarity.index.engines.products import Products
 __all__ = ["ExactScan", "exact_search"]
 
 _GROUP = 32
+# Blocks begin at such rows, where memory is aligned whatever the dimension.
+_WIDTH_STEP = 64
+# Below every score of finite embeddings.
+_LOWEST = np.float32(-3e38)
 # Scores in one block: 16 MB. Larger temporaries are returned to the system and
 # paged in anew each time.
 _BLOCK_SCORES = 1 << 22
@@ -156,9 +160,9 @@ class ExactScan:
         rows: np.ndarray | None = None
         if mask is not None:
             rows = start + np.flatnonzero(mask[start:])
-            # A gather is a copy. Batches copy anyway, but for a few queries it
-            # is cheaper to compute scores in vain.
-            if len(queries) > Products.FEW_QUERIES or 2 * len(rows) < len(vectors) - start:
+            # Copying the rows together, or computing scores in vain.
+            many = len(queries) > 2 * vectors.shape[1]
+            if many or 2 * len(rows) < len(vectors) - start:
                 mask = None
             else:
                 rows = None
@@ -191,32 +195,30 @@ class ExactScan:
     def _by_products(
         self, form: ProductForm, queries: np.ndarray, keys: _Keys, k: int
     ) -> tuple[_Candidates, np.ndarray] | None:
+        few = len(queries) < queries.shape[1]
         products = Products(form.left(queries), _BLOCK_QUERIES)
         best: list[np.ndarray | None] = [None] * len(products)
         candidates = _Candidates()
-        width = max(_BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES), _GROUP)
+        width = _BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
         layers = int(np.clip(len(keys) // (4 * k), 1, _GROUP))
         for start in range(0, len(keys), width):
             vectors, terms, dead = keys.block(start, start + width)
-            block = products.block(form.right(vectors, terms), form.bias(terms))
-            groups = -(-len(vectors) // layers)
-            a, b, c = form.errors(products.left, terms)
-            b, c = _by_group(b, groups), _by_group(c, groups)
-            for part in range(len(products)):
-                scores, maxima = block.scores(part, groups, dead)
+            operands = form.operands(vectors, terms, few)
+            if dead is not None:
+                operands = operands.without(dead)
+            a, b, c = form.errors(products.left, terms, few)
+            b, c = _by_group(b, layers), _by_group(c, layers)
+            for part, (scores, maxima) in enumerate(products.scores(operands, layers)):
                 own = products.slice(part)
                 errors = a[own, None] * b + c
                 best[part] = _largest(best[part], maxima - errors, k)
-                threshold = _kth(best[part], k)
-                owner, group = np.nonzero(maxima + errors >= threshold[:, None])
-                columns = group[:, None] + groups * np.arange(-(-len(vectors) // groups))
-                inside = columns < len(vectors)
-                columns[~inside] = 0
-                upper = scores[owner[:, None], columns] + errors[owner, group][:, None]
-                inside &= upper >= threshold[owner, None]
-                inside &= upper > -np.inf
-                at, layer = np.nonzero(inside)
-                candidates.add(own.start + owner[at], start + columns[at, layer], upper[at, layer])
+                # Scores of keys that do not count are -inf, and below any.
+                threshold = np.maximum(_kth(best[part], k), _LOWEST)
+                hits = np.flatnonzero(maxima + errors >= threshold[:, None])
+                owner, group = np.divmod(hits, len(b))
+                slack = errors.ravel()[hits]
+                at, column, value = _opened(scores, layers, owner, group, threshold[owner] - slack)
+                candidates.add(own.start + owner[at], start + column, value + slack[at])
             if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
                 return None
         return candidates, np.concatenate([_kth(part, k) for part in best])
@@ -314,11 +316,35 @@ class _Keys:
         return form.distances(queries, self.vectors, self.terms, rows)
 
 
-def _by_group(values: np.ndarray, groups: int) -> np.ndarray:
-    """The largest value of each group; member i of group j is at i * groups + j."""
-    padded = np.full(-(-len(values) // groups) * groups, -np.inf, np.float32)
+def _opened(
+    scores: np.ndarray, layers: int, owner: np.ndarray, group: np.ndarray, least: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The members of some groups whose scores are large enough.
+
+    Args:
+        scores: `[q, n]`.
+        layers: Keys in a group.
+        owner: The query of each group to open, `[m]`.
+        group: The group, `[m]`.
+        least: The score that a member must have, `[m]`.
+
+    Returns:
+        For each member: which of the `m` it is in, its column, its score.
+    """
+    width = scores.shape[1]
+    columns = (group * layers)[:, None] + np.arange(layers)
+    values = scores.reshape(-1).take(columns + (owner * width)[:, None], mode="clip")
+    if width % layers:
+        values[columns >= width] = -np.inf  # beyond the last key
+    inside = np.flatnonzero(values >= least[:, None])
+    return inside // layers, columns.ravel()[inside], values.ravel()[inside]
+
+
+def _by_group(values: np.ndarray, layers: int) -> np.ndarray:
+    """The largest value of each group."""
+    padded = np.full(-(-len(values) // layers) * layers, -np.inf, np.float32)
     padded[: len(values)] = values
-    return padded.reshape(-1, groups).max(axis=0)
+    return padded.reshape(-1, layers).max(axis=1)
 
 
 def _largest(best: np.ndarray | None, new: np.ndarray, k: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
 
@@ -45,21 +46,23 @@ class Form:
 
 
 class ProductForm(Form):
-    """Base of the distances whose order is that of `<left(q), right(x)> + bias(x)`."""
+    """Base of the distances whose order is that of a matrix product.
+
+    For few queries, compared to `dim`, keys are multiplied as they are and the
+    scores corrected; for many, it is cheaper to correct the keys first.
+    """
 
     def left(self, queries: np.ndarray) -> np.ndarray:
         """The queries as the product takes them."""
         return queries
 
-    def right(self, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
         """The keys as the product takes them."""
-        return keys
+        return Operands(keys)
 
-    def bias(self, terms: np.ndarray) -> np.ndarray | None:
-        """What is added to the product, per key."""
-        return None
-
-    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+    def errors(
+        self, left: np.ndarray, terms: np.ndarray, few: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Bounds the rounding error of scores: `(a, b, c)`, error <= a[q] * b[x] + c[x]."""
         raise NotImplementedError
 
@@ -86,13 +89,13 @@ class ProductForm(Form):
             float32 `[q, m]`, inf at padding.
         """
         prepared = self.prepare(queries)
-        result = np.empty(rows.shape, np.float32)
         step = max(1, _TEMPORARY // max(1, rows.shape[1] * keys.shape[1]))
-        for start in range(0, len(rows), step):
+        parts = []
+        for start in range(0, max(len(rows), 1), step):
             part = rows[start : start + step]
-            result[start : start + step] = self.compare(
-                prepared[start : start + step, None], keys[part], terms[part]
-            )
+            own = prepared[start : start + step, None]
+            parts.append(self.compare(own, keys[part], terms[part]))
+        result = np.concatenate(parts) if len(parts) > 1 else parts[0]
         padding = rows < 0
         if padding.any():
             result[padding] = np.inf
@@ -123,12 +126,14 @@ class _Cosine(ProductForm):
 
     prepare = left
 
-    def right(self, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
         if bool((np.abs(terms - 1) < _NEARLY_ONE).all()):
-            return keys
-        return keys * terms[:, None]
+            return Operands(keys)
+        return Operands(keys, scale=terms) if few else Operands(keys * terms[:, None])
 
-    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+    def errors(
+        self, left: np.ndarray, terms: np.ndarray, few: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         error = _unit_error(left.shape[1]) + 2 * _NEARLY_ONE
         return (
             np.full(len(left), error, np.float32),
@@ -141,10 +146,8 @@ class _Cosine(ProductForm):
         keys = keys * terms[..., None]
         keys -= queries
         result = np.einsum("qmd,qmd->qm", keys, keys) / 2
-        nothing = terms == 0
-        nothing |= ~queries[:, 0].any(axis=-1)[:, None]
-        if nothing.any():
-            result[nothing] = 1
+        if not (terms.all() and queries.any(axis=-1).all()):
+            result[(terms == 0) | ~queries.any(axis=-1)] = 1
         return result
 
 
@@ -154,7 +157,9 @@ class _InnerProduct(ProductForm):
     def terms(self, keys: np.ndarray) -> np.ndarray:
         return _norms(keys).astype(np.float32)
 
-    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+    def errors(
+        self, left: np.ndarray, terms: np.ndarray, few: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         error = _norms(left).astype(np.float32) * np.float32(_unit_error(left.shape[1]))
         return error, terms, np.zeros(len(terms), np.float32)
 
@@ -180,15 +185,18 @@ class _SquaredEuclidean(ProductForm):
     def terms(self, keys: np.ndarray) -> np.ndarray:
         return (_norms(self.left(keys)) ** 2 / 2).astype(np.float32)
 
-    def right(self, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
-        return self.left(keys)
+    def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
+        # <q - c, x> and <q - c, x - c> differ by the same for all keys.
+        return Operands(keys if few else self.left(keys), bias=-terms)
 
-    def bias(self, terms: np.ndarray) -> np.ndarray | None:
-        return -terms
-
-    def errors(self, left: np.ndarray, terms: np.ndarray) -> tuple[np.ndarray, ...]:
+    def errors(
+        self, left: np.ndarray, terms: np.ndarray, few: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         error = np.float32(_unit_error(left.shape[1]))
-        return _norms(left).astype(np.float32) * error, np.sqrt(2 * terms), 2 * error * terms
+        reach = np.sqrt(2 * terms)
+        if few and self._centre is not None:
+            reach = reach + np.linalg.norm(self._centre)
+        return _norms(left).astype(np.float32) * error, reach, 2 * error * terms
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         keys = keys - queries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import sys
@@ -79,11 +78,16 @@ class NmslibEngine(Engine):
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         # With ef < k lists come out short.
-        with self._gate.at(max(self.effort, 2 * k), self._graph):
+        self._gate.enter(max(self.effort, 2 * k), self._graph)
+        try:
             if len(queries) == 1:
                 found = [self._graph.knnQuery(queries[0], k=k)[0]]
             else:
                 found = [ids for ids, _ in self._graph.knnQueryBatch(queries, k=k)]
+        finally:
+            self._gate.leave()
+        if len(found) == 1:
+            return found[0][None].astype(np.int64)
         lengths = {len(ids) for ids in found}
         if len(lengths) == 1:
             return np.concatenate(found).reshape(len(found), -1).astype(np.int64)
@@ -133,8 +137,8 @@ class _EffortGate:
         self._running = 0
         self._waiting = 0
 
-    @contextlib.contextmanager
-    def at(self, effort: int, graph: Any) -> Iterator[None]:
+    def enter(self, effort: int, graph: Any) -> None:
+        """Waits until the graph has this effort; `leave` must follow."""
         with self._condition:
             # Who comes after one that waits for another effort waits too, or a
             # stream of equal searches would never let the other in.
@@ -146,13 +150,13 @@ class _EffortGate:
                 graph.setQueryTimeParams({"ef": effort})
                 self._effort = effort
             self._running += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._running -= 1
-                if not self._running:
-                    self._condition.notify_all()
+
+    def leave(self) -> None:
+        """Ends a search."""
+        with self._condition:
+            self._running -= 1
+            if not self._running:
+                self._condition.notify_all()
 
 
 @functools.cache

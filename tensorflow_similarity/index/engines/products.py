@@ -1,20 +1,44 @@
 """Scores of queries against blocks of keys, and the maxima of their groups.
 
 TensorFlow's products run on all cores, also where NumPy's BLAS does not know
-the processor, and several threads may use them at once. For a few queries,
-which are bound by reading the keys, NumPy reads them without a copy.
+the processor, and several threads may use them at once. A single query, which
+is bound by reading the keys, is left to NumPy.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Products"]
+__all__ = ["Operands", "Products"]
+
+# What TensorFlow asks of memory that it did not allocate; it aborts otherwise.
+_ALIGNMENT = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Operands:
+    """A block of keys: scores are `(left @ keys.T) * scale + bias`.
+
+    Attributes:
+        keys: float32 `[n, dim]`.
+        scale: float32 `[n]`, or None for 1.
+        bias: float32 `[n]`, or None for 0; -inf for keys that do not count.
+    """
+
+    keys: np.ndarray
+    scale: np.ndarray | None = None
+    bias: np.ndarray | None = None
+
+    def without(self, dead: np.ndarray) -> Operands:
+        """The same, where the keys at some places do not count."""
+        bias = np.zeros(len(self.keys), np.float32) if self.bias is None else self.bias.copy()
+        bias[dead] = -np.inf
+        return dataclasses.replace(self, bias=bias)
 
 
 class Products:
@@ -25,16 +49,10 @@ class Products:
         part_size: Queries multiplied at a time.
     """
 
-    #: Up to this many queries the keys are read in place.
-    FEW_QUERIES = 16
-
     def __init__(self, left: np.ndarray, part_size: int) -> None:
         self.left = left
         self._part_size = part_size
-        self._parts: list[Any] | None = None
-        if len(left) > self.FEW_QUERIES:
-            with tf.device("CPU:0"):
-                self._parts = [tf.constant(left[self.slice(i)]) for i in range(len(self))]
+        self._parts: dict[bool, list[Any]] = {}
 
     def __len__(self) -> int:
         return -(-len(self.left) // self._part_size)
@@ -43,74 +61,64 @@ class Products:
         """The queries of a part."""
         return slice(part * self._part_size, (part + 1) * self._part_size)
 
-    def block(self, right: np.ndarray, bias: np.ndarray | None) -> _Block:
-        """A block of keys `[n, dim]`, with their bias `[n]`."""
-        if self._parts is None:
-            return _Block(lambda part: self.left[self.slice(part)] @ right.T, bias, None)
-        with tf.device("CPU:0"):
-            keys = tf.constant(right)
-            added = tf.constant(np.zeros(1, np.float32) if bias is None else bias)
-        product = _compiled()[bias is not None]
-        parts = self._parts
-        return _Block(None, None, lambda part, groups: product(parts[part], keys, added, groups))
+    def scores(self, operands: Operands, layers: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        """For each part: scores `[q, n]`, and the maxima of groups `[q, ceil(n / layers)]`.
 
-
-class _Block:
-    """The scores of one block of keys, for each part of the queries."""
-
-    def __init__(
-        self,
-        by_numpy: Callable[[int], np.ndarray] | None,
-        bias: np.ndarray | None,
-        by_tensorflow: Callable[[int, Any], Any] | None,
-    ) -> None:
-        self._by_numpy, self._bias, self._by_tensorflow = by_numpy, bias, by_tensorflow
-
-    def scores(
-        self, part: int, groups: int, dead: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores `[q, n]`, and the maxima of `groups` groups `[q, groups]`.
-
-        Member i of group j is at `i * groups + j`: maxima are then taken
-        between long rows, which is fast, and not within short ones.
+        A group is `layers` keys, one after the other.
         """
-        if self._by_tensorflow is not None:
-            with tf.device("CPU:0"):
-                scores, maxima = self._by_tensorflow(part, tf.constant(groups))
-            scores, maxima = np.asarray(scores), np.asarray(maxima)
-        else:
-            scores = self._by_numpy(part)  # type: ignore[misc]
-            if self._bias is not None:
-                scores += self._bias
-            if dead is not None:
-                scores[:, dead] = -np.inf
-            full = scores.shape[1] // groups * groups
-            maxima = scores[:, :full].reshape(len(scores), -1, groups).max(axis=1)
-        rest = scores.shape[1] % groups
-        if rest:
-            maxima = maxima.copy()
-            np.maximum(maxima[:, :rest], scores[:, -rest:], out=maxima[:, :rest])
+        if len(self.left) == 1:
+            yield self._single(operands, layers)
+            return
+        keys, bias = operands.keys, operands.bias
+        augmented = bias is not None and len(self.left) > keys.shape[1]
+        if augmented:
+            # One more column of the product is cheaper than one more pass.
+            keys, bias = np.concatenate([keys, bias[:, None]], axis=1), None  # type: ignore[index]
+        with tf.device("CPU:0"):
+            parts, right = self._tensors(augmented), _tensor(keys)
+            for left in parts:
+                scores = tf.matmul(left, right, transpose_b=True)
+                if operands.scale is not None:
+                    scores *= operands.scale
+                if bias is not None:
+                    scores = tf.nn.bias_add(scores, bias)
+                full = len(keys) // layers * layers
+                grouped = scores if full == len(keys) else scores[:, :full]
+                maxima = tf.reduce_max(
+                    tf.reshape(grouped, [len(scores), full // layers, layers]), axis=2
+                )
+                yield _with_rest(np.asarray(scores), np.asarray(maxima), full)
+
+    def _single(self, operands: Operands, layers: int) -> tuple[np.ndarray, np.ndarray]:
+        scores = operands.keys @ self.left[0]
+        if operands.scale is not None:
+            scores *= operands.scale
+        if operands.bias is not None:
+            scores += operands.bias
+        full = len(scores) // layers * layers
+        maxima = scores[:full].reshape(-1, layers).max(axis=1)
+        return _with_rest(scores[None], maxima[None], full)
+
+    def _tensors(self, augmented: bool) -> list[Any]:
+        """The parts, with a column of ones where the keys have one of bias."""
+        if augmented not in self._parts:
+            ones = np.ones((len(self.left), 1), np.float32)
+            left = np.concatenate([self.left, ones], axis=1) if augmented else self.left
+            parts = [tf.constant(left[self.slice(part)]) for part in range(len(self))]
+            self._parts[augmented] = parts
+        return self._parts[augmented]
+
+
+def _with_rest(scores: np.ndarray, maxima: np.ndarray, full: int) -> tuple[np.ndarray, np.ndarray]:
+    """Adds the maxima of a last group that is not full."""
+    if full == scores.shape[1]:
         return scores, maxima
+    return scores, np.concatenate([maxima, scores[:, full:].max(axis=1, keepdims=True)], axis=1)
 
 
-@functools.cache
-def _compiled() -> dict[bool, Callable[..., Any]]:
-    """The product with and without a bias, each traced once for all shapes."""
-    matrix = tf.TensorSpec([None, None], tf.float32)
-    signature = [matrix, matrix, tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int32)]
-
-    def with_maxima(scores: Any, groups: Any) -> tuple[Any, Any]:
-        layers = tf.shape(scores)[1] // groups
-        grouped = tf.reshape(scores[:, : layers * groups], [-1, layers, groups])
-        return scores, tf.reduce_max(grouped, axis=1)
-
-    @tf.function(input_signature=signature, autograph=False)
-    def plain(queries: Any, keys: Any, bias: Any, groups: Any) -> tuple[Any, Any]:
-        return with_maxima(tf.matmul(queries, keys, transpose_b=True), groups)
-
-    @tf.function(input_signature=signature, autograph=False)
-    def biased(queries: Any, keys: Any, bias: Any, groups: Any) -> tuple[Any, Any]:
-        product = tf.matmul(queries, keys, transpose_b=True)
-        return with_maxima(tf.nn.bias_add(product, bias), groups)
-
-    return {False: plain, True: biased}
+def _tensor(rows: np.ndarray) -> Any:
+    """A tensor of the rows, in their own memory where TensorFlow can read it."""
+    readable = rows.flags.c_contiguous and rows.flags.writeable and rows.size
+    if readable and rows.ctypes.data % _ALIGNMENT == 0:
+        return tf.experimental.dlpack.from_dlpack(rows.__dlpack__())
+    return tf.constant(rows)
