@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
-__all__ = ["Rows", "is_relevance", "relevance_of", "relevant_pairs"]
+__all__ = ["NO_CLASS", "Rows", "is_relevance", "relevance_of", "relevant_pairs"]
+
+#: The class id of keys that are no keys, such as the empty places of a memory:
+#: they are neither positive nor negative to any query.
+NO_CLASS = np.int64(np.iinfo(np.int64).min)
 
 
 class Rows(NamedTuple):
@@ -60,11 +65,13 @@ def relevant_pairs(
 
     Args:
         query_labels: See `relevance_of`.
-        key_labels: See `relevance_of`.
+        key_labels: See `relevance_of`; keys of class `NO_CLASS` are in no pair.
         query_places: Integers `[queries]`: a query's own place among the keys,
             -1 where it is not one of them.
         key_places: Integers `[keys]`: 0, 1, 2 …
     """
     alike = relevance_of(query_labels, key_labels)
     another = ops.not_equal(query_places[:, None], key_places[None, :])
+    if not is_relevance(query_labels):
+        another = ops.logical_and(another, ops.not_equal(key_labels, NO_CLASS)[None, :])
     return ops.logical_and(alike, another), ops.logical_not(alike) & another

@@ -1,0 +1,221 @@
+"""Cross-batch memory: a loss whose keys reach back over past batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity import distances
+from tensorflow_similarity.checks import count
+from tensorflow_similarity.layers.memory_bank import MemoryBank
+from tensorflow_similarity.losses import phase
+from tensorflow_similarity.losses.labels import to_tensor
+from tensorflow_similarity.losses.metric_loss import MetricLoss
+from tensorflow_similarity.losses.per_example_loss import PerExampleLoss
+from tensorflow_similarity.mining.rows import NO_CLASS, is_relevance
+
+__all__ = ["CrossBatchMemory"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class CrossBatchMemory(PerExampleLoss):
+    """Any loss on embeddings, with the embeddings of past batches as further keys (XBM).
+
+    In training, the batch enters the memory and the oldest embeddings leave it.
+    The queries are the batch; the keys are the memory: the batch, and then the
+    batches before it. Gradients flow through the batch alone, both as queries and
+    as keys. Evaluation neither reads nor writes the memory: validation losses are
+    those of the wrapped loss, and can be compared with models trained without it.
+
+    Shapes are fixed from the first step on, so nothing is traced again; places
+    of the memory that are still empty are neither positive nor negative. The
+    memory is saved with the model.
+
+    Args:
+        loss: The loss, any `MetricLoss` that takes class ids and embeddings.
+        memory_size: How many embeddings there are to compare with, the batch
+            included, as in TensorFlow Similarity and pytorch-metric-learning.
+        warmup_steps: Steps of training before anything is put into the memory,
+            while embeddings still change too fast for old ones to be of use.
+        example_ids: Whether labels are `[batch, 2]`: class ids, and ids of the
+            examples, see below.
+        name: Name of the loss.
+
+    Inputs: those of `loss`: `y_true` integer class ids `[batch]`, `y_pred`
+    embeddings `[batch, dim]`. The reduction is that of `loss`.
+
+    **An example that is seen again** while its embedding of before is in the
+    memory would be its own positive, and an easy one. A loss sees labels only,
+    not who it is that it sees. Keep the memory smaller than what lies between
+    two visits (a data set without repetition in an epoch, less a few batches);
+    or pass `example_ids=True` and labels with two columns,
+    `np.stack([y, np.arange(len(y))], axis=1)`: then the old embeddings of an
+    example leave the picture while the batch has a fresh one.
+
+    **Where it works:** in `SimilarityModel.compile(loss=…)`, which tells it what is
+    training and what is evaluation. `keras.Model` does not tell its losses, so there
+    it raises an error. In a loop of your own, pass `training=True` to the call.
+
+    Recommended: a memory of some thousands, and a `warmup_steps` of some hundreds
+    with small networks, which collapse without; a loss that does not average over
+    all pairs, such as `ContrastiveLoss`, `MultiSimilarityLoss` or
+    `TripletLoss`.
+
+    Raises:
+        TypeError: If `loss` is not a `MetricLoss`.
+        ValueError: If `loss` takes pairwise values, labels are not class ids, or it
+            is not known whether this is training.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.layers import L2Embedding
+    from tensorflow_similarity.losses import CrossBatchMemory, MultiSimilarityLoss
+    from tensorflow_similarity.models import SimilarityModel
+
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    y = np.tile(np.arange(4), 16)
+
+    inputs = keras.Input((8,))
+    model = SimilarityModel(inputs, L2Embedding(3)(inputs))
+    loss = CrossBatchMemory(MultiSimilarityLoss(), memory_size=48)
+    model.compile("adam", loss=loss)
+    model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
+    loss.memory.filled  # 48
+    ```
+
+    Reference:
+        Wang et al., *Cross-Batch Memory for Embedding Learning*, CVPR 2020,
+        https://arxiv.org/abs/1912.06798
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        memory_size: int,
+        warmup_steps: int = 0,
+        example_ids: bool = False,
+        name: str = "cross_batch_memory",
+    ) -> None:
+        if isinstance(loss, dict):
+            loss = keras.saving.deserialize_keras_object(loss)
+        if not isinstance(loss, MetricLoss):
+            raise TypeError(
+                "`loss` must be a loss on pairs of embeddings, a MetricLoss such as "
+                f"TripletLoss(). Received: {loss!r}."
+            )
+        if loss.distance is None:
+            raise ValueError(
+                "`loss` must form pairs of embeddings itself. Received: "
+                f"{type(loss).__name__} with distance=None, which takes pairwise values; give it "
+                'a distance, e.g. distance="cosine".'
+            )
+        super().__init__(name=name, reduction=loss.reduction)
+        self.loss = loss
+        self.memory_size = count(memory_size, "memory_size")
+        self.warmup_steps = count(warmup_steps, "warmup_steps", minimum=0)
+        self.example_ids = bool(example_ids)
+        # Keras saves the layers of `model.loss`, though not the variables of a loss.
+        self.memory = MemoryBank(self.memory_size, name=f"{name}_bank")
+
+    @property
+    def distance(self) -> distances.Distance | None:
+        """The distance of the wrapped loss."""
+        return self.loss.distance
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None, training: bool | None = None
+    ) -> Any:
+        if training is None:
+            training = self._told_training()
+        with keras.name_scope(self.name):
+            y_pred = self.checked_predictions(y_pred)
+            labels, examples = self.checked_labels(y_true, y_pred.shape[0])
+            if not self.memory.built:
+                self.memory.build_for(y_pred)
+            if not training:
+                return self.reduced(self.loss.call(labels, y_pred), sample_weight)
+            losses = self.call((labels, examples), y_pred)
+            self.memory.add(y_pred, labels, examples, self.warmup_steps)
+            return self.reduced(losses, sample_weight)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example of the batch against the memory: `[batch]`."""
+        labels, examples = y_true
+        memory = self.memory
+        # The memory as it will be with this batch in front: so many keys at any batch size.
+        batch = ops.shape(y_pred)[0]
+        room = ops.maximum(self.memory_size - batch, 0)
+        remembered_labels = memory.labels[:room]
+        if examples is not None:
+            again = ops.equal(memory.examples[:room, None], examples[None, :])
+            remembered_labels = ops.where(ops.any(again, axis=1), NO_CLASS, remembered_labels)
+        remembered = ops.stop_gradient(ops.cast(memory.embeddings[:room], y_pred.dtype))
+        return self.loss.query_losses(
+            labels,
+            y_pred,
+            ops.concatenate([labels, remembered_labels]),
+            ops.concatenate([y_pred, remembered]),
+            queries_are_keys=True,
+        )
+
+    def _told_training(self) -> bool:
+        told = phase.current()
+        if told is None:
+            raise ValueError(
+                "`training` must say whether CrossBatchMemory is to remember this batch. Received: "
+                "None. Compile a SimilarityModel with it, which says so (keras.Model does not); "
+                "or pass training=True or False to the call."
+            )
+        if any(called is self for called in told.called):
+            raise ValueError(
+                "`loss` must be another CrossBatchMemory for each output of a model. Received: "
+                f"the same one, {self.name!r}, for several."
+            )
+        told.called.append(self)
+        return told.training
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        """Embeddings, as the wrapped loss checks them."""
+        return self.loss.checked_predictions(y_pred)
+
+    def checked_labels(self, y_true: Any, batch: Any) -> tuple[Any, Any]:
+        """Class ids and ids of examples, int64 `[batch]` each; the latter may be None."""
+        examples = None
+        if self.example_ids:
+            y_true = to_tensor(y_true)
+            if len(y_true.shape) != 2 or y_true.shape[1] != 2:
+                raise ValueError(
+                    "`y_true` must have shape [batch, 2] with example_ids=True: class ids, and "
+                    f"ids of the examples. Received: shape {tuple(y_true.shape)}."
+                )
+            examples = self.loss.checked_labels(y_true[:, 1], batch)
+            y_true = y_true[:, 0]
+        labels = self.loss.checked_labels(y_true, batch)
+        if is_relevance(labels):
+            raise ValueError(
+                "`y_true` must be integer class ids of shape [batch] or [batch, 1] for a "
+                "CrossBatchMemory: relevance and multi-hot labels say nothing about past batches. "
+                f"Received: shape {tuple(to_tensor(y_true).shape)}."
+            )
+        return labels, examples
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss, with an empty memory; JSON-able."""
+        return {
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "memory_size": self.memory_size,
+            "warmup_steps": self.warmup_steps,
+            "example_ids": self.example_ids,
+            "name": self.name,
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"CrossBatchMemory({self.loss!r}, memory_size={self.memory_size}, "
+            f"warmup_steps={self.warmup_steps}, example_ids={self.example_ids})"
+        )
