@@ -129,7 +129,9 @@ class Embedder:
             leaves = keras.tree.flatten(x)
             if not all(isinstance(leaf, tf.Tensor) for leaf in leaves):  # ragged or sparse
                 if None not in self._traces:
-                    self._traces[None] = tf.function(self._forward, reduce_retracing=True)
+                    self._traces[None] = tf.function(
+                        self._forward, autograph=False, reduce_retracing=True
+                    )
                 return self._traces[None](x)
             shapes = keras.tree.map_structure(lambda leaf: (leaf.dtype.name, *leaf.shape[1:]), x)
             key = (all(leaf.shape[0] == 1 for leaf in leaves), repr(shapes))
@@ -140,7 +142,9 @@ class Embedder:
             spec = keras.tree.map_structure(
                 lambda leaf: tf.TensorSpec([batch, *leaf.shape[1:]], leaf.dtype), x
             )
-            self._traces[key] = tf.function(self._forward).get_concrete_function(spec)
+            self._traces[key] = tf.function(self._forward, autograph=False).get_concrete_function(
+                spec
+            )
         return self._traces[key](x)
 
     def batches(self, x: Any, y: Any = None, batch_size: int | None = None) -> Batches:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tensorflow_similarity import distances
+from tensorflow_similarity.losses import ProxyLoss
 
 __all__ = ["distance_and_output"]
 
@@ -44,6 +45,11 @@ def distance_and_output(
                 f"{names or list(by_output)}."
             )
         (embedding_output,) = metric
+    if embedding_output is None and any(_is_on_proxies(each) for each in by_output.values()):
+        raise ValueError(
+            "`embedding_output` must say which output of the model, or which layer, is the "
+            f"embedding. Received: None, and loss={loss!r}, which takes cosines to proxies."
+        )
     if distance != "auto":
         return distances.get(distance), embedding_output
 
@@ -86,6 +92,10 @@ def _instance(loss: Any) -> Any:
 
 def _distance(loss: Any) -> Any:
     return getattr(_instance(loss), "distance", None)
+
+
+def _is_on_proxies(loss: Any) -> bool:
+    return isinstance(_instance(loss), ProxyLoss)
 
 
 def _expects_pairwise_values(loss: Any) -> bool:

@@ -11,11 +11,13 @@ import keras
 from keras.src.models.functional import Functional
 
 from tensorflow_similarity.index import Index
+from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import persistence
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.index_distance import distance_and_output
+from tensorflow_similarity.models.proxies import embedding_below_proxies
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
@@ -147,8 +149,9 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             search: The search engine of the index, see `Index`. Defaults to `"auto"`.
             embedding_output: Which output to index: its place, its name, or, in
                 functional models, the name of any layer, whose output it then is.
-                Defaults to `None`: the only output, or the only one whose loss
-                has a distance.
+                Defaults to `None`: what a `ProxyHead` at the end of a functional
+                model reads; else the only output, or the only one whose loss has a
+                distance.
             **kwargs: Further arguments of `keras.Model.compile`, such as `metrics`.
 
         Raises:
@@ -183,8 +186,23 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         self._binding.configure(resolved, search, output, keep=False)
 
     def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
-        names = output_names(self) if isinstance(self, Functional) else None
+        functional = isinstance(self, Functional)
+        if output is None and functional:
+            output = embedding_below_proxies(self)
+        names = output_names(self) if functional else None
         return distance_and_output(loss, distance, output, names)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """As `keras.Model.compute_loss`; losses with a memory learn whether this is training."""
+        with phase(training):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     @property
     def vector_index(self) -> Index:

@@ -142,7 +142,7 @@ def test_from_model_shares_the_layers():
     assert set(wrapped.input) == {"a", "b"}
     ends = SimilarityModel(source.inputs, source.outputs)
     x = keras.ops.ones((1, 64))
-    np.testing.assert_array_equal(ends(x), model(x))
+    np.testing.assert_array_equal(ends([x]), model(x))
 
 
 def test_from_model_refuses_what_it_cannot_take():
