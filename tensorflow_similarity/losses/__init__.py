@@ -1,10 +1,14 @@
 """Losses: embeddings and labels in, one loss per query out."""
 
+from tensorflow_similarity.losses.angular_loss import AngularLoss
 from tensorflow_similarity.losses.arcface_loss import ArcFaceLoss, SubCenterArcFaceLoss
 from tensorflow_similarity.losses.circle_loss import CircleLoss
 from tensorflow_similarity.losses.contrastive_loss import ContrastiveLoss
 from tensorflow_similarity.losses.cosface_loss import CosFaceLoss
+from tensorflow_similarity.losses.cross_batch_memory import CrossBatchMemory
+from tensorflow_similarity.losses.fastap_loss import FastAPLoss
 from tensorflow_similarity.losses.generalized_lifted_struct_loss import GeneralizedLiftedStructLoss
+from tensorflow_similarity.losses.histogram_loss import HistogramLoss
 from tensorflow_similarity.losses.intra_pair_variance_loss import IntraPairVarianceLoss
 from tensorflow_similarity.losses.lifted_struct_loss import LiftedStructLoss
 from tensorflow_similarity.losses.margin_loss import MarginLoss
@@ -18,6 +22,9 @@ from tensorflow_similarity.losses.pn_loss import PNLoss
 from tensorflow_similarity.losses.proxy_anchor_loss import ProxyAnchorLoss
 from tensorflow_similarity.losses.proxy_loss import ProxyLoss
 from tensorflow_similarity.losses.proxy_nca_loss import ProxyNCALoss
+from tensorflow_similarity.losses.ranked_list_loss import RankedListLoss
+from tensorflow_similarity.losses.recall_at_k_surrogate_loss import RecallAtKSurrogateLoss
+from tensorflow_similarity.losses.smooth_ap_loss import SmoothAPLoss
 from tensorflow_similarity.losses.snr_contrastive_loss import SNRContrastiveLoss
 from tensorflow_similarity.losses.soft_nearest_neighbor_loss import NCALoss, SoftNearestNeighborLoss
 from tensorflow_similarity.losses.soft_triple_loss import SoftTripleLoss
@@ -28,11 +35,15 @@ from tensorflow_similarity.losses.triplet_semihard_loss import TripletSemiHardLo
 from tensorflow_similarity.losses.tuplet_margin_loss import TupletMarginLoss
 
 __all__ = [
+    "AngularLoss",
     "ArcFaceLoss",
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
+    "CrossBatchMemory",
+    "FastAPLoss",
     "GeneralizedLiftedStructLoss",
+    "HistogramLoss",
     "IntraPairVarianceLoss",
     "LiftedStructLoss",
     "MarginLoss",
@@ -48,7 +59,10 @@ __all__ = [
     "ProxyAnchorLoss",
     "ProxyLoss",
     "ProxyNCALoss",
+    "RankedListLoss",
+    "RecallAtKSurrogateLoss",
     "SNRContrastiveLoss",
+    "SmoothAPLoss",
     "SoftNearestNeighborLoss",
     "SoftTripleLoss",
     "SphereFaceLoss",

@@ -50,7 +50,8 @@ class Same:
     ours: object
     reduce: Callable = mean
     leave_out: tuple[str, ...] = ()  # inputs on which the two differ, on purpose
-    gradient: bool = True
+    relative: float = 1e-6
+    gradient: float | None = 2e-6  # None: theirs is of another function, on purpose
 
 
 # Where the two differ: theirs gives 0 to SupCon's queries in a batch of one
@@ -95,6 +96,15 @@ SAME = [
     Same("TupletMarginLoss", "", losses.TupletMarginLoss()),
     Same("IntraPairVarianceLoss", "", losses.IntraPairVarianceLoss()),
     Same("SignalToNoiseRatioContrastiveLoss", "", losses.SNRContrastiveLoss()),
+    Same("FastAPLoss", "", losses.FastAPLoss(), mean_of_queries_with_positives),
+    # Theirs finds the bins in float32, and leaves out negative pairs neither of
+    # whose ends has a positive.
+    Same("HistogramLoss", "", losses.HistogramLoss(), mean, RAGGED, gradient=1e-5),
+    # Theirs adds 1e-5 for every key to what it divides by, and differentiates
+    # the weights, so that easy negatives are pulled.
+    Same(
+        "RankedListLoss", "margin=0.4, Tn=10", losses.RankedListLoss(), relative=2e-4, gradient=None
+    ),
 ]
 IDS = [f"{s.loss}({s.params})" for s in SAME]
 
@@ -113,12 +123,34 @@ def test_value_and_gradient(same):
             per_query = type(same.ours).from_config(config)(labels, unit_rows(x))
             value = same.reduce(per_query, labels)
         np.testing.assert_allclose(
-            value, entry["value"], rtol=1e-6, atol=1e-9, err_msg=entry["input"]
+            value, entry["value"], rtol=same.relative, atol=1e-9, err_msg=entry["input"]
         )
-        if same.gradient:
+        if same.gradient is not None:
             gradient = tape.gradient(value, x)
             expected = ARRAYS[entry["grad_embeddings"]]
             scale = max(np.abs(expected).max(), 1e-9)
             np.testing.assert_allclose(
-                gradient / scale, expected / scale, atol=2e-6, err_msg=entry["input"]
+                gradient / scale, expected / scale, atol=same.gradient, err_msg=entry["input"]
             )
+
+
+def test_angular_loss_there_does_not_normalise_the_negatives():
+    """The formula has their value if negatives are left as they are, which ours normalises."""
+    [entry] = [e for e in ENTRIES if e["case"] == "cluster0/pair30"]
+    labels = ARRAYS["in/cluster0/labels"]
+    raw = ARRAYS["in/cluster0/embeddings"].astype(np.float64)
+    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    t = np.tan(np.radians(40)) ** 2
+
+    def formula(negatives):
+        costs = []
+        for a in range(len(labels)):
+            for p in np.flatnonzero((labels == labels[a]) & (np.arange(len(labels)) != a)):
+                others = negatives[labels != labels[a]]
+                terms = 4 * t * others @ (unit[a] + unit[p]) - 2 * (1 + t) * unit[a] @ unit[p]
+                costs.append(np.logaddexp.reduce([0, *terms]))
+        return np.mean(costs)
+
+    np.testing.assert_allclose(formula(raw), entry["value"], rtol=1e-6)
+    ours = losses.AngularLoss()(labels, tf.constant(raw, tf.float64))
+    np.testing.assert_allclose(ours, formula(unit), rtol=1e-6)

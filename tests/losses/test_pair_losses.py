@@ -61,7 +61,14 @@ def test_gradient_is_the_formulas(name):
     np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+# One of each way of passing over the blocks; the others are slow.
+IN_BLOCKS = ("circle", "histogram", "intra_pair_variance", "margin", "pn", "smooth_ap")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n if n in IN_BLOCKS else pytest.param(n, marks=pytest.mark.slow) for n in NAMES],
+)
 def test_blocks_change_nothing(name):
     case = CASES[name]
     labels, x = labels_and_embeddings()

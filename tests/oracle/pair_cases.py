@@ -40,9 +40,15 @@ def _case(cls, function, needs=("positives", "negatives"), **settings):
     return Case(functools.partial(cls, **settings), functools.partial(function, **formula), needs)
 
 
-def _circle(**settings):
-    case = _case(losses.CircleLoss, oracle.circle, **settings)
+def _with_fixed_weights(case):
+    """The same, of a loss whose weights are constants to the gradient."""
     case.frozen = lambda moved, fixed: case.oracle(moved, weights=fixed)
+    return case
+
+
+def _on_its_own_keys(case):
+    """The same, of a loss whose oracle needs more than the picture for other keys."""
+    case.any_keys = False
     return case
 
 
@@ -55,8 +61,10 @@ CASES = {
     "multi_similarity_all_pairs": _case(
         losses.MultiSimilarityLoss, oracle.multi_similarity, needs=(), epsilon=None
     ),
-    "circle": _circle(),
-    "circle_soft": _circle(gamma=4.0, margin=0.25),
+    "circle": _with_fixed_weights(_case(losses.CircleLoss, oracle.circle)),
+    "circle_soft": _with_fixed_weights(
+        _case(losses.CircleLoss, oracle.circle, gamma=4.0, margin=0.25)
+    ),
     "pn": Case(losses.PNLoss, oracle.pn, any_keys=False),
     "pn_hard_soft_margin": Case(
         functools.partial(
@@ -90,4 +98,16 @@ CASES = {
     "intra_pair_variance": _case(
         losses.IntraPairVarianceLoss, oracle.intra_pair_variance, needs=()
     ),
+    "fastap": _case(losses.FastAPLoss, oracle.fastap),
+    "histogram": _case(losses.HistogramLoss, oracle.histogram),
+    "histogram_coarse": _case(losses.HistogramLoss, oracle.histogram, num_bins=7),
+    "ranked_list": _with_fixed_weights(
+        _case(losses.RankedListLoss, oracle.ranked_list, needs=(), alpha=3.0, Tn=2.0, Tp=0.5)
+    ),
+    "smooth_ap": _case(losses.SmoothAPLoss, oracle.smooth_ap, temperature=0.2),
+    "recall_at_k_surrogate": _case(
+        losses.RecallAtKSurrogateLoss, oracle.recall_at_k_surrogate,
+        temperature=0.2, k_vals=(1, 3, 7),
+    ),
+    "angular": _on_its_own_keys(_case(losses.AngularLoss, oracle.angular)),
 }  # fmt: skip

@@ -181,3 +181,120 @@ def intra_pair_variance(picture, pos_eps=0.01, neg_eps=0.01):
         for i, negatives in enumerate(picture.negatives)
     ]
     return _mean_of_pairs(pull) + _mean_of_pairs(push)
+
+
+def _soft_histogram(values, bins, high=2.0):
+    counts = np.zeros(bins + 1)
+    for r in range(bins + 1):
+        counts[r] = sum(max(0, 1 - abs(v - r * high / bins) / (high / bins)) for v in values)
+    return counts
+
+
+def fastap(picture, num_bins=10):
+    def loss(row, positives, negatives):
+        if not positives or not negatives:
+            return 0.0
+        alike = _soft_histogram([row[p] for p in positives], num_bins)
+        every = _soft_histogram([row[k] for k in positives + negatives], num_bins)
+        average = 0.0
+        for j in range(num_bins + 1):
+            if every[: j + 1].sum() > 0:
+                average += alike[j] * alike[: j + 1].sum() / every[: j + 1].sum()
+        return 1 - average / len(positives)
+
+    return _per_query(loss, picture)
+
+
+def histogram(picture, num_bins=100):
+    """The definition sums over the batch; a query has its negatives' part of it."""
+    pairs = list(zip(picture.distances, picture.positives, picture.negatives, strict=True))
+    alike = _soft_histogram([row[p] for row, positives, _ in pairs for p in positives], num_bins)
+    alike /= max(1, sum(len(positives) for _, positives, _ in pairs))
+    sums = [
+        sum(
+            other * alike[r:].sum()
+            for r, other in enumerate(_soft_histogram([row[n] for n in negatives], num_bins))
+        )
+        for row, _, negatives in pairs
+    ]
+    return _scaled_to_a_mean_over_pairs(sums, [len(negatives) for _, _, negatives in pairs])
+
+
+def ranked_list(picture, margin=0.4, Tn=10.0, imbalance=0.5, alpha=None, Tp=0.0, weights=None):
+    """`weights`: the picture whose distances make the weights, if they are held fixed."""
+    alpha = 1 + margin / 2 if alpha is None else alpha
+    weighing = (weights or picture).distances
+
+    def weighted(violations, weight):
+        violations = {k: v for k, v in violations.items() if v > 0}
+        total = sum(weight(k) for k in violations)
+        return sum(weight(k) * v for k, v in violations.items()) / total if violations else 0.0
+
+    losses = np.zeros(len(picture))
+    for i, row in enumerate(picture.distances):
+        pull = weighted(
+            {p: row[p] - (alpha - margin) for p in picture.positives[i]},
+            lambda p, i=i: math.exp(Tp * (weighing[i][p] - (alpha - margin))),
+        )
+        push = weighted(
+            {n: alpha - row[n] for n in picture.negatives[i]},
+            lambda n, i=i: math.exp(Tn * (alpha - weighing[i][n])),
+        )
+        losses[i] = (1 - imbalance) * pull + imbalance * push
+    return losses
+
+
+def _sigmoid(x):
+    return 0.5 * (1 + math.tanh(x / 2))
+
+
+def _soft_rank(row, p, keys, temperature):
+    return 1 + sum(_sigmoid((row[p] - row[k]) / temperature) for k in keys if k != p)
+
+
+def smooth_ap(picture, temperature=0.01):
+    def loss(row, positives, negatives):
+        if not positives or not negatives:
+            return 0.0
+        ratios = [
+            _soft_rank(row, p, positives, temperature)
+            / _soft_rank(row, p, positives + negatives, temperature)
+            for p in positives
+        ]
+        return 1 - sum(ratios) / len(ratios)
+
+    return _per_query(loss, picture)
+
+
+def recall_at_k_surrogate(picture, k_vals=(1, 2, 4, 8, 16), k_temperature=1.0, temperature=0.01):
+    def loss(row, positives, negatives):
+        if not positives or not negatives:
+            return 0.0
+        ranks = [_soft_rank(row, p, positives + negatives, temperature) for p in positives]
+        recalls = [
+            sum(_sigmoid((k - rank) / k_temperature) for rank in ranks) / min(k, len(positives))
+            for k in k_vals
+        ]
+        return 1 - sum(recalls) / len(recalls)
+
+    return _per_query(loss, picture)
+
+
+def angular(picture, alpha=40.0, keys=None):
+    """`keys`: the picture of the keys against themselves, if the queries are other rows."""
+    t = math.tan(math.radians(alpha)) ** 2
+    similarities, among_keys = 1 - picture.distances, 1 - (keys or picture).distances
+    costs = [
+        [
+            _log_one_plus_sum_exp(
+                [
+                    4 * t * (similarities[i][n] + among_keys[p][n])
+                    - 2 * (1 + t) * similarities[i][p]
+                    for n in picture.negatives[i]
+                ]
+            )
+            for p in picture.positives[i]
+        ]
+        for i in range(len(picture))
+    ]
+    return _mean_of_pairs(costs)
