@@ -13,15 +13,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from tensorflow_similarity.distances import CosineDistance, Distance, SquaredEuclideanDistance
-from tensorflow_similarity.distances.cosine import unit_rows
+from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.evaluation.keys import LAST, LAST_EXACT, exact_keys, pack
 from tensorflow_similarity.evaluation.metrics import Ranking
+from tensorflow_similarity.evaluation.products import SquareProduct
 from tensorflow_similarity.evaluation.relevance import Relevance
 
 __all__ = ["block_rows", "rank"]
@@ -73,7 +74,7 @@ def rank(
     column = np.empty(n, np.int64)
     column[relevance.order] = np.arange(n)
     own_column = np.where(own >= 0, column[own], -1)
-    distances = _distances_to(gallery[relevance.order], distance, len(order))
+    distances = _Blocks(gallery[relevance.order], distance, len(order))
     rows = block_rows(n)
     threads = os.cpu_count() or 1
     progress = tqdm(total=len(order), desc="Evaluating", unit="query", disable=not verbose)
@@ -83,40 +84,47 @@ def rank(
             values = distances(embeddings[queries])
             deep = min(depth(int(relevance.count[queries].max())), n)
             share = -(-len(queries) // threads)
-            ranker = _Ranker(relevance, own_column, deep, needs_first, consume)
+            ranker = _Ranker(relevance, own_column, deep, needs_first, consume, distances.floor)
             parts = [slice(i, i + share) for i in range(0, len(queries), share)]
             for _ in pool.map(lambda part: ranker.run(values[part], queries[part]), parts):  # noqa: B023
                 pass
             progress.update(len(queries))
 
 
-def _distances_to(
-    gallery: np.ndarray, distance: Distance, queries: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Returns `queries -> float32 [rows, keys]`, of the order of `distance`.
+class _Blocks:
+    """Distances of blocks of queries to a gallery, or what has their order.
 
     Compiled where that pays.
     """
-    on_tensorflow = keras.backend.backend() == "tensorflow"
-    # Tensors of other backends may have to be moved to the host first.
-    to_numpy = np.asarray if on_tensorflow else keras.ops.convert_to_numpy
-    keys = keras.ops.convert_to_tensor(gallery)
-    prepare: Callable = keras.ops.convert_to_tensor
-    if type(distance) is CosineDistance and gallery.any(axis=1).all():
-        # |u - v|^2 = 2 (1 - cos) keeps the digits that 1 - cos loses where all
-        # embeddings point the same way. (A row of zeros has no such form.)
-        keys, distance = unit_rows(keys), SquaredEuclideanDistance()
-        prepare = unit_rows
-    compute: Callable = distance
-    if on_tensorflow and queries * len(gallery) >= _WORTH_COMPILING:
-        import tensorflow as tf
 
-        compute = tf.function(distance, reduce_retracing=True)
+    #: No distance is below it; what rounding puts there is raised to it.
+    floor = -np.inf
 
-    def block(rows: np.ndarray) -> np.ndarray:
-        return np.asarray(to_numpy(compute(prepare(rows), keys)), dtype=np.float32)
+    def __init__(self, gallery: np.ndarray, distance: Distance, queries: int) -> None:
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        # Tensors of other backends may have to be moved to the host first.
+        self._to_numpy = np.asarray if on_tensorflow else keras.ops.convert_to_numpy
+        self._left: Callable[[np.ndarray], np.ndarray] = np.asarray
+        compute: Callable = distance
+        product = SquareProduct.of(distance, gallery)
+        if product is not None:
+            self.floor, self._left = 0.0, product.left
+            gallery, compute = product.right, _product
+        self._keys = keras.ops.convert_to_tensor(gallery)
+        if on_tensorflow and queries * len(gallery) >= _WORTH_COMPILING:
+            import tensorflow as tf
 
-    return block
+            compute = tf.function(compute, reduce_retracing=True)
+        self._compute = compute
+
+    def __call__(self, queries: np.ndarray) -> np.ndarray:
+        """float32 `[rows, keys]`."""
+        rows = keras.ops.convert_to_tensor(self._left(queries))
+        return np.asarray(self._to_numpy(self._compute(rows, self._keys)), dtype=np.float32)
+
+
+def _product(left: Any, right: Any) -> Any:
+    return keras.ops.matmul(left, keras.ops.transpose(right))
 
 
 class _Ranker:
@@ -129,9 +137,11 @@ class _Ranker:
         depth: int,
         needs_first: bool,
         consume: Callable[[np.ndarray, Ranking], None],
+        floor: float,
     ) -> None:
         self._relevance, self._own, self._depth = relevance, own, depth
         self._needs_first, self._consume = needs_first, consume
+        self._floor = np.float32(floor)
 
     def run(self, distances: np.ndarray, queries: np.ndarray) -> None:
         """Ranks `distances` `[rows, keys]` of `queries`, a chunk at a time."""
@@ -163,7 +173,7 @@ class _Ranker:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Relevance by rank, and the rows that are left to the exact way."""
         (b, n), depth = distances.shape, self._depth
-        np.copyto(buffer, distances)
+        np.maximum(distances, self._floor, out=buffer)
         own = self._own[queries]
         rows = np.flatnonzero(own >= 0)
         own = own[rows]
@@ -203,6 +213,7 @@ class _Ranker:
 
     def _exact(self, distances: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Relevance by rank, ties by gallery row, and the first relevant rank."""
+        distances = np.maximum(distances, self._floor)
         keys = exact_keys(distances, self._relevance.mask(queries), self._relevance.order)
         own = self._own[queries]
         rows = np.flatnonzero(own >= 0)

@@ -84,7 +84,7 @@ def test_everything_relevant_to_a_query_from_outside():
         min_size=1,
         max_size=24,
     ),
-    distance=st.sampled_from(["squared_euclidean", "manhattan", "inner_product"]),
+    distance=st.sampled_from(["euclidean", "squared_euclidean", "manhattan", "inner_product"]),
 )
 def test_ties_are_ordered_by_position(points, distance):
     # Few integer points: distances are exact, and equal ones abound.
