@@ -30,6 +30,7 @@ from tensorflow_similarity.losses.soft_nearest_neighbor_loss import NCALoss, Sof
 from tensorflow_similarity.losses.soft_triple_loss import SoftTripleLoss
 from tensorflow_similarity.losses.sphereface_loss import SphereFaceLoss
 from tensorflow_similarity.losses.supcon_loss import SupConLoss
+from tensorflow_similarity.losses.triplet_all_loss import TripletAllLoss
 from tensorflow_similarity.losses.triplet_loss import TripletHardLoss, TripletLoss
 from tensorflow_similarity.losses.triplet_semihard_loss import TripletSemiHardLoss
 from tensorflow_similarity.losses.tuplet_margin_loss import TupletMarginLoss
@@ -68,6 +69,7 @@ __all__ = [
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
     "SupConLoss",
+    "TripletAllLoss",
     "TripletHardLoss",
     "TripletLoss",
     "TripletSemiHardLoss",

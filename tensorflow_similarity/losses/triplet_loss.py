@@ -98,7 +98,8 @@ class TripletLoss(MinedLoss):
                     f"Invalid {side} mining strategy. TripletLoss looks at one {side} a query: "
                     f"`{side}_mining_strategy` must be 'easy', 'hard'"
                     f"{', semi-hard' if side == 'negative' else ''} or a MiningStrategy that picks "
-                    "one. Received: 'all'. TripletSemiHardLoss looks at all positives."
+                    "one. Received: 'all'. TripletSemiHardLoss looks at all positives, "
+                    "TripletAllLoss at all of both."
                 )
 
     def select(self, rows: Rows) -> Any:

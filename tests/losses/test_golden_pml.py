@@ -60,6 +60,23 @@ class Same:
 ONE_CLASS, ALL_DISTINCT, RAGGED = ("allsame0",), ("alldiff0",), ("ragged0", "ragged1")
 
 SAME = [
+    Same("TripletMarginLoss", "", losses.TripletAllLoss("euclidean", 0.05)),
+    Same("TripletMarginLoss", "margin=0.2", losses.TripletAllLoss("euclidean", 0.2)),
+    Same(
+        "TripletMarginLoss",
+        "margin=0.1, distance=CosineSimilarity()",
+        losses.TripletAllLoss("cosine", 0.1),
+    ),
+    Same(
+        "TripletMarginLoss",
+        "margin=0.2, distance=LpDistance(power=2)",
+        losses.TripletAllLoss("squared_euclidean", 0.2),
+    ),
+    Same(
+        "TripletMarginLoss",
+        "margin=0.2, reducer=MeanReducer()",
+        losses.TripletAllLoss("euclidean", 0.2, active_only=False),
+    ),
     Same("MultiSimilarityLoss", "", losses.MultiSimilarityLoss(alpha=2, beta=50, epsilon=None)),
     Same(
         "MultiSimilarityLoss",

@@ -110,4 +110,9 @@ CASES = {
         temperature=0.2, k_vals=(1, 3, 7),
     ),
     "angular": _on_its_own_keys(_case(losses.AngularLoss, oracle.angular)),
+    "triplet_all": _case(losses.TripletAllLoss, oracle.triplet_all),
+    "triplet_all_mean": _case(
+        losses.TripletAllLoss, oracle.triplet_all,
+        distance="euclidean", margin=0.5, active_only=False,
+    ),
 }  # fmt: skip

@@ -298,3 +298,15 @@ def angular(picture, alpha=40.0, keys=None):
         for i in range(len(picture))
     ]
     return _mean_of_pairs(costs)
+
+
+def triplet_all(picture, margin=0.1, active_only=True):
+    costs = [
+        [max(0, margin + row[p] - row[n]) for p in positives for n in negatives]
+        for row, positives, negatives in zip(
+            picture.distances, picture.positives, picture.negatives, strict=True
+        )
+    ]
+    if active_only:
+        costs = [[cost for cost in of_query if cost > 0] for of_query in costs]
+    return _mean_of_pairs(costs)
