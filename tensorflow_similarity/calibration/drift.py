@@ -115,7 +115,8 @@ def drift(
     }
     if not len(live):
         live = np.array([np.inf])
-    statistic = _largest_gap(reference, live)
+    gap = _largest_gap(reference, live)
+    statistic = abs(gap)
     p_value = _kolmogorov(statistic, min(max(calibration.queries, 1), 10**9), len(live))
     median, before = float(np.median(live)), float(np.median(reference))
     drifted: bool | None = p_value <= significance and statistic >= smallest_shift
@@ -127,9 +128,7 @@ def drift(
         drifted = None
         verdict = f"Too few queries to tell, {_FEWEST_QUERIES} are needed ({evidence})."
     elif drifted:
-        way = "farther from" if median > before else "nearer to"
-        if median == before:
-            way = "spread differently around"
+        way = "farther from" if gap > 0 else "nearer to"
         share = accepted.get("optimal")
         now = "" if share is None else f" The optimal cutpoint accepts {share:.0%} of them."
         verdict = (
@@ -142,12 +141,16 @@ def drift(
 
 
 def _largest_gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest difference between two empirical distribution functions."""
+    """Difference of two empirical distribution functions, where it is largest.
+
+    Positive where more of `a` than of `b` is at or below that point: `b` is larger.
+    """
     a, b = np.sort(a), np.sort(b)
     points = np.concatenate([a, b])
     below_a = np.searchsorted(a, points, side="right") / len(a)
     below_b = np.searchsorted(b, points, side="right") / len(b)
-    return float(np.abs(below_a - below_b).max())
+    gaps = below_a - below_b
+    return float(gaps[np.abs(gaps).argmax()])
 
 
 def _kolmogorov(statistic: float, n: int, m: int) -> float:

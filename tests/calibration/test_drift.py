@@ -26,7 +26,10 @@ def test_statistic_and_p_value_are_those_of_scipy(seed):
     rng = np.random.default_rng(seed)
     a, b = rng.random(500), rng.random(300) + 0.03 * seed
     expected = stats.ks_2samp(a, b, method="exact")
-    assert _largest_gap(a, b) == pytest.approx(expected.statistic)
+    gap = _largest_gap(a, b)
+    assert abs(gap) == pytest.approx(expected.statistic)
+    assert _largest_gap(b, a) == pytest.approx(-gap)
+    assert np.sign(gap) == expected.statistic_sign
     assert _kolmogorov(expected.statistic, 500, 300) == pytest.approx(expected.pvalue, rel=0.2)
 
 
