@@ -7,20 +7,17 @@ Nothing in it is executed or unpickled. Every byte is covered by a checksum.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import glob
 import json
 import os
 import struct
-import time
-import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from tensorflow_similarity.atomic_file import replacing
 from tensorflow_similarity.index.columns import aligned_empty
 
 __all__ = ["Archive", "CorruptIndexError", "IndexFileError", "NewerIndexError", "write_archive"]
@@ -33,8 +30,6 @@ _ALIGNMENT = 64
 _HEADER = struct.Struct("<8sIQQIQ")
 _CHECKSUM = struct.Struct("<I")
 _CHUNK = 1 << 24
-# A file that a killed process left behind; a living one writes on.
-_STALE_SECONDS = 3600.0
 
 
 class IndexFileError(ValueError):
@@ -66,7 +61,7 @@ def write_archive(
     Raises:
         OSError: If it cannot be written. What was at `path` is still there.
     """
-    with _replacing(path) as file:
+    with replacing(path) as temporary, open(temporary, "xb") as file:
         file.write(bytes(_ALIGNMENT))
         sections = {}
         for name, array in arrays.items():
@@ -217,39 +212,3 @@ def _write_section(file: BinaryIO, chunks: Iterator[Any]) -> dict[str, Any]:
 def _chunks_of_array(array: np.ndarray) -> Iterator[memoryview]:
     content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     return (content[start : start + _CHUNK].data for start in range(0, len(content), _CHUNK))
-
-
-@contextlib.contextmanager
-def _replacing(path: str) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is written, all or nothing."""
-    path = os.path.realpath(path)
-    folder, name = os.path.split(path)
-    _remove_leftovers(folder, name)
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(OSError):
-            os.chmod(temporary, os.stat(path).st_mode & 0o777)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        raise
-    # The new name is on the disk only when the folder is.
-    if hasattr(os, "O_DIRECTORY"):
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
-
-
-def _remove_leftovers(folder: str, name: str) -> None:
-    pattern = os.path.join(glob.escape(folder), f".{glob.escape(name)}.*.tmp")
-    for leftover in glob.glob(pattern):
-        with contextlib.suppress(OSError):
-            if time.time() - os.stat(leftover).st_mtime > _STALE_SECONDS:
-                os.remove(leftover)

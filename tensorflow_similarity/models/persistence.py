@@ -1,43 +1,19 @@
-"""A model and its index in one `.keras` file, replaced as a whole or not at all."""
+"""The index of a model, inside the `.keras` file of the model."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.models.binding import IndexBinding
 
-__all__ = ["read_assets", "replacing", "write_assets"]
+__all__ = ["read_assets", "write_assets"]
 
 _VERSION = 1
 _ABOUT = "similarity.json"
 _INDEX = "similarity.index"
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Gives a path to write to; the file then takes the place of `path` in one step.
-
-    If the block raises, what was at `path` is left as it was. The file lies in
-    the same folder meanwhile, since only within a file system is a rename atomic.
-    """
-    target = Path(os.path.realpath(path))  # a link stays one
-    temporary = target.with_name(f".{target.stem}-{uuid.uuid4().hex}{target.suffix}")
-    try:
-        yield str(temporary)
-        if target.exists():
-            shutil.copymode(target, temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_assets(folder: str, binding: IndexBinding) -> None:

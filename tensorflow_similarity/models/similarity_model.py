@@ -10,6 +10,7 @@ import keras
 # Not exported by Keras; `type(keras.Model(inputs, outputs))` is this class.
 from keras.src.models.functional import Functional
 
+from tensorflow_similarity.atomic_file import replacing
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import persistence
@@ -278,7 +279,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         if not plain_file or (not overwrite and os.path.exists(path)):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             return
-        with persistence.replacing(path) as temporary:
+        with replacing(path, extension=".keras") as temporary:
             super().save(temporary, zipped=zipped, **kwargs)
 
     def save_assets(self, folder: str) -> None:

@@ -14,7 +14,6 @@ from tensorflow_similarity.index import Index
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.losses import TripletLoss
 from tensorflow_similarity.models import SimilarityModel
-from tensorflow_similarity.models.persistence import replacing
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -196,6 +195,14 @@ class TestWholeOrNotAtAll:
         model.save(path)
         assert path.stat().st_mode & 0o777 == 0o640
 
+    def test_leftovers_of_killed_saves_are_removed(self, make_model, tmp_path):
+        old, young = tmp_path / ".m.keras.12.tmp.keras", tmp_path / ".m.keras.34.tmp.keras"
+        old.touch()
+        young.touch()
+        os.utime(old, (0, 0))
+        make_model().save(tmp_path / "m.keras")
+        assert sorted(os.listdir(tmp_path)) == [young.name, "m.keras"]
+
     def test_a_link_stays_a_link(self, make_model, tmp_path):
         (tmp_path / "real").mkdir()
         link = tmp_path / "m.keras"
@@ -203,25 +210,6 @@ class TestWholeOrNotAtAll:
         make_model().save(link)
         assert link.is_symlink()
         assert os.listdir(tmp_path / "real") == ["m.keras"]
-
-    def test_replacing_is_all_or_nothing(self, tmp_path):
-        path = tmp_path / "a.keras"
-        path.write_text("old")
-
-        def fail():
-            with replacing(path) as temporary:
-                with open(temporary, "w") as file:
-                    file.write("half of the n")
-                assert path.read_text() == "old"
-                raise RuntimeError
-
-        with pytest.raises(RuntimeError):
-            fail()
-        assert path.read_text() == "old"
-        with replacing(path) as temporary, open(temporary, "w") as file:
-            file.write("new")
-        assert path.read_text() == "new"
-        assert os.listdir(tmp_path) == ["a.keras"]
 
     def test_keras_refuses_other_names_as_before(self, make_model, tmp_path):
         with pytest.raises(ValueError, match="extension"):
