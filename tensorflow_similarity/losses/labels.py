@@ -29,7 +29,7 @@ def to_tensor(y_true: Any, name: str = "y_true") -> Any:
             f"of dtype {y_true.dtype}. Map each class name to an integer, e.g. "
             "np.unique(names, return_inverse=True)[1]."
         )
-    return ops.convert_to_tensor(y_true)
+    return ops.convert_to_tensor(y_true, sparse=False)
 
 
 def _kind(x: Any) -> str:
@@ -55,7 +55,9 @@ def class_ids_or_relevance(y_true: Any, batch: Any) -> Any:
     y_true = to_tensor(y_true)
     shape, kind = tuple(y_true.shape), _kind(y_true)
     received = f"Received: shape {shape} and dtype {keras.backend.standardize_dtype(y_true.dtype)}."
-    if len(shape) == 2 and shape[1] != 1 and kind in ("bool", "float") and shape[0] == shape[1]:
+    # A single example's relevance is a column too: a ragged last batch may be that.
+    matrix = len(shape) == 2 and (shape[1] != 1 or (shape[0] == 1 and kind == "float"))
+    if matrix and kind in ("bool", "float") and shape[0] == shape[1]:
         if batch is not None and shape[0] is not None and shape[0] != batch:
             raise ValueError(
                 f"`y_true` must be a relevance matrix [batch, batch] with batch={batch}, as "

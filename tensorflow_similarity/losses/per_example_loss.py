@@ -70,4 +70,5 @@ def _checked_weights(sample_weight: Any, batch: Any) -> Any:
             "`sample_weight` must be a scalar, or hold one weight per example: shape [batch] or "
             f"[batch, 1] with batch={batch}. Received: shape {shape}."
         )
-    return weights
+    # Weights in a column would make Keras return a column of losses.
+    return ops.reshape(weights, (-1,)) if len(shape) > 1 else weights

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from oracle import losses as oracle
 from oracle import pair_cases
@@ -164,5 +165,22 @@ CASES = {
 
 #: Those that take embeddings and class ids, which is what most tests are about.
 ON_CLASSES = [n for n, c in CASES.items() if c.takes == "embeddings" and c.labels == "classes"]
-#: One case of each class of losses, for tests that are slow.
-ONE_EACH = list({type(c.make()): name for name, c in reversed(CASES.items())}.values())
+# What the base class does for all is tested quickly with these: a mined loss, one
+# on all pairs of a query, one with two passes over the rows, and one on values.
+_REPRESENTATIVE = {
+    "triplet", "triplet_semi_hard", "lifted_struct", "contrastive", "npairs_of_values",
+}  # fmt: skip
+
+
+def few(names):
+    """Parameters of a test: a few names, and the others if slow tests are run."""
+    return [
+        name if name in _REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
+
+
+def one_each():
+    """One name for each class of losses."""
+    by_class = {type(case.make()): name for name, case in reversed(CASES.items())}
+    return sorted(by_class.values())

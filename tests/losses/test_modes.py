@@ -1,0 +1,121 @@
+"""One value and one gradient: in blocks, in graphs, under XLA, at unknown shapes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from oracle.gradients import value_and_gradient
+from oracle.loss_cases import CASES, ON_CLASSES
+
+slow = pytest.mark.slow
+N = 20
+BLOCKS = [None, 1, 7, 64]
+
+
+def step_of(loss, **function):
+    """A compiled function from labels and predictions to value and gradient."""
+
+    @tf.function(**function)
+    def step(y_true, y_pred):
+        with tf.GradientTape() as tape:
+            tape.watch(y_pred)
+            value = loss(y_true, y_pred)
+        return value, tape.gradient(value, y_pred)
+
+    return step
+
+
+def check(name, measured, n=N, seed=30):
+    """`measured` has the value and gradient of the plain loss, called eagerly."""
+    y_true, y_pred = CASES[name].batch(n, seed)
+    expected_value, expected = value_and_gradient(CASES[name].make(), y_true, y_pred)
+    value, gradient = measured(y_true, y_pred)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+    gradient = tf.convert_to_tensor(gradient)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def tensors(step):
+    return lambda y_true, y_pred: step(tf.constant(y_true), tf.constant(y_pred))
+
+
+@pytest.mark.parametrize(
+    "block_size", [7, pytest.param(1, marks=slow), pytest.param(64, marks=slow)]
+)
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.takes == "embeddings"])
+def test_blocks(name, block_size):
+    loss = CASES[name].make(block_size=block_size)
+    check(name, lambda y_true, y_pred: value_and_gradient(loss, y_true, y_pred))
+
+
+@pytest.mark.parametrize("name", ["triplet", "triplet_semi_hard", "lifted_struct"])
+def test_graph_of_unknown_batch_size(name):
+    step = step_of(
+        CASES[name].make(block_size=7),
+        input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([None, 4])],
+    )
+    for n in (20, 3):
+        check(name, tensors(step), n, seed=31)
+
+
+@pytest.mark.parametrize("name", ["triplet_semi_hard", "contrastive"])
+def test_xla(name):
+    check(name, tensors(step_of(CASES[name].make(block_size=7), jit_compile=True)))
+
+
+@slow
+@pytest.mark.parametrize("block_size", BLOCKS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_graph(name, block_size):
+    check(name, tensors(step_of(CASES[name].make(block_size=block_size))))
+
+
+@slow
+@pytest.mark.parametrize("block_size", BLOCKS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_graph_under_xla(name, block_size):
+    check(name, tensors(step_of(CASES[name].make(block_size=block_size), jit_compile=True)))
+
+
+@slow
+@pytest.mark.parametrize("block_size", BLOCKS)
+@pytest.mark.parametrize("name", ON_CLASSES)
+def test_every_graph_of_unknown_batch_size(name, block_size):
+    step = step_of(
+        CASES[name].make(block_size=block_size),
+        input_signature=[tf.TensorSpec([None, 1], tf.int32), tf.TensorSpec([None, 4])],
+    )
+    for n in (20, 70, 1):
+        check(name, lambda y, x: step(tf.constant(y[:, None], tf.int32), tf.constant(x)), n, 31)
+
+
+@slow
+@pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.takes != "embeddings"])
+def test_pairwise_values_of_unknown_shape(name):
+    y_true, y_pred = CASES[name].batch(9)
+    step = step_of(
+        CASES[name].make(),
+        input_signature=[
+            tf.TensorSpec([None] * y_true.ndim, tf.int64),
+            tf.TensorSpec([None] * y_pred.ndim),
+        ],
+    )
+    for n in (9, 4):
+        check(name, tensors(step), n)
+
+
+@slow
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", ["triplet", "triplet_semi_hard"])
+@pytest.mark.parametrize("classes", [3, 100])
+def test_many_rows(name, classes, jit_compile):
+    # Beyond the block that mining takes, with few and with many positives.
+    rng = np.random.default_rng(32)
+    labels = rng.integers(0, classes, 600)
+    x = rng.normal(size=(600, 8)).astype("float32")
+    expected_value, expected = value_and_gradient(CASES[name].make(), labels, x.astype("float64"))
+    for block_size in (None, 64):
+        step = step_of(CASES[name].make(block_size=block_size), jit_compile=jit_compile)
+        value, gradient = step(tf.constant(labels), tf.constant(x))
+        np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+        np.testing.assert_allclose(gradient, expected, atol=2e-5 * np.abs(expected).max())
