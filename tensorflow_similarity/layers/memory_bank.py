@@ -8,9 +8,10 @@ import keras
 from keras import ops
 
 from tensorflow_similarity.checks import count
-from tensorflow_similarity.mining.rows import NO_CLASS
 
 __all__ = ["MemoryBank"]
+
+_ROWS = ("embeddings", "labels", "examples")
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -26,8 +27,9 @@ class MemoryBank(keras.layers.Layer):
 
     Attributes:
         embeddings: Variable `[size, dim]`, float32 or float64.
-        labels: Variable `[size]`, int64 class ids; `NO_CLASS` where it is empty.
-        examples: Variable `[size]`, int64 ids of examples.
+        labels: int64 variable `[size]`, class ids.
+        examples: int64 variable `[size]`, ids of examples.
+        filled: int64 variable, how many of these, from the first on, are there.
         steps: int64 variable, how many batches were offered.
 
     Example:
@@ -38,7 +40,7 @@ class MemoryBank(keras.layers.Layer):
 
     bank = MemoryBank(size=3)
     bank.add(keras.ops.ones((2, 4)), keras.ops.array([7, 8], dtype="int64"))
-    bank.filled  # 2
+    int(bank.filled)  # 2
     ```
     """
 
@@ -48,25 +50,26 @@ class MemoryBank(keras.layers.Layer):
         self.size = count(size, "size")
 
     def build(self, input_shape: Any, dtype: str = "float32") -> None:
-        def no_class(shape: Any, dtype: Any = None) -> Any:
-            return ops.convert_to_tensor(NO_CLASS) + ops.zeros(shape, dtype="int64")
+        def zeros(name: str, shape: tuple[int, ...], dtype: str = "int64") -> Any:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                dtype=dtype,
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+            )
 
-        def place(name: str, **kwargs: Any) -> Any:
-            return self.add_weight(name=name, trainable=False, autocast=False, **kwargs)
+        self.embeddings = zeros("embeddings", (self.size, input_shape[-1]), dtype)
+        self.labels = zeros("labels", (self.size,))
+        self.examples = zeros("examples", (self.size,))
+        self.filled = zeros("filled", ())
+        self.steps = zeros("steps", ())
 
-        shape = (self.size, input_shape[-1])
-        self.embeddings = place("embeddings", shape=shape, dtype=dtype, initializer="zeros")
-        ids = {"shape": (self.size,), "dtype": "int64", "initializer": no_class}
-        self.labels = place("labels", **ids)
-        self.examples = place("examples", **ids)
-        self.steps = place("steps", shape=(), dtype="int64", initializer="zeros")
-
-    @property
-    def filled(self) -> int:
-        """How many embeddings it holds."""
+    def build_for(self, embeddings: Any) -> None:
+        """Builds for embeddings such as these, `[batch, dim]`, unless it is built."""
         if not self.built:
-            return 0
-        return int(ops.sum(ops.cast(ops.not_equal(self.labels, NO_CLASS), "int32")))
+            self.build(embeddings.shape, keras.backend.standardize_dtype(embeddings.dtype))
 
     def add(
         self, embeddings: Any, labels: Any, examples: Any = None, warmup_steps: int = 0
@@ -80,22 +83,24 @@ class MemoryBank(keras.layers.Layer):
             examples: int64 ids of the examples `[batch]`, or None.
             warmup_steps: Nothing is kept of the first so many batches.
         """
-        if not self.built:
-            self.build_for(embeddings)
-        if examples is None:
-            examples = ops.zeros_like(labels) + NO_CLASS
+        self.build_for(embeddings)
+        examples = ops.zeros_like(labels) if examples is None else examples
         ready = self.steps >= warmup_steps
-        rows = (self.embeddings, embeddings), (self.labels, labels), (self.examples, examples)
-        for variable, batch in rows:
-            batch = ops.cast(ops.stop_gradient(batch), variable.dtype)
-            moved = ops.concatenate([batch, ops.convert_to_tensor(variable)])[: self.size]
-            moved = ops.reshape(moved, variable.shape)
-            variable.assign(ops.where(ready, moved, variable) if warmup_steps else moved)
+        for name, batch in zip(_ROWS, (embeddings, labels, examples), strict=True):
+            rows = getattr(self, name)
+            batch = ops.cast(ops.stop_gradient(batch), rows.dtype)
+            moved = ops.concatenate([batch, ops.convert_to_tensor(rows)])[: self.size]
+            moved = ops.reshape(moved, rows.shape)
+            rows.assign(ops.where(ready, moved, rows) if warmup_steps else moved)
+        added = ops.where(ready, ops.shape(embeddings)[0], 0)
+        self.filled.assign(ops.minimum(self.filled + ops.cast(added, "int64"), self.size))
         self.steps.assign(self.steps + 1)
 
-    def build_for(self, embeddings: Any) -> None:
-        """Builds for embeddings such as these, `[batch, dim]`."""
-        self.build(embeddings.shape, keras.backend.standardize_dtype(embeddings.dtype))
+    def clear(self) -> None:
+        """Empties it."""
+        if self.built:
+            self.filled.assign(0)
+            self.steps.assign(0)
 
     def call(self, inputs: Any) -> Any:
         """Returns its input: it is written by `add` alone."""
@@ -104,27 +109,22 @@ class MemoryBank(keras.layers.Layer):
     def save_own_variables(self, store: Any) -> None:
         """Called by Keras: writes what it holds."""
         if self.built:
-            for name in _VARIABLES:
+            for name in (*_ROWS, "filled", "steps"):
                 store[name] = ops.convert_to_numpy(getattr(self, name))
 
     def load_own_variables(self, store: Any) -> None:
-        """Called by Keras: reads what it held, of which the newest that fit are kept.
+        """Called by Keras: reads what was saved, of which the newest that fit are kept.
 
-        Weights that were saved without a memory leave it empty.
+        Weights that were saved without a memory empty it.
         """
+        self.clear()
         if "embeddings" not in store.keys():  # noqa: SIM118  h5 groups iterate otherwise
             return
-        saved = {name: ops.convert_to_tensor(store[name][()]) for name in _VARIABLES}
-        if self.built:
-            for name in ("labels", "examples"):
-                variable = getattr(self, name)
-                variable.assign(ops.zeros_like(variable) + NO_CLASS)
-        self.add(saved["embeddings"], saved["labels"], saved["examples"])
-        self.steps.assign(saved["steps"])
+        filled = int(store["filled"][()])
+        self.build_for(store["embeddings"])
+        self.add(*(ops.convert_to_tensor(store[name][:filled]) for name in _ROWS))
+        self.steps.assign(store["steps"][()])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal layer."""
         return {**super().get_config(), "size": self.size}
-
-
-_VARIABLES = ("embeddings", "labels", "examples", "steps")

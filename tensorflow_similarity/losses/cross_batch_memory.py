@@ -14,9 +14,11 @@ from tensorflow_similarity.losses import phase
 from tensorflow_similarity.losses.labels import to_tensor
 from tensorflow_similarity.losses.metric_loss import MetricLoss
 from tensorflow_similarity.losses.per_example_loss import PerExampleLoss
-from tensorflow_similarity.mining.rows import NO_CLASS, is_relevance
+from tensorflow_similarity.mining.rows import is_relevance
 
 __all__ = ["CrossBatchMemory"]
+
+_NO_CLASS = -1
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -85,7 +87,7 @@ class CrossBatchMemory(PerExampleLoss):
     loss = CrossBatchMemory(MultiSimilarityLoss(), memory_size=48)
     model.compile("adam", loss=loss)
     model.fit(x, y, batch_size=16, shuffle=False, verbose=0)
-    loss.memory.filled  # 48
+    int(loss.memory.filled)  # 48
     ```
 
     Reference:
@@ -116,6 +118,9 @@ class CrossBatchMemory(PerExampleLoss):
             )
         super().__init__(name=name, reduction=loss.reduction)
         self.loss = loss
+        # The same loss, for which an id is no class. (Keras copies by saving and loading.)
+        self._loss_on_memory = object.__new__(type(loss))
+        self._loss_on_memory.__dict__.update(loss.__dict__, no_class=_NO_CLASS)
         self.memory_size = count(memory_size, "memory_size")
         self.warmup_steps = count(warmup_steps, "warmup_steps", minimum=0)
         self.example_ids = bool(example_ids)
@@ -135,8 +140,7 @@ class CrossBatchMemory(PerExampleLoss):
         with keras.name_scope(self.name):
             y_pred = self.checked_predictions(y_pred)
             labels, examples = self.checked_labels(y_true, y_pred.shape[0])
-            if not self.memory.built:
-                self.memory.build_for(y_pred)
+            self.memory.build_for(y_pred)
             if not training:
                 return self.reduced(self.loss.call(labels, y_pred), sample_weight)
             losses = self.call((labels, examples), y_pred)
@@ -148,14 +152,19 @@ class CrossBatchMemory(PerExampleLoss):
         labels, examples = y_true
         memory = self.memory
         # The memory as it will be with this batch in front: so many keys at any batch size.
-        batch = ops.shape(y_pred)[0]
-        room = ops.maximum(self.memory_size - batch, 0)
-        remembered_labels = memory.labels[:room]
+        room = ops.maximum(self.memory_size - ops.shape(y_pred)[0], 0)
+        remembered = ops.stop_gradient(ops.cast(memory.embeddings[:room], y_pred.dtype))
+        known = ops.arange(room, dtype="int64") < memory.filled
         if examples is not None:
             again = ops.equal(memory.examples[:room, None], examples[None, :])
-            remembered_labels = ops.where(ops.any(again, axis=1), NO_CLASS, remembered_labels)
-        remembered = ops.stop_gradient(ops.cast(memory.embeddings[:room], y_pred.dtype))
-        return self.loss.query_losses(
+            known = ops.logical_and(known, ops.logical_not(ops.any(again, axis=1)))
+        # Any integer may be a class id: counted from 0 in their order, -1 is left for none.
+        key_labels = ops.concatenate([labels, memory.labels[:room]])
+        ids = ops.sort(key_labels)
+        labels = ops.cast(ops.searchsorted(ids, labels), "int64")
+        remembered_labels = ops.cast(ops.searchsorted(ids, memory.labels[:room]), "int64")
+        remembered_labels = ops.where(known, remembered_labels, _NO_CLASS)
+        return self._loss_on_memory.query_losses(
             labels,
             y_pred,
             ops.concatenate([labels, remembered_labels]),

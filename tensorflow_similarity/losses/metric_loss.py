@@ -85,6 +85,9 @@ class MetricLoss(PerExampleLoss):
     ```
     """
 
+    #: A class id whose examples are in no pair; None: every id is a class.
+    no_class: int | None = None
+
     def __init__(
         self,
         distance: Any = "cosine",
@@ -155,7 +158,9 @@ class MetricLoss(PerExampleLoss):
     ) -> Rows:
         """Distances and pairs of some queries; the arguments of `query_losses`, a block of them."""
         key_places = ops.arange(ops.shape(keys)[0], dtype="int32")
-        positives, negatives = relevant_pairs(query_labels, key_labels, places, key_places)
+        positives, negatives = relevant_pairs(
+            query_labels, key_labels, places, key_places, self.no_class
+        )
         relevance = query_labels if is_relevance(query_labels) else None
         return Rows(self._distance()(queries, keys), positives, negatives, relevance)
 

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from keras import ops
 
-__all__ = ["NO_CLASS", "Rows", "is_relevance", "relevance_of", "relevant_pairs"]
-
-#: The class id of keys that are no keys, such as the empty places of a memory:
-#: they are neither positive nor negative to any query.
-NO_CLASS = np.int64(np.iinfo(np.int64).min)
+__all__ = ["Rows", "is_relevance", "relevance_of", "relevant_pairs"]
 
 
 class Rows(NamedTuple):
@@ -59,19 +54,26 @@ def relevance_of(query_labels: Any, key_labels: Any) -> Any:
 
 
 def relevant_pairs(
-    query_labels: Any, key_labels: Any, query_places: Any, key_places: Any
+    query_labels: Any,
+    key_labels: Any,
+    query_places: Any,
+    key_places: Any,
+    no_class: int | None = None,
 ) -> tuple[Any, Any]:
     """The masks of positive and of negative pairs, each bool `[queries, keys]`.
 
     Args:
         query_labels: See `relevance_of`.
-        key_labels: See `relevance_of`; keys of class `NO_CLASS` are in no pair.
+        key_labels: See `relevance_of`.
         query_places: Integers `[queries]`: a query's own place among the keys,
             -1 where it is not one of them.
         key_places: Integers `[keys]`: 0, 1, 2 …
+        no_class: A class id whose examples are in no pair, neither positive nor
+            negative. None: every id is a class.
     """
     alike = relevance_of(query_labels, key_labels)
     another = ops.not_equal(query_places[:, None], key_places[None, :])
-    if not is_relevance(query_labels):
-        another = ops.logical_and(another, ops.not_equal(key_labels, NO_CLASS)[None, :])
+    if no_class is not None and not is_relevance(query_labels):
+        another = ops.logical_and(another, ops.not_equal(query_labels, no_class)[:, None])
+        another = ops.logical_and(another, ops.not_equal(key_labels, no_class)[None, :])
     return ops.logical_and(alike, another), ops.logical_not(alike) & another
