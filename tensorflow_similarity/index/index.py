@@ -100,6 +100,9 @@ class Index:
         self._live = LiveRecords(Store(self._embedding_size), self._distance, self._folding)
         #: Decides on matches from distances; None until the index is calibrated.
         self.calibration: Any = None
+        #: Notes that are saved with the index, any JSON by name. A `SimilarityModel` keeps
+        #: in them which weights made the records.
+        self.notes: dict[str, Any] = {}
 
     # -- What it is -------------------------------------------------------------------------
 

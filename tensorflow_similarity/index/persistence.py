@@ -50,6 +50,7 @@ def save(index: Index, path: str | os.PathLike[str]) -> None:
         "config": index.get_config(),
         "next_id": next_id,
         "calibration": calibration,
+        "notes": index.notes,
         "recall": None if recall is None else recall.get_config(),
         "graph": None,
     }
@@ -89,6 +90,7 @@ def load(cls: type[Index], path: str | os.PathLike[str]) -> Index:
             recall = meta["recall"] and MeasuredRecall(**meta["recall"])
             live.adopt(live.state, Graph(engine, rows, meta["graph"]["covered"]), recall)
         index._live = live
+        index.notes = meta["notes"]
         if meta["calibration"] is not None:
             # Calibration knows of indexes, so it is not imported above.
             from tensorflow_similarity.calibration import Calibration

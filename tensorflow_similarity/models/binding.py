@@ -14,6 +14,9 @@ from tensorflow_similarity.models.fingerprint import WeightsFingerprint
 
 __all__ = ["IndexBinding"]
 
+# The note of an index that holds the digest of the weights that embedded its records.
+_MADE_WITH = "made_with_weights"
+
 
 class IndexBinding:
     """The index of a model, and what it must agree with.
@@ -29,8 +32,6 @@ class IndexBinding:
         distance: Its distance, or None before `configure`.
         search: Its search engine.
         embedding_output: Which output of the model it holds.
-        made_with: The digest of the weights that embedded its records, or None
-            if unknown.
         fingerprint: The digest of the weights as they are.
     """
 
@@ -42,7 +43,6 @@ class IndexBinding:
         self.distance: Distance | None = None
         self.search: Any = "auto"
         self.embedding_output: int | str | None = None
-        self.made_with: str | None = None
         self.fingerprint = WeightsFingerprint(model)
 
     def configure(
@@ -74,7 +74,7 @@ class IndexBinding:
         if keep and self.index is not None and wanted == present:
             return
         self.distance, self.search, self.embedding_output = wanted
-        self.replace(None)
+        self.index, self._warned = None, False
         if embedder.size is not None:
             self.require_index(embedder.size)
 
@@ -83,13 +83,10 @@ class IndexBinding:
         if self.index is not None:
             self.index.clear()
             self.index.calibration = None
-            self.replace(self.index)
+            self.index.notes.pop(_MADE_WITH, None)
+            self._warned = False
 
-    def replace(self, index: Index | None, made_with: str | None = None) -> None:
-        """Puts another index in place."""
-        self.index, self.made_with, self._warned = index, made_with, False
-
-    def adopt(self, index: Index, made_with: str | None = None) -> None:
+    def adopt(self, index: Index) -> None:
         """Puts another index in place, and takes over its distance and search engine.
 
         Raises:
@@ -101,7 +98,7 @@ class IndexBinding:
                 "The index must hold embeddings of the size that the model makes, "
                 f"{size}. Received: an index of embedding size {index.embedding_size}."
             )
-        self.replace(index, made_with)
+        self.index, self._warned = index, False
         self.distance, self.search = index.distance, index.search
 
     @property
@@ -152,7 +149,7 @@ class IndexBinding:
             self.warn_if_stale()
         added = index.add(embeddings, labels=labels, data=data, ids=ids)
         if fresh:
-            self.made_with, self._warned = self.fingerprint.digest(), False
+            index.notes[_MADE_WITH], self._warned = self.fingerprint.digest(), False
         return added
 
     def warn_if_stale(self) -> None:
@@ -161,9 +158,10 @@ class IndexBinding:
         The warning points at the caller of the caller of the caller of this: the
         user's line, if a method of the model comes here by one more function.
         """
-        if self._warned or self.made_with is None:
+        made_with = None if self.index is None else self.index.notes.get(_MADE_WITH)
+        if self._warned or made_with is None:
             return
-        if self.fingerprint.digest() != self.made_with:
+        if self.fingerprint.digest() != made_with:
             self._warned = True
             warnings.warn(
                 "The model's weights changed after its records were indexed: distances between "

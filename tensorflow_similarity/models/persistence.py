@@ -21,11 +21,7 @@ def write_assets(folder: str, binding: IndexBinding) -> None:
     if binding.index is None:
         return
     binding.index.save(os.path.join(folder, _INDEX))
-    about = {
-        "version": _VERSION,
-        "embedding_output": binding.embedding_output,
-        "made_with": binding.made_with,
-    }
+    about = {"version": _VERSION, "embedding_output": binding.embedding_output}
     Path(folder, _ABOUT).write_text(json.dumps(about))
 
 
@@ -48,4 +44,4 @@ def read_assets(folder: str, binding: IndexBinding) -> None:
     if binding.embedding_output != about["embedding_output"]:
         binding.embedding_output = about["embedding_output"]
         binding.forget_traces()
-    binding.adopt(index, about["made_with"])
+    binding.adopt(index)

@@ -257,3 +257,10 @@ def test_killed_while_saving(tmp_path):
         interrupted = len(os.listdir(tmp_path)) - 1
     assert seen == {2000, 3000}
     assert interrupted > 5  # most died with a half-written file beside the whole one
+
+
+def test_notes_are_kept(tmp_path):
+    index = Index(2)
+    index.notes["by"] = {"whom": ["me", 1]}
+    index.save(tmp_path / "x")
+    assert Index.load(tmp_path / "x").notes == {"by": {"whom": ["me", 1]}}

@@ -259,13 +259,18 @@ class TestIndexAlone:
         assert other.vector_index.calibration == trained.vector_index.calibration
         assert len(Index.load(tmp_path / "records.index")) == 200
 
+    def test_a_model_with_other_weights_is_told(self, trained, make_model, digits, tmp_path):
+        trained.save_index(tmp_path / "records.index")
+        other = make_model()
+        other.load_index(tmp_path / "records.index")
+        with pytest.warns(UserWarning, match="Index the records anew"):
+            other.lookup(digits[0][:2], verbose=0)
+
     def test_a_model_that_is_not_compiled_takes_it(self, trained, digits, tmp_path):
         trained.save_index(tmp_path / "records.index")
-        inputs = keras.Input((64,))
-        model = SimilarityModel(inputs, keras.layers.Dense(8)(inputs))
+        model = SimilarityModel.from_model(keras.Model(trained.input, trained.output))
         model.load_index(tmp_path / "records.index")
-        assert model.vector_index.distance.name == "cosine"
-        assert len(model.single_lookup(digits[0][0], k=3)) == 3
+        same_lookups(trained, model, digits[0][400:410])
 
     @pytest.mark.parametrize("change", ["truncated", "damaged", "no index", "size", "distance"])
     def test_a_failed_load_leaves_the_model_as_it_was(self, trained, digits, tmp_path, change):
