@@ -107,6 +107,7 @@ def test_nmslib_ids_beyond_int32(graphs_of_any_size):
     assert index.engine == "nmslib"
 
 
+@pytest.mark.filterwarnings("ignore:The index finds")  # as often as not, and rightly
 def test_nmslib_many_equal_vectors(graphs_of_any_size):
     index = Index(8, "euclidean", search="nmslib")
     x = np.repeat(vectors(3), 200, axis=0)

@@ -1,14 +1,7 @@
-"""Exact search: every key is looked at, and the true nearest are returned.
-
-Keys are taken in blocks. A block's scores (a matrix product) are reduced to the
-maxima of groups of 32 keys; only groups that may hold one of the k nearest are
-opened, and only keys that may be among them are compared directly. The matrix
-of all scores never exists, and no row is sorted.
-"""
+"""Exact search: every key is looked at, and the true nearest are returned."""
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from typing import Any
 
@@ -16,27 +9,16 @@ import numpy as np
 
 from tensorflow_similarity import checks, distances
 from tensorflow_similarity.index.columns import Column
-from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm, form_of
-from tensorflow_similarity.index.engines.products import Products
+from tensorflow_similarity.index.engines.candidates import Keys, find_candidates
+from tensorflow_similarity.index.engines.forms import form_of
 
 __all__ = ["ExactScan", "exact_search"]
 
-_GROUP = 32
-# Blocks begin at such rows, where memory is aligned whatever the dimension.
-_WIDTH_STEP = 64
-# Below every score of finite embeddings.
-_LOWEST = np.float32(-3e38)
-# Scores in one block: 16 MB. Larger temporaries are returned to the system and
-# paged in anew each time.
-_BLOCK_SCORES = 1 << 22
-_BLOCK_QUERIES = 512
-# Numbers in one block of a distance that is not a product.
-_MATRIX_SCORES = 1 << 20
 # Queries whose running results are held at a time.
 _PANEL = 8192
-# Candidates (20 bytes each) held at a time. Only masses of ties reach this.
-_MOST_CANDIDATES = 1 << 23
+# Rows that a form is fitted to, and how many times more rows make it worth fitting again.
 _FIT_ROWS = 10_000
+_REFIT = 8
 
 
 def exact_search(
@@ -80,29 +62,6 @@ def exact_search(
     return ExactScan(distances.get(distance)).search(queries, keys, min(k, len(keys)))
 
 
-@dataclasses.dataclass
-class _Candidates:
-    """Keys that may be among the k nearest: parallel flat arrays, one part a block."""
-
-    queries: list[np.ndarray] = dataclasses.field(default_factory=list)
-    keys: list[np.ndarray] = dataclasses.field(default_factory=list)
-    upper: list[np.ndarray] = dataclasses.field(default_factory=list)
-    count: int = 0
-
-    def add(self, queries: np.ndarray, keys: np.ndarray, upper: np.ndarray) -> None:
-        self.queries.append(queries)
-        self.keys.append(keys)
-        self.upper.append(upper)
-        self.count += len(keys)
-
-    def within(self, threshold: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Those that reach their query's final threshold, sorted by query."""
-        queries, keys, upper = map(np.concatenate, (self.queries, self.keys, self.upper))
-        kept = np.flatnonzero(upper >= threshold[queries])
-        kept = kept[np.argsort(queries[kept], kind="stable")]
-        return queries[kept], keys[kept], upper[kept]
-
-
 class ExactScan:
     """Searches rows that only ever grow, and keeps what it knows of each row.
 
@@ -111,25 +70,31 @@ class ExactScan:
     """
 
     def __init__(self, distance: distances.Distance) -> None:
-        self._form = form_of(distance)
-        self._terms = Column.empty((), np.float32)
+        self._distance = distance
         self._lock = threading.Lock()
+        self._fit(0)
 
-    def terms(self, vectors: np.ndarray) -> np.ndarray:
-        """What the distance keeps of each row, extended to all of `vectors`."""
+    def _fit(self, rows: int) -> None:
+        self._form, self._fitted = form_of(self._distance), rows
+        self._terms = Column.empty((), np.float32)
+
+    def prepared(self, vectors: np.ndarray) -> tuple[Any, np.ndarray]:
+        """The form of the distance, and what it keeps of each of the rows."""
         with self._lock:
             known = len(self._terms)
             if known < len(vectors):
-                if not known:
+                # What was learnt of a few rows is learnt anew of many.
+                if self._fitted < _FIT_ROWS and len(vectors) >= _REFIT * self._fitted:
+                    known = 0
+                    self._fit(len(vectors))
                     self._form.fit(vectors[:_FIT_ROWS])
                 self._terms.append(self._form.terms(vectors[known:]))
-            return self._terms.view()[: len(vectors)]
+            return self._form, self._terms.view()[: len(vectors)]
 
     def distances(self, queries: np.ndarray, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """True distances of each query to its own `rows` `[q, m]`; inf where negative."""
-        if not isinstance(self._form, ProductForm):
-            raise TypeError(f"{self._form.distance!r} is searched exactly only.")
-        return self._form.distances(queries, vectors, self.terms(vectors), rows)
+        form, terms = self.prepared(vectors)
+        return form.distances(queries, vectors, terms, rows)
 
     def search(
         self,
@@ -156,7 +121,7 @@ class ExactScan:
             rows: int64 `[q, k]`.
             distances: float32 `[q, k]`.
         """
-        terms = self.terms(vectors)
+        form, terms = self.prepared(vectors)
         rows: np.ndarray | None = None
         if mask is not None:
             rows = start + np.flatnonzero(mask[start:])
@@ -166,7 +131,7 @@ class ExactScan:
                 mask = None
             else:
                 rows = None
-        keys = _Keys(vectors, terms, start, rows, mask, ids)
+        keys = Keys(form, vectors, terms, start, rows, mask, ids)
         panels = [
             self._panel(queries[first : first + _PANEL], keys, k)
             for first in range(0, max(len(queries), 1), _PANEL)
@@ -175,13 +140,10 @@ class ExactScan:
             return panels[0]
         return np.concatenate([p[0] for p in panels]), np.concatenate([p[1] for p in panels])
 
-    def _panel(self, queries: np.ndarray, keys: _Keys, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def _panel(self, queries: np.ndarray, keys: Keys, k: int) -> tuple[np.ndarray, np.ndarray]:
         if not len(queries) or not k:
             return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-        if isinstance(self._form, ProductForm):
-            found = self._by_products(self._form, queries, keys, k)
-        else:
-            found = self._by_matrix(self._form, queries, keys, k)
+        found = find_candidates(queries, keys, k)
         if found is None:
             half = len(queries) // 2
             parts = [self._panel(part, keys, k) for part in (queries[:half], queries[half:])]
@@ -189,174 +151,41 @@ class ExactScan:
         candidates, threshold = found
         owners, rows, upper = candidates.within(threshold)
         rows = keys.rows_at(rows)
-        exact = None if self._form.approximate else -upper
-        return self._rank(queries, keys, k, owners, rows, exact)
-
-    def _by_products(
-        self, form: ProductForm, queries: np.ndarray, keys: _Keys, k: int
-    ) -> tuple[_Candidates, np.ndarray] | None:
-        few = len(queries) < queries.shape[1]
-        products = Products(form.left(queries), _BLOCK_QUERIES)
-        best: list[np.ndarray | None] = [None] * len(products)
-        candidates = _Candidates()
-        width = _BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
-        layers = int(np.clip(len(keys) // (4 * k), 1, _GROUP))
-        for start in range(0, len(keys), width):
-            vectors, terms, dead = keys.block(start, start + width)
-            operands = form.operands(vectors, terms, few)
-            if dead is not None:
-                operands = operands.without(dead)
-            a, b, c = form.errors(products.left, terms, few)
-            b, c = _by_group(b, layers), _by_group(c, layers)
-            for part, (scores, maxima) in enumerate(products.scores(operands, layers)):
-                own = products.slice(part)
-                errors = a[own, None] * b + c
-                best[part] = _largest(best[part], maxima - errors, k)
-                # Scores of keys that do not count are -inf, and below any.
-                threshold = np.maximum(_kth(best[part], k), _LOWEST)
-                hits = np.flatnonzero(maxima + errors >= threshold[:, None])
-                owner, group = np.divmod(hits, len(b))
-                slack = errors.ravel()[hits]
-                at, column, value = _opened(scores, layers, owner, group, threshold[owner] - slack)
-                candidates.add(own.start + owner[at], start + column, value + slack[at])
-            if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
-                return None
-        return candidates, np.concatenate([_kth(part, k) for part in best])
-
-    def _by_matrix(
-        self, form: MatrixForm, queries: np.ndarray, keys: _Keys, k: int
-    ) -> tuple[_Candidates, np.ndarray] | None:
-        best: dict[int, np.ndarray] = {}
-        candidates = _Candidates()
-        step = min(len(queries), _BLOCK_QUERIES)
-        width = max(_MATRIX_SCORES // step, 1)
-        for start in range(0, len(keys), width):
-            vectors, _, dead = keys.block(start, start + width)
-            for first in range(0, len(queries), step):
-                scores = form.scores(queries[first : first + step], vectors)
-                if dead is not None:
-                    scores[:, dead] = -np.inf
-                best[first] = _largest(best.get(first), scores, k)
-                inside = scores >= _kth(best[first], k)[:, None]
-                if dead is not None:
-                    inside[:, dead] = False
-                owner, column = np.nonzero(inside)
-                candidates.add(first + owner, start + column, scores[owner, column])
-            if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
-                return None
-        return candidates, np.concatenate([_kth(part, k) for part in best.values()])
-
-    def _rank(
-        self,
-        queries: np.ndarray,
-        keys: _Keys,
-        k: int,
-        owners: np.ndarray,
-        rows: np.ndarray,
-        exact: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Sorts the candidates of each query by true distance, then id; keeps k."""
-        counts = np.bincount(owners, minlength=len(queries))
-        starts = np.cumsum(counts) - counts
-        found = np.empty((len(queries), k), np.int64)
-        values = np.empty((len(queries), k), np.float32)
-        # Queries with masses of ties are few or all; either way the others
-        # should not be padded to their width.
-        crowded = counts > 4 * k + 256
-        usual = np.flatnonzero(~crowded)
-        for some in ([usual] if len(usual) else []) + [
-            np.array([query]) for query in np.flatnonzero(crowded)
-        ]:
-            width = int(counts[some].max())
-            place = starts[some, None] + np.arange(width)
-            padding = np.arange(width) >= counts[some, None]
-            place[padding] = 0
-            table = rows[place]
-            if exact is None:
-                table[padding] = -1
-                distance = keys.distances(self._form, queries[some], table)
-            else:
-                distance = np.where(padding, np.float32(np.inf), exact[place])
-            order = np.lexsort((keys.order(table), padding, distance), axis=-1)[:, :k]
-            found[some] = np.take_along_axis(table, order, axis=1)
-            values[some] = np.take_along_axis(distance, order, axis=1)
-        return found, values
+        exact = None if keys.form.approximate else -upper
+        return _rank(queries, keys, k, owners, rows, exact)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Keys:
-    """The rows to search: a range, a selection, or a range under a mask."""
-
-    vectors: np.ndarray
-    terms: np.ndarray
-    start: int
-    rows: np.ndarray | None
-    mask: np.ndarray | None
-    ids: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.vectors) - self.start if self.rows is None else len(self.rows)
-
-    def block(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Vectors, terms, and the places of those that do not count."""
-        if self.rows is not None:
-            rows = self.rows[first:last]
-            return self.vectors[rows], self.terms[rows], None
-        own = slice(self.start + first, self.start + min(last, len(self)))
-        dead = None if self.mask is None else np.flatnonzero(~self.mask[own])
-        return self.vectors[own], self.terms[own], dead
-
-    def rows_at(self, places: np.ndarray) -> np.ndarray:
-        return places + self.start if self.rows is None else self.rows[places]
-
-    def order(self, rows: np.ndarray) -> np.ndarray:
-        return rows if self.ids is None else self.ids[rows]
-
-    def distances(self, form: Any, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return form.distances(queries, self.vectors, self.terms, rows)
-
-
-def _opened(
-    scores: np.ndarray, layers: int, owner: np.ndarray, group: np.ndarray, least: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The members of some groups whose scores are large enough.
-
-    Args:
-        scores: `[q, n]`.
-        layers: Keys in a group.
-        owner: The query of each group to open, `[m]`.
-        group: The group, `[m]`.
-        least: The score that a member must have, `[m]`.
-
-    Returns:
-        For each member: which of the `m` it is in, its column, its score.
-    """
-    width = scores.shape[1]
-    columns = (group * layers)[:, None] + np.arange(layers)
-    values = scores.reshape(-1).take(columns + (owner * width)[:, None], mode="clip")
-    if width % layers:
-        values[columns >= width] = -np.inf  # beyond the last key
-    inside = np.flatnonzero(values >= least[:, None])
-    return inside // layers, columns.ravel()[inside], values.ravel()[inside]
-
-
-def _by_group(values: np.ndarray, layers: int) -> np.ndarray:
-    """The largest value of each group."""
-    padded = np.full(-(-len(values) // layers) * layers, -np.inf, np.float32)
-    padded[: len(values)] = values
-    return padded.reshape(-1, layers).max(axis=1)
-
-
-def _largest(best: np.ndarray | None, new: np.ndarray, k: int) -> np.ndarray:
-    """The k largest of both in each row, in any order; fewer where there are fewer."""
-    both = new if best is None else np.concatenate([best, new], axis=1)
-    if both.shape[1] <= k:
-        return both
-    return np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
-
-
-def _kth(best: np.ndarray | None, k: int) -> np.ndarray:
-    """The k-th largest value of each row, -inf where there are fewer."""
-    if best is None or best.shape[1] < k:
-        return np.full(0 if best is None else len(best), -np.inf, np.float32)
-    return best.min(axis=1)
+def _rank(
+    queries: np.ndarray,
+    keys: Keys,
+    k: int,
+    owners: np.ndarray,
+    rows: np.ndarray,
+    exact: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sorts the candidates of each query by true distance, then id; keeps k."""
+    counts = np.bincount(owners, minlength=len(queries))
+    starts = np.cumsum(counts) - counts
+    found = np.empty((len(queries), k), np.int64)
+    values = np.empty((len(queries), k), np.float32)
+    # Queries with masses of ties are few or all; either way the others
+    # should not be padded to their width.
+    crowded = counts > 4 * k + 256
+    usual = np.flatnonzero(~crowded)
+    for some in ([usual] if len(usual) else []) + [
+        np.array([query]) for query in np.flatnonzero(crowded)
+    ]:
+        width = int(counts[some].max())
+        place = starts[some, None] + np.arange(width)
+        padding = np.arange(width) >= counts[some, None]
+        place[padding] = 0
+        table = rows[place]
+        if exact is None:
+            table[padding] = -1
+            distance = keys.distances(queries[some], table)
+        else:
+            distance = np.where(padding, np.float32(np.inf), exact[place])
+        order = np.lexsort((keys.order(table), padding, distance), axis=-1)[:, :k]
+        found[some] = np.take_along_axis(table, order, axis=1)
+        values[some] = np.take_along_axis(distance, order, axis=1)
+    return found, values

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Operands", "Products"]
+from tensorflow_similarity.index.columns import aligned_empty
+
+__all__ = ["Operands", "Products", "by_group"]
 
 # What TensorFlow asks of memory that it did not allocate; it aborts otherwise.
 _ALIGNMENT = 64
@@ -73,7 +75,9 @@ class Products:
         augmented = bias is not None and len(self.left) > keys.shape[1]
         if augmented:
             # One more column of the product is cheaper than one more pass.
-            keys, bias = np.concatenate([keys, bias[:, None]], axis=1), None  # type: ignore[index]
+            wider = aligned_empty((len(keys), keys.shape[1] + 1), np.float32)
+            wider[:, :-1], wider[:, -1] = keys, bias
+            keys, bias = wider, None
         with tf.device("CPU:0"):
             parts, right = self._tensors(augmented), _tensor(keys)
             for left in parts:
@@ -90,14 +94,14 @@ class Products:
                 yield _with_rest(np.asarray(scores), np.asarray(maxima), full)
 
     def _single(self, operands: Operands, layers: int) -> tuple[np.ndarray, np.ndarray]:
-        scores = operands.keys @ self.left[0]
+        # One thread reads as fast as memory gives, and BLAS would wait for
+        # all of its own, for milliseconds where the machine is busy.
+        scores = np.vecdot(operands.keys, self.left[0])
         if operands.scale is not None:
             scores *= operands.scale
         if operands.bias is not None:
             scores += operands.bias
-        full = len(scores) // layers * layers
-        maxima = scores[:full].reshape(-1, layers).max(axis=1)
-        return _with_rest(scores[None], maxima[None], full)
+        return scores[None], by_group(scores, layers)[None]
 
     def _tensors(self, augmented: bool) -> list[Any]:
         """The parts, with a column of ones where the keys have one of bias."""
@@ -107,6 +111,13 @@ class Products:
             parts = [tf.constant(left[self.slice(part)]) for part in range(len(self))]
             self._parts[augmented] = parts
         return self._parts[augmented]
+
+
+def by_group(values: np.ndarray, layers: int) -> np.ndarray:
+    """The largest value of each group, of which the last may be smaller."""
+    if layers == 1:
+        return values
+    return np.maximum.reduceat(values, np.arange(0, len(values), layers))
 
 
 def _with_rest(scores: np.ndarray, maxima: np.ndarray, full: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,203 @@
+"""The keys of an exact search that may be among the k nearest of a query.
+
+Keys are taken in blocks. A block's scores (a matrix product) are reduced to the
+maxima of groups of 32 keys; only groups that may hold one of the k nearest are
+opened, and only keys that may be among them are kept, to be compared directly.
+The matrix of all scores never exists, and no row is sorted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm
+from tensorflow_similarity.index.engines.products import Products, by_group
+
+__all__ = ["Candidates", "Keys", "find_candidates"]
+
+_GROUP = 32
+# Blocks begin at such rows, where memory is aligned whatever the dimension.
+_WIDTH_STEP = 64
+# Below every score of finite embeddings.
+_LOWEST = np.float32(-3e38)
+# Scores in one block: 16 MB. Larger temporaries are returned to the system and
+# paged in anew each time.
+_BLOCK_SCORES = 1 << 22
+_BLOCK_QUERIES = 512
+# Numbers in one block of a distance that is not a product.
+_MATRIX_SCORES = 1 << 20
+# Candidates (20 bytes each) held at a time. Only masses of ties reach this.
+_MOST_CANDIDATES = 1 << 23
+
+
+@dataclasses.dataclass(frozen=True)
+class Keys:
+    """The rows to search: a range, a selection, or a range under a mask."""
+
+    form: Any
+    vectors: np.ndarray
+    terms: np.ndarray
+    start: int
+    rows: np.ndarray | None
+    mask: np.ndarray | None
+    ids: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.vectors) - self.start if self.rows is None else len(self.rows)
+
+    def block(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Vectors, terms, and the places of those that do not count."""
+        if self.rows is not None:
+            rows = self.rows[first:last]
+            return self.vectors[rows], self.terms[rows], None
+        own = slice(self.start + first, self.start + min(last, len(self)))
+        dead = None if self.mask is None else np.flatnonzero(~self.mask[own])
+        return self.vectors[own], self.terms[own], dead
+
+    def rows_at(self, places: np.ndarray) -> np.ndarray:
+        """The rows at these places among those that are searched."""
+        return places + self.start if self.rows is None else self.rows[places]
+
+    def order(self, rows: np.ndarray) -> np.ndarray:
+        """What orders rows at equal distance."""
+        return rows if self.ids is None else self.ids[rows]
+
+    def distances(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """True distances of each query to its own rows; inf where negative."""
+        return self.form.distances(queries, self.vectors, self.terms, rows)
+
+
+@dataclasses.dataclass
+class Candidates:
+    """Keys that may be among the k nearest: parallel flat arrays, one part a block."""
+
+    queries: list[np.ndarray] = dataclasses.field(default_factory=list)
+    keys: list[np.ndarray] = dataclasses.field(default_factory=list)
+    upper: list[np.ndarray] = dataclasses.field(default_factory=list)
+    count: int = 0
+
+    def add(self, queries: np.ndarray, keys: np.ndarray, upper: np.ndarray) -> None:
+        """Adds keys of queries, with an upper bound of their scores."""
+        self.queries.append(queries)
+        self.keys.append(keys)
+        self.upper.append(upper)
+        self.count += len(keys)
+
+    def within(self, threshold: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those that reach their query's final threshold, sorted by query."""
+        queries, keys, upper = map(np.concatenate, (self.queries, self.keys, self.upper))
+        kept = np.flatnonzero(upper >= threshold[queries])
+        kept = kept[np.argsort(queries[kept], kind="stable")]
+        return queries[kept], keys[kept], upper[kept]
+
+
+def find_candidates(
+    queries: np.ndarray, keys: Keys, k: int
+) -> tuple[Candidates, np.ndarray] | None:
+    """All keys that may be among the k nearest, and what their scores must reach, per query.
+
+    None where there are too many to hold: there are masses of ties then, and
+    fewer queries must be searched at a time.
+    """
+    if isinstance(keys.form, ProductForm):
+        return _by_products(keys.form, queries, keys, k)
+    return _by_matrix(keys.form, queries, keys, k)
+
+
+def _by_products(
+    form: ProductForm, queries: np.ndarray, keys: Keys, k: int
+) -> tuple[Candidates, np.ndarray] | None:
+    few = len(queries) < queries.shape[1]
+    products = Products(form.left(queries), _BLOCK_QUERIES)
+    best: list[np.ndarray | None] = [None] * len(products)
+    candidates = Candidates()
+    width = _BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
+    # Groups pay where a pass over all scores is worth avoiding.
+    layers = 1 if len(queries) == 1 else int(np.clip(len(keys) // (4 * k), 1, _GROUP))
+    for start in range(0, len(keys), width):
+        vectors, terms, dead = keys.block(start, start + width)
+        operands = form.operands(vectors, terms, few)
+        if dead is not None:
+            operands = operands.without(dead)
+        a, b, c = form.errors(products.left, terms, few)
+        b, c = by_group(b, layers), by_group(c, layers)
+        for part, (scores, maxima) in enumerate(products.scores(operands, layers)):
+            own = products.slice(part)
+            errors = a[own, None] * b + c
+            best[part] = _largest(best[part], maxima - errors, k)
+            # Scores of keys that do not count are -inf, and below any.
+            threshold = np.maximum(_kth(best[part], k), _LOWEST)
+            hits = np.flatnonzero(maxima + errors >= threshold[:, None])
+            owner, group = np.divmod(hits, len(b))
+            slack = errors.ravel()[hits]
+            at, column, value = _opened(scores, layers, owner, group, threshold[owner] - slack)
+            candidates.add(own.start + owner[at], start + column, value + slack[at])
+        if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
+            return None
+    return candidates, np.concatenate([_kth(part, k) for part in best])
+
+
+def _by_matrix(
+    form: MatrixForm, queries: np.ndarray, keys: Keys, k: int
+) -> tuple[Candidates, np.ndarray] | None:
+    best: dict[int, np.ndarray] = {}
+    candidates = Candidates()
+    step = min(len(queries), _BLOCK_QUERIES)
+    width = max(_MATRIX_SCORES // step, 1)
+    for start in range(0, len(keys), width):
+        vectors, _, dead = keys.block(start, start + width)
+        for first in range(0, len(queries), step):
+            scores = form.scores(queries[first : first + step], vectors)
+            if dead is not None:
+                scores[:, dead] = -np.inf
+            best[first] = _largest(best.get(first), scores, k)
+            inside = scores >= _kth(best[first], k)[:, None]
+            if dead is not None:
+                inside[:, dead] = False
+            owner, column = np.nonzero(inside)
+            candidates.add(first + owner, start + column, scores[owner, column])
+        if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
+            return None
+    return candidates, np.concatenate([_kth(part, k) for part in best.values()])
+
+
+def _opened(
+    scores: np.ndarray, layers: int, owner: np.ndarray, group: np.ndarray, least: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The members of some groups whose scores are large enough.
+
+    Args:
+        scores: `[q, n]`.
+        layers: Keys in a group.
+        owner: The query of each group to open, `[m]`.
+        group: The group, `[m]`.
+        least: The score that a member must have, `[m]`.
+
+    Returns:
+        For each member: which of the `m` it is in, its column, its score.
+    """
+    width = scores.shape[1]
+    columns = (group * layers)[:, None] + np.arange(layers)
+    values = scores.reshape(-1).take(columns + (owner * width)[:, None], mode="clip")
+    if width % layers:
+        values[columns >= width] = -np.inf  # beyond the last key
+    inside = np.flatnonzero(values >= least[:, None])
+    return inside // layers, columns.ravel()[inside], values.ravel()[inside]
+
+
+def _largest(best: np.ndarray | None, new: np.ndarray, k: int) -> np.ndarray:
+    """The k largest of both in each row, in any order; fewer where there are fewer."""
+    both = new if best is None else np.concatenate([best, new], axis=1)
+    if both.shape[1] <= k:
+        return both
+    return np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
+
+
+def _kth(best: np.ndarray | None, k: int) -> np.ndarray:
+    """The k-th largest value of each row, -inf where there are fewer."""
+    if best is None or best.shape[1] < k:
+        return np.full(0 if best is None else len(best), -np.inf, np.float32)
+    return best.min(axis=1)
