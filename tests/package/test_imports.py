@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "checks",
     "text_table",
+    "atomic_file",
     "blocks",
     "distances",
     "mining",
