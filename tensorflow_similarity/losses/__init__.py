@@ -2,6 +2,7 @@
 
 from tensorflow_similarity.losses.angular_loss import AngularLoss
 from tensorflow_similarity.losses.arcface_loss import ArcFaceLoss, SubCenterArcFaceLoss
+from tensorflow_similarity.losses.barlow_twins_loss import BarlowTwinsLoss
 from tensorflow_similarity.losses.circle_loss import CircleLoss
 from tensorflow_similarity.losses.contrastive_loss import ContrastiveLoss
 from tensorflow_similarity.losses.cosface_loss import CosFaceLoss
@@ -14,6 +15,7 @@ from tensorflow_similarity.losses.lifted_struct_loss import LiftedStructLoss
 from tensorflow_similarity.losses.margin_loss import MarginLoss
 from tensorflow_similarity.losses.metric_loss import MetricLoss
 from tensorflow_similarity.losses.mined_loss import MinedLoss
+from tensorflow_similarity.losses.multi_negatives_rank_loss import MultiNegativesRankLoss
 from tensorflow_similarity.losses.multi_similarity_loss import MultiSimilarityLoss
 from tensorflow_similarity.losses.normalized_softmax_loss import NormalizedSoftmaxLoss
 from tensorflow_similarity.losses.npairs_loss import NpairsLoss, NpairsMultilabelLoss
@@ -24,6 +26,8 @@ from tensorflow_similarity.losses.proxy_loss import ProxyLoss
 from tensorflow_similarity.losses.proxy_nca_loss import ProxyNCALoss
 from tensorflow_similarity.losses.ranked_list_loss import RankedListLoss
 from tensorflow_similarity.losses.recall_at_k_surrogate_loss import RecallAtKSurrogateLoss
+from tensorflow_similarity.losses.simclr_loss import SimCLRLoss
+from tensorflow_similarity.losses.simsiam_loss import SimSiamLoss
 from tensorflow_similarity.losses.smooth_ap_loss import SmoothAPLoss
 from tensorflow_similarity.losses.snr_contrastive_loss import SNRContrastiveLoss
 from tensorflow_similarity.losses.soft_nearest_neighbor_loss import NCALoss, SoftNearestNeighborLoss
@@ -34,10 +38,18 @@ from tensorflow_similarity.losses.triplet_all_loss import TripletAllLoss
 from tensorflow_similarity.losses.triplet_loss import TripletHardLoss, TripletLoss
 from tensorflow_similarity.losses.triplet_semihard_loss import TripletSemiHardLoss
 from tensorflow_similarity.losses.tuplet_margin_loss import TupletMarginLoss
+from tensorflow_similarity.losses.two_view_loss import TwoViewLoss
+from tensorflow_similarity.losses.vicreg_loss import VICRegLoss
+
+#: The names of TensorFlow Similarity 0.17.
+Barlow = BarlowTwinsLoss
+VicReg = VICRegLoss
 
 __all__ = [
     "AngularLoss",
     "ArcFaceLoss",
+    "Barlow",
+    "BarlowTwinsLoss",
     "CircleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
@@ -50,6 +62,7 @@ __all__ = [
     "MarginLoss",
     "MetricLoss",
     "MinedLoss",
+    "MultiNegativesRankLoss",
     "MultiSimilarityLoss",
     "NCALoss",
     "NTXentLoss",
@@ -63,6 +76,8 @@ __all__ = [
     "RankedListLoss",
     "RecallAtKSurrogateLoss",
     "SNRContrastiveLoss",
+    "SimCLRLoss",
+    "SimSiamLoss",
     "SmoothAPLoss",
     "SoftNearestNeighborLoss",
     "SoftTripleLoss",
@@ -74,4 +89,7 @@ __all__ = [
     "TripletLoss",
     "TripletSemiHardLoss",
     "TupletMarginLoss",
+    "TwoViewLoss",
+    "VICRegLoss",
+    "VicReg",
 ]
