@@ -74,7 +74,7 @@ def test_a_column_of_weights_leaves_one_loss_for_each_query():
 @pytest.mark.parametrize("shape", [(7,), (8, 2), (1, 8), (2, 4), (8, 1, 1)])
 def test_weights_of_another_shape_are_refused(name, shape):
     y_true, y_pred = CASES[name].batch(8, seed=41)
-    with pytest.raises(ValueError, match="`sample_weight` must be a scalar.*Received: shape"):
+    with pytest.raises(ValueError, match=r"`sample_weight` must be a scalar.*Received: shape"):
         CASES[name].make()(y_true, y_pred, np.ones(shape))
 
 
@@ -176,7 +176,7 @@ def test_contrastive_loss_of_values_tells_embeddings_from_distances(shape):
 
 
 def test_contrastive_loss_of_values_refuses_other_labels():
-    with pytest.raises(ValueError, match="`y_true` must be binary labels.*7"):
+    with pytest.raises(ValueError, match=r"`y_true` must be binary labels.*7"):
         ContrastiveLoss()(np.ones(7), np.ones(8))
     with pytest.raises(ValueError, match="`y_true` must be binary labels"):
         ContrastiveLoss()(np.ones((8, 2)), np.ones(8))
@@ -211,7 +211,7 @@ def test_unknown_strategies_are_refused_with_the_known_ones(make, bad):
 
 def test_semi_hard_is_no_strategy_for_positives():
     for make in (*STRATEGIES, LiftedStructLoss):
-        with pytest.raises(ValueError, match="Invalid positive mining strategy.*'semi-hard'"):
+        with pytest.raises(ValueError, match=r"Invalid positive mining strategy.*'semi-hard'"):
             make(positive_mining_strategy="semi-hard")
     with pytest.raises(TypeError, match="`negative_mining_strategy` must be one of"):
         TripletLoss(negative_mining_strategy=3)
@@ -255,7 +255,7 @@ def test_block_size_is_a_count(name):
 
 @pytest.mark.parametrize("make", [TripletLoss, TripletSemiHardLoss, LiftedStructLoss, NpairsLoss])
 def test_unknown_distances_are_refused(make):
-    with pytest.raises(ValueError, match="Unknown `distance`.*'euclidean'.*'manhatten'"):
+    with pytest.raises(ValueError, match=r"Unknown `distance`.*'euclidean'.*'manhatten'"):
         make(distance="manhatten")
     with pytest.raises(TypeError, match="`distance` must be"):
         make(distance=7)

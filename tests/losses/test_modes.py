@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from oracle.gradients import value_and_gradient
-from oracle.loss_cases import CASES, ON_CLASSES
+from oracle.loss_cases import CASES, ON_CLASSES, one_each
 
 slow = pytest.mark.slow
 N = 20
@@ -48,7 +48,7 @@ def test_blocks(name, block_size):
     check(name, lambda y_true, y_pred: value_and_gradient(loss, y_true, y_pred))
 
 
-@pytest.mark.parametrize("name", ["triplet", "triplet_semi_hard", "lifted_struct"])
+@pytest.mark.parametrize("name", ["triplet", "lifted_struct"])
 def test_graph_of_unknown_batch_size(name):
     step = step_of(
         CASES[name].make(block_size=7),
@@ -58,27 +58,27 @@ def test_graph_of_unknown_batch_size(name):
         check(name, tensors(step), n, seed=31)
 
 
-@pytest.mark.parametrize("name", ["triplet_semi_hard", "contrastive"])
+@pytest.mark.parametrize("name", ["contrastive"])
 def test_xla(name):
     check(name, tensors(step_of(CASES[name].make(block_size=7), jit_compile=True)))
 
 
 @slow
 @pytest.mark.parametrize("block_size", BLOCKS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", one_each())
 def test_every_graph(name, block_size):
     check(name, tensors(step_of(CASES[name].make(block_size=block_size))))
 
 
 @slow
 @pytest.mark.parametrize("block_size", BLOCKS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", one_each())
 def test_every_graph_under_xla(name, block_size):
     check(name, tensors(step_of(CASES[name].make(block_size=block_size), jit_compile=True)))
 
 
 @slow
-@pytest.mark.parametrize("block_size", BLOCKS)
+@pytest.mark.parametrize("block_size", [None, 7])
 @pytest.mark.parametrize("name", ON_CLASSES)
 def test_every_graph_of_unknown_batch_size(name, block_size):
     step = step_of(
