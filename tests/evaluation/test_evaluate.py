@@ -283,3 +283,23 @@ def test_bad_input():
         evaluate(x, y, relevance=lambda a, b: np.ones((len(a), len(b))))
     with pytest.raises(ValueError, match=r"distance.*NaN"):
         evaluate(x, y, distance=lambda q, k: (q @ np.transpose(k)) * np.nan)
+
+
+def test_first_relevant_key_far_down():
+    rng = np.random.default_rng(0)
+    gallery = np.sort(rng.normal(size=(300, 1)), axis=0).astype(np.float32)
+    labels = np.zeros(300, int)
+    labels[[7, 150, 160]] = 1, 2, 2
+    x, y = [[4.0], [-4.0], [4.0]], [1, 2, 0]
+    result = evaluate(x, y, gallery, labels, "l2", ["mrr"])
+    matrix = oracle.distance_matrix(x, gallery, "euclidean")
+    expected = oracle.evaluate(["mrr"], matrix, same(y, labels))
+    check(result, expected)
+    assert min(expected["mrr"]) < 1 / 200
+
+
+def test_a_query_of_zeros_is_as_far_from_all():
+    gallery = np.random.default_rng(0).normal(size=(50, 3))
+    labels = np.arange(50) % 7
+    result = evaluate([[0.0, 0.0, 0.0]], [3], gallery, labels, metrics=NAMES)
+    check(result, oracle.evaluate(NAMES, np.ones((1, 50)), same([3], labels)))
