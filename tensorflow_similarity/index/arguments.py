@@ -30,12 +30,13 @@ def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
     return array
 
 
-def check_ids(ids: Any, length: int | None = None) -> np.ndarray:
-    """Distinct ids, int64 `[n]`, not negative; a single id is taken as one.
+def check_ids(ids: Any, length: int | None = None, distinct: bool = True) -> np.ndarray:
+    """Ids, int64 `[n]`, not negative; a single id is taken as one.
 
     Raises:
         TypeError: If they are not integers.
-        ValueError: If the shape or length is wrong, or one is negative or twice there.
+        ValueError: If the shape or length is wrong, or one is negative, or (where
+            they are to be distinct) is there twice.
     """
     array = np.asarray(ids)
     if array.ndim == 0 and array.dtype.kind in "iu":
@@ -51,7 +52,7 @@ def check_ids(ids: Any, length: int | None = None) -> np.ndarray:
         )
     if len(array) and array.min() < 0:
         raise ValueError(f"`ids` must not be negative. Received: {array.min()}.")
-    if len(array) > 1 and not bool((np.diff(array) > 0).all()):
+    if distinct and len(array) > 1 and not bool((np.diff(array) > 0).all()):
         unique, counts = np.unique(array, return_counts=True)
         if len(unique) < len(array):
             raise ValueError(

@@ -38,6 +38,7 @@ class Folding:
         params: The engine's parameters.
         target_recall: The recall to reach.
         automatic: Whether scanning all is preferred while it is fast.
+        background: Whether a thread of its own builds.
     """
 
     engine: type[Engine] | None
@@ -45,6 +46,7 @@ class Folding:
     params: dict[str, object]
     target_recall: float
     automatic: bool
+    background: bool = False
     debt: float = 0.0
 
     def new_engine(self) -> Engine | None:

@@ -48,6 +48,8 @@ class Index:
         search_params: Parameters of the engine, by its own names. For nmslib:
             `M`, `efConstruction`, `post`, `indexThreadQty`, and `ef`, which
             then is not chosen.
+        background: Whether graphs are built by a thread of their own, while
+            lookups go on without. Else the lookup that finds one due builds it.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -74,6 +76,7 @@ class Index:
         search: Any = "auto",
         target_recall: float = 0.95,
         search_params: Mapping[str, Any] | None = None,
+        background: bool = False,
     ) -> None:
         self._embedding_size = checks.count(embedding_size, "embedding_size")
         self._distance = distances.get(distance)
@@ -95,6 +98,7 @@ class Index:
             params=dict(search_params or {}),
             target_recall=float(target_recall),
             automatic=search == "auto",
+            background=bool(background),
         )
         self._folding.new_engine()  # refuses wrong parameters now, not at the first lookup
         self._live = LiveRecords(Store(self._embedding_size), self._distance, self._folding)
@@ -295,13 +299,13 @@ class Index:
         """The records with these ids, in this order.
 
         Args:
-            ids: Ids `[n]` in use, or one id.
+            ids: Ids `[n]` in use, or one id. The same id may be there twice.
 
         Raises:
             KeyError: If an id is not in use.
         """
         rows = self._live.state.rows
-        return rows.records(found(rows, check_ids(ids)))
+        return rows.records(found(rows, check_ids(ids, distinct=False)))
 
     def measure_recall(self, queries: Any = None, k: int = 10) -> tuning.MeasuredRecall | None:
         """Measures anew what share of the true nearest the engine finds.
@@ -361,10 +365,11 @@ class Index:
         """The arguments of the constructor, for JSON; the records are not in it."""
         return {
             "embedding_size": self.embedding_size,
-            "distance": keras.saving.serialize_keras_object(self._distance),
+            "distance": _serialized(self._distance),
             "search": self.search,
             "target_recall": self._folding.target_recall,
             "search_params": dict(self._folding.params),
+            "background": self._folding.background,
         }
 
     @classmethod
@@ -404,3 +409,10 @@ class Index:
         class_ids, present = check_labels(labels, len(vectors))
         given = np.empty(0, np.int64) if ids is None else check_ids(ids, len(vectors))
         return Batch(given, vectors, class_ids, present, parse_payload(data, len(vectors)))
+
+
+def _serialized(distance: distances.Distance) -> Any:
+    """The name of a distance of this package, the Keras config of any other."""
+    if distance.name in distances.names() and distances.get(distance.name) == distance:
+        return distance.name
+    return keras.saving.serialize_keras_object(distance)

@@ -18,7 +18,7 @@ from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.folding import Folding
 from tensorflow_similarity.index.records import Batch, Rows, Store
 from tensorflow_similarity.index.search import Graph, State
-from tensorflow_similarity.index.tuning import MeasuredRecall
+from tensorflow_similarity.index.tuning import MeasuredRecall, warn_below
 
 __all__ = ["LiveRecords", "found"]
 
@@ -107,15 +107,20 @@ class LiveRecords:
                 self.adopt(state, None, None)
 
     def ready(self) -> State:
-        """The state for a lookup; builds a graph first where that is due."""
+        """The state for a lookup; builds a graph first, or begins to, where that is due."""
         state = self.state
         if self._folding.due(state) and self._building.acquire(blocking=False):
-            try:
-                self._build(self.state)
-            finally:
-                self._building.release()
-            state = self.state
-        return state
+            if self._folding.background:
+                threading.Thread(target=self._build_and_release, name="index-build").start()
+            else:
+                self._build_and_release()
+        return self.state
+
+    def _build_and_release(self) -> None:
+        try:
+            self._build(self.state)
+        finally:
+            self._building.release()
 
     def adopt(self, state: State, graph: Graph | None, recall: MeasuredRecall | None) -> None:
         """Publishes a graph made of `state`, unless its rows have moved since."""
@@ -125,10 +130,13 @@ class LiveRecords:
                 self.recall = recall
 
     def _build(self, state: State) -> None:
+        self._folding.debt = 0.0
         built = self._folding.build(state)
         if built is not None:
             self.adopt(state, *built)
-        self._folding.debt = 0.0
+            graph, recall = built
+            if graph.engine.fixed_effort is None:  # else the user has chosen
+                warn_below(recall, self._folding.target_recall)
 
     def _append(self, batch: Batch, replaced: np.ndarray | None) -> None:
         self._store.check_data(batch.data)

@@ -61,8 +61,6 @@ def tune(state: State, graph: Graph, target: float) -> MeasuredRecall:
         measured = _measured(state, graph, queries, own, truth, _NEIGHBORS)
         if measured.recall >= target:
             return measured
-    if fixed is None:
-        warn_below(measured, target)
     return measured
 
 

@@ -231,3 +231,12 @@ def test_a_large_k(make):
     x = vectors(1500)
     index.add(x)
     assert_equal_to_reference(index, dict(enumerate(x)), x[:2], 1500)
+
+
+def test_get_may_repeat(make):
+    index = make(2)
+    index.add(np.eye(2), labels=[3, 4])
+    records = index.get([1, 0, 1])
+    np.testing.assert_array_equal(records.labels, [4, 3, 4])
+    np.testing.assert_array_equal(records.ids, [1, 0, 1])
+    assert len(index.get([])) == 0

@@ -90,7 +90,7 @@ def test_all_records_equal(distance):
 
 
 def test_masses_of_ties_are_split(monkeypatch):
-    monkeypatch.setattr(candidates, "_MOST_CANDIDATES", 5000)
+    monkeypatch.setattr(candidates, "MOST_CANDIDATES", 5000)
     x = np.ones((3000, 4), np.float32)
     positions, _ = exact_search(x[:50], x, 3, "euclidean")
     np.testing.assert_array_equal(positions, np.tile(np.arange(3), (50, 1)))

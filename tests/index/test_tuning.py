@@ -41,6 +41,8 @@ def test_a_warning_where_it_is_not_reached():
     index.add(vectors(4000))
     with pytest.warns(UserWarning, match=r"less than its `target_recall` of 100.0%"):
         index.lookup(vectors(1))
+    assert index.engine == "nmslib"
+    index.lookup(vectors(1))  # once is enough
 
 
 def test_measured_on_request():

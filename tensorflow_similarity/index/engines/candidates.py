@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm
 from tensorflow_similarity.index.engines.products import Products, by_group
 
-__all__ = ["Candidates", "Keys", "find_candidates"]
+__all__ = ["MOST_CANDIDATES", "Candidates", "Keys", "find_candidates"]
 
 _GROUP = 32
 # Blocks begin at such rows, where memory is aligned whatever the dimension.
@@ -30,7 +30,7 @@ _BLOCK_QUERIES = 512
 # Numbers in one block of a distance that is not a product.
 _MATRIX_SCORES = 1 << 20
 # Candidates (20 bytes each) held at a time. Only masses of ties reach this.
-_MOST_CANDIDATES = 1 << 23
+MOST_CANDIDATES = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +60,6 @@ class Keys:
     def rows_at(self, places: np.ndarray) -> np.ndarray:
         """The rows at these places among those that are searched."""
         return places + self.start if self.rows is None else self.rows[places]
-
-    def order(self, rows: np.ndarray) -> np.ndarray:
-        """What orders rows at equal distance."""
-        return rows if self.ids is None else self.ids[rows]
 
     def distances(self, queries: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """True distances of each query to its own rows; inf where negative."""
@@ -135,7 +131,7 @@ def _by_products(
             slack = errors.ravel()[hits]
             at, column, value = _opened(scores, layers, owner, group, threshold[owner] - slack)
             candidates.add(own.start + owner[at], start + column, value + slack[at])
-        if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
+        if candidates.count > MOST_CANDIDATES and len(queries) > 1:
             return None
     return candidates, np.concatenate([_kth(part, k) for part in best])
 
@@ -159,7 +155,7 @@ def _by_matrix(
                 inside[:, dead] = False
             owner, column = np.nonzero(inside)
             candidates.add(first + owner, start + column, scores[owner, column])
-        if candidates.count > _MOST_CANDIDATES and len(queries) > 1:
+        if candidates.count > MOST_CANDIDATES and len(queries) > 1:
             return None
     return candidates, np.concatenate([_kth(part, k) for part in best.values()])
 

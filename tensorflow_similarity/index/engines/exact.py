@@ -9,13 +9,14 @@ import numpy as np
 
 from tensorflow_similarity import checks, distances
 from tensorflow_similarity.index.columns import Column
-from tensorflow_similarity.index.engines.candidates import Keys, find_candidates
+from tensorflow_similarity.index.engines.candidates import MOST_CANDIDATES, Keys, find_candidates
 from tensorflow_similarity.index.engines.forms import form_of
 
 __all__ = ["ExactScan", "exact_search"]
 
-# Queries whose running results are held at a time.
+# Queries whose candidates are held at a time, and candidates per neighbour.
 _PANEL = 8192
+_CANDIDATES_EACH = 6
 # Rows that a form is fitted to, and how many times more rows make it worth fitting again.
 _FIT_ROWS = 10_000
 _REFIT = 8
@@ -132,9 +133,10 @@ class ExactScan:
             else:
                 rows = None
         keys = Keys(form, vectors, terms, start, rows, mask, ids)
+        step = min(_PANEL, max(1, MOST_CANDIDATES // (_CANDIDATES_EACH * max(k, 1))))
         panels = [
-            self._panel(queries[first : first + _PANEL], keys, k)
-            for first in range(0, max(len(queries), 1), _PANEL)
+            self._panel(queries[first : first + step], keys, k)
+            for first in range(0, max(len(queries), 1), step)
         ]
         if len(panels) == 1:
             return panels[0]
@@ -185,7 +187,10 @@ def _rank(
             distance = keys.distances(queries[some], table)
         else:
             distance = np.where(padding, np.float32(np.inf), exact[place])
-        order = np.lexsort((keys.order(table), padding, distance), axis=-1)[:, :k]
+        if keys.ids is None:  # the table is in the order of rows, padding last
+            order = np.argsort(distance, axis=1, kind="stable")[:, :k]
+        else:
+            order = np.lexsort((keys.ids[table], padding, distance), axis=-1)[:, :k]
         found[some] = np.take_along_axis(table, order, axis=1)
         values[some] = np.take_along_axis(distance, order, axis=1)
     return found, values
