@@ -98,7 +98,9 @@ class LiftedStructLoss(MetricLoss):
                 queries_are_keys,
             )
 
-        def sums(labels: Any, q: Any, place: Any, push: Any, k_labels: Any, k: Any, k_push: Any):
+        def sums(
+            labels: Any, q: Any, place: Any, push: Any, k_labels: Any, k: Any, k_push: Any
+        ) -> tuple[Any, Any]:
             rows = self.rows(labels, q, place, k_labels, k)
             constant = ops.stop_gradient(rows.distances)
             pairs = self.positive_mining_strategy.keep(

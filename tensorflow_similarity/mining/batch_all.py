@@ -33,7 +33,7 @@ def batch_all_hinge(
         derivatives `[queries, keys]`, to be taken as constants.
     """
     return map_row_blocks(
-        lambda *block: _hinge(*block, margin),
+        lambda d, p, n: _hinge(d, p, n, margin),
         (distances, positives, negatives),
         (),
         MINING_ROWS,

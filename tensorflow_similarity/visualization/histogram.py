@@ -71,7 +71,7 @@ def distance_histogram(
         values = distances[drawn & mask]
         axis.hist(
             np.minimum(values, edges[-1]),
-            edges,
+            edges.tolist(),
             alpha=0.6,
             color=color,
             label=f"{name} ({len(values):,})",
