@@ -21,10 +21,10 @@ __all__ = ["MetricLoss", "checked_number"]
 
 def checked_number(value: Any, name: str) -> float:
     """Returns a finite number as float, or raises an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        if not hasattr(value, "item"):
-            raise TypeError(f"`{name}` must be a number. Received: {value!r}.")
+    if hasattr(value, "item"):
         value = value.item()  # NumPy scalars.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"`{name}` must be a number. Received: {value!r}.")
     if not math.isfinite(value):
         raise ValueError(f"`{name}` must be finite. Received: {value!r}.")
     return float(value)
