@@ -338,4 +338,5 @@ class _FunctionalSimilarityModel(SimilarityModel, Functional):
     """What `SimilarityModel(inputs, outputs)` makes; users know it under that name."""
 
 
-_FunctionalSimilarityModel.__name__ = _FunctionalSimilarityModel.__qualname__ = "SimilarityModel"
+# For Keras, which names models and their configs by it. Pickle goes by `__qualname__`.
+_FunctionalSimilarityModel.__name__ = "SimilarityModel"

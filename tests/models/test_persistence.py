@@ -1,6 +1,8 @@
 """One file that holds all, and that is whole or not there."""
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -135,6 +137,10 @@ class TestOneFile:
         outer.save(tmp_path / "outer.keras")
         inner = keras.saving.load_model(tmp_path / "outer.keras").layers[0]
         same_lookups(trained, inner, x)
+
+    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+    def test_copies(self, trained, digits, copied):
+        same_lookups(trained, copied(trained), digits[0][400:410])
 
     def test_weights_alone(self, trained, make_model, digits, tmp_path):
         trained.save_weights(tmp_path / "m.weights.h5")
