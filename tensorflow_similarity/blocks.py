@@ -56,7 +56,8 @@ def map_row_blocks(
             differentiated must be passed here and not be captured.
         block_size: Rows in a block; None for one block of all rows.
         recompute: Whether the gradient recomputes each block, so that memory
-            stays that of one block. False where nothing is differentiated.
+            stays that of one block; all results must be floats then. False where
+            nothing is differentiated.
 
     Returns:
         What `function` returns, with `n` rows.

@@ -136,7 +136,7 @@ class TripletSemiHardLoss(MinedLoss):
     def _sums_by_relevance(self, *block: Any) -> tuple[Any, Any]:
         rows = self.rows(*block)
         slots = relevance_slots(rows.positives)
-        return self._many(slots, rows), slots.count
+        return self._many(slots, rows), ops.cast(slots.count, rows.distances.dtype)
 
     def _mine_few(
         self,
