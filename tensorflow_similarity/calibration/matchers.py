@@ -130,7 +130,6 @@ class MatchMajorityVote(ClassificationMatch):
         votes = np.zeros(lookup_labels.shape, np.int64)
         for j in range(lookup_labels.shape[1]):
             votes += (lookup_labels == lookup_labels[:, j : j + 1]) & present[:, j : j + 1]
-        votes[~present] = 0
         winner = votes.argmax(axis=1)[:, None]
         number = present.sum(axis=1)
         # In float32, as lookups give distances: a mean that equals a threshold in

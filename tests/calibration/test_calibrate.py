@@ -121,6 +121,16 @@ def test_a_threshold_that_accepts_nothing_reaches_nothing():
     assert result.unreached
 
 
+def test_optimal_accepts_something():
+    # Precision is 1 by convention at 0.1, where no mean of distances is yet.
+    distances, found, labels = [[0.1, 0.5], [0.2, 0.6]], [[1, 1], [2, 2]], [3, 2]
+    result = calibrate(
+        distances, found, labels, calibration_metric="precision", matcher="match_majority_vote"
+    )
+    assert result.cutpoints["optimal"]["precision"] == 0.5
+    assert (result.match(distances, found) != -1).any()
+
+
 @pytest.mark.parametrize("matcher", MATCHERS)
 @settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), threshold=st.floats(0, 1))
