@@ -83,6 +83,8 @@ SAME = [
         "alpha=2, beta=10, base=0.7",
         losses.MultiSimilarityLoss(alpha=2, beta=10, lmda=0.7, epsilon=None),
     ),
+    Same("ContrastiveLoss", "", losses.ContrastiveLoss(distance="euclidean", power=1)),
+    Same("LiftedStructureLoss", "", losses.LiftedStructLoss()),
     Same("CircleLoss", "", losses.CircleLoss(), mean_of_those_above_0),
     Same(
         "CircleLoss",

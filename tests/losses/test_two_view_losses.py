@@ -84,6 +84,20 @@ def test_vicreg_of_pytorch_metric_learning():
     np.testing.assert_allclose(ours + moved, entry["value"], rtol=1e-6)
 
 
+def test_simclr_is_twice_the_self_supervised_loss_of_pytorch_metric_learning():
+    name = "SelfSupervisedLoss(NTXentLoss(0.5))"
+    with gzip.open(golden.FOLDER / "pml" / "manifest.json.gz") as file:
+        [entry] = [e for e in json.load(file)["cases"] if e.get("loss") == name]
+    arrays = np.load(golden.FOLDER / "pml" / "losses.npz", allow_pickle=False)
+    a = arrays["in/gauss0/embeddings"].astype(float)
+    b = arrays[entry["ref_emb"]].astype(float)
+    value, gradients = value_and_gradients(losses.SimCLRLoss(temperature=0.5), a, b)
+    np.testing.assert_allclose(value, 2 * entry["value"], rtol=1e-6)
+    for view, key in (("a", "grad_embeddings"), ("b", "grad_ref")):
+        expected = 2 * arrays[entry[key]]
+        np.testing.assert_allclose(gradients[view], expected, atol=2e-6 * np.abs(expected).max())
+
+
 def test_simclr_is_twice_ntxent_of_both_views():
     a, b = two_views()
     labels = np.tile(np.arange(len(a)), 2)
