@@ -129,12 +129,7 @@ class BalancedDraws:
         # Philox is counter-based: each (epoch, step) owns 2**128 draws of one stream.
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, step, epoch]))
         chosen = rng.choice(len(self.classes), self.classes_per_batch, replace=False)
-        sizes = self._sizes[chosen]
-        members = _distinct(rng, sizes, self.examples_per_class)
-        small = sizes < self.examples_per_class
-        if small.any():
-            members[small] = _repeated(rng, sizes[small], self.examples_per_class)
-        members = rng.permuted(members, axis=1)
+        members = _members(rng, self._sizes[chosen], self.examples_per_class)
         return self._grouped[self._starts[chosen, None] + members].ravel()
 
     def __repr__(self) -> str:
@@ -162,23 +157,28 @@ def _runs(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)
 
 
-def _distinct(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
-    """`count` distinct integers below each size, by Floyd's algorithm for all rows at once.
+def _members(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
+    """`count` integers below each size, in random order: distinct ones, if there are so many.
 
-    It costs `count` vector operations whatever the sizes. Rows whose size is below
-    `count` hold rubbish.
+    All rows at once, and at a cost that does not depend on the sizes: rows of
+    independent draws, which are drawn again where two of them meet. Where that
+    would happen time and again, the members are shuffled instead.
     """
-    tops = np.maximum(sizes[:, None] - count, 0) + np.arange(count)
-    draws = rng.integers(0, tops + 1)
-    picks = draws.copy()
-    for i in range(1, count):
-        taken = (picks[:, :i] == draws[:, i, None]).any(axis=1)
-        picks[:, i] = np.where(taken, tops[:, i], draws[:, i])
-    return picks
+    members = rng.integers(0, sizes[:, None], (len(sizes), count))
+    crowded = 2 * sizes < count * count
+    if crowded.any():
+        members[crowded] = _shuffled(rng, sizes[crowded], count)
+    rows = np.flatnonzero(~crowded)
+    while len(rows):
+        ordered = np.sort(members[rows], axis=1)
+        rows = rows[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
+        members[rows] = rng.integers(0, sizes[rows, None], (len(rows), count))
+    return members
 
 
-def _repeated(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
-    """`count` integers below each size (at most `count`): shuffled, then over again."""
-    columns = np.arange(count)
-    keys = np.where(columns < sizes[:, None], rng.random((len(sizes), count)), np.inf)
-    return np.take_along_axis(np.argsort(keys, axis=1), columns % sizes[:, None], axis=1)
+def _shuffled(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` of all integers below each size, shuffled; then over again."""
+    width = max(count, int(sizes.max()))
+    keys = np.where(np.arange(width) < sizes[:, None], rng.random((len(sizes), width)), np.inf)
+    order = np.argsort(keys, axis=1)
+    return np.take_along_axis(order, np.arange(count) % sizes[:, None], axis=1)
