@@ -156,9 +156,10 @@ def _values(x: Any) -> np.ndarray | None:
 
 def _check_range(y_true: Any, y_pred: Any) -> None:
     """Raises a ValueError if class ids are at hand and not those of the head's classes."""
-    classes = np.shape(y_pred)[1] if not hasattr(y_pred, "shape") else y_pred.shape[1]
+    shape = tuple(y_pred.shape if hasattr(y_pred, "shape") else np.shape(y_pred))
+    classes = shape[1] if len(shape) > 1 else None
     labels = _values(y_true)
-    if classes is None or labels is None or labels.dtype.kind not in "iub" or not labels.size:
+    if classes is None or labels is None or labels.dtype.kind not in "iub":
         return
     wrong = labels[(labels < 0) | (labels >= classes)]
     if wrong.size:
