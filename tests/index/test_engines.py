@@ -87,6 +87,23 @@ def test_nmslib_lists_shorter_than_k(graphs_of_any_size):
     assert (np.diff(found.distances, axis=1) >= 0).all()
 
 
+def test_nmslib_tries_as_hard_as_k_needs_and_no_harder(tmp_path):
+    """`ef` belongs to the graph: what one search sets, the next must not inherit."""
+    x, queries = vectors(3000, 24), vectors(200, 24, seed=1)
+    engine = NmslibEngine("euclidean", {"M": 4, "efConstruction": 20, "ef": 6})
+    engine.build(x)
+    path = tmp_path / "graph"
+    path.write_bytes(b"".join(engine.content()))
+    again = NmslibEngine("euclidean", {"M": 4, "ef": 6})
+    again.load(str(path))
+    wide = engine.search(queries, 150)
+    assert wide.shape == (200, 150)  # with ef < k lists are shorter
+    assert (wide >= 0).all()
+    narrow = engine.search(queries, 3)
+    np.testing.assert_array_equal(narrow, again.search(queries, 3))
+    assert (np.sort(narrow) != np.sort(wide[:, :3])).any()  # it did not try as hard
+
+
 def test_nmslib_keeps_its_effort_when_loaded(graphs_of_any_size, tmp_path):
     """nmslib forgets ef when it loads, and finds less without a word."""
     index = Index(8, "cosine", search="nmslib", search_params={"ef": 300, "M": 5})
@@ -117,6 +134,22 @@ def test_nmslib_many_equal_vectors(graphs_of_any_size):
     assert all(len(set(row)) == 5 for row in found.ids.tolist())
 
 
+def test_only_the_advice_is_kept_from_standard_error(monkeypatch, capfd):
+    def noisy(name, *args, real=__import__, **kwargs):
+        if name == "nmslib":
+            os.write(
+                2, b"Your CPU supports instructions\nanother line\npip install --no-binary x\n"
+            )
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr("builtins.__import__", noisy)
+    nmslib._nmslib.__wrapped__()
+    assert capfd.readouterr().err == "another line\n"
+    os.write(2, b"still open\n")
+    assert capfd.readouterr().err == "still open\n"
+
+
+@pytest.mark.slow
 def test_nmslib_says_nothing_when_imported():
     code = (
         "import tensorflow_similarity.index, sys; "

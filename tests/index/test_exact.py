@@ -111,6 +111,19 @@ def test_near_neighbours_far_from_the_origin(distance, queries):
 
 
 @pytest.mark.parametrize("distance", PRODUCTS)
+@pytest.mark.parametrize("offset", [0, 100])
+def test_few_keys_are_compared_directly(distance, offset):
+    """Most of the work is left to the product, also far from the origin."""
+    if distance == "cosine" and offset:
+        pytest.skip("far from the origin all directions are nearly the same")
+    q, x = data(200, 5000, 16, offset=offset)
+    form, terms = ExactScan(distances.get(distance)).prepared(x)
+    keys = candidates.Keys(form, x, terms, 0, None, None, None)
+    found, threshold = candidates.find_candidates(q, keys, 10)
+    assert len(found.within(threshold)[0]) < 200 * 10 * 1.2
+
+
+@pytest.mark.parametrize("distance", PRODUCTS)
 @pytest.mark.parametrize("scale", [1e-20, 1e-6, 1e4, 1e15])
 def test_any_scale(distance, scale):
     q, x = data(20, 500, 8, scale=scale)
