@@ -10,6 +10,7 @@ def distance_matrix(queries, keys, name):
     q = np.asarray(queries, np.float64)
     x = np.asarray(keys, np.float64)
     if name in ("cosine",):
+
         def unit(rows):
             norms = np.linalg.norm(rows, axis=1, keepdims=True)
             return np.where(norms > 0, rows / np.where(norms > 0, norms, 1), 0)
