@@ -41,9 +41,9 @@ class ArcFaceLoss(SoftmaxProxyLoss):
     `[batch, classes]` from `layers.ProxyHead`, or `[batch, classes, centers]`,
     see `SubCenterArcFaceLoss`.
 
-    Recommended: many examples a class and long training, as for faces. A small
-    network that is trained for a few hundred steps does better with
-    `NormalizedSoftmaxLoss`, or with a smaller margin and scale.
+    Recommended: fixed classes with many examples of each, as for faces. To
+    retrieve classes that were not trained on with a small network, compare it with
+    `NormalizedSoftmaxLoss`, which is easier to train from scratch.
 
     Relations: `CosFaceLoss` has the margin on the cosine, `SphereFaceLoss`
     multiplies the angle.

@@ -60,10 +60,13 @@ class CrossBatchMemory(PerExampleLoss):
     training and what is evaluation. `keras.Model` does not tell its losses, so there
     it raises an error. In a loop of your own, pass `training=True` to the call.
 
-    Recommended: a memory of some thousands, and a `warmup_steps` of some hundreds
-    with small networks, which collapse without; a loss that does not average over
-    all pairs, such as `ContrastiveLoss`, `MultiSimilarityLoss` or
-    `TripletLoss`.
+    Recommended: a memory of some thousands, and some hundreds of `warmup_steps`
+    with networks from scratch, whose first embeddings are soon out of date and
+    which may collapse without.
+
+    Relations: `XBM` of TensorFlow Similarity, and `CrossBatchMemory` of
+    pytorch-metric-learning, where the gradient flows through the queries alone, and
+    of the oldest batch, if it fits in part, the last rows stay and not the first.
 
     Raises:
         TypeError: If `loss` is not a `MetricLoss`.

@@ -42,10 +42,10 @@ class ProxyLoss(PerExampleLoss):
       loss says otherwise.
     - `sample_weight`: optional `[batch]`.
 
-    An id outside of 0 to `classes - 1` raises an error where values are at hand
-    (`run_eagerly`, NumPy arrays). In a compiled graph they are not: there the
-    example's loss is NaN, which shows in the training log, with a gradient of
-    zero, which leaves the weights whole.
+    An id outside of 0 to `classes - 1` raises an error; within `fit` that is
+    TensorFlow's `InvalidArgumentError`. Code that XLA compiled cannot raise one:
+    there the example's loss is NaN, which shows in the training log, with a
+    gradient of zero, which leaves the weights whole.
 
     Raises:
         ValueError, TypeError: If labels are one-hot, floats, strings or out of
@@ -92,6 +92,7 @@ class ProxyLoss(PerExampleLoss):
         targets = ops.equal(y_true[:, None], classes[None, :])
         losses = self.class_losses(y_pred, targets)
         known = ops.any(targets, axis=1)
+        _assert_in_graph(known, y_true, classes)
         return ops.where(known, losses, float("nan"))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -144,6 +145,20 @@ class SoftmaxProxyLoss(ProxyLoss):
         own = self.own_class(own)
         logits = self.scale * ops.where(targets, own[:, None], cosines)
         return ops.logsumexp(logits, axis=1) - self.scale * own
+
+
+def _assert_in_graph(known: Any, labels: Any, classes: Any) -> None:
+    """Raises TensorFlow's error when a graph meets an unknown class; XLA leaves it out."""
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    if not tf.executing_eagerly():
+        message = "`y_true` must be class ids from 0 to classes - 1, those of the ProxyHead."
+        received = ["Received:", tf.boolean_mask(labels, tf.logical_not(known))]
+        tf.debugging.Assert(
+            tf.reduce_all(known), [message, "Classes:", tf.size(classes), *received]
+        )
 
 
 def _values(x: Any) -> np.ndarray | None:
