@@ -239,10 +239,12 @@ def test_ids_beyond_float_precision():
 def test_ten_thousand_queries_in_milliseconds():
     distances, found, _ = lookup(7, queries=10_000, k=5)
     for matcher in MATCHERS:
-        match(distances, found, 0.5, matcher)
-        start = time.perf_counter()
-        match(distances, found, 0.5, matcher)
-        assert time.perf_counter() - start < 0.1
+        seconds = []
+        for _ in range(5):  # The best of some: the machine may be busy.
+            start = time.perf_counter()
+            match(distances, found, 0.5, matcher)
+            seconds.append(time.perf_counter() - start)
+        assert min(seconds) < 0.1
 
 
 def test_bad_input():
