@@ -49,7 +49,7 @@ def test_fit_writes_and_evaluation_does_not():
 
 
 def test_one_file_keeps_the_memory(tmp_path):
-    model = compiled(CrossBatchMemory(TripletLoss("l2"), 64, warmup_steps=1))
+    model = compiled(CrossBatchMemory(TripletLoss("l2"), 64, warmup_steps=1), run_eagerly=True)
     model.fit(X, Y, batch_size=24, epochs=1, verbose=0)
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras")
