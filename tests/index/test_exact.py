@@ -192,8 +192,9 @@ def test_on_grids_full_of_ties(draw):
 @pytest.mark.parametrize("distance", ALL)
 @pytest.mark.parametrize("queries", [1, 20])
 @pytest.mark.parametrize("share", [0.05, 0.9])
-def test_under_a_mask_with_other_ids(distance, queries, share):
-    q, x = data(queries, 1500, 6)
+@pytest.mark.parametrize("dim", [6, 16, 40])
+def test_under_a_mask_with_other_ids(distance, queries, share, dim):
+    q, x = data(queries, 1500, dim)
     x[::3] = x[0]  # ties, which ids decide
     rng = np.random.default_rng(3)
     mask, ids = rng.random(1500) < share, rng.permutation(1500) + 7
