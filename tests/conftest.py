@@ -10,7 +10,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-import keras
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -27,12 +26,17 @@ settings.load_profile("tests")
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Seeds Python, NumPy and the backend before each test."""
+    # Imported here, for the process that only hands out tests to others needs no TensorFlow.
+    import keras
+
     keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True)
 def _keras_state():
     """Leaves no dtype policy or float type behind for the next test."""
+    import keras
+
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
     yield
     keras.config.set_dtype_policy(policy)
