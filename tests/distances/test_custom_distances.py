@@ -110,7 +110,10 @@ def test_a_subclass_without_pairwise_says_so():
 
 
 @pytest.mark.parametrize(("distance", "definition"), OWN, ids=_ids)
-@pytest.mark.parametrize("make", [TripletLoss, TripletSemiHardLoss, ContrastiveLoss])
+@pytest.mark.parametrize(
+    "make",
+    [TripletLoss, ContrastiveLoss, pytest.param(TripletSemiHardLoss, marks=pytest.mark.slow)],
+)
 def test_a_loss_takes_it_trains_and_keeps_it(make, distance, definition, embeddings):
     labels = np.arange(12) % 3
     loss = make(distance=distance)

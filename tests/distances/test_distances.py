@@ -66,7 +66,7 @@ def finite_differences(function, x, step=1e-6):
     seed=st.integers(0, 99),
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
 )
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_pairwise_is_the_definition(name, n, m, dim, seed, scale):
     queries, keys = drawn(n, m, dim, seed, scale)
     expected = oracle.matrix(name, queries, keys)

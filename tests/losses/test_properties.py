@@ -216,7 +216,7 @@ def test_batches_on_a_grid_are_finite(name, labels, grid, scale):
     labels=st.lists(st.integers(0, 3), min_size=8, max_size=8),
     grid=st.lists(st.integers(-2, 2), min_size=16, max_size=16),
 )
-@settings(max_examples=15)
+@settings(max_examples=8)
 @pytest.mark.parametrize(
     "name", ["triplet_semi_hard", "lifted_struct", "soft_nearest_neighbor", "triplet_hard"]
 )
