@@ -171,6 +171,9 @@ class _SquaredEuclidean(ProductForm):
     """Terms: |x - centre|^2 / 2. The order is that of <q - c, x - c> - |x - c|^2 / 2."""
 
     _centre: np.ndarray | None = None
+    # Terms are compared to this one; where all are close to it, as those of
+    # normalised embeddings are, they need not be subtracted.
+    _usual = np.float32(0)
 
     def fit(self, keys: np.ndarray) -> None:
         # Keys that share a large offset would lose their differences in it.
@@ -178,6 +181,7 @@ class _SquaredEuclidean(ProductForm):
         spread = float(keys.var(axis=0, dtype=np.float64).sum())
         if float(centre @ centre) > 4 * spread:
             self._centre = centre.astype(np.float32)
+        self._usual = np.median(self.terms(keys))
 
     def left(self, queries: np.ndarray) -> np.ndarray:
         return queries if self._centre is None else queries - self._centre
@@ -187,7 +191,8 @@ class _SquaredEuclidean(ProductForm):
 
     def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
         # <q - c, x> and <q - c, x - c> differ by the same for all keys.
-        return Operands(keys if few else self.left(keys), bias=-terms)
+        keys, bias = keys if few else self.left(keys), self._usual - terms
+        return Operands(keys, bias=None if self._alike(bias).all() else bias)
 
     def errors(
         self, left: np.ndarray, terms: np.ndarray, few: bool
@@ -196,7 +201,12 @@ class _SquaredEuclidean(ProductForm):
         reach = np.sqrt(2 * terms)
         if few and self._centre is not None:
             reach = reach + np.linalg.norm(self._centre)
-        return _norms(left).astype(np.float32) * error, reach, 2 * error * terms
+        bias = self._usual - terms
+        dropped = np.where(self._alike(bias), np.abs(bias), 0)
+        return _norms(left).astype(np.float32) * error, reach, 2 * error * terms + dropped
+
+    def _alike(self, bias: np.ndarray) -> np.ndarray:
+        return np.abs(bias) <= _NEARLY_ONE * self._usual
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         keys = keys - queries

@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tensorflow_similarity.index.columns import aligned_empty
-
 __all__ = ["Operands", "Products", "by_group"]
 
 # What TensorFlow asks of memory that it did not allocate; it aborts otherwise.
@@ -54,7 +52,7 @@ class Products:
     def __init__(self, left: np.ndarray, part_size: int) -> None:
         self.left = left
         self._part_size = part_size
-        self._parts: dict[bool, list[Any]] = {}
+        self._parts: list[Any] | None = None
 
     def __len__(self) -> int:
         return -(-len(self.left) // self._part_size)
@@ -71,23 +69,16 @@ class Products:
         if len(self.left) == 1:
             yield self._single(operands, layers)
             return
-        keys, bias = operands.keys, operands.bias
-        augmented = bias is not None and len(self.left) > keys.shape[1]
-        if augmented:
-            # One more column of the product is cheaper than one more pass.
-            wider = aligned_empty((len(keys), keys.shape[1] + 1), np.float32)
-            wider[:, :-1], wider[:, -1] = keys, bias
-            keys, bias = wider, None
         with tf.device("CPU:0"):
-            parts, right = self._tensors(augmented), _tensor(keys)
-            for left in parts:
-                scores = tf.matmul(left, right, transpose_b=True)
+            right, bias = _tensor(operands.keys), operands.bias
+            for part in self._tensors():
+                scores = tf.matmul(part, right, transpose_b=True)
                 if operands.scale is not None:
                     scores *= operands.scale
                 if bias is not None:
                     scores = tf.nn.bias_add(scores, bias)
-                full = len(keys) // layers * layers
-                grouped = scores if full == len(keys) else scores[:, :full]
+                full = len(operands.keys) // layers * layers
+                grouped = scores if full == len(operands.keys) else scores[:, :full]
                 maxima = tf.reduce_max(
                     tf.reshape(grouped, [len(scores), full // layers, layers]), axis=2
                 )
@@ -103,14 +94,10 @@ class Products:
             scores += operands.bias
         return scores[None], by_group(scores, layers)[None]
 
-    def _tensors(self, augmented: bool) -> list[Any]:
-        """The parts, with a column of ones where the keys have one of bias."""
-        if augmented not in self._parts:
-            ones = np.ones((len(self.left), 1), np.float32)
-            left = np.concatenate([self.left, ones], axis=1) if augmented else self.left
-            parts = [tf.constant(left[self.slice(part)]) for part in range(len(self))]
-            self._parts[augmented] = parts
-        return self._parts[augmented]
+    def _tensors(self) -> list[Any]:
+        if self._parts is None:
+            self._parts = [tf.constant(self.left[self.slice(part)]) for part in range(len(self))]
+        return self._parts
 
 
 def by_group(values: np.ndarray, layers: int) -> np.ndarray:
