@@ -53,6 +53,13 @@ LOSSES: dict[str, Callable[[], Any]] = {
     "contrastive": lambda: L.ContrastiveLoss(distance="euclidean", power=1),
     "npairs": lambda: L.NpairsLoss(distance="inner_product"),
     "lifted": lambda: L.LiftedStructLoss(),
+    "triplet_all": lambda: L.TripletAllLoss(margin=0.2, distance="euclidean"),
+    "multisim": lambda: L.MultiSimilarityLoss(beta=50, epsilon=None),
+    "multisim_miner": lambda: L.MultiSimilarityLoss(beta=50, epsilon=0.1),
+    "circle": lambda: L.CircleLoss(),
+    "supcon": lambda: L.SupConLoss(),
+    "ntxent": lambda: L.NTXentLoss(),
+    "fastap": lambda: L.FastAPLoss(),
 }
 #: Our losses as a user gets them who types the name only.
 DEFAULTS: dict[str, Callable[[], Any]] = {
