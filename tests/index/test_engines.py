@@ -119,8 +119,11 @@ def test_nmslib_ids_beyond_int32(graphs_of_any_size):
     index = Index(8, "euclidean", search="nmslib")
     x = vectors(500)
     ids = 2**62 + np.arange(500) * 3
-    index.add(x, ids=ids)
-    np.testing.assert_array_equal(index.lookup(x, k=1).ids[:, 0], ids)
+    index.add(x, labels=np.arange(500), ids=ids)
+    found = index.lookup(x, k=1)
+    # A graph misses a few, and which ones differs from build to build: labels tell who was found.
+    np.testing.assert_array_equal(found.ids, ids[found.labels])
+    assert np.mean(found.ids[:, 0] == ids) > 0.9
     assert index.engine == "nmslib"
 
 
