@@ -106,7 +106,10 @@ def check_degenerate(case, measured, dtype="float32"):
     for batch, (labels, x) in batches().items():
         value, gradient = measured(labels, tf.cast(x, dtype))
         assert np.isfinite(value), batch
-        assert np.isfinite(tf.cast(gradient, "float32")).all(), batch
+        # A cosine's gradient grows as rows shrink: at 1e-6, beyond what float16 holds.
+        # It must not be clipped, as loss scaling goes by what overflows.
+        if (dtype, batch) != ("float16", "small"):
+            assert np.isfinite(tf.cast(gradient, "float32")).all(), batch
         lacking = {"no positive": "positives", "one class": "negatives"}.get(batch)
         if lacking in case.needs:
             assert value == 0, batch
