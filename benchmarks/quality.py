@@ -32,8 +32,10 @@ import numpy as np
 
 import tensorflow_similarity.losses as L
 from tensorflow_similarity.evaluation import evaluate
-from tensorflow_similarity.layers import L2Embedding
+from tensorflow_similarity.layers import L2Embedding, ProxyHead
+from tensorflow_similarity.models import SimilarityModel
 
+LEARNING_RATE = 1e-3
 HERE = pathlib.Path(__file__).parent
 SCORES = ("precision@1", "r_precision", "map@r", "hit_rate@2", "hit_rate@4", "hit_rate@8")
 THEIR_NAMES = {
@@ -45,30 +47,82 @@ THEIR_NAMES = {
     "hit_rate@8": "recall_at_8",
 }
 
+
+class Setting(NamedTuple):
+    """A loss, and what belongs to it beside the network.
+
+    `centers`: proxies a class, 0 where the loss is on pairs of embeddings.
+    `proxy_rate`: the learning rate of the proxies. `kaiming`: whether
+    they start as pytorch-metric-learning starts those of ProxyAnchor; a length
+    that only sets how fast they turn.
+    """
+
+    loss: Callable[[], Any]
+    centers: int = 0
+    proxy_rate: float = 1e-2
+    kaiming: bool = False
+
+
 #: Their name of a setting -> our loss at the same setting.
-LOSSES: dict[str, Callable[[], Any]] = {
-    "triplet_semihard": lambda: L.TripletSemiHardLoss(margin=0.2, distance="euclidean"),
-    "triplet_batchhard": lambda: L.TripletHardLoss(margin=0.2),
-    "triplet_batchhard_soft": lambda: L.TripletHardLoss(soft=True),
-    "contrastive": lambda: L.ContrastiveLoss(distance="euclidean", power=1),
-    "npairs": lambda: L.NpairsLoss(distance="inner_product"),
-    "lifted": lambda: L.LiftedStructLoss(),
-    "triplet_all": lambda: L.TripletAllLoss(margin=0.2, distance="euclidean"),
-    "multisim": lambda: L.MultiSimilarityLoss(beta=50, epsilon=None),
-    "multisim_miner": lambda: L.MultiSimilarityLoss(beta=50, epsilon=0.1),
-    "circle": lambda: L.CircleLoss(),
-    "supcon": lambda: L.SupConLoss(),
-    "ntxent": lambda: L.NTXentLoss(),
-    "fastap": lambda: L.FastAPLoss(),
+LOSSES: dict[str, Setting] = {
+    "triplet_semihard": Setting(lambda: L.TripletSemiHardLoss(margin=0.2, distance="euclidean")),
+    "triplet_batchhard": Setting(lambda: L.TripletHardLoss(margin=0.2)),
+    "triplet_batchhard_soft": Setting(lambda: L.TripletHardLoss(soft=True)),
+    "contrastive": Setting(lambda: L.ContrastiveLoss(distance="euclidean", power=1)),
+    "npairs": Setting(lambda: L.NpairsLoss(distance="inner_product")),
+    "lifted": Setting(lambda: L.LiftedStructLoss()),
+    "triplet_all": Setting(lambda: L.TripletAllLoss(margin=0.2, distance="euclidean")),
+    "multisim": Setting(lambda: L.MultiSimilarityLoss(beta=50, epsilon=None)),
+    "multisim_miner": Setting(lambda: L.MultiSimilarityLoss(beta=50, epsilon=0.1)),
+    "circle": Setting(lambda: L.CircleLoss()),
+    "supcon": Setting(lambda: L.SupConLoss()),
+    "ntxent": Setting(lambda: L.NTXentLoss()),
+    "fastap": Setting(lambda: L.FastAPLoss()),
+    "proxy_anchor": Setting(lambda: L.ProxyAnchorLoss(), 1, kaiming=True),
+    "proxy_anchor_plr0.1": Setting(lambda: L.ProxyAnchorLoss(), 1, 0.1, kaiming=True),
+    "arcface": Setting(lambda: L.ArcFaceLoss(margin=np.radians(28.6)), 1),
+    "arcface_plr0.1": Setting(lambda: L.ArcFaceLoss(margin=np.radians(28.6)), 1, 0.1),
+    "cosface": Setting(lambda: L.CosFaceLoss(), 1),
+    "norm_softmax_plr0.1": Setting(lambda: L.NormalizedSoftmaxLoss(), 1, 0.1),
+    "xbm_contrastive": Setting(
+        lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean", power=1), 1024)
+    ),
+    "xbm_contrastive_warm100": Setting(
+        lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean", power=1), 1024, 100)
+    ),
+    "xbm_multisim_miner": Setting(
+        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(beta=50, epsilon=0.1), 1024)
+    ),
 }
+
 #: Our losses as a user gets them who types the name only.
-DEFAULTS: dict[str, Callable[[], Any]] = {
-    "TripletLoss()": lambda: L.TripletLoss(),
-    "TripletSemiHardLoss()": lambda: L.TripletSemiHardLoss(),
-    "TripletHardLoss()": lambda: L.TripletHardLoss(),
-    "LiftedStructLoss()": lambda: L.LiftedStructLoss(),
-    "ContrastiveLoss(euclidean)": lambda: L.ContrastiveLoss(distance="euclidean"),
-}
+DEFAULTS: dict[str, Setting] = {
+    **{
+        f"{loss.__name__}()": Setting(loss)
+        for loss in (
+            L.TripletLoss, L.TripletSemiHardLoss, L.TripletHardLoss, L.TripletAllLoss,
+            L.LiftedStructLoss, L.GeneralizedLiftedStructLoss, L.MultiSimilarityLoss,
+            L.CircleLoss, L.PNLoss, L.SoftNearestNeighborLoss, L.NCALoss, L.SupConLoss,
+            L.NTXentLoss, L.MarginLoss, L.TupletMarginLoss, L.IntraPairVarianceLoss,
+            L.SNRContrastiveLoss, L.FastAPLoss, L.HistogramLoss, L.RankedListLoss,
+            L.SmoothAPLoss, L.RecallAtKSurrogateLoss, L.AngularLoss, L.MultiNegativesRankLoss,
+        )
+    },
+    "ContrastiveLoss(euclidean)": Setting(lambda: L.ContrastiveLoss(distance="euclidean")),
+    "ContrastiveLoss(cosine)": Setting(lambda: L.ContrastiveLoss(distance="cosine")),
+    "NpairsLoss(inner_product)": Setting(lambda: L.NpairsLoss(distance="inner_product")),
+    **{
+        f"{loss.__name__}()": Setting(loss, centers)
+        for loss, centers in (
+            (L.ArcFaceLoss, 1), (L.SubCenterArcFaceLoss, 3), (L.CosFaceLoss, 1),
+            (L.SphereFaceLoss, 1), (L.NormalizedSoftmaxLoss, 1), (L.ProxyNCALoss, 1),
+            (L.ProxyAnchorLoss, 1), (L.SoftTripleLoss, 3),
+        )
+    },
+    "CrossBatchMemory(MultiSimilarityLoss)": Setting(
+        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(), 1024, 100)
+    ),
+}  # fmt: skip
 
 
 class Task(NamedTuple):
@@ -178,19 +232,60 @@ def score(model: keras.Model, task: Task) -> dict[str, float]:
     return {name: float(result[name]) for name in SCORES}
 
 
-def run(task: Task, make_loss: Callable[[], Any], seed: int) -> dict[str, Any]:
+def model_for(task: Task, setting: Setting, loss: Any, seed: int) -> tuple[Any, keras.Model]:
+    """The model that is trained, and the network inside that is scored."""
+    body = network(task.x.shape[1:], seed)
+    output = body.outputs[0]
+    if setting.centers:
+        classes = len(np.unique(task.y))
+        head = ProxyHead(
+            classes, setting.centers, learning_rate_multiplier=setting.proxy_rate / LEARNING_RATE
+        )
+        output = head(output)
+        rng = np.random.default_rng([seed, 3])
+        shape = (classes, setting.centers, body.output_shape[-1])
+        proxies = rng.standard_normal(shape) * (np.sqrt(2 / classes) if setting.kaiming else 1.0)
+        head.set_weights([(proxies / head.learning_rate_multiplier).astype(np.float32)])
+    model = SimilarityModel(body.inputs[0], output)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE, epsilon=1e-7), loss=loss)
+    return model, body
+
+
+def run(task: Task, setting: Setting, seed: int) -> dict[str, Any]:
     """Trains one model and scores it."""
-    model = network(task.x.shape[1:], seed)
     places = batches(seed, task.y, task.steps, task.classes_per_batch, task.per_class)
-    loss = make_loss()
-    first = float(loss(task.y[places[0]], model(task.x[places[0]])))
-    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-7), loss=loss)
+    loss = setting.loss()
+    model, body = model_for(task, setting, loss, seed)
+    before_memory = getattr(loss, "loss", loss)
+    first = float(before_memory(task.y[places[0]], model(task.x[places[0]])))
     begin = time.perf_counter()
     for batch in places:
         model.train_on_batch(task.x[batch], task.y[batch])
     seconds = time.perf_counter() - begin
     sha = hashlib.sha256(places.tobytes()).hexdigest()[:16]
-    return {"loss_first": first, "batches_sha": sha, "seconds": seconds, **score(model, task)}
+    return {
+        "seed": seed,
+        "loss_first": first,
+        "batches_sha": sha,
+        "seconds": seconds,
+        **score(body, task),
+    }
+
+
+def line_of(name: str, runs: list[dict[str, Any]], peer: dict[str, Any] | None) -> str:
+    """A row of the table."""
+    line = f"{name:38}"
+    for metric in ("map@r", "precision@1"):
+        values = np.array([r[metric] for r in runs])
+        line += f" {values.mean():8.4f} ±{values.std():.4f}"
+        mean, std = (
+            (peer[key][THEIR_NAMES[metric]] for key in ("mean", "std")) if peer else (np.nan,) * 2
+        )
+        line += f" | {mean:7.4f} ±{std:.4f}"
+    first = peer and peer.get("loss_first")
+    if first and "loss_first" in runs[0]:
+        line += f" {runs[0]['loss_first']:10.5f}|{first[0]:.5f}"
+    return line
 
 
 def main() -> None:
@@ -198,38 +293,30 @@ def main() -> None:
     parser.add_argument("--data", default="glyphs")
     parser.add_argument("--losses", nargs="*", help=f"of {[*LOSSES, *DEFAULTS]}")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
-    parser.add_argument("--json", help="write all runs to this file")
+    parser.add_argument("--json", help="keep all runs in this file; those it has are not repeated")
     options = parser.parse_args()
     data = task(options.data)
     theirs = json.loads((HERE / "data" / "pytorch_metric_learning.json").read_text())
     theirs = theirs["results"].get(options.data, {})
-    makers = {**LOSSES, **DEFAULTS}
-    names = options.losses or list(makers)
+    settings = {**LOSSES, **DEFAULTS}
+    kept = pathlib.Path(options.json) if options.json else None
+    every: dict[str, Any] = json.loads(kept.read_text()) if kept and kept.exists() else {}
 
     print(f"{options.data}: {len(options.seeds)} seeds; mean ± standard deviation, ours | theirs")
-    print(f"{'loss':24} {'MAP@R':>15} {'theirs':>17} {'P@1':>17} {'theirs':>17} {'first loss':>21}")
-    every: dict[str, Any] = {"untrained": []}
-    for seed in options.seeds:
-        every["untrained"].append(score(network(data.x.shape[1:], seed), data))
-    for name in ["untrained", *names]:
-        runs = every.get(name) or [run(data, makers[name], seed) for seed in options.seeds]
-        every[name] = runs
-        peer = theirs.get(name)
-        line = f"{name:24}"
-        for metric in ("map@r", "precision@1"):
-            values = np.array([r[metric] for r in runs])
-            line += f" {values.mean():8.4f} ±{values.std():.4f}"
-            mean, std = (
-                (peer[key][THEIR_NAMES[metric]] for key in ("mean", "std"))
-                if peer
-                else (np.nan, np.nan)
-            )
-            line += f" | {mean:7.4f} ±{std:.4f}"
-        if peer and "loss_first" in runs[0] and peer.get("loss_first"):
-            line += f" {runs[0]['loss_first']:10.5f}|{peer['loss_first'][0]:.5f}"
-        print(line, flush=True)
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(every, indent=1))
+    print(f"{'loss':38} {'MAP@R':>15} {'theirs':>17} {'P@1':>17} {'theirs':>17} {'first loss':>21}")
+    for name in ["untrained", *(options.losses or settings)]:
+        runs = every.setdefault(name, [])
+        for seed in options.seeds:
+            if any(r["seed"] == seed for r in runs):
+                continue
+            if name == "untrained":
+                runs.append({"seed": seed, **score(network(data.x.shape[1:], seed), data)})
+            else:
+                runs.append(run(data, settings[name], seed))
+            keras.utils.clear_session()
+            if kept:
+                kept.write_text(json.dumps(every, indent=1))
+        print(line_of(name, runs, theirs.get(name)), flush=True)
 
 
 if __name__ == "__main__":
