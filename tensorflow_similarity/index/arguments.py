@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import checks
+from tensorflow_similarity.index.payload import parse_payload
+from tensorflow_similarity.index.records import Batch
 
-__all__ = ["check_embeddings", "check_ids", "check_labels"]
+__all__ = ["check_batch", "check_changes", "check_embeddings", "check_ids", "check_labels"]
 
 # Squares of larger numbers, summed, leave float32.
 _LARGEST = 1e17
@@ -86,3 +88,30 @@ def check_labels(labels: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         present = np.ones(length, bool)
     return checks.class_ids(labels, "labels", length), present
+
+
+def check_batch(size: int, embeddings: Any, labels: Any, data: Any, ids: Any) -> Batch:
+    """Whole records of that embedding size, as `Index.add` takes them; `ids` may be None."""
+    vectors = check_embeddings(embeddings, "embeddings", size)
+    class_ids, present = check_labels(labels, len(vectors))
+    given = np.empty(0, np.int64) if ids is None else check_ids(ids, len(vectors))
+    return Batch(given, vectors, class_ids, present, parse_payload(data, len(vectors)))
+
+
+def check_changes(
+    size: int, ids: np.ndarray, embeddings: Any, labels: Any, data: Any
+) -> dict[str, Any]:
+    """The columns of a `Batch` that `Index.update` replaces; None for those it keeps."""
+    changes: dict[str, Any] = {}
+    if embeddings is not None:
+        changes["vectors"] = check_embeddings(embeddings, "embeddings", size)
+        if len(changes["vectors"]) != len(ids):
+            raise ValueError(
+                f"`embeddings` must hold one row per id: expected {len(ids)}. "
+                f"Received: {len(changes['vectors'])}."
+            )
+    if labels is not None:
+        changes["labels"], changes["has_label"] = check_labels(labels, len(ids))
+    if data is not None:
+        changes["data"] = parse_payload(data, len(ids))
+    return changes

@@ -40,7 +40,7 @@ class LiveRecords:
         self, store: Store, distance: Distance, folding: Folding, next_id: int = 0
     ) -> None:
         self._distance = distance
-        self._folding = folding
+        self.folding = folding
         self._writing = threading.RLock()
         self._building = threading.Lock()
         self.next_id = next_id
@@ -101,7 +101,7 @@ class LiveRecords:
             with self._writing:
                 self._drop_dead()
                 state = self.state
-            if self._folding.worthwhile(state):
+            if self.folding.worthwhile(state):
                 self._build(state)
             else:
                 self.adopt(state, None, None)
@@ -109,8 +109,8 @@ class LiveRecords:
     def ready(self) -> State:
         """The state for a lookup; builds a graph first, or begins to, where that is due."""
         state = self.state
-        if self._folding.due(state) and self._building.acquire(blocking=False):
-            if self._folding.background:
+        if self.folding.due(state) and self._building.acquire(blocking=False):
+            if self.folding.background:
                 threading.Thread(target=self._build_and_release, name="index-build").start()
             else:
                 self._build_and_release()
@@ -130,13 +130,13 @@ class LiveRecords:
                 self.recall = recall
 
     def _build(self, state: State) -> None:
-        self._folding.debt = 0.0
-        built = self._folding.build(state)
+        self.folding.debt = 0.0
+        built = self.folding.build(state)
         if built is not None:
             self.adopt(state, *built)
             graph, recall = built
             if graph.engine.fixed_effort is None:  # else the user has chosen
-                warn_below(recall, self._folding.target_recall)
+                warn_below(recall, self.folding.target_recall)
 
     def _append(self, batch: Batch, replaced: np.ndarray | None) -> None:
         self._store.check_data(batch.data)

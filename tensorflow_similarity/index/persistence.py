@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +14,30 @@ from tensorflow_similarity.index.live import LiveRecords
 from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload, PayloadRows
 from tensorflow_similarity.index.records import Batch, Store
 from tensorflow_similarity.index.search import Graph
+from tensorflow_similarity.index.settings import Settings
 from tensorflow_similarity.index.tuning import MeasuredRecall
 
-if TYPE_CHECKING:
-    from tensorflow_similarity.index.index import Index
-
-__all__ = ["load", "save"]
-
-# Memory set aside at loading, so that the first `add` need not copy everything.
-_ROOM = 1.5
+__all__ = ["SavedIndex", "load", "save"]
 
 
-def save(index: Index, path: str | os.PathLike[str]) -> None:
+@dataclasses.dataclass(frozen=True)
+class SavedIndex:
+    """What a file holds of an index.
+
+    Attributes:
+        settings: What it was asked to be.
+        live: Its records, and the engine's graph.
+        notes: Its notes.
+        calibration: The config of its calibration, or None.
+    """
+
+    settings: Settings
+    live: LiveRecords
+    notes: dict[str, Any]
+    calibration: dict[str, Any] | None
+
+
+def save(path: str | os.PathLike[str], index: SavedIndex) -> None:
     """Writes an index to a file, atomically. Deleted records are not in it."""
     path = os.fspath(path)
     if os.path.isdir(path):
@@ -32,7 +45,7 @@ def save(index: Index, path: str | os.PathLike[str]) -> None:
             f"`path` must be the name of a file. Received: the folder {path!r}. Use e.g. "
             f"{os.path.join(path, 'index.tfsim')!r}."
         )
-    live = index._live
+    live = index.live
     state, recall, next_id = live.state, live.recall, live.next_id
     batch, graph = state.rows.compacted(), state.graph
     arrays = {
@@ -45,11 +58,10 @@ def save(index: Index, path: str | os.PathLike[str]) -> None:
         arrays |= {"data.values": batch.data.values, "data.present": batch.data.present}
     elif isinstance(batch.data, JsonPayload):
         arrays |= {"data.text": batch.data.text, "data.ends": batch.data.ends}
-    calibration = None if index.calibration is None else index.calibration.get_config()
     meta: dict[str, Any] = {
-        "config": index.get_config(),
+        "config": index.settings.get_config(),
         "next_id": next_id,
-        "calibration": calibration,
+        "calibration": index.calibration,
         "notes": index.notes,
         "recall": None if recall is None else recall.get_config(),
         "graph": None,
@@ -64,11 +76,11 @@ def save(index: Index, path: str | os.PathLike[str]) -> None:
     write_archive(path, meta, arrays, files)
 
 
-def load(cls: type[Index], path: str | os.PathLike[str]) -> Index:
+def load(path: str | os.PathLike[str]) -> SavedIndex:
     """Reads an index from a file: all of it, or an error."""
     with Archive(os.fspath(path)) as archive:
         meta = archive.meta
-        index = cls.from_config(meta["config"])
+        settings = Settings(**meta["config"])
         batch = Batch(
             archive.array("ids"),
             archive.array("vectors"),
@@ -76,9 +88,9 @@ def load(cls: type[Index], path: str | os.PathLike[str]) -> Index:
             archive.array("has_label"),
             _payload(archive),
         )
-        live = LiveRecords(Store.of(batch), index.distance, index._folding, meta["next_id"])
+        live = LiveRecords(Store.of(batch), settings.distance, settings.folding(), meta["next_id"])
         if meta["graph"] is not None:
-            engine = index._folding.new_engine()
+            engine = live.folding.new_engine()
             if engine is None:
                 raise CorruptIndexError(f"{path!r} has a graph, and names no engine.")
             with tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True) as folder:
@@ -89,14 +101,7 @@ def load(cls: type[Index], path: str | os.PathLike[str]) -> Index:
             engine.effort = meta["graph"]["effort"]
             recall = meta["recall"] and MeasuredRecall(**meta["recall"])
             live.adopt(live.state, Graph(engine, rows, meta["graph"]["covered"]), recall)
-        index._live = live
-        index.notes = meta["notes"]
-        if meta["calibration"] is not None:
-            # Calibration knows of indexes, so it is not imported above.
-            from tensorflow_similarity.calibration import Calibration
-
-            index.calibration = Calibration.from_config(meta["calibration"])
-    return index
+        return SavedIndex(settings, live, meta["notes"], meta["calibration"])
 
 
 def _payload(archive: Archive) -> PayloadRows | None:

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tensorflow_similarity.index.index import Index
+from tensorflow_similarity.index.live import LiveRecords
+from tensorflow_similarity.index.records import Rows
+from tensorflow_similarity.index.settings import Settings
 
 __all__ = ["data_frame", "stats", "text"]
 
 
-def stats(index: Index) -> dict[str, Any]:
+def stats(settings: Settings, live: LiveRecords, calibrated: bool) -> dict[str, Any]:
     """Figures about an index, by name."""
-    state = index._live.state
+    state, recall = live.state, live.recall
     rows, graph = state.rows, state.graph
     labels = rows.labels[rows.live & rows.has_label]
     arrays = [rows.ids, rows.vectors, rows.labels, rows.has_label, rows.live]
     result: dict[str, Any] = {
         "records": rows.live_count,
         "deleted": rows.dead,
-        "embedding_size": index.embedding_size,
-        "distance": index.distance.name,
-        "search": index.search,
+        "embedding_size": settings.embedding_size,
+        "distance": settings.distance.name,
+        "search": settings.search,
         "engine": "exact" if graph is None else graph.engine.name,
         "labelled": len(labels),
         "classes": len(set(labels.tolist())),
         "data": None if rows.data is None else rows.data.kind,
         "bytes": sum(array.nbytes for array in arrays)
         + (0 if rows.data is None else rows.data.nbytes),
-        "calibrated": index.calibration is not None,
+        "calibrated": calibrated,
     }
     if graph is not None:
         result["scanned"] = int(rows.live[graph.covered :].sum())
         result["effort"] = graph.engine.effort
         result["params"] = dict(graph.engine.params)
-    recall = index.recall
     if recall is not None:
         result["recall"] = recall.recall
         result["recall_at"] = recall.k
@@ -43,9 +43,8 @@ def stats(index: Index) -> dict[str, Any]:
     return result
 
 
-def text(index: Index) -> str:
-    """The figures, for people."""
-    of = stats(index)
+def text(of: dict[str, Any]) -> str:
+    """The figures of `stats`, for people."""
     lines = [
         (
             "records",
@@ -72,7 +71,7 @@ def text(index: Index) -> str:
     return "\n".join(["Index", *(f"  {name + ':':<12} {value}" for name, value in lines)])
 
 
-def data_frame(index: Index, num_records: int | None) -> Any:
+def data_frame(rows: Rows, num_records: int | None) -> Any:
     """The first records as a pandas data frame."""
     try:
         import pandas as pd
@@ -80,8 +79,7 @@ def data_frame(index: Index, num_records: int | None) -> Any:
         raise ImportError(
             '`to_data_frame` needs pandas: pip install "tensorflow_similarity[pandas]".'
         ) from error
-    state_rows = index._live.state.rows
-    records = state_rows.records(state_rows.live_rows[:num_records])
+    records = rows.records(rows.live_rows[:num_records])
     labels = pd.array(records.labels, dtype="Int64")
     labels[~records.has_label] = pd.NA
     data = [None] * len(records) if records.data is None else list(records.data)
