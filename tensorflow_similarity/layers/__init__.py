@@ -1,7 +1,18 @@
-"""Layers for embedding models."""
+"""Keras layers: embeddings of length 1, pooling, proxies and memories."""
 
+from tensorflow_similarity.layers.generalized_mean_pooling import (
+    GeneralizedMeanPooling1D,
+    GeneralizedMeanPooling2D,
+)
 from tensorflow_similarity.layers.l2_embedding import L2Embedding, MetricEmbedding
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.layers.proxy_head import ProxyHead
 
-__all__ = ["L2Embedding", "MemoryBank", "MetricEmbedding", "ProxyHead"]
+__all__ = [
+    "GeneralizedMeanPooling1D",
+    "GeneralizedMeanPooling2D",
+    "L2Embedding",
+    "MemoryBank",
+    "MetricEmbedding",
+    "ProxyHead",
+]

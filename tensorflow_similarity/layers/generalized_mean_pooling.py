@@ -1,0 +1,249 @@
+"""Pooling by a generalised mean: between average and maximum."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D"]
+
+# Closer to 0 than this a mean is the geometric one, as far as float32 can tell.
+_GEOMETRIC = 1e-5
+
+
+class GeneralizedMeanPooling(keras.layers.Layer):
+    """Base of the generalised means: a subclass says over how many axes.
+
+    Args:
+        p: The power.
+        data_format: `"channels_last"`, `"channels_first"` or None.
+        keepdims: Whether pooled axes stay, with length 1.
+        **kwargs: `name` and `dtype`, as in Keras.
+    """
+
+    _pooled = 0
+    p: float
+    data_format: str
+    keepdims: bool
+
+    def __init__(
+        self,
+        p: float = 3.0,
+        data_format: str | None = None,
+        keepdims: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(p, bool) or not isinstance(p, numbers.Real) or math.isnan(p):
+            raise ValueError(f"`p` must be a number, or math.inf or -math.inf. Received: {p!r}.")
+        if data_format not in (None, "channels_last", "channels_first"):
+            raise ValueError(
+                "`data_format` must be 'channels_last', 'channels_first' or None. "
+                f"Received: {data_format!r}."
+            )
+        self.p = float(p)
+        self.data_format = data_format or keras.config.image_data_format()
+        self.keepdims = bool(keepdims)
+        self.input_spec = keras.layers.InputSpec(ndim=2 + self._pooled)
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        first = 1 if self.data_format == "channels_last" else 2
+        return tuple(range(first, first + self._pooled))
+
+    def call(self, inputs: Any) -> Any:
+        return self._pool(inputs, None)
+
+    def _pool(self, inputs: Any, mask: Any) -> Any:
+        # Squares of half precision overflow at 256.
+        wide = "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else None
+        x = ops.cast(inputs, wide or "float32")
+        pooled = _generalized_mean(x, self.p, self._axes, mask)
+        if not self.keepdims:
+            pooled = ops.squeeze(pooled, self._axes)
+        return ops.cast(pooled, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """As in Keras."""
+        kept = [1 if i in self._axes else size for i, size in enumerate(input_shape)]
+        if self.keepdims:
+            return tuple(kept)
+        return tuple(size for i, size in enumerate(kept) if i not in self._axes)
+
+    def get_config(self) -> dict[str, Any]:
+        """As in Keras."""
+        own = {"p": self.p, "data_format": self.data_format, "keepdims": self.keepdims}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class GeneralizedMeanPooling1D(GeneralizedMeanPooling):
+    """Pools steps by a generalised mean (GeM): for each channel one number.
+
+    `m - 1 + mean((x - m + 1) ** p) ** (1 / p)` over the steps, where m is the least
+    value of the channel in the example. The shift by m makes the powers those of
+    numbers of at least 1, whatever the sign of the values.
+
+    p = 1 is the average, a larger p leans towards the maximum and `math.inf` is it;
+    p = 0 is the geometric mean (of the shifted values), `-math.inf` the minimum.
+    Any p is safe: powers are formed as differences of logarithms, in float32 at
+    least, which neither overflow nor lose the small ones.
+
+    A Keras mask (of `Embedding(mask_zero=True)`, say) leaves out the steps it
+    hides; an example that has none left is pooled to zeros.
+
+    Args:
+        p: The power. Defaults to 3.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`:
+            that of the Keras configuration.
+        keepdims: Whether the axis of steps stays, with length 1. Defaults to
+            `False`.
+        **kwargs: `name` and `dtype`, as in Keras.
+
+    Input shape:
+        `[batch, steps, channels]`, or `[batch, channels, steps]` for
+        `"channels_first"`.
+
+    Output shape:
+        `[batch, channels]`; with `keepdims` that of the input with 1 step.
+
+    Raises:
+        ValueError: If p is not a number, or `data_format` is neither of the two.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.layers import GeneralizedMeanPooling1D
+
+    x = keras.ops.convert_to_tensor([[[0.0], [1.0], [2.0]]])
+    GeneralizedMeanPooling1D(p=3.0)(x)  # ((1 + 8 + 27) / 3) ** (1 / 3) - 1 = 1.289
+    ```
+
+    Reference:
+        Radenović, Tolias and Chum, *Fine-tuning CNN Image Retrieval with No Human
+        Annotation*, TPAMI 2019, https://arxiv.org/abs/1711.02512
+    """
+
+    _pooled = 1
+
+    def __init__(
+        self,
+        p: float = 3.0,
+        data_format: str | None = None,
+        keepdims: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(p=p, data_format=data_format, keepdims=keepdims, **kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is not None:
+            mask = ops.expand_dims(mask, 2 if self.data_format == "channels_last" else 1)
+        return self._pool(inputs, mask)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """There are no steps left to hide."""
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class GeneralizedMeanPooling2D(GeneralizedMeanPooling):
+    """Pools feature maps by a generalised mean (GeM): for each channel one number.
+
+    `m - 1 + mean((x - m + 1) ** p) ** (1 / p)` over the places, where m is the least
+    value of the channel in the example. The shift by m makes the powers those of
+    numbers of at least 1, whatever the sign of the values.
+
+    p = 1 is the average, a larger p leans towards the maximum and `math.inf` is it;
+    p = 0 is the geometric mean (of the shifted values), `-math.inf` the minimum.
+    Any p is safe: powers are formed as differences of logarithms, in float32 at
+    least, which neither overflow nor lose the small ones.
+
+    Args:
+        p: The power. Defaults to 3.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`:
+            that of the Keras configuration.
+        keepdims: Whether the two axes of places stay, with length 1. Defaults to
+            `False`.
+        **kwargs: `name` and `dtype`, as in Keras.
+
+    Input shape:
+        `[batch, height, width, channels]`, or `[batch, channels, height, width]`
+        for `"channels_first"`.
+
+    Output shape:
+        `[batch, channels]`; with `keepdims` that of the input with 1 × 1 places.
+
+    Raises:
+        ValueError: If p is not a number, or `data_format` is neither of the two.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.layers import GeneralizedMeanPooling2D
+
+    maps = keras.random.normal((2, 7, 7, 16))
+    GeneralizedMeanPooling2D(p=3.0)(maps).shape  # (2, 16)
+    ```
+
+    Reference:
+        Radenović, Tolias and Chum, *Fine-tuning CNN Image Retrieval with No Human
+        Annotation*, TPAMI 2019, https://arxiv.org/abs/1711.02512
+    """
+
+    _pooled = 2
+
+
+def _generalized_mean(x: Any, p: float, axes: tuple[int, ...], mask: Any) -> Any:
+    """The generalised mean of values shifted to a least value of 1, shifted back."""
+    if mask is None:
+
+        def mean(values: Any) -> Any:
+            return ops.mean(values, axis=axes, keepdims=True)
+
+        present = None
+    else:
+        weights = ops.cast(mask, x.dtype)
+        number = ops.sum(weights, axis=axes, keepdims=True)
+        present = number > 0
+        number = ops.maximum(number, 1)
+        # A hidden step takes the value of a step that is seen, or 0 where there is none,
+        # which changes neither the least nor the greatest value.
+        highest = ops.max(ops.where(mask, x, -math.inf), axis=axes, keepdims=True)
+        x = ops.where(mask, x, ops.where(present, highest, 0.0))
+
+        def mean(values: Any) -> Any:
+            return ops.sum(values * weights, axis=axes, keepdims=True) / number
+
+    if p == 1:
+        pooled = mean(x)
+    elif p == math.inf:
+        pooled = ops.max(x, axis=axes, keepdims=True)
+    else:
+        least = ops.min(x, axis=axes, keepdims=True)
+        pooled = least if p == -math.inf else least + _above_least(x - least, p, axes, mean)
+    return pooled if present is None else ops.where(present, pooled, ops.zeros_like(pooled))
+
+
+def _above_least(excess: Any, p: float, axes: tuple[int, ...], mean: Any) -> Any:
+    """`mean((excess + 1) ** p) ** (1 / p) - 1`, for excesses of at least 0."""
+    logs = ops.log1p(excess)
+    if abs(p) < _GEOMETRIC:
+        return ops.expm1(mean(logs))
+    # The largest power is taken out before the mean, unless it is small: it is 1 then, and the
+    # others less. That it is a constant to the gradient changes nothing, for the result does
+    # not depend on it.
+    largest = ops.stop_gradient(ops.max(logs, axis=axes, keepdims=True))
+    out = ops.where(p * largest > 1, largest, ops.zeros_like(largest))
+    return ops.expm1(out + _log_mean_exp(p * (logs - out), mean) / p)
+
+
+def _log_mean_exp(x: Any, mean: Any) -> Any:
+    """`log(mean(exp(x)))` for x of at most 1, one of them near 0: exact near 0 and far from it."""
+    near = mean(ops.expm1(x))
+    return ops.where(near > -0.5, ops.log1p(ops.maximum(near, -0.5)), ops.log(mean(ops.exp(x))))
