@@ -16,6 +16,7 @@ from tensorflow_similarity import (
     models,
     retrieval_metrics,
     samplers,
+    training_metrics,
     visualization,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "models",
     "retrieval_metrics",
     "samplers",
+    "training_metrics",
     "visualization",
 ]

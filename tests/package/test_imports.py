@@ -22,6 +22,7 @@ ORDER = [
     "mining",
     "layers",
     "losses",
+    "training_metrics",
     "samplers",
     "index",
     "evaluation",

@@ -1,0 +1,42 @@
+"""Keras metrics for `compile(metrics=[...])` that show how the embedding is doing.
+
+They take class ids and embeddings, as the losses do, and compare each batch with
+itself.
+"""
+
+from tensorflow_similarity.training_metrics.distance_metric import (
+    DistanceMetric,
+    avg_neg,
+    avg_pos,
+    max_neg,
+    max_pos,
+    min_neg,
+    min_pos,
+    sum_neg,
+    sum_pos,
+)
+from tensorflow_similarity.training_metrics.pair_fractions import (
+    ActivePairFraction,
+    DistanceGapMetric,
+    QueriesWithoutPositives,
+    dist_gap,
+)
+from tensorflow_similarity.training_metrics.shape_metrics import EffectiveRank, MeanCosine
+
+__all__ = [
+    "ActivePairFraction",
+    "DistanceGapMetric",
+    "DistanceMetric",
+    "EffectiveRank",
+    "MeanCosine",
+    "QueriesWithoutPositives",
+    "avg_neg",
+    "avg_pos",
+    "dist_gap",
+    "max_neg",
+    "max_pos",
+    "min_neg",
+    "min_pos",
+    "sum_neg",
+    "sum_pos",
+]

@@ -1,0 +1,23 @@
+"""Arguments that several metrics have: checked, and put into configs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tensorflow_similarity.distances import Distance
+
+__all__ = ["distance_config", "one_of"]
+
+
+def one_of(value: Any, name: str, known: Sequence[str]) -> None:
+    """Raises `ValueError`, naming the argument, unless `value` is one of the known ones."""
+    if value not in known:
+        raise ValueError(f"`{name}` must be one of {list(known)}. Received: {value!r}.")
+
+
+def distance_config(distance: Distance) -> Any:
+    """A distance as it goes into a config: `distances.get` makes an equal one of it."""
+    return keras.saving.serialize_keras_object(distance)
