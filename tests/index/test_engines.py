@@ -56,7 +56,8 @@ def test_a_new_engine_is_one_class(registered, graphs_of_any_size, tmp_path):
 
 
 def test_registration(registered):
-    assert engines.names() == ["auto", "exact", "nmslib", "reversed"]
+    every = ["faiss", "faiss_ivf", "nmslib", "reversed", "scann", "usearch"]
+    assert engines.names() == ["auto", "exact", *every]
     engines.register(Reversed)  # twice is no harm
     with pytest.raises(ValueError, match="must not be one of"):
         engines.register(type("Other", (Reversed,), {}))

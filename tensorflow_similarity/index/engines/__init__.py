@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from tensorflow_similarity.index.engines.base import Engine
+from tensorflow_similarity.index.engines.faiss import FaissHnswEngine, FaissIvfEngine
 from tensorflow_similarity.index.engines.nmslib import NmslibEngine
+from tensorflow_similarity.index.engines.scann import ScannEngine
+from tensorflow_similarity.index.engines.usearch import UsearchEngine
 
-__all__ = ["Engine", "get", "names", "register"]
+__all__ = ["Engine", "get", "installed", "names", "register"]
 
-_ENGINES: dict[str, type[Engine]] = {engine.name: engine for engine in (NmslibEngine,)}
+_ENGINES: dict[str, type[Engine]] = {
+    engine.name: engine
+    for engine in (FaissHnswEngine, FaissIvfEngine, NmslibEngine, ScannEngine, UsearchEngine)
+}
 
 
 def names() -> list[str]:
@@ -31,6 +37,15 @@ def get(search: Any) -> type[Engine] | None:
     if search == "exact":
         return None
     return _ENGINES["nmslib" if search == "auto" else search]
+
+
+def installed(distance: str) -> list[type[Engine]]:
+    """The engines whose library is there, and that know the distance."""
+    return [
+        engine
+        for engine in _ENGINES.values()
+        if distance in engine.distances and engine.installed()
+    ]
 
 
 def register(engine: type[Engine]) -> type[Engine]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import abc
+import importlib
+import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+
+from tensorflow_similarity import checks
 
 __all__ = ["Engine"]
 
@@ -24,9 +28,11 @@ class Engine(abc.ABC):
 
     Args:
         distance: The canonical name of the distance, one of `distances`.
-        params: Parameters of the engine, by the engine's own names.
+        params: Parameters of the engine, any of `parameters` and `options`.
 
     Raises:
+        ImportError: If the library is not installed.
+        TypeError: If a parameter has the wrong type.
         ValueError: If a parameter is unknown, or out of range.
     """
 
@@ -34,19 +40,41 @@ class Engine(abc.ABC):
     name: ClassVar[str]
     #: Canonical names of the distances it knows.
     distances: ClassVar[frozenset[str]]
-    #: What may be tried for `effort`, from fast to thorough.
-    efforts: ClassVar[tuple[int, ...]] = ()
+    #: The module of its library, and the extra of this package that installs it; None
+    #: for what is always there.
+    library: ClassVar[str | None] = None
+    extra: ClassVar[str | None] = None
+    #: Whole numbers that users may pass, with the smallest that make sense.
+    parameters: ClassVar[Mapping[str, int]] = {}
+    #: Names that users may pass, with what each may be; the first is the default.
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    #: Parameters to build with, from quick to thorough: the next are tried where no
+    #: effort reaches the recall that is wanted.
+    builds: ClassVar[tuple[Mapping[str, int], ...]] = ({},)
+    #: What may be tried for `effort`, from fast to thorough. Known after `build`.
+    efforts: tuple[int, ...] = ()
 
     def __init__(self, distance: str, params: Mapping[str, Any]) -> None:
         self.distance = distance
         self.params = dict(params)
+        for key, value in self.params.items():
+            self._check(key, value)
         #: How hard a search tries (`ef`, `nprobe`, …): more is slower and finds more.
-        self.effort: int = self.efforts[0] if self.efforts else 0
+        self.effort: int = self.fixed_effort or (self.efforts[0] if self.efforts else 0)
+        if self.library is not None:
+            self._library = self._import()
 
     @property
     def fixed_effort(self) -> int | None:
         """The effort a user asked for through `params`; None: to be measured."""
         return None
+
+    @classmethod
+    def installed(cls) -> bool:
+        """Whether its library is there. Does not import it."""
+        # Of a submodule's package: finding the submodule would import the package.
+        package = cls.library and cls.library.partition(".")[0]
+        return not package or importlib.util.find_spec(package) is not None
 
     @abc.abstractmethod
     def build(self, vectors: np.ndarray) -> None:
@@ -63,8 +91,9 @@ class Engine(abc.ABC):
             k: How many, between 1 and the number of rows.
 
         Returns:
-            Positions in what was built, int64 `[q, m]` where `m <= k`; -1 where
-            nothing was found.
+            Positions in what was built, int64 `[q, m]`, each at most once for a
+            query; -1 where nothing was found. More than k are welcome where
+            distances are rough: the index keeps the nearest by true distance.
         """
 
     @abc.abstractmethod
@@ -77,3 +106,27 @@ class Engine(abc.ABC):
 
         The file has been verified, and goes away afterwards.
         """
+
+    @classmethod
+    def _import(cls) -> Any:
+        try:
+            return importlib.import_module(str(cls.library))
+        except ImportError as error:
+            raise ImportError(
+                f"search={cls.name!r} needs {cls.library}: "
+                f'pip install "tensorflow_similarity[{cls.extra}]".'
+            ) from error
+
+    def _check(self, key: str, value: Any) -> None:
+        if key in self.parameters:
+            checks.count(value, f"search_params[{key!r}]", minimum=self.parameters[key])
+        elif key not in self.options:
+            raise ValueError(
+                f"Unknown parameter of the engine {self.name!r} in `search_params`. Expected any "
+                f"of {sorted([*self.parameters, *self.options])}. Received: {key!r}."
+            )
+        elif value not in self.options[key]:
+            raise ValueError(
+                f"`search_params[{key!r}]` must be one of {list(self.options[key])}. "
+                f"Received: {value!r}."
+            )

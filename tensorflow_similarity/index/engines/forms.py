@@ -16,16 +16,13 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms
 from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
 
-# As in the cosine distance: rows whose entries are all smaller count as zero.
-_SMALLEST_ROW = 1e-30
 # Numbers in one temporary of the exact distances: 4 MB, which caches hold.
 _TEMPORARY = 1 << 20
-# Rows this close to length 1 are taken as they are for ranking.
-_NEARLY_ONE = 1e-6
 
 
 class Form:
@@ -108,18 +105,11 @@ def _unit_error(dim: int) -> float:
     return (4 + math.sqrt(dim)) * 2.0**-23
 
 
-def _norms(rows: np.ndarray) -> np.ndarray:
-    # In float64 no square of a float32 overflows or vanishes.
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-
-
 class _Cosine(ProductForm):
     """Terms: 1 / |x|, and 0 for rows of zeros, which are at distance 1 from all."""
 
     def terms(self, keys: np.ndarray) -> np.ndarray:
-        norms = _norms(keys)
-        zero = norms <= _SMALLEST_ROW
-        return np.where(zero, 0, 1 / np.where(zero, 1, norms)).astype(np.float32)
+        return inverse_norms(keys)
 
     def left(self, queries: np.ndarray) -> np.ndarray:
         return queries * self.terms(queries)[:, None]
@@ -127,14 +117,14 @@ class _Cosine(ProductForm):
     prepare = left
 
     def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
-        if bool((np.abs(terms - 1) < _NEARLY_ONE).all()):
+        if bool((np.abs(terms - 1) < NEARLY_ONE).all()):
             return Operands(keys)
         return Operands(keys, scale=terms) if few else Operands(keys * terms[:, None])
 
     def errors(
         self, left: np.ndarray, terms: np.ndarray, few: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        error = _unit_error(left.shape[1]) + 2 * _NEARLY_ONE
+        error = _unit_error(left.shape[1]) + 2 * NEARLY_ONE
         return (
             np.full(len(left), error, np.float32),
             np.ones(len(terms), np.float32),
@@ -155,12 +145,12 @@ class _InnerProduct(ProductForm):
     """Terms: |x|, for the error bound."""
 
     def terms(self, keys: np.ndarray) -> np.ndarray:
-        return _norms(keys).astype(np.float32)
+        return norms(keys).astype(np.float32)
 
     def errors(
         self, left: np.ndarray, terms: np.ndarray, few: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        error = _norms(left).astype(np.float32) * np.float32(_unit_error(left.shape[1]))
+        error = norms(left).astype(np.float32) * np.float32(_unit_error(left.shape[1]))
         return error, terms, np.zeros(len(terms), np.float32)
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
@@ -187,7 +177,7 @@ class _SquaredEuclidean(ProductForm):
         return queries if self._centre is None else queries - self._centre
 
     def terms(self, keys: np.ndarray) -> np.ndarray:
-        return (_norms(self.left(keys)) ** 2 / 2).astype(np.float32)
+        return (norms(self.left(keys)) ** 2 / 2).astype(np.float32)
 
     def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
         # <q - c, x> and <q - c, x - c> differ by the same for all keys.
@@ -203,10 +193,10 @@ class _SquaredEuclidean(ProductForm):
             reach = reach + np.linalg.norm(self._centre)
         bias = self._usual - terms
         dropped = np.where(self._alike(bias), np.abs(bias), 0)
-        return _norms(left).astype(np.float32) * error, reach, 2 * error * terms + dropped
+        return norms(left).astype(np.float32) * error, reach, 2 * error * terms + dropped
 
     def _alike(self, bias: np.ndarray) -> np.ndarray:
-        return np.abs(bias) <= _NEARLY_ONE * self._usual
+        return np.abs(bias) <= NEARLY_ONE * self._usual
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         keys = keys - queries

@@ -1,0 +1,144 @@
+"""HNSW graphs and inverted lists by faiss (Douze et al., 2024, https://arxiv.org/abs/2401.08281)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tensorflow_similarity.index.engines.base import Engine
+from tensorflow_similarity.index.engines.files import pieces, temporary_folder
+from tensorflow_similarity.index.engines.hnsw import PRODUCT_DISTANCES, HnswEngine
+from tensorflow_similarity.index.engines.lists import ListsEngine
+from tensorflow_similarity.index.engines.norms import unit_rows
+
+__all__ = ["FaissHnswEngine", "FaissIvfEngine"]
+
+# Rows normalised and added at a time.
+_BLOCK = 1 << 16
+# Rows of a list, at the least: with fewer, faiss warns that its centres mean little.
+_LIST_ROWS = 40
+_MOST_LISTS = 1 << 16
+
+
+class _FaissEngine(Engine):
+    """What both have in common. Nothing is added after the build.
+
+    A graph of faiss crashes under concurrent additions, and waits for ever
+    under searches meanwhile. Searches bring their own effort along, so that
+    those of other threads are not changed.
+    """
+
+    library: ClassVar[str | None] = "faiss"
+    extra: ClassVar[str | None] = "faiss"
+    distances: ClassVar[frozenset[str]] = PRODUCT_DISTANCES
+    _index: Any
+
+    def content(self) -> Iterator[bytes]:
+        with temporary_folder() as folder:
+            path = os.path.join(folder, "graph")
+            self._library.write_index(self._index, path)
+            yield from pieces(path)
+
+    def load(self, path: str) -> None:
+        self._index = self._library.read_index(path)
+
+    def _metric(self) -> int:
+        by_product = self.distance in ("cosine", "inner_product")
+        return self._library.METRIC_INNER_PRODUCT if by_product else self._library.METRIC_L2
+
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        return unit_rows(rows) if self.distance == "cosine" else rows
+
+    def _add(self, vectors: np.ndarray) -> None:
+        for start in range(0, len(vectors), _BLOCK):
+            self._index.add(self._rows(vectors[start : start + _BLOCK]))
+
+
+class FaissHnswEngine(_FaissEngine, HnswEngine):
+    """HNSW by faiss.
+
+    Args:
+        distance: Canonical name of the distance.
+        params: `M` (links per node, 16), `efConstruction` (100), `ef` (else chosen by
+            measured recall), `dtype`: how the graph holds its own copy of the vectors,
+            `"float32"`, `"bfloat16"` (half the memory) or `"int8"` (a quarter). Distances
+            are true ones all the same.
+    """
+
+    name: ClassVar[str] = "faiss"
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16", "int8")}
+
+    def build(self, vectors: np.ndarray) -> None:
+        faiss, dim = self._library, vectors.shape[1]
+        types = {
+            "bfloat16": faiss.ScalarQuantizer.QT_bf16,
+            "int8": faiss.ScalarQuantizer.QT_8bit,
+        }
+        dtype = self.params.get("dtype")
+        if dtype in types:
+            self._index = faiss.IndexHNSWSQ(dim, types[dtype], self._param("M"), self._metric())
+            self._index.train(self._rows(vectors[:: max(1, len(vectors) // _BLOCK)]))
+        else:
+            self._index = faiss.IndexHNSWFlat(dim, self._param("M"), self._metric())
+        self._index.hnsw.efConstruction = self._param("efConstruction")
+        self._add(vectors)
+
+    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        params = self._library.SearchParametersHNSW(efSearch=self._ef(k))
+        ask = min(2 * k, self._index.ntotal) if self.params.get("dtype") == "int8" else k
+        return self._index.search(self._rows(queries), ask, params=params)[1]
+
+
+class FaissIvfEngine(_FaissEngine, ListsEngine):
+    """Inverted lists by faiss: rows in lists around centres, of which the nearest are read.
+
+    Quick to build and, where rows are in clusters, to search. With `nprobe` at
+    `nlist` it finds everything.
+
+    Args:
+        distance: Canonical name of the distance.
+        params: `nlist` (4 √n), `nprobe` (else chosen by measured recall).
+    """
+
+    name: ClassVar[str] = "faiss_ivf"
+    parameters: ClassVar[Mapping[str, int]] = {"nlist": 1, "nprobe": 1}
+
+    @property
+    def fixed_effort(self) -> int | None:
+        return self.params.get("nprobe")
+
+    def build(self, vectors: np.ndarray) -> None:
+        faiss, (n, dim) = self._library, vectors.shape
+        usual = min(round(4 * math.sqrt(n)), n // _LIST_ROWS, _MOST_LISTS)
+        lists = min(max(self.params.get("nlist", usual), 1), n)
+        metric = self._metric()
+        centres = faiss.IndexFlat(dim, metric)
+        self._index = faiss.IndexIVFFlat(centres, dim, lists, metric)
+        # The centres live as long as the index does.
+        centres.this.disown()
+        self._index.own_fields = True
+        self._index.cp.min_points_per_centroid = 1  # else it writes to standard error
+        sample = lists * self._index.cp.max_points_per_centroid
+        self._index.train(self._rows(_sample(vectors, sample)))
+        self._add(vectors)
+        self._know(n, lists)
+
+    def load(self, path: str) -> None:
+        super().load(path)
+        self._know(self._index.ntotal, self._index.nlist)
+
+    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        params = self._library.SearchParametersIVF(nprobe=self._lists_for(k))
+        return self._index.search(self._rows(queries), k, params=params)[1]
+
+
+def _sample(vectors: np.ndarray, most: int) -> np.ndarray:
+    """Some rows, spread over all: k-means copies together no more than it needs."""
+    if len(vectors) <= most:
+        return vectors
+    rows = np.random.default_rng(0).choice(len(vectors), most, replace=False)
+    return vectors[np.sort(rows)]

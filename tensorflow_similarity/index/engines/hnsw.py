@@ -1,0 +1,45 @@
+"""What engines with HNSW graphs have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from tensorflow_similarity.index.engines.base import Engine
+
+__all__ = ["PRODUCT_DISTANCES", "HnswEngine"]
+
+#: Canonical names of the distances whose order is that of a matrix product.
+PRODUCT_DISTANCES = frozenset(["cosine", "euclidean", "inner_product", "squared_euclidean"])
+
+
+class HnswEngine(Engine):
+    """Base of the engines that walk a graph of near neighbours, in layers.
+
+    Malkov and Yashunin, 2016, https://arxiv.org/abs/1603.09320. The parameters
+    have the paper's names in all of them: `M` (links per node, 16 by default),
+    `efConstruction` (100) and `ef` (else chosen by measured recall).
+    """
+
+    distances: ClassVar[frozenset[str]] = PRODUCT_DISTANCES
+    # Below these a graph finds next to nothing, and no library says so.
+    parameters: ClassVar[Mapping[str, int]] = {"M": 2, "efConstruction": 1, "ef": 1}
+    # On clustered data a graph stalls below the recall that is wanted, whatever `ef` is:
+    # only more links help then.
+    builds: ClassVar[tuple[Mapping[str, int], ...]] = (
+        {"M": 16, "efConstruction": 100},
+        {"M": 32, "efConstruction": 200},
+        {"M": 48, "efConstruction": 400},
+    )
+    efforts: tuple[int, ...] = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
+
+    @property
+    def fixed_effort(self) -> int | None:
+        return self.params.get("ef")
+
+    def _param(self, key: str) -> int:
+        return self.params.get(key, self.builds[0][key])
+
+    def _ef(self, k: int) -> int:
+        # With ef < k lists come out short.
+        return max(self.effort, 2 * k)

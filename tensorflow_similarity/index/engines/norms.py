@@ -1,0 +1,36 @@
+"""Lengths of rows, and rows of length 1, as the cosine distance takes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["NEARLY_ONE", "inverse_norms", "norms", "unit_rows"]
+
+# As in the cosine distance: rows whose entries are all smaller count as zero.
+_SMALLEST_ROW = 1e-30
+#: Rows this close to length 1 are taken as they are for ranking.
+NEARLY_ONE = 1e-6
+
+
+def norms(rows: np.ndarray) -> np.ndarray:
+    """The length of each row, float64 `[n]`."""
+    # In float64 no square of a float32 overflows or vanishes.
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+
+
+def inverse_norms(rows: np.ndarray) -> np.ndarray:
+    """1 / length of each row, float32 `[n]`; 0 for rows of zeros."""
+    lengths = norms(rows)
+    zero = lengths <= _SMALLEST_ROW
+    return np.where(zero, 0, 1 / np.where(zero, 1, lengths)).astype(np.float32)
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """The rows at length 1, rows of zeros as they are: float32 `[n, dim]`.
+
+    The rows themselves, not a copy, where all are as good as of that length.
+    """
+    factors = inverse_norms(rows)
+    if bool((np.abs(factors - 1) < NEARLY_ONE).all()):
+        return rows
+    return rows * factors[:, None]

@@ -1,0 +1,88 @@
+"""HNSW graphs by usearch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tensorflow_similarity.index.engines.effort_gate import EffortGate
+from tensorflow_similarity.index.engines.files import pieces, temporary_folder
+from tensorflow_similarity.index.engines.hnsw import HnswEngine
+from tensorflow_similarity.index.engines.norms import unit_rows
+
+__all__ = ["UsearchEngine"]
+
+# Rows normalised and added at a time.
+_BLOCK = 1 << 16
+_TYPES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+class UsearchEngine(HnswEngine):
+    """HNSW by usearch.
+
+    Args:
+        distance: Canonical name of the distance.
+        params: `M` (links per node, 16), `efConstruction` (100), `ef` (else chosen by
+            measured recall), `dtype`: how the graph holds its own copy of the vectors,
+            `"float32"` or `"bfloat16"` (half the memory). Distances are true ones all the
+            same.
+    """
+
+    name: ClassVar[str] = "usearch"
+    library: ClassVar[str | None] = "usearch.index"
+    extra: ClassVar[str | None] = "usearch"
+    options: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": tuple(_TYPES)}
+    _index: Any
+
+    def build(self, vectors: np.ndarray) -> None:
+        self._use(self._new(vectors.shape[1]))
+        for start in range(0, len(vectors), _BLOCK):
+            rows = self._rows(vectors[start : start + _BLOCK])
+            self._index.add(np.arange(start, start + len(rows), dtype=np.uint64), rows)
+
+    def search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        rows = self._rows(queries)
+        self._gate.enter(self._ef(k))
+        try:
+            if len(rows) == 1:  # for which it needs no second thread
+                return self._index.search(rows[0], k, threads=1).keys[None].astype(np.int64)
+            found = self._index.search(rows, k)
+        finally:
+            self._gate.leave()
+        positions = found.keys.astype(np.int64)
+        # What lies beyond what it found holds any key, which is a valid one.
+        short = np.flatnonzero(found.counts < positions.shape[1])
+        if len(short):
+            beyond = np.arange(positions.shape[1]) >= found.counts[short, None]
+            positions[short] = np.where(beyond, -1, positions[short])
+        return positions
+
+    def content(self) -> Iterator[bytes]:
+        with temporary_folder() as folder:
+            path = os.path.join(folder, "graph")
+            self._index.save(path)
+            yield from pieces(path)
+
+    def load(self, path: str) -> None:
+        index = self._library.Index.restore(path)
+        self._use(index)
+
+    def _new(self, dim: int) -> Any:
+        return self._library.Index(
+            ndim=dim,
+            # Of rows of length 1 where it is the cosine.
+            metric="ip" if self.distance in ("cosine", "inner_product") else "l2sq",
+            dtype=_TYPES[self.params.get("dtype", "float32")],  # else it takes bfloat16
+            connectivity=self._param("M"),
+            expansion_add=self._param("efConstruction"),
+        )
+
+    def _use(self, index: Any) -> None:
+        self._index = index
+        self._gate = EffortGate(lambda ef: setattr(index, "expansion_search", ef))
+
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        return unit_rows(rows) if self.distance == "cosine" else rows
