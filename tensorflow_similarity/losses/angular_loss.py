@@ -106,7 +106,7 @@ class AngularLoss(MetricLoss):
             (key_labels, keys),
             self.block_size,
         )
-        return mean_over_pairs(cost, pairs)
+        return mean_over_pairs(cost, pairs, self.counted(query_labels))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}

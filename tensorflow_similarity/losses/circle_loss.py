@@ -73,7 +73,7 @@ class CircleLoss(MetricLoss):
         self.margin = checked_number(margin, "margin")
 
     def row_loss(self, rows: Rows) -> Any:
-        distances, positives, negatives, _ = rows
+        distances, positives, negatives, *_ = rows
         constant = ops.stop_gradient(distances)
         pull = ops.relu(constant + self.margin) * (distances - self.margin)
         push = ops.relu(1 + self.margin - constant) * (1 - self.margin - distances)

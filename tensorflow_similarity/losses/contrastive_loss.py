@@ -110,11 +110,12 @@ class ContrastiveLoss(PairwiseValuesLoss):
         pull, pulled, push, pushed = self.map_rows(
             self._sums, query_labels, queries, key_labels, keys, queries_are_keys
         )
-        return mean_over_pairs(pull, pulled) + mean_over_pairs(push, pushed)
+        counted = self.counted(query_labels)
+        return mean_over_pairs(pull, pulled, counted) + mean_over_pairs(push, pushed, counted)
 
     def _sums(self, rows: Rows) -> tuple[Any, Any, Any, Any]:
         """Costs and numbers of each query's pulled and pushed pairs."""
-        distances, positives, negatives, _ = rows
+        distances, positives, negatives, *_ = rows
         constant = ops.stop_gradient(distances)
         no_threshold = ops.zeros_like(constant[:, 0])
         pulled = self.positive_mining_strategy.keep(constant, positives, no_threshold)

@@ -119,11 +119,16 @@ class CrossBatchMemory(PerExampleLoss):
                 f"{type(loss).__name__} with distance=None, which takes pairwise values; give it "
                 'a distance, e.g. distance="cosine".'
             )
+        if loss.relevance is not None:
+            raise ValueError(
+                "`loss` must take class ids: a memory keeps no other labels. Received: "
+                f"{type(loss).__name__} with relevance={loss.relevance!r}."
+            )
         super().__init__(name=name, reduction=loss.reduction)
         self.loss = loss
         # The same loss, for which an id is no class. (Keras copies by saving and loading.)
         self._loss_on_memory = object.__new__(type(loss))
-        self._loss_on_memory.__dict__.update(loss.__dict__, no_class=_NO_CLASS)
+        self._loss_on_memory.__dict__.update(loss.__dict__, ignore_class=_NO_CLASS)
         self.memory_size = count(memory_size, "memory_size")
         self.warmup_steps = count(warmup_steps, "warmup_steps", minimum=0)
         self.example_ids = bool(example_ids)
@@ -144,11 +149,12 @@ class CrossBatchMemory(PerExampleLoss):
             y_pred = self.checked_predictions(y_pred)
             labels, examples = self.checked_labels(y_true, y_pred.shape[0])
             self.memory.build_for(y_pred)
+            counted = self.loss.counted(labels)
             if not training:
-                return self.reduced(self.loss.call(labels, y_pred), sample_weight)
+                return self.reduced(self.loss.call(labels, y_pred), sample_weight, counted)
             losses = self.call((labels, examples), y_pred)
             self.memory.add(y_pred, labels, examples, self.warmup_steps)
-            return self.reduced(losses, sample_weight)
+            return self.reduced(losses, sample_weight, counted)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example of the batch against the memory: `[batch]`."""
@@ -164,9 +170,14 @@ class CrossBatchMemory(PerExampleLoss):
         # Any integer may be a class id: counted from 0 in their order, -1 is left for none.
         key_labels = ops.concatenate([labels, memory.labels[:room]])
         ids = ops.sort(key_labels)
-        labels = ops.cast(ops.searchsorted(ids, labels), "int64")
-        remembered_labels = ops.cast(ops.searchsorted(ids, memory.labels[:room]), "int64")
-        remembered_labels = ops.where(known, remembered_labels, _NO_CLASS)
+
+        def ranks(labels: Any, known: Any) -> Any:
+            counted = self.loss.counted(labels)
+            known = known if counted is None else ops.logical_and(known, counted)
+            return ops.where(known, ops.cast(ops.searchsorted(ids, labels), "int64"), _NO_CLASS)
+
+        remembered_labels = ranks(memory.labels[:room], known)
+        labels = ranks(labels, ops.ones_like(labels, dtype="bool"))
         return self._loss_on_memory.query_losses(
             labels,
             y_pred,

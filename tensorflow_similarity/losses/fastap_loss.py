@@ -73,7 +73,7 @@ class FastAPLoss(MetricLoss):
         self.num_bins = count(num_bins, "num_bins")
 
     def row_loss(self, rows: Rows) -> Any:
-        distances, positives, negatives, _ = rows
+        distances, positives, negatives, *_ = rows
         alike = soft_histogram(distances, positives, self.num_bins, 2.0)
         other = soft_histogram(distances, negatives, self.num_bins, 2.0)
         cumulated = ops.cumsum(alike, axis=1)

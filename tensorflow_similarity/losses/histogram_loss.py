@@ -97,7 +97,8 @@ class HistogramLoss(MetricLoss):
         beyond = ops.flip(ops.cumsum(ops.flip(nodes, axis=0), axis=0), axis=0)
         total = ops.sum(nodes)
         beyond = beyond / ops.where(total > 0, total, 1)
-        return mean_over_pairs(ops.sum(other * beyond[None, :], axis=1), pairs)
+        counted = self.counted(query_labels)
+        return mean_over_pairs(ops.sum(other * beyond[None, :], axis=1), pairs, counted)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_bins": self.num_bins}

@@ -107,7 +107,10 @@ class IntraPairVarianceLoss(MetricLoss):
         low = (1 - self.pos_eps) * ops.mean(mean_over_pairs(alike, alike_pairs))
         high = (1 + self.neg_eps) * ops.mean(mean_over_pairs(other, other_pairs))
         pull, push = map_row_blocks(costs, rows, (key_labels, keys, low, high), self.block_size)
-        return mean_over_pairs(pull, alike_pairs) + mean_over_pairs(push, other_pairs)
+        counted = self.counted(query_labels)
+        return mean_over_pairs(pull, alike_pairs, counted) + mean_over_pairs(
+            push, other_pairs, counted
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pos_eps": self.pos_eps, "neg_eps": self.neg_eps}

@@ -6,13 +6,21 @@ one class. Here class ids become int64 and stay integers.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["binary_labels", "class_ids_or_relevance", "multi_hot", "to_tensor"]
+__all__ = [
+    "binary_labels",
+    "checked_class_id",
+    "class_ids_or_relevance",
+    "multi_hot",
+    "rows_of_labels",
+    "to_tensor",
+]
 
 
 def to_tensor(y_true: Any, name: str = "y_true") -> Any:
@@ -85,6 +93,34 @@ def class_ids_or_relevance(y_true: Any, batch: Any) -> Any:
             f"{batch} rows of `y_pred`."
         )
     return ops.reshape(ops.cast(y_true, "int64"), (-1,))
+
+
+def checked_class_id(value: Any, name: str) -> int | None:
+    """Returns a class id as int, or None, or raises an error that names the argument."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"`{name}` must be an integer class id or None. Received: {value!r}.")
+    number = operator.index(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"`{name}` must be a class id of 64 bits. Received: {value!r}.")
+    return number
+
+
+def rows_of_labels(y_true: Any, batch: Any) -> Any:
+    """Returns labels of any meaning, `[batch, ...]`, one for each row of embeddings.
+
+    Raises:
+        ValueError: If their number is not that of the embeddings.
+    """
+    y_true = to_tensor(y_true)
+    shape = tuple(y_true.shape)
+    if not shape or (batch is not None and shape[0] not in (None, batch)):
+        raise ValueError(
+            "`y_true` must have one row per row of `y_pred`. Received: shape "
+            f"{shape}, for batch={batch}."
+        )
+    return y_true
 
 
 def multi_hot(y_true: Any, batch: Any) -> Any:

@@ -11,7 +11,7 @@ from tensorflow_similarity.blocks import map_row_blocks
 from tensorflow_similarity.losses.masked import masked_logsumexp, masked_sum, mean_over_pairs
 from tensorflow_similarity.losses.metric_loss import MetricLoss, checked_number, query_places
 from tensorflow_similarity.losses.triplet_loss import strategy_config
-from tensorflow_similarity.mining.rows import Rows, is_relevance
+from tensorflow_similarity.mining.rows import Rows
 from tensorflow_similarity.mining.strategies import get_positive
 
 __all__ = ["LiftedStructLoss"]
@@ -89,7 +89,7 @@ class LiftedStructLoss(MetricLoss):
         pushes = self._pushes(query_labels, queries, key_labels, keys, queries_are_keys)
         key_pushes = pushes
         if keys is not queries:
-            relevance = is_relevance(query_labels)
+            relevance = self.are_matrix(query_labels)
             key_pushes = self._pushes(
                 ops.transpose(query_labels) if relevance else key_labels,
                 keys,
@@ -117,7 +117,7 @@ class LiftedStructLoss(MetricLoss):
             (key_labels, keys, key_pushes),
             self.block_size,
         )
-        return mean_over_pairs(cost, pairs) / 2
+        return mean_over_pairs(cost, pairs, self.counted(query_labels)) / 2
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -74,7 +74,7 @@ class MarginLoss(PairLoss):
         self.beta = checked_number(beta, "beta")
 
     def pair_sums(self, rows: Rows) -> tuple[tuple[Any, Any], ...]:
-        distances, positives, negatives, _ = rows
+        distances, positives, negatives, *_ = rows
         pull = ops.relu(distances - self.beta + self.margin)
         push = ops.relu(self.beta - distances + self.margin)
         # A positive pair is in as many triplets as there are negatives.

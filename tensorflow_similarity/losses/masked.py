@@ -78,13 +78,15 @@ def cross_entropy(similarities: Any, weights: Any, candidates: Any) -> Any:
     return ops.where(some, normaliser - mean, 0)
 
 
-def mean_over_pairs(sums: Any, pairs: Any) -> Any:
+def mean_over_pairs(sums: Any, pairs: Any, counted: Any = None) -> Any:
     """Scales sums over each query's pairs, so that their mean is the mean over all pairs.
 
     Args:
         sums: Float `[queries]`.
         pairs: The number of pairs of each query, `[queries]`.
+        counted: Bool `[queries]`, which queries the mean is over; None for all.
     """
     pairs = ops.cast(pairs, sums.dtype)
-    queries = ops.sum(ops.ones_like(pairs))
+    ones = ops.ones_like(pairs)
+    queries = ops.sum(ones if counted is None else ops.cast(counted, sums.dtype))
     return sums * (queries / ops.maximum(ops.sum(pairs), 1))

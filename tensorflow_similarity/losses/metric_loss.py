@@ -12,8 +12,14 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity.blocks import map_row_blocks
 from tensorflow_similarity.checks import count
-from tensorflow_similarity.losses.labels import class_ids_or_relevance
+from tensorflow_similarity.losses.labels import (
+    checked_class_id,
+    class_ids_or_relevance,
+    rows_of_labels,
+)
 from tensorflow_similarity.losses.per_example_loss import PerExampleLoss, wide_float
+from tensorflow_similarity.mining.named_miners import get_miner
+from tensorflow_similarity.mining.relevance import get_relevance, relevance_config
 from tensorflow_similarity.mining.rows import Rows, is_relevance, relevant_pairs
 
 __all__ = ["MetricLoss", "checked_number"]
@@ -51,12 +57,22 @@ class MetricLoss(PerExampleLoss):
         name: Name of the loss.
         dtype: Accepted as in Keras. Half precision is computed in float32 all
             the same, and float64 embeddings in float64.
+        mining: Which pairs the loss looks at, of those that the labels make: a
+            name, a `Miner` or a function, see
+            `tensorflow_similarity.mining.get_miner`. None, the default, leaves
+            all. It sees the distances that the loss has computed.
+        ignore_class: A class id for examples of which nothing is known: the loss
+            is that of the batch without them. None: every id is a class.
+        relevance: How labels say which pairs are alike, where they are not class
+            ids: `"multi_hot"`, `"jaccard"` or a function, see
+            `tensorflow_similarity.mining.get_relevance`.
 
     Calling it takes:
 
     - `y_true`: integer class ids, `[batch]` or `[batch, 1]`, of any integer
       dtype and size; or a bool or float matrix `[batch, batch]`, above 0 where
-      two examples are alike.
+      two examples are alike, and NaN where that is not known. With `relevance`,
+      the labels that it takes, `[batch, ...]`.
     - `y_pred`: embeddings `[batch, dim]`.
     - `sample_weight`: optional `[batch]`, the weights of the queries.
 
@@ -84,9 +100,6 @@ class MetricLoss(PerExampleLoss):
     ```
     """
 
-    #: A class id whose examples are in no pair; None: every id is a class.
-    no_class: int | None = None
-
     def __init__(
         self,
         distance: Any = "cosine",
@@ -94,10 +107,42 @@ class MetricLoss(PerExampleLoss):
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
+        *,
+        mining: Any = None,
+        ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.distance = None if distance is None else distances.get(distance)
         self.block_size = None if block_size is None else count(block_size, "block_size")
+        self.ignore_class = checked_class_id(ignore_class, "ignore_class")
+        self.mining = get_miner(mining)
+        self.relevance = get_relevance(relevance)
+        self._check_choice_of_pairs()
+
+    def _check_choice_of_pairs(self) -> None:
+        chosen = {
+            "mining": self.mining,
+            "ignore_class": self.ignore_class,
+            "relevance": self.relevance,
+        }
+        given = [f"{name}={value!r}" for name, value in chosen.items() if value is not None]
+        if self.distance is None and given:
+            raise ValueError(
+                f"`distance` must be given where the loss chooses pairs of embeddings. Received: "
+                f"distance=None with {', '.join(given)}."
+            )
+        if self.relevance is not None and self.ignore_class is not None:
+            raise ValueError(
+                "`ignore_class` is a class id, and with `relevance` labels are none: return NaN "
+                f"for pairs that are not known. Received: {', '.join(given)}."
+            )
+        possible = None if self.mining is None else self.mining.distances
+        if possible is not None and self.distance.name not in possible:  # type: ignore[union-attr]
+            raise ValueError(
+                f"`distance` must be one of {list(possible)} for {self.mining!r}. Received: "
+                f"{self.distance!r}."
+            )
 
     def row_loss(self, rows: Rows) -> Any:
         """The loss of some queries, `[queries]`, from their rows of the picture.
@@ -156,12 +201,37 @@ class MetricLoss(PerExampleLoss):
         self, query_labels: Any, queries: Any, places: Any, key_labels: Any, keys: Any
     ) -> Rows:
         """Distances and pairs of some queries; the arguments of `query_losses`, a block of them."""
+        if self.relevance is not None:
+            query_labels = self._matrix_of(query_labels, key_labels)
         key_places = ops.arange(ops.shape(keys)[0], dtype="int32")
         positives, negatives = relevant_pairs(
-            query_labels, key_labels, places, key_places, self.no_class
+            query_labels, key_labels, places, key_places, self.ignore_class
         )
         relevance = query_labels if is_relevance(query_labels) else None
-        return Rows(self._distance()(queries, keys), positives, negatives, relevance)
+        distances = self._distance()(queries, keys)
+        rows = Rows(distances, positives, negatives, relevance, queries, keys)
+        return rows if self.mining is None else self.mining(rows)
+
+    def _matrix_of(self, query_labels: Any, key_labels: Any) -> Any:
+        matrix = self.relevance(query_labels, key_labels)
+        shape = len(query_labels), len(key_labels)
+        if len(matrix.shape) != 2 or any(
+            None not in sizes and sizes[0] != sizes[1]
+            for sizes in zip(matrix.shape, shape, strict=True)
+        ):
+            raise ValueError(
+                f"`relevance` must return [queries, keys], here {list(shape)}. Received: shape "
+                f"{tuple(matrix.shape)}."
+            )
+        return matrix
+
+    def are_matrix(self, labels: Any) -> bool:
+        """Whether labels are relevance `[queries, keys]`, and not one label for each example."""
+        return self.relevance is None and is_relevance(labels)
+
+    def all_of_a_class(self, labels: Any) -> bool:
+        """Whether the positives of a query are all of its class: for ways that need no masks."""
+        return self.mining is None and self.relevance is None and not is_relevance(labels)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example of a batch against the others: `[batch]`."""
@@ -183,6 +253,8 @@ class MetricLoss(PerExampleLoss):
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
         """Labels as a tensor of int64 `[batch]`, or as relevance `[batch, batch]`."""
+        if self.relevance is not None:
+            return rows_of_labels(y_true, batch)
         return class_ids_or_relevance(y_true, batch)
 
     def _distance(self) -> distances.Distance:
@@ -203,10 +275,19 @@ class MetricLoss(PerExampleLoss):
             if by_name
             else keras.saving.serialize_keras_object(distance),
             "block_size": self.block_size,
+            "mining": None
+            if self.mining is None
+            else keras.saving.serialize_keras_object(self.mining),
+            "ignore_class": self.ignore_class,
+            "relevance": relevance_config(self.relevance),
         }
 
     def __repr__(self) -> str:
-        config = {**self.get_config(), "distance": self.distance}
+        config = {**self.get_config(), "distance": self.distance, "mining": self.mining}
+        # What is seldom given is shown where it is.
+        for name in ("mining", "relevance", "ignore_class"):
+            if config[name] is None:
+                del config[name]
         arguments = ", ".join(f"{key}={value!r}" for key, value in config.items())
         return f"{type(self).__name__}({arguments})"
 

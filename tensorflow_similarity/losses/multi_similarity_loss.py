@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
 from tensorflow_similarity.losses.arguments import checked_positive
 from tensorflow_similarity.losses.masked import log_one_plus_sum_exp
 from tensorflow_similarity.losses.metric_loss import MetricLoss, checked_number
+from tensorflow_similarity.mining.miners import MultiSimilarityMiner
 from tensorflow_similarity.mining.rows import Rows
 
 __all__ = ["MultiSimilarityLoss"]
@@ -85,17 +85,9 @@ class MultiSimilarityLoss(MetricLoss):
 
     def _hard(self, rows: Rows) -> tuple[Any, Any]:
         """The positives and the negatives that mining keeps."""
-        distances, positives, negatives, _ = rows
-        if self.epsilon is None:
-            return positives, negatives
-        distances = ops.stop_gradient(distances)
-        inf = float("inf")
-        nearest = ops.min(ops.where(negatives, distances, inf), axis=1, keepdims=True)
-        farthest = ops.max(ops.where(positives, distances, -inf), axis=1, keepdims=True)
-        return (
-            ops.logical_and(positives, distances > nearest - self.epsilon),
-            ops.logical_and(negatives, distances < farthest + self.epsilon),
-        )
+        if self.epsilon is not None:
+            rows = MultiSimilarityMiner(self.epsilon)(rows)
+        return rows.positives, rows.negatives
 
     def row_loss(self, rows: Rows) -> Any:
         positives, negatives = self._hard(rows)

@@ -42,4 +42,5 @@ class PairLoss(MetricLoss):
         terms = self.map_rows(
             self.pair_sums, query_labels, queries, key_labels, keys, queries_are_keys
         )
-        return sum(mean_over_pairs(sums, pairs) for sums, pairs in terms)
+        counted = self.counted(query_labels)
+        return sum(mean_over_pairs(sums, pairs, counted) for sums, pairs in terms)

@@ -25,6 +25,9 @@ class PerExampleLoss(keras.losses.Loss):
     loss for each example; `sample_weight` and `reduction` are Keras' own.
     """
 
+    #: A class id for examples that are not to be looked at; None: every id is a class.
+    ignore_class: int | None = None
+
     def checked_predictions(self, y_pred: Any) -> Any:
         """Predictions as a tensor of float32, or float64 if they are that."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_predictions`.")
@@ -37,12 +40,25 @@ class PerExampleLoss(keras.losses.Loss):
         with keras.name_scope(self.name):
             y_pred = self.checked_predictions(y_pred)
             y_true = self.checked_labels(y_true, y_pred.shape[0])
-            return self.reduced(self.call(y_true, y_pred), sample_weight)
+            losses = self.call(y_true, y_pred)
+            return self.reduced(losses, sample_weight, self.counted(y_true))
 
-    def reduced(self, losses: Any, sample_weight: Any = None) -> Any:
-        """Losses `[batch]`, weighted and reduced as Keras does."""
+    def counted(self, labels: Any) -> Any:
+        """Which examples count, bool `[batch]`; None for all."""
+        if self.ignore_class is None or len(labels.shape) != 1:
+            return None
+        return ops.not_equal(labels, self.ignore_class)
+
+    def reduced(self, losses: Any, sample_weight: Any = None, counted: Any = None) -> Any:
+        """Losses `[batch]`, weighted and reduced as Keras does, over those that count."""
         if sample_weight is not None:
             sample_weight = _checked_weights(sample_weight, losses.shape[0])
+        if counted is not None:
+            counted = ops.cast(counted, losses.dtype)
+            if self.reduction in ("sum_over_batch_size", "mean"):
+                counted = counted / ops.maximum(ops.mean(counted), 1e-30)
+            weights = 1.0 if sample_weight is None else ops.cast(sample_weight, losses.dtype)
+            sample_weight = weights * counted
         dtype = keras.backend.standardize_dtype(losses.dtype)
         reduce = _Reduction(reduction=self.reduction, dtype=dtype)
         return reduce(losses, losses, sample_weight=sample_weight)

@@ -77,7 +77,7 @@ class ProxyAnchorLoss(ProxyLoss):
         push = log_one_plus_sum_exp(self.alpha * (rows + self.margin), ops.logical_not(members))
         size = number_of(members, cosines.dtype)
         present = ops.sum(ops.cast(size > 0, cosines.dtype))
-        batch = ops.sum(ops.ones_like(cosines[:, 0]))
+        batch = ops.sum(ops.cast(ops.any(targets, axis=1), cosines.dtype))
         share = pull * batch / ops.maximum(size * present, 1)
         return ops.sum(ops.where(targets, share[None, :], 0), axis=1) + ops.mean(push)
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from tensorflow_similarity import distances
-from tensorflow_similarity.losses.labels import class_ids_or_relevance
+from tensorflow_similarity.losses.labels import checked_class_id, class_ids_or_relevance
 from tensorflow_similarity.losses.per_example_loss import PerExampleLoss, wide_float
 from tensorflow_similarity.mining.rows import is_relevance
 
@@ -31,6 +31,9 @@ class ProxyLoss(PerExampleLoss):
             `"mean"`, `"mean_with_sample_weight"` or None.
         dtype: Accepted as in Keras. Half precision is computed in float32 all
             the same, and float64 in float64.
+
+        ignore_class: A class id for examples of which nothing is known: the loss
+            is that of the batch without them. None: every id is a class.
 
     Calling it takes:
 
@@ -71,12 +74,24 @@ class ProxyLoss(PerExampleLoss):
     #: The distance of the embedding below the proxies, which an index follows.
     distance: distances.Distance = distances.CosineDistance()
 
+    def __init__(
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+        *,
+        ignore_class: int | None = None,
+    ) -> None:
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.ignore_class = checked_class_id(ignore_class, "ignore_class")
+
     def class_losses(self, cosines: Any, targets: Any) -> Any:
         """The loss of each example, `[batch]`.
 
         Args:
             cosines: Float `[batch, classes]`.
-            targets: Bool `[batch, classes]`, each example's own class.
+            targets: Bool `[batch, classes]`, each example's own class. Examples
+                without one are not to count; their cosines are -1e4.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `class_losses`.")
 
@@ -90,14 +105,25 @@ class ProxyLoss(PerExampleLoss):
             y_pred = self.to_classes(y_pred)
         classes = ops.arange(ops.shape(y_pred)[1], dtype="int64")
         targets = ops.equal(y_true[:, None], classes[None, :])
-        losses = self.class_losses(y_pred, targets)
         known = ops.any(targets, axis=1)
-        _assert_in_graph(known, y_true, classes)
+        counted = self.counted(y_true)
+        if counted is None:
+            losses = self.class_losses(y_pred, targets)
+        else:
+            targets = ops.logical_and(targets, counted[:, None])
+            losses = self.class_losses(ops.where(counted[:, None], y_pred, -1e4), targets)
+            losses = ops.where(counted, losses, 0)
+            known = ops.logical_or(known, ops.logical_not(counted))
+        assert_in_graph(known, y_true, classes)
         return ops.where(known, losses, float("nan"))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        _check_range(y_true, y_pred)
+        check_range(y_true, y_pred, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss; JSON-able."""
+        return {**super().get_config(), "ignore_class": self.ignore_class}
 
     def checked_predictions(self, y_pred: Any) -> Any:
         """Cosines as a tensor of float32, or float64 if they are that.
@@ -147,7 +173,7 @@ class SoftmaxProxyLoss(ProxyLoss):
         return ops.logsumexp(logits, axis=1) - self.scale * own
 
 
-def _assert_in_graph(known: Any, labels: Any, classes: Any) -> None:
+def assert_in_graph(known: Any, labels: Any, classes: Any) -> None:
     """Raises TensorFlow's error when a graph meets an unknown class; XLA leaves it out."""
     if keras.backend.backend() != "tensorflow":
         return
@@ -169,7 +195,7 @@ def _values(x: Any) -> np.ndarray | None:
         return None
 
 
-def _check_range(y_true: Any, y_pred: Any) -> None:
+def check_range(y_true: Any, y_pred: Any, ignore_class: int | None = None) -> None:
     """Raises a ValueError if class ids are at hand and not those of the head's classes."""
     shape = tuple(y_pred.shape if hasattr(y_pred, "shape") else np.shape(y_pred))
     classes = shape[1] if len(shape) > 1 else None
@@ -177,6 +203,7 @@ def _check_range(y_true: Any, y_pred: Any) -> None:
     if classes is None or labels is None or labels.dtype.kind not in "iub":
         return
     wrong = labels[(labels < 0) | (labels >= classes)]
+    wrong = wrong if ignore_class is None else wrong[wrong != ignore_class]
     if wrong.size:
         raise ValueError(
             f"`y_true` must be class ids from 0 to {classes - 1}, as `y_pred` has {classes} "

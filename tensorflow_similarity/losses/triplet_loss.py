@@ -103,7 +103,7 @@ class TripletLoss(MinedLoss):
                 )
 
     def select(self, rows: Rows) -> Any:
-        distances, positives, negatives, _ = rows
+        distances, positives, negatives, *_ = rows
         no_threshold = ops.zeros_like(distances[:, 0])
         positive = self.positive_mining_strategy.pick(distances, positives, no_threshold)
         thresholds = at(distances, positive)

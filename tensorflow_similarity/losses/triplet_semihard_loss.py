@@ -12,7 +12,7 @@ from tensorflow_similarity.losses.masked import mean_over_pairs
 from tensorflow_similarity.losses.metric_loss import checked_number, query_places
 from tensorflow_similarity.losses.mined_loss import MinedLoss
 from tensorflow_similarity.losses.triplet_loss import addons_distance
-from tensorflow_similarity.mining.rows import Rows, is_relevance
+from tensorflow_similarity.mining.rows import Rows
 from tensorflow_similarity.mining.selection import at, nearest_beyond
 from tensorflow_similarity.mining.semi_hard import semi_hard_hinge
 from tensorflow_similarity.mining.slots import Slots, class_slots, relevance_slots
@@ -90,22 +90,25 @@ class TripletSemiHardLoss(MinedLoss):
         queries_are_keys: bool = False,
     ) -> Any:
         places = query_places(queries, queries_are_keys)
-        if is_relevance(query_labels):
+        if not self.all_of_a_class(query_labels):
             sums, pairs = map_row_blocks(
-                self._sums_by_relevance,
+                self._sums_by_masks,
                 (query_labels, queries, places),
                 (key_labels, keys),
                 self.block_size,
             )
-            return mean_over_pairs(sums, pairs)
+            return mean_over_pairs(sums, pairs, self.counted(query_labels))
         slots = class_slots(query_labels, key_labels, places)
+        counted = self.counted(query_labels)
+        if counted is not None:
+            slots = slots._replace(count=ops.where(counted, slots.count, 0))
         sums = map_row_blocks(
             self._sums_by_class,
             (query_labels, queries, places, slots.first, slots.count, slots.own),
             (key_labels, keys, slots.order),
             self.block_size,
         )
-        return mean_over_pairs(sums, slots.count)
+        return mean_over_pairs(sums, slots.count, counted)
 
     def _sums_by_class(
         self,
@@ -133,7 +136,7 @@ class TripletSemiHardLoss(MinedLoss):
         sums = self._few(positive, negative, complete, queries, keys)
         return ops.cond(few, lambda: sums, lambda: self._many(slots, self.rows(*block)))
 
-    def _sums_by_relevance(self, *block: Any) -> tuple[Any, Any]:
+    def _sums_by_masks(self, *block: Any) -> tuple[Any, Any]:
         rows = self.rows(*block)
         slots = relevance_slots(rows.positives)
         return self._many(slots, rows), ops.cast(slots.count, rows.distances.dtype)

@@ -87,7 +87,7 @@ class TupletMarginLoss(PairLoss):
         self.scale = checked_positive(scale, "scale")
 
     def pair_sums(self, rows: Rows) -> tuple[tuple[Any, Any], ...]:
-        distances, positives, negatives, _ = rows
+        distances, positives, negatives, *_ = rows
         cosines = 1 - distances
         # cos(angle - margin), from the cosine and the sine of the angle.
         margin = math.radians(self.margin)

@@ -1,5 +1,15 @@
 """Mining: which of a query's positives and negatives a loss looks at."""
 
+from tensorflow_similarity.mining.distance_weighted import DistanceWeightedMiner
+from tensorflow_similarity.mining.miners import (
+    CallableMiner,
+    Miner,
+    MultiSimilarityMiner,
+    PairMarginMiner,
+    TripletMarginMiner,
+)
+from tensorflow_similarity.mining.named_miners import get_miner
+from tensorflow_similarity.mining.relevance import get_relevance, jaccard, multi_hot
 from tensorflow_similarity.mining.rows import Rows
 from tensorflow_similarity.mining.strategies import (
     All,
@@ -13,11 +23,21 @@ from tensorflow_similarity.mining.strategies import (
 
 __all__ = [
     "All",
+    "CallableMiner",
+    "DistanceWeightedMiner",
     "Farthest",
+    "Miner",
     "MiningStrategy",
+    "MultiSimilarityMiner",
     "Nearest",
+    "PairMarginMiner",
     "Rows",
     "SemiHard",
+    "TripletMarginMiner",
+    "get_miner",
     "get_negative",
     "get_positive",
+    "get_relevance",
+    "jaccard",
+    "multi_hot",
 ]
