@@ -6,6 +6,7 @@ them load in any process.
 
 from tensorflow_similarity import (
     calibration,
+    callbacks,
     classification_metrics,
     distances,
     evaluation,
@@ -25,6 +26,7 @@ __version__ = "0.20.0"
 __all__ = [
     "__version__",
     "calibration",
+    "callbacks",
     "classification_metrics",
     "distances",
     "evaluation",

@@ -87,7 +87,8 @@ class Embedder:
             )
         return chosen
 
-    def _forward(self, x: Any) -> Any:
+    def forward(self, x: Any) -> Any:
+        """The embeddings of one batch `[batch, dim]`, as the model computes them."""
         if self._inner is not None:
             return self._inner(x, training=False)
         return self._select(self._model(x, training=False))
@@ -113,7 +114,7 @@ class Embedder:
                 return _float32(self._inner.predict_on_batch(x))
             return _float32(self._select(self._model.predict_on_batch(x)))
         if self._model.run_eagerly:
-            return _float32(self._forward(x))
+            return _float32(self.forward(x))
         return _float32(self._compiled(x))
 
     def _compiled(self, x: Any) -> Any:
@@ -130,7 +131,7 @@ class Embedder:
             if not all(isinstance(leaf, tf.Tensor) for leaf in leaves):  # ragged or sparse
                 if None not in self._traces:
                     self._traces[None] = tf.function(
-                        self._forward, autograph=False, reduce_retracing=True
+                        self.forward, autograph=False, reduce_retracing=True
                     )
                 return self._traces[None](x)
             shapes = keras.tree.map_structure(lambda leaf: (leaf.dtype.name, *leaf.shape[1:]), x)
@@ -142,7 +143,7 @@ class Embedder:
             spec = keras.tree.map_structure(
                 lambda leaf: tf.TensorSpec([batch, *leaf.shape[1:]], leaf.dtype), x
             )
-            self._traces[key] = tf.function(self._forward, autograph=False).get_concrete_function(
+            self._traces[key] = tf.function(self.forward, autograph=False).get_concrete_function(
                 spec
             )
         return self._traces[key](x)
@@ -176,10 +177,10 @@ class Embedder:
         ) as progress:
             for x, y in batches:
                 embeddings = self.call(x)
-                yield embeddings, self._class_ids(y, len(embeddings)) if labels else None
+                yield embeddings, self.class_ids(y, len(embeddings)) if labels else None
                 progress.update()
 
-    def _class_ids(self, y: Any, count: int) -> np.ndarray | None:
+    def class_ids(self, y: Any, count: int) -> np.ndarray | None:
         """The class ids of a batch, which may have one target for each output."""
         if isinstance(y, (dict, tuple, list)):
             names = output_names(self._model) if self._is_functional else []

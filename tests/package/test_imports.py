@@ -30,6 +30,7 @@ ORDER = [
     "retrieval_metrics",
     "calibration",
     "models",
+    "callbacks",
     "visualization",
 ]
 CORE = {"keras", "nmslib", "numpy", "tensorflow", "tqdm"}

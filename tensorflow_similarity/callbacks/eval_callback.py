@@ -1,0 +1,295 @@
+"""Retrieval metrics while training."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from tensorflow_similarity import calibration, checks, distances
+from tensorflow_similarity.calibration import make_classification_matcher
+from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
+from tensorflow_similarity.callbacks.model_access import distance_of, embedder_of
+from tensorflow_similarity.callbacks.neighbors import nearest_targets
+from tensorflow_similarity.callbacks.schedule import Schedule
+from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.evaluation import EvaluationResult, evaluate
+from tensorflow_similarity.evaluation import metrics as rank_metrics
+
+__all__ = ["EvalCallback"]
+
+
+class EvalCallback(keras.callbacks.Callback):
+    """Evaluates retrieval each epoch, or every n steps, and puts the values into `logs`.
+
+    Queries are embedded with the weights as they are then, and ranked against the
+    targets, or against each other. Whatever reads `logs` sees the values, under names
+    such as `val_map_at_r` and `val_precision_at_1`: `History`, `EarlyStopping`,
+    `ModelCheckpoint`, `TensorBoard`. Put this callback **before** those in the list.
+    The index of the model is left alone.
+
+    Args:
+        queries: Examples that look for others: anything `predict` takes and gives
+            again each time, so arrays, a `tf.data.Dataset` or a sampler.
+        query_labels: Their class ids `[n]`. Defaults to `None`: datasets and samplers
+            bring their own.
+        targets: Examples that are looked for, likewise. Defaults to `None`: the
+            queries, each of which is left out of its own search. Examples that a
+            dataset or sampler repeats count once then.
+        target_labels: Their class ids.
+        distance: Distance between embeddings. Defaults to `"auto"`: that of the
+            model's index, or of its loss.
+        metrics: Classification metrics at `distance_thresholds`, under their own
+            names: binary accuracy and F1 by default, as in TensorFlow Similarity. `()`
+            for none, which saves their lookup.
+        tb_logdir: A folder for scalars of these values alone, `<tb_logdir>/index`.
+            Defaults to `None`. `keras.callbacks.TensorBoard` writes them too. Either
+            needs `pip install "tensorflow_similarity[tensorboard]"`.
+        k: Neighbours that the matcher of `metrics` sees. Defaults to 1.
+        matcher: `"match_nearest"` (the default), `"match_majority_vote"` or a
+            `ClassificationMatch`, for `metrics`.
+        distance_thresholds: The distance up to which neighbours match, for `metrics`;
+            of several the smallest. Defaults to `None`: any.
+        known_classes: Class ids that the model is trained on. If given, all values
+            are reported for queries of these and of other classes apart as well, with
+            `_known_classes` and `_unknown_classes` behind the name.
+        retrieval_metrics: Names or `RankMetric` objects, see
+            `tensorflow_similarity.evaluation.metrics`. Defaults to `None`:
+            precision@1, hit_rate@4, r_precision and map@r.
+        freq: `"epoch"` (the default), or the number of steps between evaluations; the
+            epoch's logs then have the latest values.
+        prefix: What stands before the names of retrieval metrics. Defaults to
+            `"val_"`; each needs its own where there are several of these callbacks.
+        embedding_output: Which output or layer holds the embeddings; not needed for a
+            `SimilarityModel`, nor for a model with one output.
+        batch_size: Examples embedded at a time, for arrays. Defaults to `None`: 128.
+        verbose: 1 prints what each evaluation cost. Defaults to 0.
+
+    Attributes:
+        result: The latest `EvaluationResult`, with confidence intervals.
+        seconds: What all evaluations took together.
+
+    Embeddings that are not finite make all values NaN.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If labels are missing or of another length, a metric or matcher does not
+            exist, there are queries of known or of unknown classes only, or queries cannot be
+            gone through twice.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.callbacks import EvalCallback
+    from tensorflow_similarity.layers import L2Embedding
+    from tensorflow_similarity.losses import TripletLoss
+    from tensorflow_similarity.models import SimilarityModel
+
+    rng = np.random.default_rng(0)
+    y = np.arange(96) % 6
+    x = np.eye(6)[y] + 0.3 * rng.normal(size=(96, 6))
+    inputs = keras.Input((6,))
+    model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+    model.compile("adam", TripletLoss())
+
+    evaluation = EvalCallback(x[64:], y[64:], known_classes=[0, 1, 2, 3])
+    stop = keras.callbacks.EarlyStopping("val_map_at_r", mode="max", patience=3)
+    train = y[:64] < 4
+    history = model.fit(
+        x[:64][train], y[:64][train], epochs=2, verbose=0, callbacks=[evaluation, stop]
+    )
+    history.history["val_map_at_r_unknown_classes"]  # one value for each epoch
+    ```
+    """
+
+    def __init__(
+        self,
+        queries: Any,
+        query_labels: Any = None,
+        targets: Any = None,
+        target_labels: Any = None,
+        distance: Any = "auto",
+        metrics: Sequence[Any] = ("binary_accuracy", "f1score"),
+        tb_logdir: str | os.PathLike[str] | None = None,
+        k: int = 1,
+        matcher: Any = "match_nearest",
+        distance_thresholds: Any = None,
+        known_classes: Any = None,
+        *,
+        retrieval_metrics: Any = None,
+        freq: Any = "epoch",
+        prefix: str = "val_",
+        embedding_output: int | str | None = None,
+        batch_size: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__()
+        if targets is None and target_labels is not None:
+            raise ValueError("`target_labels` describe `targets`. Received: None for `targets`.")
+        self._queries = LabelledExamples(queries, query_labels, "queries", "query_labels")
+        self._targets = None
+        if targets is not None:
+            self._targets = LabelledExamples(targets, target_labels, "targets", "target_labels")
+        # Resolved now, so that a wrong name is no surprise after the first epoch.
+        self.distance = distance if distance == "auto" else distances.get(distance)
+        given = [metrics] if isinstance(metrics, str) else metrics
+        self.metrics = [make_classification_metric(metric) for metric in given]
+        self.retrieval_metrics = rank_metrics.get_all(retrieval_metrics)
+        self.k = checks.count(k, "k")
+        self.matcher = make_classification_matcher(matcher)
+        self.distance_thresholds = math.inf if distance_thresholds is None else distance_thresholds
+        self.known_classes = (
+            None if known_classes is None else checks.class_ids(known_classes, "known_classes")
+        )
+        self.prefix = prefix
+        self.embedding_output = embedding_output
+        self.batch_size = batch_size
+        self.verbose = verbose
+        self.result: EvaluationResult | None = None
+        self.seconds = 0.0
+        self._schedule = Schedule(freq)
+        self._values: dict[str, float] = {}
+        self._writer: Any = None
+        self._tb_logdir = None if tb_logdir is None else os.path.join(tb_logdir, "index")
+        if tb_logdir is not None and importlib.util.find_spec("tensorboard") is None:
+            raise ImportError(
+                "`tb_logdir` needs TensorBoard. Install it with "
+                '`pip install "tensorflow_similarity[tensorboard]"`.'
+            )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Called by Keras."""
+        self._schedule.begin()
+        self._values, self.seconds = {}, 0.0
+        self._since = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Called by Keras."""
+        self._schedule.begin_epoch()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Called by Keras; evaluates every `freq` steps."""
+        if self._schedule.end_batch(batch):
+            self._evaluate_and_report(self._schedule.steps)
+            if logs is not None:
+                logs.update(self._values)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Called by Keras; evaluates, unless it did so every few steps."""
+        if self._schedule.every is None or not self._values:
+            self._evaluate_and_report(epoch)
+        if logs is not None:
+            logs.update(self._values)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Called by Keras."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def evaluate(self) -> dict[str, float]:
+        """Evaluates the model now.
+
+        Returns:
+            Name -> value, as they go into `logs`.
+        """
+        embedder = embedder_of(self.model, self.embedding_output)
+        distance = distance_of(self.model, self.distance, self.embedding_output)
+        alone = self._targets is None
+        queries, labels = self._queries.embed(embedder, self.batch_size, unique=alone)
+        targets, target_labels = None, labels
+        if self._targets is not None:
+            targets, target_labels = self._targets.embed(embedder, self.batch_size)
+        self._sizes = len(queries), len(target_labels)
+        groups = self._groups(labels)
+        finite = np.isfinite(queries).all() and (targets is None or np.isfinite(targets).all())
+        if not finite:
+            names = [_log_name(self.prefix, metric.name) for metric in self.retrieval_metrics]
+            names += [metric.name for metric in self.metrics]
+            return {f"{name}{suffix}": math.nan for suffix in groups for name in names}
+        self.result = evaluate(
+            queries,
+            labels,
+            targets,
+            None if targets is None else target_labels,
+            distance=distance,
+            metrics=self.retrieval_metrics,
+        )
+        values = {
+            f"{_log_name(self.prefix, name)}{suffix}": _mean(self.result.per_query[name][group])
+            for suffix, group in groups.items()
+            for name in self.result
+        }
+        if self.metrics:
+            near, found = nearest_targets(queries, targets, target_labels, distance, self.k)
+            for suffix, group in groups.items():
+                measured = self._classify((near[group], found[group]), labels[group])
+                values |= {f"{name}{suffix}": value for name, value in measured.items()}
+        return values
+
+    def _evaluate_and_report(self, step: int) -> None:
+        start = time.perf_counter()
+        self._values = self.evaluate()
+        now = time.perf_counter()
+        self.seconds += now - start
+        if self.verbose:
+            queries, targets = self._sizes
+            among = "each other" if self._targets is None else f"{targets:,} targets"
+            tqdm.write(
+                f"Evaluation of {queries:,} queries against {among}: {now - start:.2f} s, "
+                f"{(now - start) / max(now - self._since, 1e-9):.0%} of the time since the last."
+            )
+        self._since = now
+        if self._tb_logdir is not None:
+            self._write_scalars(step)
+
+    def _write_scalars(self, step: int) -> None:
+        import tensorflow as tf
+
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self._tb_logdir)
+        with self._writer.as_default():
+            for name, value in self._values.items():
+                tf.summary.scalar(name, value, step=step)
+
+    def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Which queries count, by what stands behind the names."""
+        groups = {"": np.ones(len(labels), bool)}
+        if self.known_classes is not None:
+            known = np.isin(labels, self.known_classes)
+            if known.all() or not known.any():
+                raise ValueError(
+                    "`known_classes` must be the classes of some of the queries, and not of all. "
+                    f"Received: {known.sum()} of {len(known)} queries are of known classes."
+                )
+            groups |= {"_known_classes": known, "_unknown_classes": ~known}
+        return groups
+
+    def _classify(
+        self, columns: tuple[np.ndarray, np.ndarray], labels: np.ndarray
+    ) -> dict[str, float]:
+        """The classification metrics, of neighbours in columns."""
+        values = calibration.evaluate_classification(
+            *columns, labels, self.distance_thresholds, self.metrics, self.matcher
+        )
+        return {name: float(value[0]) for name, value in values.items() if name != "distance"}
+
+
+def _log_name(prefix: str, metric: str) -> str:
+    """`map@r` as `val_map_at_r`: TensorBoard allows no `@` in names."""
+    return prefix + metric.replace("@", "_at_")
+
+
+def _mean(values: np.ndarray) -> float:
+    """The mean over queries that have something relevant."""
+    counted = values[~np.isnan(values)]
+    return float(counted.mean()) if len(counted) else math.nan

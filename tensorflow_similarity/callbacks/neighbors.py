@@ -1,0 +1,39 @@
+"""The nearest targets of some queries, in columns, for the classification metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.index import Index
+
+__all__ = ["nearest_targets"]
+
+
+def nearest_targets(
+    queries: np.ndarray,
+    targets: np.ndarray | None,
+    target_labels: np.ndarray,
+    distance: Distance,
+    k: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances and labels of the k nearest targets, each `[queries, k]`.
+
+    Args:
+        queries: Embeddings.
+        targets: Embeddings; None: the queries, none of which finds itself.
+        target_labels: Class ids of the targets.
+        distance: The distance.
+        k: How many.
+    """
+    others = targets is None
+    records = queries if targets is None else targets
+    index = Index(records.shape[1], distance=distance, search="exact")
+    index.add(records, labels=target_labels, ids=np.arange(len(records)))
+    found = index.lookup(queries, k=k + others)
+    if not others:
+        return found.distances, found.labels
+    own = found.ids == np.arange(len(queries))[:, None]
+    # Equal examples may have pushed it out: then the last one goes.
+    own[~own.any(axis=1), -1] = True
+    return found.distances[~own].reshape(-1, k), found.labels[~own].reshape(-1, k)
