@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -255,6 +256,90 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 "model.vector_index = Index.load(filepath)."
             )
         self._binding.adopt(index)
+
+    def export_serving(
+        self,
+        filepath: str | os.PathLike[str],
+        k: int = 5,
+        cutpoint: str | None = "optimal",
+        preprocess: Callable[[Any], Any] | None = None,
+        input_signature: Any = None,
+        max_bytes: int = 2**31,
+        overwrite: bool = True,
+    ) -> None:
+        """Writes a TensorFlow SavedModel that looks up raw inputs by itself.
+
+        It holds the network and the records as they are now, and searches them
+        exactly, whatever the engine of the index. TensorFlow alone runs it (TensorFlow
+        Serving, or `tf.saved_model.load`), without this package. Payloads
+        are not in it: keep them where the ids lead. Its signatures:
+
+        - `serving_default`: the inputs of the model -> `ids` int64, `distances`
+          float32 and `labels` int64, `[n, k]` each, as `lookup` gives them: where there
+          are fewer than k records, id -1, label -1, distance inf.
+        - `lookup_k`: the inputs and a scalar int32 `k` -> the same for that k.
+        - `match`, if the index is calibrated: the inputs -> `labels` `[n]`, -1 for no
+          match, and `distances` `[n]`, those that were compared with the threshold.
+
+        An input is called by its name, by its key where the model takes a dict, and
+        `inputs` where it has no name (`inputs_0`, `inputs_1`, ... if there are several).
+
+        Args:
+            filepath: The folder to write. It appears under its name when it is
+                complete.
+            k: Neighbours that `serving_default` returns. Defaults to 5.
+            cutpoint: The cutpoint of the calibration that `match` applies. Defaults to
+                `"optimal"`; `None` leaves `match` out.
+            preprocess: A function in TensorFlow that makes the model's inputs of what
+                clients send, such as decoding images. Defaults to `None`.
+            input_signature: `tf.TensorSpec` of what clients send, with `None` as the
+                size of the batch; a list or a dict of them for several inputs.
+                Defaults to `None`: what a functional model takes. With `preprocess`,
+                and for subclassed models, it is needed.
+            max_bytes: The most that the embeddings may take. Defaults to 2 GiB.
+            overwrite: Whether to replace what is at `filepath`. Defaults to `True`.
+
+        Raises:
+            FileExistsError: If there is something at `filepath`, and `overwrite` is
+                False.
+            KeyError: If the index is calibrated, and has no such cutpoint.
+            RuntimeError: If Keras runs on another backend than TensorFlow.
+            ValueError: If the index is empty or too large, its distance or its matcher
+                cannot be a graph, or `input_signature` is needed.
+
+        Example:
+
+        ```python
+        import keras
+        import numpy as np
+        import tensorflow as tf
+        from tensorflow_similarity.layers import L2Embedding
+        from tensorflow_similarity.models import SimilarityModel
+
+        inputs = keras.Input((8,), name="vector")
+        model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+        model.create_index(distance="cosine")
+        x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+        model.index(x, np.arange(64) // 8, verbose=0)
+
+        model.export_serving("served", k=3)
+        lookup = tf.saved_model.load("served").signatures["serving_default"]
+        lookup(vector=tf.constant(x[:2]))["labels"].shape  # (2, 3)
+        ```
+        """
+        from tensorflow_similarity.models.serving import export_serving
+
+        export_serving(
+            self,
+            self._binding,
+            filepath,
+            k,
+            cutpoint,
+            preprocess,
+            input_signature,
+            max_bytes,
+            overwrite,
+        )
 
     def save(
         self,
