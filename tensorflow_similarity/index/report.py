@@ -40,6 +40,8 @@ def stats(settings: Settings, live: LiveRecords, calibrated: bool) -> dict[str, 
         result["recall_at"] = recall.k
         result["recall_records"] = recall.records
         result["microseconds_per_query"] = recall.seconds * 1e6
+        if recall.latency is not None:
+            result["microseconds_alone"] = recall.latency * 1e6
     return result
 
 
@@ -60,12 +62,14 @@ def text(of: dict[str, Any]) -> str:
         ),
     ]
     if "effort" in of:
-        lines.append(
-            ("graph", f"effort {of['effort']}, {of['scanned']:,} records scanned beside it")
-        )
+        params = "".join(f"{name} {value}, " for name, value in of["params"].items())
+        beside = f"{of['scanned']:,} records scanned beside it"
+        lines.append(("graph", f"{params}effort {of['effort']}, {beside}"))
     if "recall" in of:
         found = f"{of['recall']:.1%} of the true {of['recall_at']} nearest"
         cost = f"{of['microseconds_per_query']:.0f} µs a query"
+        if "microseconds_alone" in of:
+            cost += f" in a batch and {of['microseconds_alone']:.0f} µs alone"
         lines.append(("recall", f"{found}, {cost}, measured at {of['recall_records']:,} records"))
     lines.append(("calibrated", "yes" if of["calibrated"] else "no"))
     return "\n".join(["Index", *(f"  {name + ':':<12} {value}" for name, value in lines)])

@@ -1,33 +1,39 @@
-"""Measured recall: how much of the truth an engine finds, and at what effort."""
+"""Measured recall: how much of the truth lookups find, and at what effort."""
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.search import Graph, State
+from tensorflow_similarity.index.search import Graph, State, search
 
-__all__ = ["MeasuredRecall", "measure", "tune"]
+__all__ = ["MeasuredRecall", "Sample", "measure", "seconds_exact", "tune", "warn_below"]
 
 _QUERIES = 256
 _NEIGHBORS = 10
+# Lookups timed alone, and how often a batch is timed.
+_SINGLES = 32
+_BATCHES = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredRecall:
-    """What an engine was measured to find.
+    """What lookups were measured to find, and how long they took.
 
     Attributes:
-        recall: The share of the true k nearest that it returned, on average.
+        recall: The share of the true k nearest that they returned, on average.
         k: The neighbours asked for.
         queries: The number of queries.
         effort: The engine's effort (`ef`, …).
         seconds: Seconds per query, in one batch.
         records: Records in the index at that time.
+        latency: Seconds of one query alone; None if it was not measured.
     """
 
     recall: float
@@ -36,13 +42,54 @@ class MeasuredRecall:
     effort: int
     seconds: float
     records: int
+    latency: float | None = None
 
     def get_config(self) -> dict[str, Any]:
         """The fields, for JSON."""
         return dataclasses.asdict(self)
 
 
-def tune(state: State, graph: Graph, target: float) -> MeasuredRecall:
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Queries with known answers.
+
+    Attributes:
+        queries: float32 `[q, dim]`.
+        own: The row of each query, which is no neighbour of itself; None for
+            queries that are not records.
+        k: The neighbours to look for.
+        farthest: The true distance of the k-th nearest, per query.
+        found: How many there are to find: k, or all records if they are fewer.
+    """
+
+    queries: np.ndarray
+    own: np.ndarray | None
+    k: int
+    farthest: np.ndarray
+    found: int
+
+    @classmethod
+    def of(cls, state: State, queries: np.ndarray | None = None, k: int = _NEIGHBORS) -> Sample:
+        """Queries, or some of the live records if there are none, answered by exact search."""
+        own = None
+        if queries is None:
+            rows = np.flatnonzero(state.rows.live)
+            chosen = np.random.default_rng(0).permutation(len(rows))[:_QUERIES]
+            own = rows[np.sort(chosen)]
+            queries = state.rows.vectors[own]
+        found = min(k, state.rows.live_count - (own is not None))
+        answers, distances, _ = _exact(state, queries, k + (own is not None))
+        truth = _without(answers, distances, own)[:, :found]
+        farthest = truth[:, -1] if found else np.full(len(queries), -np.inf, np.float32)
+        return cls(queries, own, k, farthest, found)
+
+    @property
+    def asked(self) -> int:
+        """Neighbours to ask for, so that k are left without the query itself."""
+        return self.k + (self.own is not None)
+
+
+def tune(state: State, graph: Graph, target: float, sample: Sample | None = None) -> MeasuredRecall:
     """Sets the smallest effort of the engine that reaches the target, and says what it gives.
 
     Measured on a sample of the records, each looking for the others.
@@ -51,89 +98,86 @@ def tune(state: State, graph: Graph, target: float) -> MeasuredRecall:
         state: What the graph was built of.
         graph: What was built.
         target: The recall wanted, at 10 neighbours.
+        sample: Queries with answers; None to take some of the records.
     """
-    engine = graph.engine
-    queries, own = _sample(graph, state)
-    truth = _truth(state, graph, queries, own, _NEIGHBORS)
+    engine, state = graph.engine, dataclasses.replace(state, graph=graph)
+    sample = Sample.of(state) if sample is None else sample
     fixed = engine.fixed_effort
     for effort in (fixed,) if fixed is not None else engine.efforts or (engine.effort,):
         engine.effort = effort
-        measured = _measured(state, graph, queries, own, truth, _NEIGHBORS)
-        if measured.recall >= target:
-            return measured
-    return measured
-
-
-def warn_below(measured: MeasuredRecall, target: float) -> None:
-    """Warns where less was found than wanted."""
-    if measured.recall < target:
-        warnings.warn(
-            f"The index finds {measured.recall:.1%} of the true nearest, less than its "
-            f"`target_recall` of {target:.1%}. `compact` builds its graph anew; larger M and "
-            "efConstruction in `search_params` make it better, and search='exact' finds all.",
-            stacklevel=3,
-        )
+        if _recall(state, sample) >= target:
+            break
+    return _timed(state, sample)
 
 
 def measure(state: State, graph: Graph, queries: np.ndarray | None, k: int) -> MeasuredRecall:
-    """Measures recall at the present effort, on given queries or a sample of the records."""
-    own = None
-    if queries is None:
-        queries, own = _sample(graph, state)
-    return _measured(state, graph, queries, own, _truth(state, graph, queries, own, k), k)
+    """Measures lookups as they are now, of given queries or of a sample of the records."""
+    state = dataclasses.replace(state, graph=graph)
+    return _timed(state, Sample.of(state, queries, k))
 
 
-def _sample(graph: Graph, state: State) -> tuple[np.ndarray, np.ndarray]:
-    rows = _answerable(graph, state)
-    chosen = np.random.default_rng(0).permutation(len(rows))[:_QUERIES]
-    own = rows[np.sort(chosen)]
-    return state.rows.vectors[own], own
+def seconds_exact(state: State, sample: Sample) -> tuple[float, float]:
+    """Seconds per query of exact search: in a batch, and alone."""
+    return _seconds(sample, lambda queries: _exact(state, queries, sample.asked))
 
 
-def _answerable(graph: Graph, state: State) -> np.ndarray:
-    rows = graph.rows[graph.rows >= 0]
-    return rows[state.rows.live[rows]]
+def warn_below(measured: MeasuredRecall, target: float, before: float | None = None) -> None:
+    """Warns where less was found than wanted, and tells what it was `before`."""
+    if measured.recall >= target:
+        return
+    decay = "" if before is None or before <= measured.recall else f" (it was {before:.1%})"
+    warnings.warn(
+        f"The index finds {measured.recall:.1%} of the true nearest{decay}, less than its "
+        f"`target_recall` of {target:.1%}. `compact` builds its graph anew; larger M and "
+        "efConstruction in `search_params` make a graph better, and search='exact' finds all.",
+        stacklevel=3,
+    )
 
 
-def _truth(
-    state: State, graph: Graph, queries: np.ndarray, own: np.ndarray | None, k: int
-) -> np.ndarray:
-    """The distance of the k-th nearest other record, per query."""
-    mask = np.zeros(len(state.rows), bool)
-    mask[_answerable(graph, state)] = True
-    wanted = min(k + (own is not None), int(mask.sum()))
-    rows, distances = state.scan.search(queries, state.rows.vectors, wanted, 0, mask)
-    return _without(rows, distances, own)[:, :k][:, -1]
+def _exact(state: State, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, int]:
+    return search(dataclasses.replace(state, graph=None), queries, k)
+
+
+def _timed(state: State, sample: Sample) -> MeasuredRecall:
+    seconds, latency = _seconds(sample, lambda queries: search(state, queries, sample.asked))
+    return MeasuredRecall(
+        recall=_recall(state, sample),
+        k=sample.k,
+        queries=len(sample.queries),
+        effort=0 if state.graph is None else state.graph.engine.effort,
+        seconds=seconds,
+        records=state.rows.live_count,
+        latency=latency,
+    )
+
+
+def _recall(state: State, sample: Sample) -> float:
+    if not sample.found or not len(sample.queries):
+        return 1.0
+    rows, distances, _ = search(state, sample.queries, sample.asked)
+    # By distance, not by row: of records at equal distance any will do.
+    nearest = _without(rows, distances, sample.own)[:, : sample.found]
+    return float((nearest <= sample.farthest[:, None]).mean())
 
 
 def _without(rows: np.ndarray, distances: np.ndarray, own: np.ndarray | None) -> np.ndarray:
     """Sorted distances, without that of the query itself."""
-    if own is not None:
-        distances = np.where(rows == own[:, None], np.inf, distances)
-    return np.sort(np.where(rows < 0, np.inf, distances), axis=1)
+    if own is None:
+        return distances
+    return np.sort(np.where(rows == own[:, None], np.inf, distances), axis=1)
 
 
-def _measured(
-    state: State,
-    graph: Graph,
-    queries: np.ndarray,
-    own: np.ndarray | None,
-    truth: np.ndarray,
-    k: int,
-) -> MeasuredRecall:
-    ask = min(k + (own is not None), len(graph.rows))
+def _seconds(sample: Sample, look: Callable[[np.ndarray], Any]) -> tuple[float, float]:
+    if not len(sample.queries):
+        return 0.0, 0.0
+    batch = min(_time(look, sample.queries) for _ in range(_BATCHES)) / len(sample.queries)
+    singles = [
+        _time(look, sample.queries[i : i + 1]) for i in range(len(sample.queries))[:_SINGLES]
+    ]
+    return batch, statistics.median(singles)
+
+
+def _time(look: Callable[[np.ndarray], Any], queries: np.ndarray) -> float:
     begin = time.perf_counter()
-    positions = graph.engine.search(queries, ask)
-    seconds = (time.perf_counter() - begin) / len(queries)
-    rows = np.where(positions < 0, -1, graph.rows[positions])
-    rows[~state.rows.live[rows]] = -1
-    distances = state.scan.distances(queries, state.rows.vectors, rows)
-    hits = (_without(rows, distances, own)[:, :k] <= truth[:, None]).sum(axis=1)
-    return MeasuredRecall(
-        recall=float(np.minimum(hits / k, 1).mean()),
-        k=k,
-        queries=len(queries),
-        effort=graph.engine.effort,
-        seconds=seconds,
-        records=state.rows.live_count,
-    )
+    look(queries)
+    return time.perf_counter() - begin

@@ -71,12 +71,12 @@ class ExactScan:
     """
 
     def __init__(self, distance: distances.Distance) -> None:
-        self._distance = distance
+        self.distance = distance
         self._lock = threading.Lock()
         self._fit(0)
 
     def _fit(self, rows: int) -> None:
-        self._form, self._fitted = form_of(self._distance), rows
+        self._form, self._fitted = form_of(self.distance), rows
         self._terms = Column.empty((), np.float32)
 
     def prepared(self, vectors: np.ndarray) -> tuple[Any, np.ndarray]:
