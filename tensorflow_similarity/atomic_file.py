@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator
 
-__all__ = ["replacing"]
+__all__ = ["fsync_folder", "replacing"]
 
 # A file that a killed process left behind; a living one writes on.
 _STALE_SECONDS = 3600.0
@@ -42,7 +42,11 @@ def replacing(path: str | os.PathLike[str], extension: str = "") -> Iterator[str
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise
-    # The new name is on the disk only when the folder is.
+    fsync_folder(folder)
+
+
+def fsync_folder(folder: str) -> None:
+    """Forces a folder to the disk: a new name is there only when its folder is."""
     if hasattr(os, "O_DIRECTORY"):
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,7 +1,12 @@
 """Indexes: records with embeddings that can be looked up, and that come and go."""
 
-from tensorflow_similarity.index.archive import CorruptIndexError, IndexFileError, NewerIndexError
 from tensorflow_similarity.index.engines.exact import exact_search
+from tensorflow_similarity.index.file_errors import (
+    CorruptIndexError,
+    IndexFileError,
+    IndexLockedError,
+    NewerIndexError,
+)
 from tensorflow_similarity.index.index import Index
 from tensorflow_similarity.index.neighbors import Lookup, Neighbors
 from tensorflow_similarity.index.records import Records
@@ -11,6 +16,7 @@ __all__ = [
     "CorruptIndexError",
     "Index",
     "IndexFileError",
+    "IndexLockedError",
     "Lookup",
     "MeasuredRecall",
     "Neighbors",

@@ -19,8 +19,9 @@ import numpy as np
 
 from tensorflow_similarity.atomic_file import replacing
 from tensorflow_similarity.index.columns import aligned_empty
+from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 
-__all__ = ["Archive", "CorruptIndexError", "IndexFileError", "NewerIndexError", "write_archive"]
+__all__ = ["Archive", "write_archive"]
 
 _MAGIC = b"TFSIMIDX"
 _VERSION = 1
@@ -30,18 +31,6 @@ _ALIGNMENT = 64
 _HEADER = struct.Struct("<8sIQQIQ")
 _CHECKSUM = struct.Struct("<I")
 _CHUNK = 1 << 24
-
-
-class IndexFileError(ValueError):
-    """A file that cannot be read as an index."""
-
-
-class CorruptIndexError(IndexFileError):
-    """A file that is not an index, or is damaged."""
-
-
-class NewerIndexError(IndexFileError):
-    """A file written by a newer version of the package."""
 
 
 def write_archive(
@@ -103,7 +92,7 @@ class Archive:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
         try:
             self.meta, self._sections = self._open()
@@ -117,8 +106,9 @@ class Archive:
     def __exit__(self, *_: Any) -> None:
         self._file.close()
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._sections
+    def __iter__(self) -> Iterator[str]:
+        """The names of all that is included."""
+        return iter(self._sections)
 
     def array(self, name: str) -> np.ndarray:
         """Reads an array and verifies it."""
@@ -167,7 +157,7 @@ class Archive:
         _, version, offset, size, checksum, total = _HEADER.unpack_from(head)
         if version > _VERSION:
             raise NewerIndexError(
-                f"{self._path!r} has format {version}, which a newer tensorflow_similarity wrote; "
+                f"{self.path!r} has format {version}, which a newer tensorflow_similarity wrote; "
                 f"this one reads up to {_VERSION}. Upgrade with "
                 "`pip install --upgrade tensorflow_similarity`."
             )
@@ -193,7 +183,7 @@ class Archive:
 
     def _corrupt(self, reason: str) -> CorruptIndexError:
         return CorruptIndexError(
-            f"{self._path!r} cannot be loaded: {reason}. Restore it from a copy, or build the "
+            f"{self.path!r} cannot be loaded: {reason}. Restore it from a copy, or build the "
             "index again."
         )
 

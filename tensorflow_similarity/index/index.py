@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity.index import persistence
 from tensorflow_similarity.index.arguments import check_batch, check_changes, check_ids
-from tensorflow_similarity.index.live import LiveRecords
+from tensorflow_similarity.index.durable import IndexFolder
+from tensorflow_similarity.index.persistence import SavedIndex
 from tensorflow_similarity.index.reading import IndexReading
-from tensorflow_similarity.index.records import Store
 from tensorflow_similarity.index.settings import Settings
 
 __all__ = ["Index"]
@@ -45,8 +46,25 @@ class Index(IndexReading):
             then is not chosen.
         background: Whether graphs are built by a thread of their own, while
             lookups go on without. Else the lookup that finds one due builds it.
+            Likewise for snapshots, where there is a `path`.
+        path: A folder for the index to live in, made if it is missing. What was
+            there is opened: its embedding size and distance must be those given
+            here; how it is searched is as given here. Every change is written
+            to a journal there before the method returns, so that it survives
+            the death of the process (`kill -9`, out of memory) without `save`.
+            One index at a time may have a folder open. None to live in memory,
+            and be kept by `save`.
+        fsync: Whether each change is also forced to the disk before its method
+            returns. It then survives a failure of power or of the system too, as
+            far as the disk does what it says, and costs at least one write of
+            the disk (a millisecond or so): change records in batches. If False,
+            such a failure may lose the changes that the system had not written
+            yet (by default Linux writes within half a minute), and `open` may
+            need `repair=True` afterwards.
 
     Raises:
+        CorruptIndexError: If what is at `path` is damaged (a ValueError).
+        IndexLockedError: If it is open already, here or in another process (an OSError).
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range or names nothing known.
 
@@ -72,19 +90,32 @@ class Index(IndexReading):
         target_recall: float = 0.95,
         search_params: Mapping[str, Any] | None = None,
         background: bool = False,
+        path: str | os.PathLike[str] | None = None,
+        fsync: bool = False,
     ) -> None:
         settings = Settings(
             embedding_size, distance, search, target_recall, search_params, background
         )
-        self._settings = settings
-        self._live = LiveRecords(
-            Store(settings.embedding_size), settings.distance, settings.folding()
-        )
-        #: Decides on matches from distances; None until the index is calibrated.
-        self.calibration: Any = None
-        #: Notes that are saved with the index, any JSON by name. A `SimilarityModel` keeps
-        #: in them which weights made the records.
-        self.notes: dict[str, Any] = {}
+        if path is None:
+            self._hold(SavedIndex.empty(settings), None)
+        else:
+            folder = IndexFolder(path, fsync, settings)
+            self._hold(folder.index, folder)
+
+    def _hold(self, index: SavedIndex, folder: IndexFolder | None) -> None:
+        self._settings, self._live, self._about = index.settings, index.live, index.about
+        self._folder = folder
+
+    @classmethod
+    def _of(cls, index: SavedIndex, folder: IndexFolder | None) -> Index:
+        made = cls.__new__(cls)
+        made._hold(index, folder)
+        return made
+
+    @property
+    def path(self) -> str | None:
+        """The folder that the index lives in; None if it lives in memory only."""
+        return None if self._folder is None else self._folder.path
 
     # -- Changes ----------------------------------------------------------------------------
 
@@ -112,9 +143,9 @@ class Index(IndexReading):
             ValueError: If a shape or length is wrong, a number is not finite,
                 or an id is in use. Nothing has been added then.
         """
-        return self._live.add(
-            check_batch(self.embedding_size, embeddings, labels, data, ids), assign=ids is None
-        )
+        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
+        with self._changing():
+            return self._live.add(batch, assign=ids is None)
 
     def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
         """Adds records, in place of those with the same ids, which they replace wholly.
@@ -133,7 +164,8 @@ class Index(IndexReading):
             ValueError: As `add`. Nothing has changed then.
         """
         batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
-        self._live.upsert(batch)
+        with self._changing():
+            self._live.upsert(batch)
         return batch.ids
 
     def update(
@@ -154,7 +186,8 @@ class Index(IndexReading):
         """
         ids = check_ids(ids)
         changes = check_changes(self.embedding_size, ids, embeddings, labels, data)
-        self._live.update(ids, changes)
+        with self._changing():
+            self._live.update(ids, changes)
 
     def delete(self, ids: Any) -> None:
         """Deletes records. They are not found any more when this returns.
@@ -169,11 +202,14 @@ class Index(IndexReading):
             TypeError: If the ids are not integers.
             ValueError: If an id is there twice.
         """
-        self._live.delete(check_ids(ids))
+        ids = check_ids(ids)
+        with self._changing():
+            self._live.delete(ids)
 
     def clear(self) -> None:
         """Deletes all records. Ids that were assigned are not assigned again."""
-        self._live.clear()
+        with self._changing():
+            self._live.clear()
 
     def compact(self) -> None:
         """Drops deleted records from memory, and builds the engine's graph anew.
@@ -182,22 +218,32 @@ class Index(IndexReading):
         Changes by other threads go on meanwhile.
         """
         self._live.compact()
+        if self._folder is not None:
+            self._folder.fold()
 
     # -- Outside ----------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Writes the index, its graph and its calibration to one file.
 
         Whatever happens meanwhile, `path` holds the old index or the new one,
         whole. Changes by other threads during the save are not in the file.
 
         Args:
-            path: The file, which is replaced if it exists.
+            path: The file, which is replaced if it exists. None for an index that
+                lives in a folder: its journal is folded into a snapshot, which
+                makes opening it fast.
 
         Raises:
             OSError: If it cannot be written. What was there is still there.
+            ValueError: If there is no path, and the index lives in no folder.
         """
-        persistence.save(path, self._saved())
+        if path is not None:
+            persistence.save(path, SavedIndex(self._settings, self._live, self._about))
+        elif self._folder is not None:
+            self._folder.fold()
+        else:
+            raise ValueError("`path` must be given, as the index lives in no folder.")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Index:
@@ -211,28 +257,61 @@ class Index(IndexReading):
             CorruptIndexError: If it is not an index, truncated or damaged (a ValueError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
-        return cls._of(persistence.load(path))
+        return cls._of(persistence.load(path), None)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], fsync: bool = False, repair: bool = False) -> Index:
+        """Opens the index that lives in a folder, as it was made with `Index(path=…)`.
+
+        Every change is there that had returned before the process ended, however
+        it ended. What it was writing when it died is dropped, with a warning.
+
+        Args:
+            path: The folder.
+            fsync: See `Index`.
+            repair: Whether to give up all changes after one that is damaged, in
+                place of an error.
+
+        Raises:
+            CorruptIndexError: If it is damaged, or not such a folder (a ValueError).
+            FileNotFoundError: If there is none.
+            IndexLockedError: If it is open already, here or in another process (an
+                OSError).
+            NewerIndexError: If a newer version of the package wrote it (a ValueError).
+        """
+        folder = IndexFolder(path, fsync, repair=repair)
+        return cls._of(folder.index, folder)
+
+    def close(self) -> None:
+        """Ends an index that lives in a folder, so that it can be opened elsewhere.
+
+        It can still be read, and no longer be changed. Also done at the end of a
+        `with` block, and when the index is let go. Does nothing for others.
+        """
+        if self._folder is not None:
+            self._folder.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, for JSON; the records are not in it."""
+        """The arguments of the constructor, for JSON; neither records nor path are in it."""
         return self._settings.get_config()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Index:
-        """An empty index with that config."""
+        """An empty index with that config, in memory."""
         return cls(**config)
 
-    def _saved(self) -> persistence.SavedIndex:
-        calibration = None if self.calibration is None else self.calibration.get_config()
-        return persistence.SavedIndex(self._settings, self._live, self.notes, calibration)
-
-    @classmethod
-    def _of(cls, saved: persistence.SavedIndex) -> Index:
-        index = cls(**saved.settings.get_config())
-        index._settings, index._live, index.notes = saved.settings, saved.live, saved.notes
-        if saved.calibration is not None:
-            # Calibration knows of indexes, so it is not imported above.
-            from tensorflow_similarity.calibration import Calibration
-
-            index.calibration = Calibration.from_config(saved.calibration)
-        return index
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around each change: notes go to the journal first, and it may be folded after."""
+        if self._folder is None:
+            yield
+            return
+        self._folder.tell()
+        yield
+        self._folder.fold_if_due()

@@ -3,27 +3,47 @@
 Readers take `state` once and use nothing else. Writers prepare what they
 change aside and publish a new state, so that a lookup sees the records as they
 were at one moment, and no lookup waits for a writer or for a graph being built.
+Where there is a journal, a change is in it before it is published.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.index.changes import Change
 from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.folding import Folding
+from tensorflow_similarity.index.journal import Journal
 from tensorflow_similarity.index.records import Batch, Rows, Store
 from tensorflow_similarity.index.search import Graph, State
 from tensorflow_similarity.index.tuning import MeasuredRecall, warn_below
 
-__all__ = ["LiveRecords", "found"]
+__all__ = ["LiveRecords", "RecordsNow", "found"]
 
 # Dead rows are dropped when they are more than the live ones, and this many.
 _MOST_DEAD = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordsNow:
+    """Records as they were at one moment.
+
+    Attributes:
+        state: The records.
+        next_id: The first id to assign.
+        recall: What the graph was measured to find.
+    """
+
+    state: State
+    next_id: int
+    recall: MeasuredRecall | None
 
 
 class LiveRecords:
@@ -44,6 +64,10 @@ class LiveRecords:
         self._writing = threading.RLock()
         self._building = threading.Lock()
         self.next_id = next_id
+        #: Where changes are written before they are made; None for nowhere.
+        self.journal: Journal | None = None
+        #: Called when a lookup has built a graph.
+        self.when_built: Callable[[], None] | None = None
         self._restart(store)
 
     def _restart(self, store: Store) -> None:
@@ -66,34 +90,83 @@ class LiveRecords:
                         "`ids` must not be in use; `upsert` replaces records. Received, in use: "
                         f"{batch.ids[known][:5].tolist()}."
                     )
-            self._append(batch, None)
+            self._store.check_data(batch.data)
+            with self._journaled(Change.of_batch("add", batch)):
+                self._append(batch, None)
         return batch.ids
 
     def upsert(self, batch: Batch) -> None:
         """Adds records in place of those with the same ids."""
         with self._writing:
+            self._store.check_data(batch.data)
             replaced = self.state.rows.find(batch.ids)
-            self._append(batch, replaced[replaced >= 0])
+            with self._journaled(Change.of_batch("upsert", batch)):
+                self._append(batch, replaced[replaced >= 0])
 
     def update(self, ids: np.ndarray, changes: dict[str, Any]) -> None:
         """Replaces some columns of some records."""
         with self._writing:
             rows = found(self.state.rows, ids)
+            self._store.check_data(changes.get("data"))
             kept = self.state.rows.batch(rows)
-            self._append(dataclasses.replace(kept, **changes), rows)
+            with self._journaled(Change("update", {"ids": ids, **changes})):
+                self._append(dataclasses.replace(kept, **changes), rows)
 
     def delete(self, ids: np.ndarray) -> None:
         """Deletes records."""
         with self._writing:
-            rows = self._store.bury(found(self.state.rows, ids))
-            self.state = dataclasses.replace(self.state, rows=rows)
-            if rows.dead > max(_MOST_DEAD, rows.live_count):
+            rows = found(self.state.rows, ids)
+            with self._journaled(Change("delete", {"ids": ids})):
+                left = self._store.bury(rows)
+                self.state = dataclasses.replace(self.state, rows=left)
+            if left.dead > max(_MOST_DEAD, left.live_count):
                 self._drop_dead()
 
     def clear(self) -> None:
         """Deletes all records."""
-        with self._writing:
+        with self._writing, self._journaled(Change("clear", {})):
             self._restart(Store(self.state.rows.vectors.shape[1]))
+
+    def replay(self, change: Change) -> None:
+        """Makes a change that a journal tells of."""
+        columns = change.columns
+        if change.name in ("add", "upsert"):
+            batch = Batch(**columns)
+            if change.name == "add":
+                self.add(batch, assign=False)
+            else:
+                self.upsert(batch)
+        elif change.name == "update":
+            self.update(columns["ids"], {k: v for k, v in columns.items() if k != "ids"})
+        elif change.name == "delete":
+            self.delete(columns["ids"])
+        elif change.name == "clear":
+            self.clear()
+        else:
+            raise ValueError(f"No change has the name {change.name!r}.")
+
+    def now(self) -> RecordsNow:
+        """The records at this moment."""
+        with self._writing:
+            return RecordsNow(self.state, self.next_id, self.recall)
+
+    def continue_in(self, journal: Journal) -> tuple[RecordsNow, Journal | None]:
+        """Writes to another journal from now on; gives what the former one led to, and it."""
+        with self._writing:
+            former, self.journal = self.journal, journal
+            return self.now(), former
+
+    def note(self, about: dict[str, Any]) -> None:
+        """Writes something else than a change to the journal."""
+        with self._writing:
+            if self.journal is not None:
+                self.journal.append(about, {})
+
+    def close(self) -> None:
+        """Ends the journal: there are no more changes."""
+        with self._writing:
+            if self.journal is not None:
+                self.journal.close()
 
     def compact(self) -> None:
         """Drops dead rows, and builds the graph anew if one is of use."""
@@ -121,6 +194,8 @@ class LiveRecords:
             self._build(self.state)
         finally:
             self._building.release()
+        if self.when_built is not None:
+            self.when_built()
 
     def adopt(self, state: State, graph: Graph | None, recall: MeasuredRecall | None) -> None:
         """Publishes a graph made of `state`, unless its rows have moved since."""
@@ -135,11 +210,27 @@ class LiveRecords:
         if built is not None:
             self.adopt(state, *built)
             graph, recall = built
-            if graph.engine.fixed_effort is None:  # else the user has chosen
+            # An effort that the user has chosen needs no warning.
+            if graph is not None and recall is not None and graph.engine.fixed_effort is None:
                 warn_below(recall, self.folding.target_recall)
 
+    @contextlib.contextmanager
+    def _journaled(self, change: Change) -> Iterator[None]:
+        """Writes a checked change to the journal, and takes it back if it was not made."""
+        journal, before = self.journal, self.state
+        if journal is None:
+            yield
+            return
+        end = journal.end
+        try:
+            journal.append(*change.entry())
+            yield
+        except BaseException:
+            if self.state is before and journal.end != end:
+                journal.cut(end)
+            raise
+
     def _append(self, batch: Batch, replaced: np.ndarray | None) -> None:
-        self._store.check_data(batch.data)
         rows = self._store.append(batch, replaced)
         if len(batch):
             self.next_id = max(self.next_id, int(batch.ids.max()) + 1)

@@ -5,64 +5,99 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.archive import Archive, CorruptIndexError, write_archive
-from tensorflow_similarity.index.live import LiveRecords
-from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload, PayloadRows
+from tensorflow_similarity.index.archive import Archive, write_archive
+from tensorflow_similarity.index.changes import arrays_of, columns_of
+from tensorflow_similarity.index.file_errors import CorruptIndexError
+from tensorflow_similarity.index.live import LiveRecords, RecordsNow
 from tensorflow_similarity.index.records import Batch, Store
 from tensorflow_similarity.index.search import Graph
 from tensorflow_similarity.index.settings import Settings
-from tensorflow_similarity.index.tuning import MeasuredRecall
+from tensorflow_similarity.index.tuning import MeasuredRecall, tune
 
-__all__ = ["SavedIndex", "load", "save"]
+__all__ = ["About", "SavedIndex", "load", "save"]
+
+
+@dataclasses.dataclass
+class About:
+    """What belongs to an index beside its records.
+
+    Attributes:
+        notes: Any JSON by name.
+        calibration: Its calibration, or None.
+    """
+
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    calibration: Any = None
+
+    def get_config(self) -> dict[str, Any]:
+        """Both, for JSON."""
+        calibration = None if self.calibration is None else self.calibration.get_config()
+        return {"notes": self.notes, "calibration": calibration}
+
+    def read(self, config: Mapping[str, Any]) -> None:
+        """Takes both from a config."""
+        self.notes, self.calibration = config["notes"], None
+        if config["calibration"] is not None:
+            # Calibration knows of indexes, so it is not imported above.
+            from tensorflow_similarity.calibration import Calibration
+
+            self.calibration = Calibration.from_config(config["calibration"])
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedIndex:
-    """What a file holds of an index.
+    """All there is to an index.
 
     Attributes:
         settings: What it was asked to be.
         live: Its records, and the engine's graph.
-        notes: Its notes.
-        calibration: The config of its calibration, or None.
+        about: Its notes and its calibration.
     """
 
     settings: Settings
     live: LiveRecords
-    notes: dict[str, Any]
-    calibration: dict[str, Any] | None
+    about: About
+
+    @classmethod
+    def empty(cls, settings: Settings) -> SavedIndex:
+        """An index without records."""
+        store = Store(settings.embedding_size)
+        live = LiveRecords(store, settings.distance, settings.folding())
+        return cls(settings, live, About())
 
 
-def save(path: str | os.PathLike[str], index: SavedIndex) -> None:
-    """Writes an index to a file, atomically. Deleted records are not in it."""
+def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None = None) -> None:
+    """Writes an index to a file, atomically. Deleted records are not in it.
+
+    Args:
+        path: The file.
+        index: The index.
+        now: Its records as they were at some moment; None for this one.
+
+    Raises:
+        OSError: If it cannot be written. What was there is still there.
+    """
     path = os.fspath(path)
     if os.path.isdir(path):
         raise IsADirectoryError(
             f"`path` must be the name of a file. Received: the folder {path!r}. Use e.g. "
             f"{os.path.join(path, 'index.tfsim')!r}."
         )
-    live = index.live
-    state, recall, next_id = live.state, live.recall, live.next_id
+    now = now or index.live.now()
+    state, recall = now.state, now.recall
     batch, graph = state.rows.compacted(), state.graph
-    arrays = {
-        "ids": batch.ids,
-        "labels": batch.labels,
-        "has_label": batch.has_label,
-        "vectors": batch.vectors,
-    }
-    if isinstance(batch.data, ArrayPayload):
-        arrays |= {"data.values": batch.data.values, "data.present": batch.data.present}
-    elif isinstance(batch.data, JsonPayload):
-        arrays |= {"data.text": batch.data.text, "data.ends": batch.data.ends}
+    columns = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    arrays = arrays_of(columns)
     meta: dict[str, Any] = {
         "config": index.settings.get_config(),
-        "next_id": next_id,
-        "calibration": index.calibration,
-        "notes": index.notes,
+        "next_id": now.next_id,
+        **index.about.get_config(),
         "recall": None if recall is None else recall.get_config(),
         "graph": None,
     }
@@ -70,43 +105,69 @@ def save(path: str | os.PathLike[str], index: SavedIndex) -> None:
     if graph is not None:
         if state.rows.dead:
             graph = graph.moved(np.flatnonzero(state.rows.live))
-        meta["graph"] = {"effort": graph.engine.effort, "covered": graph.covered}
+        meta["graph"] = {
+            "engine": graph.engine.name,
+            "params": graph.engine.params,
+            "effort": graph.engine.effort,
+            "covered": graph.covered,
+        }
         arrays["graph.rows"] = graph.rows
         files["graph.file"] = graph.engine.content()
     write_archive(path, meta, arrays, files)
 
 
-def load(path: str | os.PathLike[str]) -> SavedIndex:
-    """Reads an index from a file: all of it, or an error."""
+def load(
+    path: str | os.PathLike[str], settings: Settings | None = None, mmap: bool = False
+) -> SavedIndex:
+    """Reads an index from a file: all of it, or an error.
+
+    Args:
+        path: The file.
+        settings: What the index shall be now; None for what it was.
+        mmap: Whether large columns are left on the disk, and read from there.
+
+    Raises:
+        ValueError: If the file cannot be read as an index, or does not fit `settings`.
+    """
     with Archive(os.fspath(path)) as archive:
         meta = archive.meta
-        settings = Settings(**meta["config"])
-        batch = Batch(
-            archive.array("ids"),
-            archive.array("vectors"),
-            archive.array("labels"),
-            archive.array("has_label"),
-            _payload(archive),
-        )
+        was = Settings(**meta["config"])
+        settings = was if settings is None else settings.fitting(was, os.fspath(path))
+        columns = columns_of({name: archive.array(name) for name in _columns(archive)})
+        batch = Batch(**{"data": None, **columns})
         live = LiveRecords(Store.of(batch), settings.distance, settings.folding(), meta["next_id"])
-        if meta["graph"] is not None:
-            engine = live.folding.new_engine()
-            if engine is None:
-                raise CorruptIndexError(f"{path!r} has a graph, and names no engine.")
-            with tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True) as folder:
-                file = os.path.join(folder, "graph")
-                archive.extract("graph.file", file)
-                rows = archive.array("graph.rows")
-                engine.load(file)
-            engine.effort = meta["graph"]["effort"]
-            recall = meta["recall"] and MeasuredRecall(**meta["recall"])
-            live.adopt(live.state, Graph(engine, rows, meta["graph"]["covered"]), recall)
-        return SavedIndex(settings, live, meta["notes"], meta["calibration"])
+        if meta["graph"] is not None and settings.same_engine(was):
+            _load_graph(archive, live)
+        index = SavedIndex(settings, live, About())
+        index.about.read(meta)
+    return index
 
 
-def _payload(archive: Archive) -> PayloadRows | None:
-    if "data.values" in archive:
-        return ArrayPayload(archive.array("data.values"), archive.array("data.present"))
-    if "data.text" in archive:
-        return JsonPayload(archive.array("data.text"), archive.array("data.ends"))
-    return None
+def _columns(archive: Archive) -> list[str]:
+    return [name for name in archive if not name.startswith("graph.")]
+
+
+def _load_graph(archive: Archive, live: LiveRecords) -> None:
+    meta, saved = archive.meta, archive.meta["graph"]
+    if live.folding.new_engine() is None:
+        raise CorruptIndexError(f"{archive.path!r} has a graph, and names no engine.")
+    engine = live.folding.saved_engine(saved.get("engine"), saved.get("params"))
+    if engine is None:
+        warnings.warn(
+            f"{archive.path!r} has a graph of the engine {saved['engine']!r}, which is not "
+            "installed here. All is found without it, by exact search, until another graph pays.",
+            stacklevel=4,
+        )
+        return
+    with tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True) as folder:
+        file = os.path.join(folder, "graph")
+        archive.extract("graph.file", file)
+        rows = archive.array("graph.rows")
+        engine.load(file)
+    engine.effort = saved["effort"]
+    graph = Graph(engine, rows, saved["covered"])
+    if live.folding.target_recall == meta["config"]["target_recall"]:
+        recall = meta["recall"] and MeasuredRecall(**meta["recall"])
+    else:
+        recall = tune(live.state, graph, live.folding.target_recall)
+    live.adopt(live.state, graph, recall)

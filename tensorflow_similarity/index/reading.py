@@ -13,6 +13,7 @@ from tensorflow_similarity.index.arguments import check_embeddings, check_ids
 from tensorflow_similarity.index.filters import Filter, allowed_rows
 from tensorflow_similarity.index.live import LiveRecords, found
 from tensorflow_similarity.index.neighbors import Neighbors
+from tensorflow_similarity.index.persistence import About
 from tensorflow_similarity.index.records import Records
 from tensorflow_similarity.index.search import search as search_state
 from tensorflow_similarity.index.settings import Settings
@@ -21,16 +22,11 @@ __all__ = ["IndexReading"]
 
 
 class IndexReading:
-    """What may be asked of an index. All of it may be called by any number of threads.
-
-    Attributes:
-        calibration: Decides on matches from distances; None until the index is
-            calibrated.
-    """
+    """What may be asked of an index. All of it may be called by any number of threads."""
 
     _settings: Settings
     _live: LiveRecords
-    calibration: Any
+    _about: About
 
     # -- What it is -------------------------------------------------------------------------
 
@@ -59,6 +55,23 @@ class IndexReading:
     def recall(self) -> tuning.MeasuredRecall | None:
         """What the engine was last measured to find; None for exact search."""
         return self._live.recall
+
+    @property
+    def calibration(self) -> Any:
+        """What decides on matches from distances; None until the index is calibrated."""
+        return self._about.calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Any) -> None:
+        self._about.calibration = calibration
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Notes that are saved with the index, any JSON by name; yours to change.
+
+        A `SimilarityModel` keeps in them which weights made the records.
+        """
+        return self._about.notes
 
     @property
     def ids(self) -> np.ndarray:
@@ -145,9 +158,13 @@ class IndexReading:
         state = self._live.state
         if state.graph is None:
             return None
-        self._live.recall = tuning.measure(state, state.graph, queries, k)
-        tuning.warn_below(self._live.recall, self._settings.target_recall)
-        return self._live.recall
+        before = self._live.recall
+        measured = self._live.recall = tuning.measure(state, state.graph, queries, k)
+        alike = before is not None and queries is None and before.k == k
+        tuning.warn_below(
+            measured, self._settings.target_recall, before.recall if before and alike else None
+        )
+        return measured
 
     def stats(self) -> dict[str, Any]:
         """What `summary` shows, by name."""

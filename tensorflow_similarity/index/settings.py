@@ -67,6 +67,25 @@ class Settings:
             background=self.background,
         )
 
+    def fitting(self, was: Settings, path: str) -> Settings:
+        """These, for an index that was made with others.
+
+        Raises:
+            ValueError: If its records do not fit these.
+        """
+        for name in ("embedding_size", "distance"):
+            wanted, found = getattr(self, name), getattr(was, name)
+            if wanted != found:
+                raise ValueError(
+                    f"`{name}` must be that of the index at {path!r}, {found!r}. "
+                    f"Received: {wanted!r}. Pass another `path` to begin an index."
+                )
+        return self
+
+    def same_engine(self, other: Settings) -> bool:
+        """Whether a graph that was built for one serves the other."""
+        return (self.search, self.search_params) == (other.search, other.search_params)
+
     def get_config(self) -> dict[str, Any]:
         """The arguments, for JSON."""
         return {

@@ -1,13 +1,16 @@
 """Random lives of an index, against a dictionary."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from oracle.search import nearest
-from tensorflow_similarity.index import Index, folding, live, search
+from tensorflow_similarity.index import Index, durable, folding, live, search
 
 DIM = 4
 IDS = st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True)
@@ -22,11 +25,19 @@ class Life(RuleBasedStateMachine):
         distance=st.sampled_from(["cosine", "euclidean", "inner_product", "manhattan"]),
         kind=st.sampled_from(["json", "array"]),
         seed=st.integers(0, 2**32 - 1),
+        in_folder=st.booleans(),
     )
-    def begin(self, engine, distance, kind, seed):
-        self.index = Index(DIM, distance, search=engine, search_params=PARAMS[engine])
+    def begin(self, engine, distance, kind, seed, in_folder):
+        path = self.new_path() if in_folder else None
+        self.index = Index(DIM, distance, search=engine, search_params=PARAMS[engine], path=path)
         self.kind, self.rng = kind, np.random.default_rng(seed)
         self.model, self.assigned = {}, 0
+
+    def new_path(self):
+        return self.folder / str(len(os.listdir(self.folder)))
+
+    def teardown(self):
+        self.index.close()
 
     def records(self, n, with_labels, with_data):
         x = self.rng.normal(size=(n, DIM)).astype(np.float32)
@@ -102,9 +113,24 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def save_and_load(self):
-        path = self.folder / "index.tfsim"
+        path = self.new_path()
         self.index.save(path)
+        self.index.close()
         self.index = Index.load(path)
+
+    @precondition(lambda self: self.index.path)
+    @rule(then=st.sampled_from(["open", "make"]))
+    def crash_and_open(self, then):
+        path = self.new_path()
+        shutil.copytree(self.index.path, path)
+        self.index.close()
+        config = self.index.get_config()
+        self.index = Index.open(path) if then == "open" else Index(**config, path=path)
+
+    @precondition(lambda self: self.index.path)
+    @rule()
+    def fold(self):
+        self.index.save()
 
     @rule(q=st.integers(1, 20), k=st.integers(1, 40), label=st.none() | st.integers(-3, 2))
     def lookup(self, q, k, label):
@@ -157,7 +183,8 @@ def test_random_lives(monkeypatch, tmp_path):
     monkeypatch.setattr(folding, "FEW_ROWS", 0)
     monkeypatch.setattr(folding, "_BUILD_COST", 50)  # graphs are built again and again
     monkeypatch.setattr(live, "_MOST_DEAD", 10)
+    monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 2000)
     Life.folder = tmp_path
     case = Life.TestCase
-    case.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    case.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
     case().runTest()

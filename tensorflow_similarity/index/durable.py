@@ -1,0 +1,245 @@
+"""A folder that an index lives in: snapshots, and the changes since.
+
+`snapshot.N` holds the index as it was when `journal.N` was begun. A snapshot
+appears whole or not at all; until then the one before and all journals since
+say the same. So the folder is good at any moment, and what is older than the
+newest snapshot is only waiting to be removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import threading
+import warnings
+import weakref
+
+from tensorflow_similarity.index import persistence
+from tensorflow_similarity.index.changes import Change
+from tensorflow_similarity.index.file_errors import CorruptIndexError
+from tensorflow_similarity.index.folder_lock import FolderLock
+from tensorflow_similarity.index.journal import Journal, JournalReader
+from tensorflow_similarity.index.live import RecordsNow
+from tensorflow_similarity.index.persistence import SavedIndex
+from tensorflow_similarity.index.settings import Settings
+
+__all__ = ["IndexFolder"]
+
+_FILE = re.compile(r"(snapshot|journal)\.(\d+)")
+# A journal is folded into a snapshot when it is larger than the snapshot, and
+# than this: what is written, and what is read at opening, is then at most twice
+# what it would be without.
+_SMALLEST_JOURNAL = 1 << 24
+
+
+class IndexFolder:
+    """Opens the index in a folder, or begins one, and keeps what it goes through.
+
+    Args:
+        path: The folder.
+        fsync: Whether each change is forced to the disk.
+        settings: What the index is to be; None for what it was.
+        mmap: Whether large columns are left on the disk, and read from there.
+        repair: Whether all changes after a damaged one are given up.
+
+    Raises:
+        CorruptIndexError: If it holds no index, or a damaged one.
+        FileNotFoundError: If there is no index and no settings to begin one.
+        IndexLockedError: If it is open already.
+        ValueError: If what it holds does not fit the settings.
+
+    Attributes:
+        index: What was found in it, or begun.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        fsync: bool = False,
+        settings: Settings | None = None,
+        mmap: bool = False,
+        repair: bool = False,
+    ) -> None:
+        self.path = os.path.abspath(os.fspath(path))
+        self._fsync = fsync
+        self._folding = threading.Lock()
+        self._closed = False
+        self._patience = 0
+        _require_folder(self.path, begin=settings is not None)
+        self._lock = FolderLock(self.path)
+        try:
+            self.index = self._open(settings, mmap, repair)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._told = self._about()
+        fold = weakref.WeakMethod(self.fold_after_all)
+        self.index.live.when_built = lambda: (fold() or _nothing)()
+        weakref.finalize(self, self._lock.release)
+
+    def _open(self, settings: Settings | None, mmap: bool, repair: bool) -> SavedIndex:
+        snapshots, journals = self._files()
+        if not snapshots:
+            if settings is None or journals:
+                raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
+            index = SavedIndex.empty(settings)
+            self._number = 1
+            self._write(1, index, index.live.now())
+            last = Journal(self._file("journal", 1), self._fsync)
+        else:
+            self._number = max(snapshots)
+            index = persistence.load(self._file("snapshot", self._number), settings, mmap)
+            last = self._replay(index, [n for n in journals if n >= self._number], repair)
+            self._remove_older()
+            self._remove_half_written()
+        self._snapshot_size = os.path.getsize(self._file("snapshot", self._number))
+        index.live.journal = last
+        return index
+
+    def _replay(self, index: SavedIndex, numbers: list[int], repair: bool) -> Journal:
+        number, end = self._number, 0
+        for number in numbers:
+            reader = JournalReader(self._file("journal", number), repair)
+            for about, arrays in reader:
+                try:
+                    if about["name"] == "about":
+                        index.about.read(about)
+                    else:
+                        index.live.replay(Change.of_entry(about, arrays))
+                except (KeyError, TypeError, ValueError) as error:
+                    raise CorruptIndexError(
+                        f"The journal {number} of {self.path!r} does not fit what came before it: "
+                        f"{error} Restore the folder from a copy."
+                    ) from error
+            end = reader.end
+            if not reader.torn:
+                continue
+            if number != numbers[-1] and not repair:
+                raise CorruptIndexError(
+                    f"The journal {number} of {self.path!r} is truncated, and another follows it. "
+                    "Restore the folder from a copy, or give up all changes from there on with "
+                    "`Index.open(path, repair=True)`."
+                )
+            warnings.warn(
+                f"The last {reader.torn} bytes of the journal of {self.path!r} are no whole "
+                "change: the process that wrote them died before it had made it. They are dropped.",
+                stacklevel=6,
+            )
+            for later in numbers[numbers.index(number) + 1 :]:
+                os.remove(self._file("journal", later))
+            break
+        return Journal(self._file("journal", number), self._fsync, end)
+
+    def tell(self) -> None:
+        """Writes notes and calibration to the journal, if they changed."""
+        about = self._about()
+        if about != self._told:
+            self.index.live.note({"name": "about", **self.index.about.get_config()})
+            self._told = about
+
+    def _about(self) -> str:
+        return json.dumps(self.index.about.get_config(), sort_keys=True)
+
+    def fold_if_due(self) -> None:
+        """Folds the journal into a snapshot where that pays."""
+        journal = self.index.live.journal
+        least = max(_SMALLEST_JOURNAL, self._snapshot_size, self._patience)
+        if journal is None or journal.end <= least or self._folding.locked():
+            return
+        if self.index.settings.background:
+            threading.Thread(target=self.fold_after_all, name="index-fold").start()
+        else:
+            self.fold_after_all()
+
+    def fold_after_all(self) -> None:
+        """Folds where nobody asked for it: what fails is told by a warning."""
+        try:
+            self.fold()
+        except OSError as error:
+            journal = self.index.live.journal
+            self._patience = 2 * (journal.end if journal else 0)
+            warnings.warn(
+                f"No snapshot of the index could be written to {self.path!r}: {error}. Its "
+                "changes are in its journal, which goes on.",
+                stacklevel=4,
+            )
+
+    def fold(self) -> None:
+        """Writes a snapshot of the index, and begins a journal. Changes go on meanwhile.
+
+        Raises:
+            OSError: If it cannot be written. What was there is still good.
+        """
+        with self._folding:
+            if self._closed:
+                return
+            live = self.index.live
+            number = max([self._number, *self._files()[1]]) + 1
+            journal = Journal(self._file("journal", number), self._fsync)
+            now, former = live.continue_in(journal)
+            if former is not None:
+                former.close()
+            told = self._about()
+            self._write(number, self.index, now)
+            self._told, self._number, self._patience = told, number, 0
+            self._snapshot_size = os.path.getsize(self._file("snapshot", number))
+            self._remove_older()
+
+    def close(self) -> None:
+        """Ends the journal, and lets others open the folder."""
+        with self._folding:
+            if not self._closed:
+                self.tell()
+                self._closed = True
+                self.index.live.close()
+                self._lock.release()
+
+    def _write(self, number: int, index: SavedIndex, now: RecordsNow) -> None:
+        persistence.save(self._file("snapshot", number), index, now)
+
+    def _file(self, kind: str, number: int) -> str:
+        return os.path.join(self.path, f"{kind}.{number}")
+
+    def _files(self) -> tuple[list[int], list[int]]:
+        """The numbers of snapshots and of journals, increasing."""
+        found: dict[str, list[int]] = {"snapshot": [], "journal": []}
+        for name in os.listdir(self.path):
+            match = _FILE.fullmatch(name)
+            if match:
+                found[match[1]].append(int(match[2]))
+        return sorted(found["snapshot"]), sorted(found["journal"])
+
+    def _remove_older(self) -> None:
+        for kind, numbers in zip(("snapshot", "journal"), self._files(), strict=True):
+            for number in numbers:
+                if number < self._number:
+                    with contextlib.suppress(OSError):
+                        os.remove(self._file(kind, number))
+
+    def _remove_half_written(self) -> None:
+        """Removes what was being written when a process died; nobody else writes now."""
+        for name in os.listdir(self.path):
+            if name.startswith(".snapshot.") and name.endswith(".tmp"):
+                with contextlib.suppress(OSError):
+                    os.remove(os.path.join(self.path, name))
+
+
+def _nothing() -> None:
+    """What is called when the folder is no more."""
+
+
+def _require_folder(path: str, begin: bool) -> None:
+    if os.path.isdir(path):
+        return
+    if os.path.exists(path):
+        raise NotADirectoryError(
+            f"`path` must be a folder, which the index has for itself. Received: the file {path!r}."
+            " `Index.load` reads a file that `save` wrote."
+        )
+    if not begin:
+        raise FileNotFoundError(
+            f"There is no index at {path!r}. `Index(embedding_size, path=path)` begins one."
+        )
+    os.makedirs(path)

@@ -1,0 +1,64 @@
+"""A lock on a folder, which ends with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from tensorflow_similarity.index.file_errors import IndexLockedError
+
+__all__ = ["FolderLock"]
+
+_NAME = "lock"
+
+
+class FolderLock:
+    """Holds a folder for this process.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        IndexLockedError: If another process, or another index of this one, holds it.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(self._descriptor)
+        except OSError as error:
+            # Windows does not let a locked byte be read; the number is only advice.
+            holder = _holder(self._descriptor)
+            os.close(self._descriptor)
+            raise IndexLockedError(
+                f"{folder!r} is open in {holder}. One index at a time may write there: `close` "
+                "the other, or let its process end."
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, str(os.getpid()).encode())
+
+    def release(self) -> None:
+        """Lets others have the folder."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        number = int(os.read(descriptor, 20))
+    except (OSError, ValueError):
+        return "another process"
+    return "this process" if number == os.getpid() else f"process {number}"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

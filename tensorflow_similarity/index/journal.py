@@ -1,0 +1,259 @@
+"""A log of changes, each written before it is made, and read back after a crash.
+
+Layout: a header of 16 bytes, then entries. An entry is a header with its size
+and checksums, a JSON that says what the change is and what arrays follow, and
+the arrays. Nothing in it is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import weakref
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.atomic_file import fsync_folder
+from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
+
+__all__ = ["Journal", "JournalReader"]
+
+_MAGIC = b"TFSIMJNL"
+_VERSION = 1
+_HEADER = struct.Struct("<8sII")  # magic, version, checksum of both
+_ENTRY_MAGIC = b"\xf5TFS"
+# Magic, bytes after this header, their checksum, the length of the JSON; then the
+# checksum of these.
+_ENTRY = struct.Struct("<4sQII")
+_CHECKSUM = struct.Struct("<I")
+_ENTRY_SIZE = _ENTRY.size + _CHECKSUM.size
+_CHUNK = 1 << 24
+# Entries up to here are written by one call.
+_SMALL = 1 << 16
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Journal:
+    """A journal that is appended to. For one thread at a time.
+
+    Args:
+        path: The file; begun if it does not exist, or holds less than a header.
+        fsync: Whether each entry is forced to the disk.
+        end: Where the last whole entry ends, as a `JournalReader` found it; what
+            is beyond is dropped.
+    """
+
+    def __init__(self, path: str, fsync: bool, end: int = 0) -> None:
+        self.path = path
+        self._fsync = fsync
+        self._process = os.getpid()
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by `close`
+        weakref.finalize(self, self._file.close)
+        try:
+            if end < _HEADER.size:
+                self._begin()
+                end = _HEADER.size
+            else:
+                self._file.truncate(end)
+            if fsync:
+                os.fsync(self._file.fileno())
+        except BaseException:
+            self._file.close()
+            raise
+        self.end = end
+
+    def _begin(self) -> None:
+        head = _MAGIC + struct.pack("<I", _VERSION)
+        try:
+            self._file.truncate(0)
+            self._write([head, _CHECKSUM.pack(zlib.crc32(head))])
+        except BaseException:
+            os.remove(self.path)
+            raise
+        if self._fsync:  # the name, too
+            fsync_folder(os.path.dirname(self.path))
+
+    def append(self, change: Mapping[str, Any], arrays: Arrays) -> None:
+        """Writes an entry. When this returns, it survives the death of the process.
+
+        Raises:
+            OSError: If it cannot be written, and then it is not there.
+            ValueError: If the journal is closed, or belongs to another process.
+        """
+        self._require_open()
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        about = {name: [array.dtype.str, array.shape] for name, array in contiguous.items()}
+        text = json.dumps({"change": change, "arrays": about}, separators=(",", ":")).encode()
+        pieces: list[Any] = [text, *(_bytes(array) for array in contiguous.values())]
+        checksum = 0
+        for piece in pieces:
+            checksum = zlib.crc32(piece, checksum)
+        size = sum(len(piece) for piece in pieces)
+        head = _ENTRY.pack(_ENTRY_MAGIC, size, checksum, len(text))
+        pieces.insert(0, head + _CHECKSUM.pack(zlib.crc32(head)))
+        try:
+            self._write(pieces)
+            if self._fsync:
+                os.fsync(self._file.fileno())
+        except BaseException:
+            self.cut(self.end)
+            raise
+        self.end += _ENTRY_SIZE + size
+
+    def cut(self, end: int) -> None:
+        """Drops the entries from `end` on, whether they were written whole or not."""
+        self.end = end
+        try:
+            self._file.truncate(end)
+        except BaseException:
+            # What is there now must not be followed by other entries.
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Writes all to the disk, and ends."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def _require_open(self) -> None:
+        if self._file.closed:
+            raise ValueError(
+                "The index is closed, and does not change any more. Open it again with "
+                "`Index.open(path)`."
+            )
+        if os.getpid() != self._process:
+            raise ValueError(
+                "The index was opened by another process, of which this one is a copy. Open an "
+                "index in the process that changes it."
+            )
+
+    def _write(self, pieces: list[Any]) -> None:
+        if sum(len(piece) for piece in pieces) <= _SMALL:
+            pieces = [b"".join(pieces)]
+        for piece in pieces:
+            left = memoryview(piece)
+            while len(left):
+                left = left[self._file.write(left[:_CHUNK]) :]
+
+
+class JournalReader:
+    """Reads the entries of a journal: iterate over it once.
+
+    Attributes:
+        end: Where the last whole entry that was read ends.
+        torn: Bytes after it, which a process left when it died while writing.
+
+    Args:
+        path: The file.
+        repair: Whether to stop at a damaged entry though whole ones follow it.
+
+    Raises:
+        CorruptIndexError: If it is no journal, or an entry is damaged that was
+            once whole. (While iterating.)
+        NewerIndexError: If it has a newer format. (While iterating.)
+    """
+
+    def __init__(self, path: str, repair: bool = False) -> None:
+        self._path = path
+        self._repair = repair
+        self._size = os.path.getsize(path)
+        self.end = 0
+
+    @property
+    def torn(self) -> int:
+        return self._size - self.end
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+        if self._size < _HEADER.size:  # the process died when it began the file
+            self._size = 0
+            return
+        with open(self._path, "rb") as file:
+            self._check_header(file.read(_HEADER.size))
+            self.end = _HEADER.size
+            while self.end < self._size:
+                entry = self._entry(file)
+                if entry is None:
+                    if not self._repair:
+                        self._refuse_if_entries_follow(file)
+                    return
+                yield entry
+                self.end = file.tell()
+
+    def _check_header(self, head: bytes) -> None:
+        magic, version, checksum = _HEADER.unpack(head)
+        if magic != _MAGIC or zlib.crc32(head[: -_CHECKSUM.size]) != checksum:
+            raise CorruptIndexError(
+                f"{self._path!r} cannot be read: it is not a journal, or its beginning is damaged."
+            )
+        if version > _VERSION:
+            raise NewerIndexError(
+                f"{self._path!r} has format {version}, which a newer tensorflow_similarity wrote; "
+                f"this one reads up to {_VERSION}. Upgrade with "
+                "`pip install --upgrade tensorflow_similarity`."
+            )
+
+    def _entry(self, file: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
+        """The entry at the file's position; None if it is not whole."""
+        place = file.tell()
+        found = _entry_header(file.read(_ENTRY_SIZE))
+        if found is None or place + _ENTRY_SIZE + found[0] > self._size:
+            return None
+        size, checksum, text_size = found
+        content = np.empty(size, np.uint8)
+        if file.readinto(content.data) != size or zlib.crc32(content.data) != checksum:
+            return None
+        about = json.loads(content[:text_size].tobytes())
+        arrays, start = {}, text_size
+        for name, (dtype, shape) in about["arrays"].items():
+            stop = start + math.prod(shape) * np.dtype(dtype).itemsize
+            arrays[name] = content[start:stop].view(dtype).reshape(shape)
+            start = stop
+        return about["change"], arrays
+
+    def _refuse_if_entries_follow(self, file: Any) -> None:
+        """Tells damage from a torn end: nothing whole follows what a dying process wrote last."""
+        file.seek(self.end + 1)
+        base, rest = self.end + 1, b""
+        while True:
+            more = file.read(_CHUNK)
+            rest += more
+            at = rest.find(_ENTRY_MAGIC)
+            while at >= 0:
+                place = base + at
+                file.seek(place)
+                if _entry_header(file.read(_ENTRY_SIZE)) is not None:
+                    file.seek(place)
+                    if self._entry(file) is not None:
+                        raise CorruptIndexError(
+                            f"{self._path!r} is damaged at byte {self.end}, and whole entries "
+                            "follow it. Restore the folder from a copy, or give up all changes "
+                            "from there on with `Index.open(path, repair=True)`."
+                        )
+                at = rest.find(_ENTRY_MAGIC, at + 1)
+            if not more:
+                return
+            base += max(0, len(rest) - len(_ENTRY_MAGIC) + 1)
+            rest = rest[-(len(_ENTRY_MAGIC) - 1) :]
+            file.seek(base + len(rest))
+
+
+def _entry_header(head: bytes) -> tuple[int, int, int] | None:
+    """Size, checksum and JSON length; None if it is not the header of an entry."""
+    if len(head) < _ENTRY_SIZE:
+        return None
+    magic, size, checksum, text_size = _ENTRY.unpack_from(head)
+    (own,) = _CHECKSUM.unpack(head[_ENTRY.size :])
+    if magic != _ENTRY_MAGIC or zlib.crc32(head[: _ENTRY.size]) != own:
+        return None
+    return size, checksum, text_size
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
