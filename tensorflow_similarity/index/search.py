@@ -133,15 +133,15 @@ def _from_graph(
     """The nearest that the graph finds, and the queries for which it found too few."""
     positions = graph.engine.search(queries, ask)
     rows = graph.rows[positions]
-    rows[positions < 0] = -1
+    if positions.min() < 0:
+        rows[positions < 0] = -1
     if mask is not None:
         rows[~mask[rows]] = -1
     owed = min(wanted, built)
-    there = rows >= 0
-    if there.all() and rows.shape[1] >= owed:
+    if rows.min() >= 0 and rows.shape[1] >= owed:
         short = _NONE
     else:
-        short = np.flatnonzero(there.sum(axis=1) < owed)
+        short = np.flatnonzero((rows >= 0).sum(axis=1) < owed)
     distances = state.scan.distances(queries, state.rows.vectors, rows)
     return _nearest(state.rows, rows, distances, wanted), short
 

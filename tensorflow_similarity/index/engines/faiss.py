@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -37,6 +38,10 @@ class _FaissEngine(Engine):
     distances: ClassVar[frozenset[str]] = PRODUCT_DISTANCES
     _index: Any
 
+    def __init__(self, distance: str, params: Mapping[str, Any]) -> None:
+        super().__init__(distance, params)
+        self._efforts_made: dict[int, Any] = {}
+
     def content(self) -> Iterator[bytes]:
         with temporary_folder() as folder:
             path = os.path.join(folder, "graph")
@@ -45,6 +50,16 @@ class _FaissEngine(Engine):
 
     def load(self, path: str) -> None:
         self._index = self._library.read_index(path)
+
+    def _at(self, effort: int) -> Any:
+        """Parameters of a search; made once, which takes longer than reading them."""
+        if effort not in self._efforts_made:
+            self._efforts_made[effort] = self._parameters(effort)
+        return self._efforts_made[effort]
+
+    @abc.abstractmethod
+    def _parameters(self, effort: int) -> Any:
+        """Parameters of a search at some effort."""
 
     def _metric(self) -> int:
         by_product = self.distance in ("cosine", "inner_product")
@@ -88,9 +103,11 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
         self._add(vectors)
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        params = self._library.SearchParametersHNSW(efSearch=self._ef(k))
         ask = min(2 * k, self._index.ntotal) if self.params.get("dtype") == "int8" else k
-        return self._index.search(self._rows(queries), ask, params=params)[1]
+        return self._index.search(self._rows(queries), ask, params=self._at(self._ef(k)))[1]
+
+    def _parameters(self, effort: int) -> Any:
+        return self._library.SearchParametersHNSW(efSearch=effort)
 
 
 class FaissIvfEngine(_FaissEngine, ListsEngine):
@@ -132,8 +149,10 @@ class FaissIvfEngine(_FaissEngine, ListsEngine):
         self._know(self._index.ntotal, self._index.nlist)
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
-        params = self._library.SearchParametersIVF(nprobe=self._lists_for(k))
-        return self._index.search(self._rows(queries), k, params=params)[1]
+        return self._index.search(self._rows(queries), k, params=self._at(self._lists_for(k)))[1]
+
+    def _parameters(self, effort: int) -> Any:
+        return self._library.SearchParametersIVF(nprobe=effort)
 
 
 def _sample(vectors: np.ndarray, most: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 __all__ = ["NEARLY_ONE", "inverse_norms", "norms", "unit_rows"]
@@ -19,10 +21,21 @@ def norms(rows: np.ndarray) -> np.ndarray:
 
 
 def inverse_norms(rows: np.ndarray) -> np.ndarray:
-    """1 / length of each row, float32 `[n]`; 0 for rows of zeros."""
+    """What brings each row to length 1: float32 `[n]`.
+
+    1 / length, but 0 for rows of zeros, and 1 for rows that are as good as of
+    length 1, which are then exactly what they were.
+    """
+    if len(rows) == 1:
+        row = rows[0].astype(np.float64)
+        length = math.sqrt(row @ row)
+        factor = 0 if length <= _SMALLEST_ROW else 1 / length
+        return np.array([1 if abs(factor - 1) < NEARLY_ONE else factor], np.float32)
     lengths = norms(rows)
     zero = lengths <= _SMALLEST_ROW
-    return np.where(zero, 0, 1 / np.where(zero, 1, lengths)).astype(np.float32)
+    factors = 1 / np.where(zero, 1, lengths)
+    factors[np.abs(factors - 1) < NEARLY_ONE] = 1
+    return np.where(zero, 0, factors).astype(np.float32)
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
@@ -31,6 +44,5 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     The rows themselves, not a copy, where all are as good as of that length.
     """
     factors = inverse_norms(rows)
-    if bool((np.abs(factors - 1) < NEARLY_ONE).all()):
-        return rows
-    return rows * factors[:, None]
+    one = factors[0] == 1 if len(factors) == 1 else (factors == 1).all()
+    return rows if one else rows * factors[:, None]
