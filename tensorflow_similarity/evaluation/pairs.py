@@ -6,10 +6,40 @@ import numpy as np
 
 from tensorflow_similarity.distances import Distance
 
-__all__ = ["different_pairs", "paired_distances", "same_pairs"]
+__all__ = ["different_pairs", "labelled_pairs", "paired_distances", "same_pairs"]
 
 # Distances of pairs computed at once.
 _CHUNK_PAIRS = 2**16
+
+
+def labelled_pairs(
+    ids: np.ndarray, most: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions a < b of pairs, and whether each is of one class.
+
+    All pairs, if there are at most `most`, else at most so many of either kind.
+
+    Raises:
+        ValueError: If there is no pair of one of the kinds.
+    """
+    n = len(ids)
+    order = np.argsort(ids, kind="stable")
+    sizes = np.unique(ids, return_counts=True)[1]
+    same_total = int((sizes * (sizes - 1) // 2).sum())
+    different_total = n * (n - 1) // 2 - same_total
+    if not same_total or not different_total:
+        raise ValueError(
+            "`labels` must make pairs of one class and pairs of two. Received: "
+            f"{same_total} pairs of one class, {different_total} of two."
+        )
+    if n * (n - 1) // 2 <= most:
+        a, b = np.triu_indices(n, 1)
+        return a, b, ids[a] == ids[b]
+    a, b = same_pairs(order, sizes, min(same_total, most), same_total, rng)
+    c, d = different_pairs(ids, min(different_total, most), rng)
+    same = np.arange(len(a) + len(c)) < len(a)
+    a, b = np.concatenate([a, c]), np.concatenate([b, d])
+    return np.minimum(a, b), np.maximum(a, b), same
 
 
 def same_pairs(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import checks, distances
 from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
-from tensorflow_similarity.evaluation.pairs import different_pairs, paired_distances, same_pairs
+from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
 from tensorflow_similarity.text_table import text_table
 
 __all__ = ["VerificationResult", "verify"]
@@ -109,24 +109,8 @@ def verify(
     most = checks.count(max_pairs, "max_pairs")
     rng = np.random.default_rng(seed)
     n = len(x)
-    order = np.argsort(ids, kind="stable")
-    sizes = np.unique(ids, return_counts=True)[1]
-    same_total = int((sizes * (sizes - 1) // 2).sum())
-    different_total = n * (n - 1) // 2 - same_total
-    if not same_total or not different_total:
-        raise ValueError(
-            "`labels` must make pairs of one class and pairs of two. Received: "
-            f"{same_total} pairs of one class, {different_total} of two."
-        )
-    if n * (n - 1) // 2 <= most:
-        a, b = np.triu_indices(n, 1)
-        same = ids[a] == ids[b]
-    else:
-        a, b = same_pairs(order, sizes, min(same_total, most), same_total, rng)
-        c, d = different_pairs(ids, min(different_total, most), rng)
-        same = np.arange(len(a) + len(c)) < len(a)
-        a, b = np.concatenate([a, c]), np.concatenate([b, d])
-    values = paired_distances(resolved, x, np.minimum(a, b), np.maximum(a, b))
+    a, b, same = labelled_pairs(ids, most, rng)
+    values = paired_distances(resolved, x, a, b)
     rate, at = equal_error_rate(values, same)
     rates = {float(limit): tar_at_far(values, same, limit) for limit in far}
     return VerificationResult(

@@ -1,20 +1,38 @@
-"""Pictures of lookups, matches and distances, drawn with matplotlib (extra `viz`).
+"""Pictures of lookups, matches, distances and embeddings (extra `viz`).
 
-matplotlib is imported when something is drawn, not before.
+Figures are matplotlib's, which is imported when something is drawn, not before; `projector`
+makes a page to explore.
 """
 
 from __future__ import annotations
 
 from tensorflow_similarity.visualization.confusion import confusion_matrix
+from tensorflow_similarity.visualization.curves import training_curves
 from tensorflow_similarity.visualization.histogram import distance_histogram
+from tensorflow_similarity.visualization.mistakes import worst_mistakes
 from tensorflow_similarity.visualization.neighbors import viz_neighbors_grid, viz_neighbors_imgs
+from tensorflow_similarity.visualization.neighbors_signals import viz_neighbors_signals
+from tensorflow_similarity.visualization.neighbors_text import viz_neighbors_text
+from tensorflow_similarity.visualization.pair_histogram import pair_histogram
+from tensorflow_similarity.visualization.projection import project
+from tensorflow_similarity.visualization.projector import ProjectorPage, projector
+from tensorflow_similarity.visualization.scatter import viz_embeddings
 
 viz_neigbors_imgs = viz_neighbors_imgs  # as TensorFlow Similarity spelt it
 
 __all__ = [
+    "ProjectorPage",
     "confusion_matrix",
     "distance_histogram",
+    "pair_histogram",
+    "project",
+    "projector",
+    "training_curves",
+    "viz_embeddings",
     "viz_neigbors_imgs",
     "viz_neighbors_grid",
     "viz_neighbors_imgs",
+    "viz_neighbors_signals",
+    "viz_neighbors_text",
+    "worst_mistakes",
 ]

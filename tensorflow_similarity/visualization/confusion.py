@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity import checks
-from tensorflow_similarity.visualization.class_names import ClassNames, class_name
+from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
 from tensorflow_similarity.visualization.figures import finish, new_figure
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES_WITH_NUMBERS = 20
 _MOST_TICKS = 40
+_NAME_CHARACTERS = 24
 
 
 def confusion_matrix(
@@ -67,7 +68,7 @@ def confusion_matrix(
     columns, positions = np.unique(np.concatenate([truth, answers]), return_inverse=True)
     counts = np.zeros((len(columns), len(columns)), np.int64)
     np.add.at(counts, (positions[: len(truth)], positions[len(truth) :]), 1)
-    names = [class_name(int(i), labels) for i in columns]
+    names = [shorten(class_name(int(i), labels), _NAME_CHARACTERS) for i in columns]
     row_names = names
     if columns[0] == -1 and -1 not in truth:
         counts, row_names = counts[1:], names[1:]
@@ -82,8 +83,15 @@ def confusion_matrix(
     step = -(-len(columns) // _MOST_TICKS)
     tilt = 45 if max(map(len, names)) > 3 else 0
     alignment = "right" if tilt else "center"
-    axis.set_xticks(range(0, len(names), step), names[::step], rotation=tilt, ha=alignment)
-    axis.set_yticks(range(0, len(row_names), step), row_names[::step])
+    axis.set_xticks(
+        range(0, len(names), step),
+        names[::step],
+        rotation=tilt,
+        ha=alignment,
+        rotation_mode="anchor" if tilt else None,
+        parse_math=False,
+    )
+    axis.set_yticks(range(0, len(row_names), step), row_names[::step], parse_math=False)
     axis.tick_params(labelsize=8)
     axis.set(title=title, xlabel="answered", ylabel="true")
     if len(columns) <= _MOST_CLASSES_WITH_NUMBERS:

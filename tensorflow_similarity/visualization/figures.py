@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito's, told apart by colour-blind readers and on light and dark grounds.
@@ -42,3 +43,16 @@ def finish(figure: Figure, show: bool) -> Figure:
         if plt.get_backend().lower() not in _DRAWS_TO_FILES:
             plt.show()
     return figure
+
+
+def frame(axis: Axes, color: str) -> None:
+    """Gives an axis a strong frame of that colour."""
+    for spine in axis.spines.values():
+        spine.set(edgecolor=color, linewidth=2.5)
+
+
+def verdict(label: int | None, query_label: int | None) -> str:
+    """The colour of a neighbour: its class is the query's, another, or one is not known."""
+    if label is None or query_label is None:
+        return NEUTRAL
+    return SAME if label == query_label else OTHER

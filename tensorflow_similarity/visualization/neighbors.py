@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity.visualization.class_names import ClassNames, class_name
-from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
+from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
+from tensorflow_similarity.visualization.drawing import draw_example
+from tensorflow_similarity.visualization.figures import finish, frame, new_figure, verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _INCHES_PER_EXAMPLE = (1.5, 2.0)
+_TITLE_CHARACTERS = 17
 
 
 def viz_neighbors_imgs(
@@ -114,30 +115,65 @@ def viz_neighbors_grid(
         ImportError: If matplotlib is not installed.
         ValueError: If the lengths differ, or a neighbour has no data.
     """
-    rows = [list(row) for row in neighbors]
-    _check_rows(examples, rows, example_classes)
+    return draw_grid(
+        examples,
+        neighbors,
+        example_classes,
+        class_mapping,
+        lambda axis, example, query, color: draw_example(axis, example, cmap),
+        fig_size,
+        _INCHES_PER_EXAMPLE,
+        show,
+    )
+
+
+def draw_grid(
+    examples: Sequence[Any] | np.ndarray,
+    neighbors: Iterable[Iterable[Any]],
+    example_classes: Sequence[int] | np.ndarray | None,
+    class_mapping: ClassNames,
+    draw: Callable[[Axes, Any, Any, str | None], None],
+    fig_size: tuple[float, float] | None,
+    inches: tuple[float, float],
+    show: bool,
+) -> Figure:
+    """Draws rows of examples with `draw(axis, example, query, color)`.
+
+    `query` and `color` are None where the example is the query itself.
+    """
+    rows = checked_rows(examples, neighbors, example_classes)
     columns = 1 + max((len(row) for row in rows), default=0)
-    width, height = _INCHES_PER_EXAMPLE
+    width, height = inches
     figure = new_figure(fig_size or (width * columns, height * len(rows)), show)
     axes = figure.subplots(len(rows), columns, squeeze=False)
+    characters = int(_TITLE_CHARACTERS * width / _INCHES_PER_EXAMPLE[0])
+
+    def head(name: str, second: str) -> str:
+        return f"{shorten(name, characters)}\n{shorten(second, characters)}".rstrip()
+
     for i, row in enumerate(rows):
         label = None if example_classes is None else int(example_classes[i])
-        _draw(axes[i, 0], examples[i], cmap)
-        name = "" if label is None else f"\n{class_name(label, class_mapping)}"
-        axes[i, 0].set_title(f"query{name}", fontsize=9, fontweight="bold")
+        draw(axes[i, 0], examples[i], None, None)
+        name = "" if label is None else class_name(label, class_mapping)
+        axes[i, 0].set_title(head("query", name), fontsize=9, fontweight="bold", parse_math=False)
         for axis, lookup in zip(axes[i, 1:], row, strict=False):
-            _draw(axis, lookup.data, cmap)
-            known = label is not None and lookup.label is not None
-            color = (SAME if lookup.label == label else OTHER) if known else NEUTRAL
-            _frame(axis, color)
+            color = verdict(lookup.label, label)
+            draw(axis, lookup.data, examples[i], color)
+            frame(axis, color)
             name = "no label" if lookup.label is None else class_name(lookup.label, class_mapping)
-            axis.set_title(f"{name}\n{lookup.distance:.3g}", fontsize=9, color=color)
+            axis.set_title(
+                head(name, f"{lookup.distance:.3g}"), fontsize=9, color=color, parse_math=False
+            )
         for axis in axes[i, 1 + len(row) :]:
             axis.set_axis_off()
     return finish(figure, show)
 
 
-def _check_rows(examples: Any, rows: list[list[Any]], example_classes: Any) -> None:
+def checked_rows(
+    examples: Any, neighbors: Iterable[Iterable[Any]], example_classes: Any
+) -> list[list[Any]]:
+    """The lookups of each query, all of which have data to draw."""
+    rows = [list(row) for row in neighbors]
     if len(rows) != len(examples) or not rows:
         raise ValueError(
             "`neighbors` must hold the lookups of each of the `examples`, at least of one. "
@@ -153,38 +189,4 @@ def _check_rows(examples: Any, rows: list[list[Any]], example_classes: Any) -> N
             "`neighbors` have no data to draw. "
             "Store them with the records: model.index(x, y, data=x), or index.add(..., data=x)."
         )
-
-
-def _frame(axis: Axes, color: str) -> None:
-    for spine in axis.spines.values():
-        spine.set(edgecolor=color, linewidth=2.5)
-
-
-def _draw(axis: Axes, example: Any, cmap: str) -> None:
-    """Draws an image, a vector as a line, or anything else as text."""
-    axis.set_xticks([])
-    axis.set_yticks([])
-    array = np.asarray(example)
-    if array.ndim == 3 and array.shape[-1] == 1:
-        array = array[..., 0]
-    numeric = array.dtype.kind in "biuf"
-    if numeric and (array.ndim == 2 or (array.ndim == 3 and array.shape[-1] in (3, 4))):
-        if array.dtype.kind == "f" and array.ndim == 3 and array.max(initial=0) > 1:
-            array = array / 255
-        axis.imshow(
-            np.clip(array, 0, 1) if array.ndim == 3 and array.dtype.kind == "f" else array,
-            cmap=cmap,
-        )
-    elif numeric and array.ndim == 1:
-        axis.plot(array, linewidth=1)
-    else:
-        text = textwrap.shorten(str(example), 120, placeholder="…")
-        axis.text(
-            0.5,
-            0.5,
-            textwrap.fill(text, 16),
-            ha="center",
-            va="center",
-            fontsize=7,
-            transform=axis.transAxes,
-        )
+    return rows

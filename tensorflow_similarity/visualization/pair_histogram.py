@@ -1,0 +1,96 @@
+"""How well distance tells pairs of one class from pairs of two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tensorflow_similarity import checks, distances
+from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
+from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def pair_histogram(
+    embeddings: Any,
+    labels: Any,
+    distance: Any = "cosine",
+    cutpoint: float | None = None,
+    bins: int = 60,
+    max_pairs: int = 200_000,
+    seed: int = 0,
+    title: str = "Distances of pairs",
+    show: bool = True,
+) -> Figure:
+    """Draws the distances of pairs of one class, and of pairs of two.
+
+    Both histograms have area 1, for there are many more pairs of two classes. With
+    a cut point, the legend says which share of each kind it accepts: the true and
+    the false accept rate.
+
+    `distance_histogram` shows the neighbours that a lookup found; this one shows
+    all pairs, near and far.
+
+    Args:
+        embeddings: `[n, dim]`.
+        labels: Class ids, `[n]`.
+        distance: A name, an object or a function: see `distances.get`. Defaults to
+            `"cosine"`.
+        cutpoint: A distance to mark: pairs at or below it are taken for the same.
+            Defaults to None.
+        bins: Number of bars over the range. Defaults to 60.
+        max_pairs: If there are more pairs than this, at most so many of either kind
+            are drawn at random. Defaults to 200,000.
+        seed: Seed of that draw. Defaults to 0.
+        title: Title of the figure.
+        show: Whether to show the figure at once, where matplotlib has a screen.
+            Defaults to True.
+
+    Returns:
+        The matplotlib figure.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If lengths differ, or there are no pairs of one of the kinds.
+        TypeError: If `labels` are not integer class ids.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.visualization import pair_histogram
+
+    labels = np.arange(60) % 3
+    embeddings = np.eye(3)[labels] + 0.3 * np.random.default_rng(0).normal(size=(60, 3))
+    figure = pair_histogram(embeddings, labels, cutpoint=0.3, show=False)
+    ```
+    """
+    resolved = distances.get(distance)
+    x = checks.embeddings(embeddings)
+    ids = checks.class_ids(labels, "labels", len(x))
+    checks.count(bins, "bins")
+    a, b, same = labelled_pairs(
+        ids, checks.count(max_pairs, "max_pairs"), np.random.default_rng(seed)
+    )
+    values = paired_distances(resolved, x, a, b)
+    low, high = float(values.min()), float(values.max())
+    if cutpoint is not None:
+        low, high = min(low, cutpoint), max(high, cutpoint)
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+
+    figure = new_figure((7, 4), show)
+    axis = figure.subplots()
+    for mask, name, color in ((same, "one class", SAME), (~same, "two classes", OTHER)):
+        label = f"{name} ({mask.sum():,} pairs)"
+        if cutpoint is not None:
+            label += f": {(values[mask] <= cutpoint).mean():.1%} accepted"
+        axis.hist(values[mask], edges.tolist(), density=True, alpha=0.6, color=color, label=label)
+    if cutpoint is not None:
+        axis.axvline(cutpoint, color=NEUTRAL, linestyle="--", label=f"cut point {cutpoint:.3g}")
+    axis.set(title=title, xlabel="distance", ylabel="share of its kind")
+    axis.set_yticks([])
+    axis.legend()
+    return finish(figure, show)

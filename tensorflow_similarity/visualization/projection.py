@@ -1,0 +1,104 @@
+"""Embeddings in the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+
+METHODS = ("pca", "tsne", "umap")
+
+Method = str | Callable[[np.ndarray], Any]
+
+
+def project(
+    embeddings: Any, method: Method = "pca", dimensions: int = 2, seed: int = 0
+) -> np.ndarray:
+    """Projects embeddings to a plane to look at, or to a line or a space.
+
+    No projection keeps all distances. PCA is linear: what lies far apart in it lies
+    far apart indeed, what lies near may not. t-SNE and UMAP keep neighbours together,
+    but distances between clusters, and their sizes, mean little.
+
+    Args:
+        embeddings: `[n, dim]`.
+        method: `"pca"` (with NumPy alone), `"tsne"` (needs scikit-learn), `"umap"` (needs
+            umap-learn), or any function from `[n, dim]` to `[n, dimensions]`. t-SNE and
+            UMAP look at cosine distances. Defaults to `"pca"`.
+        dimensions: Size of the result. Defaults to 2.
+        seed: Seed of t-SNE and UMAP. Defaults to 0.
+
+    Returns:
+        float32 `[n, dimensions]`. The axes of PCA come in decreasing order of variance,
+        each with the sign that makes its largest value positive.
+
+    Raises:
+        ImportError: If the package that the method needs is not installed.
+        ValueError: If the method is unknown, or a function gives another shape.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.visualization import project
+
+    project([[0.0, 0.0, 5.0], [1.0, 0.0, 5.0], [2.0, 1.0, 5.0]]).shape  # (3, 2)
+    ```
+    """
+    x = checks.embeddings(embeddings)
+    checks.count(dimensions, "dimensions")
+    if callable(method):
+        found = np.asarray(method(x), np.float32)
+    elif method == "pca":
+        found = _pca(x, dimensions)
+    elif method == "tsne":
+        found = _tsne(x, dimensions, seed)
+    elif method == "umap":
+        found = _umap(x, dimensions, seed)
+    else:
+        raise ValueError(f"`method` must be one of {METHODS} or a function. Received: {method!r}.")
+    if found.shape != (len(x), dimensions):
+        raise ValueError(
+            f"`method` must give an array {(len(x), dimensions)}. Received: {found.shape}."
+        )
+    return found.astype(np.float32)
+
+
+def _pca(x: np.ndarray, dimensions: int) -> np.ndarray:
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    # Of the small matrix [dim, dim], whatever the number of examples.
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    found = centred @ axes[:, ::-1][:, :dimensions]
+    largest = np.argmax(np.abs(found), axis=0)
+    found *= np.where(found[largest, np.arange(found.shape[1])] < 0, -1, 1)
+    # An embedding of fewer dimensions than the plane lies on a line of it.
+    return np.pad(found, ((0, 0), (0, dimensions - found.shape[1])))
+
+
+def _tsne(x: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise ImportError(
+            'method="tsne" needs scikit-learn. Install it with '
+            '`pip install "tensorflow_similarity[evaluation]"`.'
+        ) from error
+    perplexity = min(30.0, max(1.0, (len(x) - 1) / 3))
+    tsne = TSNE(dimensions, perplexity=perplexity, metric="cosine", random_state=seed)
+    return tsne.fit_transform(x)
+
+
+def _umap(x: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError(
+            'method="umap" needs umap-learn. Install it with '
+            '`pip install "tensorflow_similarity[umap]"`.'
+        ) from error
+    # One job: with a seed UMAP allows no more, and would warn.
+    return UMAP(
+        n_components=dimensions, metric="cosine", random_state=seed, n_jobs=1
+    ).fit_transform(x)

@@ -1,0 +1,199 @@
+"""Embeddings as a page to explore: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.index import Index
+from tensorflow_similarity.visualization.class_names import ClassNames, class_name
+from tensorflow_similarity.visualization.colors import class_colors
+from tensorflow_similarity.visualization.figures import NEUTRAL
+from tensorflow_similarity.visualization.projection import Method, project
+from tensorflow_similarity.visualization.thumbnails import sprite_sheets
+
+# Places in the picture are whole numbers, which keeps the file small.
+_STEPS = 10_000
+
+
+class ProjectorPage:
+    """A page of embeddings, as `projector` makes it.
+
+    In a notebook it shows itself. `save` writes it to a file, `html` is its text.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.visualization import projector
+
+    page = projector(np.random.default_rng(0).normal(size=(20, 8)), np.arange(20) % 2)
+    page.save("embeddings.html")
+    ```
+    """
+
+    def __init__(self, html: str, points: int, height: int = 600) -> None:
+        self.html = html
+        self.height = height
+        self._points = points
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the page to a file, which any browser opens, without a network."""
+        path = Path(path)
+        path.write_text(self.html, encoding="utf-8")
+        return path
+
+    def __repr__(self) -> str:
+        return f"ProjectorPage({self._points:,} points, {len(self.html) / 1e6:.1f} MB)"
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.html)}" title="Embeddings" '
+            f'style="width: 100%; height: {self.height}px; border: 0"></iframe>'
+        )
+
+
+def projector(
+    embeddings: Any,
+    labels: Any = None,
+    class_mapping: ClassNames = None,
+    images: Any = None,
+    image_size: int = 64,
+    tooltips_info: Mapping[str, Sequence[Any]] | None = None,
+    pt_size: float = 4.0,
+    plot_size: int = 600,
+    texts: Sequence[str] | None = None,
+    method: Method = "pca",
+    neighbors: int = 5,
+    distance: Any = "cosine",
+    title: str = "Embeddings",
+) -> ProjectorPage:
+    """Makes a page on which embeddings are points of a plane, to zoom and to hover over.
+
+    A point tells what it is: its image or text, its class, and what else is given. A
+    click on it draws lines to its nearest examples *in the embedding space*, for
+    a plane cannot keep all that is near together. The list of classes shows, hides and
+    highlights them.
+
+    The page is one HTML file with everything in it: it loads nothing from anywhere, and
+    follows the reader's light or dark setting. It takes about 50 bytes an example, and
+    its thumbnail or text.
+
+    Args:
+        embeddings: `[n, dim]`.
+        labels: Class ids or class names, `[n]`. Defaults to None: one colour for all.
+        class_mapping: Names of class ids, as a mapping or as a sequence.
+        images: Images to show, `[n, h, w]` or `[n, h, w, channels]`. Defaults to None.
+        image_size: Longest side of a thumbnail in pixels. Smaller images keep theirs.
+            Defaults to 64.
+        tooltips_info: More to tell of each point: a mapping from names to `n` values.
+        pt_size: Radius of the points in pixels. Defaults to 4.
+        plot_size: Height in pixels where a notebook shows the page. Defaults to 600.
+        texts: Texts to show, `[n]`. Defaults to None.
+        method: `"pca"`, `"tsne"`, `"umap"` or a function: see `project`. Defaults to
+            `"pca"`, which needs no other package.
+        neighbors: How many of the nearest a click shows; 0 for none. They are found by
+            exact search, n × n distances. Defaults to 5.
+        distance: The distance for that. Defaults to `"cosine"`.
+        title: Title of the page.
+
+    Returns:
+        A `ProjectorPage`: `save` it, or let a notebook show it.
+
+    Raises:
+        ImportError: If what the method or the images need is not installed.
+        ValueError: If lengths differ, or the method is unknown.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.visualization import projector
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 5
+    embeddings = np.eye(5)[labels] + 0.2 * rng.normal(size=(100, 5))
+    projector(embeddings, labels, images=rng.random((100, 8, 8))).save("embeddings.html")
+    ```
+    """
+    points = project(embeddings, method)
+    n = len(points)
+    names, classes = _classes(labels, n, class_mapping)
+    wanted = checks.count(neighbors, "neighbors", minimum=0)
+    for name, values in (("images", images), ("texts", texts), *(tooltips_info or {}).items()):
+        if values is not None and len(values) != n:
+            raise ValueError(
+                f"`{name}` must hold one value per example, {n}. Received: {len(values)}."
+            )
+    x, y, width, height = _places(points)
+    sizes = np.bincount(classes, minlength=len(names)).tolist()
+    colors = class_colors(len(names)) if labels is not None else [NEUTRAL]
+    named = method if isinstance(method, str) else getattr(method, "__name__", "projection")
+    data = {
+        "title": title,
+        "about": f"{n:,} examples, {named}",
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "width": width,
+        "height": height,
+        "cls": classes.tolist(),
+        "classes": [
+            {"name": name, "color": color, "count": size}
+            for name, color, size in zip(names, colors, sizes, strict=True)
+        ],
+        "labelled": labels is not None,
+        "size": pt_size,
+        "texts": None if texts is None else [str(text) for text in texts],
+        "info": {
+            str(name): [str(value) for value in values]
+            for name, values in (tooltips_info or {}).items()
+        },
+        "sprites": None if images is None else sprite_sheets(images, image_size),
+        "neighbors": _nearest(embeddings, distance, min(wanted, n - 1)),
+    }
+    template = resources.files(__package__).joinpath("projector.html").read_text("utf-8")
+    # "<" could end the script that holds the data.
+    content = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return ProjectorPage(template.replace("__DATA__", content), n, plot_size)
+
+
+def _classes(labels: Any, n: int, mapping: ClassNames) -> tuple[list[str], np.ndarray]:
+    """Names of the classes that occur, and the position of each example's among them."""
+    if labels is None:
+        return ["all"], np.zeros(n, np.int64)
+    given = np.asarray(labels)
+    if given.dtype.kind in "UO" and given.ndim == 1:
+        if len(given) != n:
+            raise ValueError(f"`labels` must hold one per example, {n}. Received: {len(given)}.")
+        found, places = np.unique(given.astype(str), return_inverse=True)
+        return found.tolist(), places
+    ids, places = np.unique(checks.class_ids(labels, "labels", n), return_inverse=True)
+    return [class_name(int(i), mapping) for i in ids], places
+
+
+def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Whole coordinates from the upper left corner, and the width and height they take."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    side = float((high - low).max()) or 1.0
+    scaled = np.round((points - low) / side * _STEPS).astype(np.int64)
+    width, height = np.maximum(1, np.round((high - low) / side * _STEPS)).astype(int).tolist()
+    return scaled[:, 0], height - scaled[:, 1], width, height
+
+
+def _nearest(embeddings: Any, distance: Any, wanted: int) -> list[list[int]] | None:
+    """Positions of the nearest others of each example."""
+    if wanted < 1:
+        return None
+    x = checks.embeddings(embeddings)
+    index = Index(embedding_size=x.shape[1], distance=distance, search="exact")
+    index.add(x, ids=np.arange(len(x)))
+    found = index.lookup(x, k=wanted + 1).ids
+    # The example itself comes first, unless others are equal to it.
+    return [[j for j in row if j != i][:wanted] for i, row in enumerate(found.tolist())]
