@@ -84,14 +84,19 @@ LOSSES: dict[str, Setting] = {
     "arcface_plr0.1": Setting(lambda: L.ArcFaceLoss(margin=np.radians(28.6)), 1, 0.1),
     "cosface": Setting(lambda: L.CosFaceLoss(), 1),
     "norm_softmax_plr0.1": Setting(lambda: L.NormalizedSoftmaxLoss(), 1, 0.1),
+    "margin_distweighted": Setting(lambda: L.MarginLoss(mining="distance_weighted")),
     "xbm_contrastive": Setting(
-        lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean", power=1), 1024)
+        lambda: L.CrossBatchMemory(
+            L.ContrastiveLoss(distance="euclidean", power=1), 1024, batch_loss=False
+        )
     ),
     "xbm_contrastive_warm100": Setting(
         lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean", power=1), 1024, 100)
     ),
     "xbm_multisim_miner": Setting(
-        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(beta=50, epsilon=0.1), 1024)
+        lambda: L.CrossBatchMemory(
+            L.MultiSimilarityLoss(beta=50, epsilon=0.1), 1024, batch_loss=False
+        )
     ),
 }
 
@@ -120,7 +125,10 @@ DEFAULTS: dict[str, Setting] = {
         )
     },
     "CrossBatchMemory(MultiSimilarityLoss)": Setting(
-        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(), 1024, 100)
+        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(), 1024)
+    ),
+    "CrossBatchMemory(ContrastiveLoss)": Setting(
+        lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean"), 1024)
     ),
 }  # fmt: skip
 

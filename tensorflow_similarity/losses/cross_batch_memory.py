@@ -27,8 +27,9 @@ class CrossBatchMemory(PerExampleLoss):
 
     In training, the batch enters the memory and the oldest embeddings leave it.
     The queries are the batch; the keys are the memory: the batch, and then the
-    batches before it. Gradients flow through the batch alone, both as queries and
-    as keys. Evaluation neither reads nor writes the memory: validation losses are
+    batches before it. The loss of the batch against the memory comes on top of that
+    within the batch. Gradients flow through the batch alone, both as queries and as
+    keys. Evaluation neither reads nor writes the memory: validation losses are
     those of the wrapped loss, and can be compared with models trained without it.
 
     Shapes are fixed from the first step on, so nothing is traced again; places
@@ -44,6 +45,10 @@ class CrossBatchMemory(PerExampleLoss):
         example_ids: Whether labels are `[batch, 2]`: class ids, and ids of the
             examples, see below.
         name: Name of the loss.
+        batch_loss: Whether the loss of the batch alone is added, as in the paper. That
+            keeps small networks from collapsing while the memory is out of date.
+            False gives the loss against the memory alone, as in TensorFlow Similarity
+            and pytorch-metric-learning. The two are the same while the memory is empty.
 
     Inputs: those of `loss`: `y_true` integer class ids `[batch]`, `y_pred`
     embeddings `[batch, dim]`. The reduction is that of `loss`.
@@ -105,6 +110,8 @@ class CrossBatchMemory(PerExampleLoss):
         warmup_steps: int = 0,
         example_ids: bool = False,
         name: str = "cross_batch_memory",
+        *,
+        batch_loss: bool = True,
     ) -> None:
         if isinstance(loss, dict):
             loss = keras.saving.deserialize_keras_object(loss)
@@ -132,6 +139,7 @@ class CrossBatchMemory(PerExampleLoss):
         self.memory_size = count(memory_size, "memory_size")
         self.warmup_steps = count(warmup_steps, "warmup_steps", minimum=0)
         self.example_ids = bool(example_ids)
+        self.batch_loss = bool(batch_loss)
         # Keras saves the layers of `model.loss`, though not the variables of a loss.
         self.memory = MemoryBank(self.memory_size, name=f"{name}_bank")
 
@@ -177,14 +185,17 @@ class CrossBatchMemory(PerExampleLoss):
             return ops.where(known, ops.cast(ops.searchsorted(ids, labels), "int64"), _NO_CLASS)
 
         remembered_labels = ranks(memory.labels[:room], known)
-        labels = ranks(labels, ops.ones_like(labels, dtype="bool"))
-        return self._loss_on_memory.query_losses(
-            labels,
+        ranked = ranks(labels, ops.ones_like(labels, dtype="bool"))
+        losses = self._loss_on_memory.query_losses(
+            ranked,
             y_pred,
-            ops.concatenate([labels, remembered_labels]),
+            ops.concatenate([ranked, remembered_labels]),
             ops.concatenate([y_pred, remembered]),
             queries_are_keys=True,
         )
+        if not self.batch_loss:
+            return losses
+        return self.loss.call(labels, y_pred) + ops.where(ops.any(known), losses, 0)
 
     def _told_training(self) -> bool:
         told = phase.current()
@@ -235,10 +246,12 @@ class CrossBatchMemory(PerExampleLoss):
             "warmup_steps": self.warmup_steps,
             "example_ids": self.example_ids,
             "name": self.name,
+            "batch_loss": self.batch_loss,
         }
 
     def __repr__(self) -> str:
         return (
             f"CrossBatchMemory({self.loss!r}, memory_size={self.memory_size}, "
-            f"warmup_steps={self.warmup_steps}, example_ids={self.example_ids})"
+            f"warmup_steps={self.warmup_steps}, example_ids={self.example_ids}, "
+            f"batch_loss={self.batch_loss})"
         )

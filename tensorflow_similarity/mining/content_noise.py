@@ -8,7 +8,6 @@ at the next step, because the embeddings are.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from keras import ops
@@ -35,10 +34,11 @@ def _signatures(embeddings: Any) -> Any:
     """An integer for each row, which depends on its direction: int32 `[rows]`."""
     embeddings = ops.cast(ops.stop_gradient(embeddings), "float32")
     dim = int(embeddings.shape[1])
-    signs = ops.convert_to_tensor([math.cos(1 + i * i) for i in range(dim)], dtype="float32")
     scale = ops.max(ops.abs(embeddings), axis=1, keepdims=True)
-    embeddings = embeddings / ops.where(scale > 0, scale, 1)
-    return ops.cast(ops.sum(embeddings * signs, axis=1) * (2**30 / dim), "int32")
+    whole = ops.cast(embeddings / ops.where(scale > 0, scale, 1) * 2.0**_BITS, "int32")
+    # A sum of integers is the same in any order, whatever a compiler makes of it.
+    factors = ops.convert_to_tensor([(2 * i + 1) * 40503 for i in range(dim)], dtype="int32")
+    return ops.sum(whole * factors, axis=1)
 
 
 def _hash(x: Any) -> Any:

@@ -48,7 +48,9 @@ def test_steps_of_tensorflow_similarity(case, setting):
     assert [e["params"]["step"] for e in entries] == [0, 1, 2, 3]
     for entry in entries:
         settings = entry["params"]
-        loss = loss or CrossBatchMemory(inner, settings["memory_size"], settings["warmup_steps"])
+        loss = loss or CrossBatchMemory(
+            inner, settings["memory_size"], settings["warmup_steps"], batch_loss=False
+        )
         x, y = (golden.array(entry["inputs"][key]) for key in ("embeddings", "labels"))
         value, gradient = step(loss, y, x)
         np.testing.assert_allclose(value, entry["value"], rtol=1e-5)
@@ -111,7 +113,7 @@ class Contrastive(ThroughQueriesOnly, MetricLoss):
 def test_steps_of_pytorch_metric_learning(name, inner):
     with gzip.open(golden.FOLDER / "pml/manifest.json.gz") as file:
         (case,) = [c for c in json.load(file)["cases"] if c.get("loss") == name]
-    loss = CrossBatchMemory(inner, 40)
+    loss = CrossBatchMemory(inner, 40, batch_loss=False)
     with np.load(golden.FOLDER / "pml/xbm.npz") as arrays:
         for there in case["steps"]:
             # There the first rows of a batch are the older ones, here the newer ones.
@@ -122,11 +124,12 @@ def test_steps_of_pytorch_metric_learning(name, inner):
             np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("batch_loss", [False, True])
 @pytest.mark.parametrize("name", BY_CLASS)
-def test_every_loss_sees_batch_and_memory_and_no_empty_places(name):
+def test_every_loss_sees_batch_and_memory_and_no_empty_places(name, batch_loss):
     case = CASES[name]
     inner = case.make(reduction=None)
-    loss = CrossBatchMemory(inner, memory_size=20)
+    loss = CrossBatchMemory(inner, memory_size=20, batch_loss=batch_loss)
     old, x = case.batch(6, seed=1), case.batch(7, seed=2)
     labels = np.concatenate([x[0], old[0]])
     keys = tf.constant(np.concatenate([x[1], old[1]]))
@@ -138,6 +141,8 @@ def test_every_loss_sees_batch_and_memory_and_no_empty_places(name):
         expected = inner.query_losses(
             tf.constant(x[0]), queries, tf.constant(labels), all_keys, queries_are_keys=True
         )
+        if batch_loss:
+            expected = expected + inner(x[0], queries)
     slope = tape.gradient(expected, queries)
     value, gradient = step(loss, x[0], x[1])
     assert not np.allclose(value, inner(*x)), "the memory has no effect"
