@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import mmap
 import os
 import struct
 import zlib
@@ -18,13 +20,14 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tensorflow_similarity.atomic_file import replacing
-from tensorflow_similarity.index.columns import aligned_empty
+from tensorflow_similarity.index.columns import RowArray, aligned_empty, roomy_empty
 from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 
 __all__ = ["Archive", "write_archive"]
 
 _MAGIC = b"TFSIMIDX"
-_VERSION = 1
+# 2 may hold embeddings in fewer bytes, and says which engine made its graph.
+_VERSION = 2
 _ALIGNMENT = 64
 # Magic, version, manifest's offset, size and checksum, size of the file. All
 # versions begin like this, or older programs could not tell that one is newer.
@@ -36,7 +39,7 @@ _CHUNK = 1 << 24
 def write_archive(
     path: str,
     meta: Mapping[str, Any],
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, RowArray],
     files: Mapping[str, Iterator[bytes]],
 ) -> None:
     """Writes an archive in place of `path`, which is the old or the new one at any time.
@@ -44,7 +47,7 @@ def write_archive(
     Args:
         path: Where to.
         meta: Anything JSON.
-        arrays: Arrays by name.
+        arrays: Arrays, or what gives arrays for slices, by name.
         files: The content of files to include, in pieces, by name.
 
     Raises:
@@ -56,7 +59,7 @@ def write_archive(
         for name, array in arrays.items():
             sections[name] = {
                 **_write_section(file, _chunks_of_array(array)),
-                "dtype": array.dtype.str,
+                "dtype": array[:0].dtype.str,
                 "shape": array.shape,
             }
         for name, content in files.items():
@@ -94,6 +97,7 @@ class Archive:
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
+        self._mapping: mmap.mmap | None = None  # outlives the file, with the arrays in it
         try:
             self.meta, self._sections = self._open()
         except BaseException:
@@ -110,15 +114,19 @@ class Archive:
         """The names of all that is included."""
         return iter(self._sections)
 
-    def array(self, name: str) -> np.ndarray:
-        """Reads an array and verifies it."""
-        section = self._sections[name]
-        dtype = np.dtype(section.dtype)
-        if dtype.hasobject:
-            raise self._corrupt(f"{name!r} holds Python objects")
-        array = aligned_empty(tuple(section.shape or ()), dtype)
-        if array.nbytes != section.size:
-            raise self._corrupt(f"the size of {name!r} is wrong")
+    def size(self, name: str) -> int:
+        """Bytes of what is included under a name."""
+        return self._sections[name].size
+
+    def array(self, name: str, roomy: bool = False) -> np.ndarray:
+        """Reads an array and verifies it.
+
+        Args:
+            name: Its name.
+            roomy: Whether it may lie in a file, if it is large.
+        """
+        section, dtype, shape = self._described(name)
+        array = (roomy_empty if roomy else aligned_empty)(shape, dtype)
         content = array.reshape(-1).view(np.uint8)
         self._file.seek(section.offset)
         checksum = 0
@@ -129,6 +137,39 @@ class Archive:
             checksum = zlib.crc32(part, checksum)
         self._verify(name, section, checksum)
         return array
+
+    def mapped(self, name: str, verify: bool) -> np.ndarray:
+        """An array whose values stay in the file, and are read when they are looked at."""
+        section, dtype, shape = self._described(name)
+        if not section.size:
+            return np.empty(shape, dtype)
+        if self._mapping is None:
+            # Pages of one's own if one wrote to them; other libraries want to be able to.
+            self._mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
+        if verify:
+            self._file.seek(section.offset)
+            self._verify(name, section, self._checksum(section.size))
+        count = math.prod(shape)
+        return np.frombuffer(self._mapping, dtype, count, section.offset).reshape(shape)
+
+    def _described(self, name: str) -> tuple[_Section, np.dtype, tuple[int, ...]]:
+        section = self._sections[name]
+        dtype, shape = np.dtype(section.dtype), tuple(section.shape or ())
+        if dtype.hasobject:
+            raise self._corrupt(f"{name!r} holds Python objects")
+        if math.prod(shape) * dtype.itemsize != section.size:
+            raise self._corrupt(f"the size of {name!r} is wrong")
+        return section, dtype, shape
+
+    def _checksum(self, size: int) -> int:
+        checksum = 0
+        while size:
+            part = self._file.read(min(size, _CHUNK))
+            if not part:
+                raise self._corrupt("it is truncated")
+            checksum = zlib.crc32(part, checksum)
+            size -= len(part)
+        return checksum
 
     def extract(self, name: str, path: str) -> None:
         """Writes an included file to `path`, and verifies it."""
@@ -199,6 +240,9 @@ def _write_section(file: BinaryIO, chunks: Iterator[Any]) -> dict[str, Any]:
     return {"offset": offset, "size": size, "checksum": zlib.crc32(padding, checksum)}
 
 
-def _chunks_of_array(array: np.ndarray) -> Iterator[memoryview]:
-    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    return (content[start : start + _CHUNK].data for start in range(0, len(content), _CHUNK))
+def _chunks_of_array(array: RowArray) -> Iterator[memoryview]:
+    each = math.prod(array.shape[1:]) * array[:0].dtype.itemsize
+    step = max(1, _CHUNK // max(each, 1))
+    for start in range(0, len(array), step):
+        rows = np.ascontiguousarray(array[start : start + step])
+        yield rows.reshape(-1).view(np.uint8).data

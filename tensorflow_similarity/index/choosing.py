@@ -56,7 +56,7 @@ def build_reaching(
         sample: Queries with answers.
     """
     rows = np.flatnonzero(state.rows.live)
-    vectors = state.rows.vectors[rows] if state.rows.dead else state.rows.vectors
+    vectors = state.rows.vectors[rows if state.rows.dead else slice(None)]
     for own in _steps(kind, params):
         engine = kind(state.scan.distance.name, own)
         engine.build(vectors)

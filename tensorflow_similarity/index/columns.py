@@ -1,13 +1,30 @@
-"""Arrays that grow: appending rows is amortised, and old views stay valid."""
+"""Arrays that grow: appending rows is amortised, and old views stay valid.
+
+Rows may lie in memory or in a file that is mapped into memory, and then need
+none of their own. Both are read alike.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+import mmap
+import os
+import tempfile
+from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Column", "aligned_empty"]
+__all__ = [
+    "LARGEST_IN_MEMORY",
+    "Chained",
+    "Chosen",
+    "Column",
+    "RowArray",
+    "aligned_empty",
+    "lies_in_file",
+    "roomy_empty",
+    "taken",
+]
 
 # New buffers have this much more room than they need: each row is copied at
 # most twice on average, and memory that was never written is never paged in.
@@ -15,6 +32,26 @@ _SLACK = 1.5
 _SMALLEST_CAPACITY = 64
 # What other libraries ask of memory to read it in place; NumPy gives 16.
 _ALIGNMENT = 64
+# Columns that may lie in a file do so from this size on.
+LARGEST_IN_MEMORY = 1 << 26
+# Bytes copied at a time.
+_CHUNK = 1 << 22
+
+
+class RowArray(Protocol):
+    """What is read of rows: an array, or what gives arrays for slices and positions."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any) -> np.ndarray: ...
+
+    def take(self, indices: Any, axis: Any) -> Any: ...
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -26,6 +63,116 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
+def roomy_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Like `aligned_empty`; in a file without a name, where that is large.
+
+    The file is in the folder for temporary files (`TMPDIR`).
+
+    Raises:
+        OSError: If there is no room for it.
+    """
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    # Without room reserved for it, writing to a mapped file may kill the process.
+    if size <= LARGEST_IN_MEMORY or not hasattr(os, "posix_fallocate"):
+        return aligned_empty(shape, dtype)
+    with tempfile.TemporaryFile(prefix="tfsim_") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+        mapping = mmap.mmap(file.fileno(), size)
+    return np.frombuffer(mapping, dtype).reshape(shape)
+
+
+def lies_in_file(array: Any) -> bool:
+    """Whether the rows are those of a mapped file."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return isinstance(array.obj if isinstance(array, memoryview) else array, mmap.mmap)
+
+
+class Chained:
+    """Two arrays, read as if the rows of the second followed those of the first."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self._parts = first, second
+        self.dtype = first.dtype
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for part in self._parts)
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The arrays."""
+        return self._parts
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        first, second = self._parts
+        split = len(first)
+        if isinstance(key, slice):
+            start, stop, _ = key.indices(len(self))
+            if stop <= split:
+                return first[start:stop]
+            if start >= split:
+                return second[start - split : stop - split]
+            return np.concatenate([first[start:], second[: stop - split]])
+        return self.take(key)
+
+    def take(self, indices: Any, axis: int = 0) -> np.ndarray:
+        """As that of an array, for the first axis; negative ones count from the end."""
+        first, second = self._parts
+        split, rows = len(first), np.asarray(indices)
+        rows = np.where(rows < 0, rows + len(self), rows)
+        late = rows >= split
+        if not late.any():
+            return first.take(rows, axis)
+        if late.all():
+            return second.take(rows - split, axis)
+        result = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
+        result[~late] = first[rows[~late]]
+        result[late] = second[rows[late] - split]
+        return result
+
+
+class Chosen:
+    """Some rows of an array, gathered only when they are looked at."""
+
+    def __init__(self, source: RowArray, rows: np.ndarray) -> None:
+        self._source = source
+        self._rows = rows
+        self.shape = (len(rows), *source.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self._source[:0].dtype.itemsize
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        return self._source[self._rows[key]]
+
+    def take(self, indices: Any, axis: int = 0) -> np.ndarray:
+        """As that of an array, for the first axis."""
+        return self._source.take(self._rows.take(indices), axis)
+
+
+def taken(source: RowArray, rows: np.ndarray) -> np.ndarray:
+    """`source[rows]`, in a file where that is large."""
+    kind = source[:0].dtype
+    each = math.prod(source.shape[1:]) * kind.itemsize
+    if len(rows) * each <= LARGEST_IN_MEMORY:
+        return source[rows]
+    result = roomy_empty((len(rows), *source.shape[1:]), kind)
+    step = max(1, _CHUNK // each)
+    for start in range(0, len(rows), step):
+        result[start : start + step] = source[rows[start : start + step]]
+    return result
+
+
 class Column:
     """Rows of one shape and dtype, appended to in amortised constant time.
 
@@ -35,12 +182,16 @@ class Column:
 
     Args:
         rows: The first rows, `[n, ...]`, which fix shape and dtype. Taken as
-            they are, without a copy, until the first append.
+            they are, without a copy: until the first append, and for good if
+            they lie in a file.
+        roomy: Whether rows may be moved to a file when they are many.
     """
 
-    def __init__(self, rows: np.ndarray) -> None:
-        self._buffer = rows
-        self._length = len(rows)
+    def __init__(self, rows: np.ndarray, roomy: bool = False) -> None:
+        self._base = rows if lies_in_file(rows) else None
+        self._buffer = rows if self._base is None else rows[:0].copy()
+        self._length = len(self._buffer)
+        self._empty = roomy_empty if roomy else aligned_empty
 
     @classmethod
     def empty(cls, row_shape: tuple[int, ...], dtype: Any) -> Column:
@@ -48,7 +199,11 @@ class Column:
         return cls(np.empty((0, *row_shape), dtype))
 
     def __len__(self) -> int:
-        return self._length
+        return self._length + self._based
+
+    @property
+    def _based(self) -> int:
+        return 0 if self._base is None else len(self._base)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -60,13 +215,16 @@ class Column:
         """The type of the values."""
         return self._buffer.dtype
 
-    def view(self) -> np.ndarray:
-        """The rows so far, without a copy."""
-        return self._buffer[: self._length]
+    def view(self) -> Any:
+        """The rows so far, without a copy: an array, or `Chained`."""
+        rows = self._buffer[: self._length]
+        if self._base is None:
+            return rows
+        return Chained(self._base, rows) if self._length else self._base
 
     def truncate(self, length: int) -> None:
         """Forgets the rows from `length` on, which nobody else may have seen."""
-        self._length = min(self._length, length)
+        self._length = min(self._length, max(length - self._based, 0))
 
     def append(self, rows: np.ndarray) -> None:
         """Adds rows `[m, ...]`."""
@@ -76,16 +234,18 @@ class Column:
         self._length = end
 
     def copy(self) -> Column:
-        """A column of its own with the same rows, and as much room."""
-        other = Column(aligned_empty(self._buffer.shape, self.dtype))
-        other._length = self._length
-        other._buffer[: self._length] = self.view()
+        """A column of its own with the same rows, as much room, and all in memory."""
+        other = Column(
+            aligned_empty((self._based + len(self._buffer), *self.row_shape), self.dtype)
+        )
+        other._length = len(self)
+        other._buffer[: other._length] = self.view()[:]
         return other
 
     def _reserve(self, length: int) -> None:
         if length <= len(self._buffer) and self._buffer.flags.writeable:
             return
         capacity = max(int(length * _SLACK), _SMALLEST_CAPACITY)
-        buffer = aligned_empty((capacity, *self.row_shape), self.dtype)
-        buffer[: self._length] = self.view()
+        buffer = self._empty((capacity, *self.row_shape), self.dtype)
+        buffer[: self._length] = self._buffer[: self._length]
         self._buffer = buffer

@@ -41,7 +41,7 @@ class IndexFolder:
         path: The folder.
         fsync: Whether each change is forced to the disk.
         settings: What the index is to be; None for what it was.
-        mmap: Whether large columns are left on the disk, and read from there.
+        mmap: Whether embeddings and payload are left in the snapshot, and read from there.
         repair: Whether all changes after a damaged one are given up.
 
     Raises:
@@ -90,7 +90,9 @@ class IndexFolder:
             last = Journal(self._file("journal", 1), self._fsync)
         else:
             self._number = max(snapshots)
-            index = persistence.load(self._file("snapshot", self._number), settings, mmap)
+            index = persistence.load(
+                self._file("snapshot", self._number), settings, mmap, kept=True
+            )
             last = self._replay(index, [n for n in journals if n >= self._number], repair)
             self._remove_older()
             self._remove_half_written()

@@ -47,9 +47,14 @@ class Index(IndexReading):
         background: Whether graphs are built by a thread of their own, while
             lookups go on without. Else the lookup that finds one due builds it.
             Likewise for snapshots, where there is a `path`.
+        storage: How embeddings are kept: `"float32"`, as they come; `"float16"`, half
+            the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
+            rounded to 1/127 of the largest of its row. Distances are the true ones
+            to what is kept, which is also what `get` returns. Engines with a graph
+            hold their own copy in their own way.
         path: A folder for the index to live in, made if it is missing. What was
-            there is opened: its embedding size and distance must be those given
-            here; how it is searched is as given here. Every change is written
+            there is opened: its embedding size, distance and storage must be those
+            given here; how it is searched is as given here. Every change is written
             to a journal there before the method returns, so that it survives
             the death of the process (`kill -9`, out of memory) without `save`.
             One index at a time may have a folder open. None to live in memory,
@@ -90,11 +95,12 @@ class Index(IndexReading):
         target_recall: float = 0.95,
         search_params: Mapping[str, Any] | None = None,
         background: bool = False,
+        storage: str = "float32",
         path: str | os.PathLike[str] | None = None,
         fsync: bool = False,
     ) -> None:
         settings = Settings(
-            embedding_size, distance, search, target_recall, search_params, background
+            embedding_size, distance, search, target_recall, search_params, background, storage
         )
         if path is None:
             self._hold(SavedIndex.empty(settings), None)
@@ -246,21 +252,37 @@ class Index(IndexReading):
             raise ValueError("`path` must be given, as the index lives in no folder.")
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Index:
+    def load(
+        cls, path: str | os.PathLike[str], mmap: bool = False, verify: bool | None = None
+    ) -> Index:
         """Reads what `save` wrote. The index answers as the one that was saved did.
 
         Args:
             path: The file.
+            mmap: Whether embeddings and payload stay in the file, and are read when
+                they are looked at: loading takes no time and no memory for them,
+                and processes that load the same file share what they read. What
+                is added is held in memory. The file may be replaced (as `save`
+                does) or removed meanwhile, but not be written into. A graph is
+                read, wherever its engine cannot do without.
+            verify: Whether embeddings and payload are read once, to verify their
+                checksums. None: unless `mmap`. All else is verified always.
 
         Raises:
             FileNotFoundError: If there is none.
             CorruptIndexError: If it is not an index, truncated or damaged (a ValueError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
-        return cls._of(persistence.load(path), None)
+        return cls._of(persistence.load(path, mmap=mmap, verify=verify), None)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], fsync: bool = False, repair: bool = False) -> Index:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mmap: bool = False,
+        fsync: bool = False,
+        repair: bool = False,
+    ) -> Index:
         """Opens the index that lives in a folder, as it was made with `Index(path=…)`.
 
         Every change is there that had returned before the process ended, however
@@ -268,6 +290,7 @@ class Index(IndexReading):
 
         Args:
             path: The folder.
+            mmap: Whether embeddings and payload stay on the disk, see `load`.
             fsync: See `Index`.
             repair: Whether to give up all changes after one that is damaged, in
                 place of an error.
@@ -279,7 +302,7 @@ class Index(IndexReading):
                 OSError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
-        folder = IndexFolder(path, fsync, repair=repair)
+        folder = IndexFolder(path, fsync, mmap=mmap, repair=repair)
         return cls._of(folder.index, folder)
 
     def close(self) -> None:

@@ -125,7 +125,7 @@ class LiveRecords:
     def clear(self) -> None:
         """Deletes all records."""
         with self._writing, self._journaled(Change("clear", {})):
-            self._restart(Store(self.state.rows.vectors.shape[1]))
+            self._restart(self._store.emptied())
 
     def replay(self, change: Change) -> None:
         """Makes a change that a journal tells of."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.columns import Column
+from tensorflow_similarity.index.columns import Column, RowArray, roomy_empty, taken
 
 __all__ = ["ArrayPayload", "JsonPayload", "Payload", "parse_payload"]
 
 _NULL = b"null"
+# Bytes of JSON copied at a time.
+_TEXT_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
 class ArrayPayload:
     """One array row per record, `values[i]`; absent where `present[i]` is False."""
 
-    values: np.ndarray
+    values: RowArray
     present: np.ndarray
 
     kind = "array"
@@ -43,14 +44,14 @@ class ArrayPayload:
 
     def take(self, rows: np.ndarray) -> ArrayPayload:
         """The payload of these rows alone."""
-        return ArrayPayload(self.values[rows], self.present[rows])
+        return ArrayPayload(taken(self.values, rows), self.present[rows])
 
 
 @dataclasses.dataclass(frozen=True)
 class JsonPayload:
     """One JSON text per record: `text[ends[i - 1]:ends[i]]`, in ASCII."""
 
-    text: np.ndarray  # uint8
+    text: RowArray  # uint8
     ends: np.ndarray  # int64
 
     kind = "json"
@@ -62,21 +63,36 @@ class JsonPayload:
     def nbytes(self) -> int:
         return self.text.nbytes + self.ends.nbytes
 
-    def _texts(self, rows: np.ndarray) -> Iterator[bytes]:
-        ends = self.ends[rows]
-        starts = np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0)
-        text = self.text.data
-        return (bytes(text[a:b]) for a, b in zip(starts.tolist(), ends.tolist(), strict=True))
+    def _bounds(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where the texts of the rows begin and end."""
+        return np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0), self.ends[rows]
 
     def get(self, rows: np.ndarray) -> list[Any]:
         """The values of the rows; None where absent (or null)."""
-        return [json.loads(text) for text in self._texts(rows)]
+        bounds = (column.tolist() for column in self._bounds(rows))
+        return [json.loads(self.text[a:b].tobytes()) for a, b in zip(*bounds, strict=True)]
 
     columnar = get
 
     def take(self, rows: np.ndarray) -> JsonPayload:
         """The payload of these rows alone."""
-        return _of_texts(list(self._texts(rows)))
+        starts, ends = self._bounds(rows)
+        lengths = ends - starts
+        new_ends = np.cumsum(lengths)
+        text = roomy_empty((int(new_ends[-1]) if len(rows) else 0,), np.uint8)
+        # Byte i of the new text comes from i + shift of its row. Some rows at a time, as
+        # positions take eight times the room of bytes.
+        shift, first = starts - (new_ends - lengths), 0
+        while first < len(rows):
+            begin = int(new_ends[first] - lengths[first])
+            last = int(np.searchsorted(new_ends, begin + _TEXT_BYTES, "right"))
+            last = max(last, first + 1)
+            stop = int(new_ends[last - 1])
+            positions = np.repeat(shift[first:last], lengths[first:last])
+            positions += np.arange(begin, stop)
+            text[begin:stop] = self.text[positions]
+            first = last
+        return JsonPayload(text, new_ends)
 
 
 # A batch to be added, and what is stored, have the same form.
@@ -167,9 +183,9 @@ class Payload:
         self._length = length
         self._kind: str | None = None if rows is None else rows.kind
         if isinstance(rows, ArrayPayload):
-            self._columns = [Column(rows.values), Column(rows.present)]
+            self._columns = [Column(rows.values[:], roomy=True), Column(rows.present)]
         elif isinstance(rows, JsonPayload):
-            self._columns = [Column(rows.text), Column(rows.ends)]
+            self._columns = [Column(rows.text[:], roomy=True), Column(rows.ends)]
         else:
             self._columns = []
 
@@ -183,7 +199,7 @@ class Payload:
                 f"Received: {_KINDS[batch.kind]}."
             )
         if isinstance(batch, ArrayPayload):
-            stored, new = self._columns[0], batch.values
+            stored, new = self._columns[0], batch.values[:]
             fits = np.can_cast(new.dtype, stored.dtype, "safe")
             if new.shape[1:] != stored.row_shape or not fits:
                 raise ValueError(
@@ -200,7 +216,7 @@ class Payload:
         if self._kind == "array":
             values, present = self._columns
             if isinstance(batch, ArrayPayload):
-                values.append(batch.values)
+                values.append(batch.values[:])
                 present.append(batch.present)
             else:
                 values.append(np.zeros((count, *values.row_shape), values.dtype))
@@ -209,7 +225,7 @@ class Payload:
             rows = batch if isinstance(batch, JsonPayload) else _of_texts([_NULL] * count)
             text, ends = self._columns
             ends.append(rows.ends + len(text))
-            text.append(rows.text)
+            text.append(rows.text[:])
 
     def view(self) -> PayloadRows | None:
         """A snapshot of all rows."""
@@ -221,15 +237,15 @@ class Payload:
     def _begin(self, batch: PayloadRows, absent: int) -> None:
         self._kind = batch.kind
         if isinstance(batch, ArrayPayload):
-            shape, dtype = batch.values.shape[1:], batch.values.dtype
+            shape, dtype = batch.values.shape[1:], batch.values[:0].dtype
             # Zeros that are never written take no memory.
             self._columns = [
-                Column(np.zeros((absent, *shape), dtype)),
+                Column(np.zeros((absent, *shape), dtype), roomy=True),
                 Column(np.zeros(absent, bool)),
             ]
         else:
             rows = _of_texts([_NULL] * absent)
-            self._columns = [Column(rows.text), Column(rows.ends)]
+            self._columns = [Column(rows.text[:], roomy=True), Column(rows.ends)]
 
     def _truncate(self, length: int) -> None:
         if self._kind == "array":

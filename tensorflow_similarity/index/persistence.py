@@ -13,9 +13,11 @@ import numpy as np
 
 from tensorflow_similarity.index.archive import Archive, write_archive
 from tensorflow_similarity.index.changes import arrays_of, columns_of
+from tensorflow_similarity.index.columns import LARGEST_IN_MEMORY, Chosen, RowArray
 from tensorflow_similarity.index.file_errors import CorruptIndexError
 from tensorflow_similarity.index.live import LiveRecords, RecordsNow
-from tensorflow_similarity.index.records import Batch, Store
+from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload
+from tensorflow_similarity.index.records import Batch, Rows, Store
 from tensorflow_similarity.index.search import Graph
 from tensorflow_similarity.index.settings import Settings
 from tensorflow_similarity.index.tuning import MeasuredRecall, tune
@@ -67,7 +69,7 @@ class SavedIndex:
     @classmethod
     def empty(cls, settings: Settings) -> SavedIndex:
         """An index without records."""
-        store = Store(settings.embedding_size)
+        store = Store(settings.embedding_size, settings.storage)
         live = LiveRecords(store, settings.distance, settings.folding())
         return cls(settings, live, About())
 
@@ -91,9 +93,7 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
         )
     now = now or index.live.now()
     state, recall = now.state, now.recall
-    batch, graph = state.rows.compacted(), state.graph
-    columns = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
-    arrays = arrays_of(columns)
+    graph, arrays = state.graph, _live_arrays(state.rows)
     meta: dict[str, Any] = {
         "config": index.settings.get_config(),
         "next_id": now.next_id,
@@ -116,15 +116,37 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
     write_archive(path, meta, arrays, files)
 
 
+def _live_arrays(rows: Rows) -> dict[str, RowArray]:
+    """The live rows; those of large columns are gathered when they are written."""
+    names = [field.name for field in dataclasses.fields(Batch)]
+    if not rows.dead:
+        return arrays_of({name: getattr(rows, name) for name in names})
+    alive, data = np.flatnonzero(rows.live), rows.data
+    arrays = arrays_of({name: getattr(rows, name) for name in names if name != "data"})
+    if isinstance(data, ArrayPayload):
+        arrays |= arrays_of({"data": data})
+    chosen: dict[str, RowArray] = {name: Chosen(each, alive) for name, each in arrays.items()}
+    if isinstance(data, JsonPayload):
+        chosen |= arrays_of({"data": data.take(alive)})
+    return chosen
+
+
 def load(
-    path: str | os.PathLike[str], settings: Settings | None = None, mmap: bool = False
+    path: str | os.PathLike[str],
+    settings: Settings | None = None,
+    mmap: bool = False,
+    verify: bool | None = None,
+    kept: bool = False,
 ) -> SavedIndex:
     """Reads an index from a file: all of it, or an error.
 
     Args:
         path: The file.
         settings: What the index shall be now; None for what it was.
-        mmap: Whether large columns are left on the disk, and read from there.
+        mmap: Whether embeddings and payload are left in the file, and read from there.
+        verify: Whether they are read once to verify them; None if they are not left there.
+        kept: Whether nobody writes into the file. A large payload is then left there in
+            any case.
 
     Raises:
         ValueError: If the file cannot be read as an index, or does not fit `settings`.
@@ -133,7 +155,10 @@ def load(
         meta = archive.meta
         was = Settings(**meta["config"])
         settings = was if settings is None else settings.fitting(was, os.fspath(path))
-        columns = columns_of({name: archive.array(name) for name in _columns(archive)})
+        verify = not mmap if verify is None else verify
+        columns = columns_of(
+            {name: _column(archive, name, mmap, verify, kept) for name in _columns(archive)}
+        )
         batch = Batch(**{"data": None, **columns})
         live = LiveRecords(Store.of(batch), settings.distance, settings.folding(), meta["next_id"])
         if meta["graph"] is not None and settings.same_engine(was):
@@ -145,6 +170,15 @@ def load(
 
 def _columns(archive: Archive) -> list[str]:
     return [name for name in archive if not name.startswith("graph.")]
+
+
+def _column(archive: Archive, name: str, mmap: bool, verify: bool, kept: bool) -> np.ndarray:
+    payload = name in ("data.values", "data.text")
+    if mmap and (payload or name == "vectors"):
+        return archive.mapped(name, verify)
+    if kept and payload and archive.size(name) > LARGEST_IN_MEMORY:
+        return archive.mapped(name, verify=True)
+    return archive.array(name, roomy=payload)
 
 
 def _load_graph(archive: Archive, live: LiveRecords) -> None:

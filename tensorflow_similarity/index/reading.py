@@ -46,6 +46,11 @@ class IndexReading:
         return self._settings.search
 
     @property
+    def storage(self) -> str:
+        """How embeddings are kept: `"float32"`, `"float16"` or `"int8"`."""
+        return self._settings.storage
+
+    @property
     def engine(self) -> str:
         """What lookups use now: `"exact"`, or the name of the engine that has a graph."""
         graph = self._live.state.graph

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.columns import Column
+from tensorflow_similarity.index.columns import Column, RowArray
 from tensorflow_similarity.index.id_map import IdMap
 from tensorflow_similarity.index.payload import Payload, PayloadRows
+from tensorflow_similarity.index.vectors import EncodedRows, VectorColumn
 
 __all__ = ["Batch", "Records", "Rows", "Store"]
 
@@ -21,7 +22,8 @@ class Records:
 
     Attributes:
         ids: int64 `[n]`.
-        embeddings: float32 `[n, dim]`, as they were added.
+        embeddings: float32 `[n, dim]`, as they were added; rounded where the index
+            stores them in fewer bytes.
         labels: int64 `[n]`; -1 where `has_label` is False.
         has_label: bool `[n]`.
         data: The payload: an array `[n, ...]`, a list of `n` values, or None if
@@ -46,7 +48,7 @@ class Batch:
     """Checked records, about to be stored."""
 
     ids: np.ndarray
-    vectors: np.ndarray
+    vectors: RowArray
     labels: np.ndarray
     has_label: np.ndarray
     data: PayloadRows | None
@@ -63,7 +65,7 @@ class Rows:
     """
 
     ids: np.ndarray
-    vectors: np.ndarray
+    vectors: RowArray
     labels: np.ndarray
     has_label: np.ndarray
     live: np.ndarray
@@ -114,9 +116,10 @@ class Rows:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """These rows, as if they were to be added."""
+        vectors = self.vectors
         return Batch(
             self.ids[rows],
-            self.vectors[rows],
+            vectors.taken(rows) if isinstance(vectors, EncodedRows) else vectors[rows],
             self.labels[rows],
             self.has_label[rows],
             None if self.data is None else self.data.take(rows),
@@ -134,11 +137,12 @@ class Store:
 
     Args:
         embedding_size: Numbers in an embedding.
+        storage: How embeddings are stored, one of `STORAGES`.
     """
 
-    def __init__(self, embedding_size: int) -> None:
+    def __init__(self, embedding_size: int, storage: str = "float32") -> None:
         self._ids = Column.empty((), np.int64)
-        self._vectors = Column.empty((embedding_size,), np.float32)
+        self._vectors = VectorColumn.empty(embedding_size, storage)
         self._labels = Column.empty((), np.int64)
         self._has_label = Column.empty((), bool)
         self._live = Column.empty((), bool)
@@ -150,13 +154,17 @@ class Store:
         """A store that holds the batch as it is, without a copy."""
         store = cls.__new__(cls)
         store._ids = Column(batch.ids)
-        store._vectors = Column(batch.vectors)
+        store._vectors = VectorColumn.of(batch.vectors)
         store._labels = Column(batch.labels)
         store._has_label = Column(batch.has_label)
         store._live = Column(np.ones(len(batch), bool))
         store._data = Payload(batch.data, len(batch))
         store.rows = store._snapshot(IdMap.of_column(batch.ids), dead=0)
         return store
+
+    def emptied(self) -> Store:
+        """A store of the same kind without records."""
+        return Store(self.rows.vectors.shape[1], self._vectors.storage)
 
     def check_data(self, data: PayloadRows | None) -> None:
         """Raises where the payload does not fit what is stored."""
@@ -167,13 +175,14 @@ class Store:
         start = len(self.rows)
         # After an append that failed half-way, columns may be longer than what
         # was published.
-        for column, values in (
+        columns: list[tuple[Column | VectorColumn, Any]] = [
             (self._ids, batch.ids),
             (self._vectors, batch.vectors),
             (self._labels, batch.labels),
             (self._has_label, batch.has_label),
             (self._live, np.ones(len(batch), bool)),
-        ):
+        ]
+        for column, values in columns:
             column.truncate(start)
             column.append(values)
         self._data.append(start, batch.data, len(batch))

@@ -16,7 +16,7 @@ def stats(settings: Settings, live: LiveRecords, calibrated: bool) -> dict[str, 
     state, recall = live.state, live.recall
     rows, graph = state.rows, state.graph
     labels = rows.labels[rows.live & rows.has_label]
-    arrays = [rows.ids, rows.vectors, rows.labels, rows.has_label, rows.live]
+    arrays: list[Any] = [rows.ids, rows.vectors, rows.labels, rows.has_label, rows.live]
     result: dict[str, Any] = {
         "records": rows.live_count,
         "deleted": rows.dead,

@@ -11,6 +11,7 @@ import keras
 from tensorflow_similarity import checks, distances
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index.folding import Folding
+from tensorflow_similarity.index.vectors import STORAGES
 
 __all__ = ["Settings"]
 
@@ -30,6 +31,7 @@ class Settings:
     target_recall: float = 0.95
     search_params: Mapping[str, Any] | None = None
     background: bool = False
+    storage: str = "float32"
 
     def __post_init__(self) -> None:
         recall, params = self.target_recall, self.search_params
@@ -45,6 +47,10 @@ class Settings:
             raise ValueError(
                 f"`search_params` are those of an engine, and search={self.search!r} has no "
                 f"engine. Received: {dict(params)}."
+            )
+        if self.storage not in STORAGES:
+            raise ValueError(
+                f"`storage` must be one of {list(STORAGES)}. Received: {self.storage!r}."
             )
         for name, value in (
             ("embedding_size", size),
@@ -73,7 +79,7 @@ class Settings:
         Raises:
             ValueError: If its records do not fit these.
         """
-        for name in ("embedding_size", "distance"):
+        for name in ("embedding_size", "distance", "storage"):
             wanted, found = getattr(self, name), getattr(was, name)
             if wanted != found:
                 raise ValueError(
@@ -95,6 +101,7 @@ class Settings:
             "target_recall": self.target_recall,
             "search_params": dict(self.search_params or {}),
             "background": self.background,
+            "storage": self.storage,
         }
 
 

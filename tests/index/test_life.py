@@ -26,10 +26,13 @@ class Life(RuleBasedStateMachine):
         kind=st.sampled_from(["json", "array"]),
         seed=st.integers(0, 2**32 - 1),
         in_folder=st.booleans(),
+        storage=st.sampled_from(["float32", "float16", "int8"]),
     )
-    def begin(self, engine, distance, kind, seed, in_folder):
+    def begin(self, engine, distance, kind, seed, in_folder, storage):
         path = self.new_path() if in_folder else None
-        self.index = Index(DIM, distance, search=engine, search_params=PARAMS[engine], path=path)
+        self.index = Index(
+            DIM, distance, engine, search_params=PARAMS[engine], storage=storage, path=path
+        )
         self.kind, self.rng = kind, np.random.default_rng(seed)
         self.model, self.assigned = {}, 0
 
@@ -50,6 +53,10 @@ class Life(RuleBasedStateMachine):
         return x, labels, data
 
     def remember(self, ids, x=None, labels=None, data=None, whole=True):
+        if x is not None:  # as it is stored
+            x, given = self.index.get(ids).embeddings, x
+            tolerance = {"float32": 0, "float16": 1e-3, "int8": 1e-2}[self.index.storage]
+            np.testing.assert_allclose(x, given, rtol=0, atol=tolerance * np.abs(given).max())
         for place, id_ in enumerate(ids):
             old = [None, None, None] if whole else list(self.model[id_])
             for slot, column in enumerate((x, labels, data)):
@@ -111,21 +118,24 @@ class Life(RuleBasedStateMachine):
         self.index.clear()
         self.model = {}
 
-    @rule()
-    def save_and_load(self):
+    @rule(mmap=st.booleans())
+    def save_and_load(self, mmap):
         path = self.new_path()
         self.index.save(path)
         self.index.close()
-        self.index = Index.load(path)
+        self.index = Index.load(path, mmap=mmap)
 
     @precondition(lambda self: self.index.path)
-    @rule(then=st.sampled_from(["open", "make"]))
+    @rule(then=st.sampled_from(["open", "map", "make"]))
     def crash_and_open(self, then):
         path = self.new_path()
         shutil.copytree(self.index.path, path)
         self.index.close()
         config = self.index.get_config()
-        self.index = Index.open(path) if then == "open" else Index(**config, path=path)
+        if then == "make":
+            self.index = Index(**config, path=path)
+        else:
+            self.index = Index.open(path, mmap=then == "map")
 
     @precondition(lambda self: self.index.path)
     @rule()

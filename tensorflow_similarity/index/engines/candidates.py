@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity.index.columns import RowArray
 from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm
 from tensorflow_similarity.index.engines.products import Products, by_group
 
@@ -38,7 +39,7 @@ class Keys:
     """The rows to search: a range, a selection, or a range under a mask."""
 
     form: Any
-    vectors: np.ndarray
+    vectors: RowArray
     terms: np.ndarray
     start: int
     rows: np.ndarray | None

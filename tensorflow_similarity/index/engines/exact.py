@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import checks, distances
-from tensorflow_similarity.index.columns import Column
+from tensorflow_similarity.index.columns import Column, RowArray
 from tensorflow_similarity.index.engines.candidates import MOST_CANDIDATES, Keys, find_candidates
 from tensorflow_similarity.index.engines.forms import form_of
 
@@ -20,6 +20,8 @@ _CANDIDATES_EACH = 6
 # Rows that a form is fitted to, and how many times more rows make it worth fitting again.
 _FIT_ROWS = 10_000
 _REFIT = 8
+# Rows whose terms are computed at a time.
+_TERM_ROWS = 1 << 16
 
 
 def exact_search(
@@ -79,7 +81,7 @@ class ExactScan:
         self._form, self._fitted = form_of(self.distance), rows
         self._terms = Column.empty((), np.float32)
 
-    def prepared(self, vectors: np.ndarray) -> tuple[Any, np.ndarray]:
+    def prepared(self, vectors: RowArray) -> tuple[Any, np.ndarray]:
         """The form of the distance, and what it keeps of each of the rows."""
         with self._lock:
             known = len(self._terms)
@@ -89,10 +91,11 @@ class ExactScan:
                     known = 0
                     self._fit(len(vectors))
                     self._form.fit(vectors[:_FIT_ROWS])
-                self._terms.append(self._form.terms(vectors[known:]))
+                for start in range(known, len(vectors), _TERM_ROWS):
+                    self._terms.append(self._form.terms(vectors[start : start + _TERM_ROWS]))
             return self._form, self._terms.view()[: len(vectors)]
 
-    def distances(self, queries: np.ndarray, vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def distances(self, queries: np.ndarray, vectors: RowArray, rows: np.ndarray) -> np.ndarray:
         """True distances of each query to its own `rows` `[q, m]`; inf where negative."""
         form, terms = self.prepared(vectors)
         return form.distances(queries, vectors, terms, rows)
@@ -100,7 +103,7 @@ class ExactScan:
     def search(
         self,
         queries: np.ndarray,
-        vectors: np.ndarray,
+        vectors: RowArray,
         k: int,
         start: int = 0,
         mask: np.ndarray | None = None,
