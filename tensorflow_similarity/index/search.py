@@ -132,6 +132,8 @@ def _from_graph(
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """The nearest that the graph finds, and the queries for which it found too few."""
     positions = graph.engine.search(queries, ask)
+    if not positions.size:
+        positions = np.full((len(queries), 1), -1)
     rows = graph.rows[positions]
     if positions.min() < 0:
         rows[positions < 0] = -1

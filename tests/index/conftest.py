@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tensorflow_similarity.index import Index, engines, folding, search
+from oracle.engines import ENGINES, require
+from tensorflow_similarity.index import Index, folding, search
 
-# Every engine, with parameters at which it finds all of a few hundred records.
-GRAPH = {"M": 24, "efConstruction": 300, "ef": 600}
-ENGINES = {
-    "exact": {},
-    "faiss": GRAPH,
-    "faiss_ivf": {"nlist": 8, "nprobe": 8},
-    "nmslib": GRAPH,
-    "scann": {"num_leaves": 4, "num_leaves_to_search": 4, "reordering_num_neighbors": 10_000},
-    "usearch": GRAPH,
-}
 PRODUCTS = ["cosine", "euclidean", "squared_euclidean", "inner_product"]
 
 
@@ -25,12 +16,6 @@ def graphs_of_any_size(monkeypatch):
     monkeypatch.setattr(search, "FEW_ROWS", 0)
     monkeypatch.setattr(search, "_ROWS_PER_NEIGHBOR", 0)
     monkeypatch.setattr(folding, "FEW_ROWS", 0)
-
-
-def require(engine):
-    """Skips a test whose engine belongs to an extra that is not installed."""
-    if engine != "exact" and not engines.get(engine).installed():
-        pytest.skip(f"the library of the engine {engine!r}, an extra, is not installed")
 
 
 @pytest.fixture(params=ENGINES)

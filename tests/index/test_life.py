@@ -9,29 +9,33 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from oracle.engines import ENGINES, require
 from oracle.search import nearest
 from tensorflow_similarity.index import Index, durable, folding, live, search
 
 DIM = 4
 IDS = st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True)
-PARAMS = {"exact": {}, "nmslib": {"M": 24, "efConstruction": 300, "ef": 600}}
 
 
 class Life(RuleBasedStateMachine):
     """Every operation on the index, and on a dictionary of what it should hold."""
 
     @initialize(
-        engine=st.sampled_from(sorted(PARAMS)),
         distance=st.sampled_from(["cosine", "euclidean", "inner_product", "manhattan"]),
         kind=st.sampled_from(["json", "array"]),
         seed=st.integers(0, 2**32 - 1),
         in_folder=st.booleans(),
         storage=st.sampled_from(["float32", "float16", "int8"]),
     )
-    def begin(self, engine, distance, kind, seed, in_folder, storage):
+    def begin(self, distance, kind, seed, in_folder, storage):
         path = self.new_path() if in_folder else None
         self.index = Index(
-            DIM, distance, engine, search_params=PARAMS[engine], storage=storage, path=path
+            DIM,
+            distance,
+            self.engine,
+            search_params=ENGINES[self.engine],
+            storage=storage,
+            path=path,
         )
         self.kind, self.rng = kind, np.random.default_rng(seed)
         self.model, self.assigned = {}, 0
@@ -187,14 +191,15 @@ class Life(RuleBasedStateMachine):
             assert records.ids[place] == id_
 
 
-def test_random_lives(monkeypatch, tmp_path):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_random_lives(monkeypatch, tmp_path, engine):
+    require(engine)
     monkeypatch.setattr(search, "FEW_ROWS", 0)
     monkeypatch.setattr(search, "_ROWS_PER_NEIGHBOR", 0)
     monkeypatch.setattr(folding, "FEW_ROWS", 0)
     monkeypatch.setattr(folding, "_BUILD_COST", 50)  # graphs are built again and again
     monkeypatch.setattr(live, "_MOST_DEAD", 10)
     monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 2000)
-    Life.folder = tmp_path
-    case = Life.TestCase
-    case.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+    case = type("Life", (Life,), {"engine": engine, "folder": tmp_path}).TestCase
+    case.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
     case().runTest()

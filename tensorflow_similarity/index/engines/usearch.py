@@ -17,6 +17,10 @@ __all__ = ["UsearchEngine"]
 
 # Rows normalised and added at a time.
 _BLOCK = 1 << 16
+# Threads that add at the same time make some rows that no search comes to
+# (https://github.com/unum-cloud/USearch/issues/735): one in 300 of few, and no more than
+# any graph has where there are many. Up to here one thread adds, which takes seconds.
+_FEW = 1 << 14
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -41,7 +45,8 @@ class UsearchEngine(HnswEngine):
         self._use(self._new(vectors.shape[1]))
         for start in range(0, len(vectors), _BLOCK):
             rows = self._rows(vectors[start : start + _BLOCK])
-            self._index.add(np.arange(start, start + len(rows), dtype=np.uint64), rows)
+            keys = np.arange(start, start + len(rows), dtype=np.uint64)
+            self._index.add(keys, rows, threads=1 if len(vectors) <= _FEW else 0)
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         rows = self._rows(queries)
