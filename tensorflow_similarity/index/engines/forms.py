@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
-from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms
+from tensorflow_similarity.index.columns import RowArray
+from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms, unit_rows
 from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
@@ -72,7 +73,7 @@ class ProductForm(Form):
         return queries
 
     def distances(
-        self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray, rows: np.ndarray
+        self, queries: np.ndarray, keys: RowArray, terms: np.ndarray, rows: np.ndarray
     ) -> np.ndarray:
         """True distances between each query and its own rows of the keys.
 
@@ -91,18 +92,27 @@ class ProductForm(Form):
         for start in range(0, max(len(rows), 1), step):
             part = rows[start : start + step]
             own = prepared[start : start + step, None]
-            parts.append(self.compare(own, keys[part], terms[part]))
+            parts.append(self.compare(own, _taken(keys, part), terms.take(part)))
         result = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        padding = rows < 0
-        if padding.any():
-            result[padding] = np.inf
+        if rows.size and rows.min() < 0:
+            result[rows < 0] = np.inf
         return result
+
+
+def _taken(keys: RowArray, rows: np.ndarray) -> np.ndarray:
+    # Several times as fast as indexing.
+    return keys.take(rows, axis=0) if isinstance(keys, np.ndarray) else keys[rows]
 
 
 def _unit_error(dim: int) -> float:
     # Errors of a sum of `dim` products grow with sqrt(dim) as they have both
     # signs; measured ones stay below a third of this.
     return (4 + math.sqrt(dim)) * 2.0**-23
+
+
+def _squares(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    difference = keys - queries
+    return np.vecdot(difference, difference)
 
 
 class _Cosine(ProductForm):
@@ -112,12 +122,12 @@ class _Cosine(ProductForm):
         return inverse_norms(keys)
 
     def left(self, queries: np.ndarray) -> np.ndarray:
-        return queries * self.terms(queries)[:, None]
+        return unit_rows(queries)
 
     prepare = left
 
     def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
-        if bool((np.abs(terms - 1) < NEARLY_ONE).all()):
+        if bool((terms == 1).all()):
             return Operands(keys)
         return Operands(keys, scale=terms) if few else Operands(keys * terms[:, None])
 
@@ -133,11 +143,11 @@ class _Cosine(ProductForm):
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         # |u - v|^2 / 2 = 1 - <u, v> for unit rows, without cancellation.
-        keys = keys * terms[..., None]
-        keys -= queries
-        result = np.einsum("qmd,qmd->qm", keys, keys) / 2
-        if not (terms.all() and queries.any(axis=-1).all()):
-            result[(terms == 0) | ~queries.any(axis=-1)] = 1
+        unit = bool((terms == 1).all())
+        result = _squares(keys if unit else keys * terms[..., None], queries) / 2
+        nonzero = queries.any(axis=-1)
+        if not nonzero.all() or not (unit or terms.all()):
+            result[(terms == 0) | ~nonzero] = 1
         return result
 
 
@@ -199,8 +209,7 @@ class _SquaredEuclidean(ProductForm):
         return np.abs(bias) <= NEARLY_ONE * self._usual
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
-        keys = keys - queries
-        return np.einsum("qmd,qmd->qm", keys, keys)
+        return _squares(keys, queries)
 
 
 class _Euclidean(_SquaredEuclidean):
