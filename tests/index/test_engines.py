@@ -76,68 +76,6 @@ def test_an_index_saved_with_an_engine_that_is_not_there(registered, tmp_path, m
         Index.load(tmp_path / "x")
 
 
-def test_nmslib_lists_shorter_than_k(graphs_of_any_size):
-    """With ef < k nmslib returns lists of any length."""
-    index = Index(8, "euclidean", search="nmslib", search_params={"ef": 10, "M": 16})
-    x = vectors(1000)
-    index.add(x)
-    found = index.lookup(x[:20], k=200)
-    assert index.engine == "nmslib"
-    assert (found.ids >= 0).all()
-    assert all(len(set(row)) == 200 for row in found.ids.tolist())
-    assert (np.diff(found.distances, axis=1) >= 0).all()
-
-
-def test_nmslib_tries_as_hard_as_k_needs_and_no_harder(tmp_path):
-    """`ef` belongs to the graph: what one search sets, the next must not inherit."""
-    x, queries = vectors(3000, 24), vectors(200, 24, seed=1)
-    engine = NmslibEngine("euclidean", {"M": 4, "efConstruction": 20, "ef": 6})
-    engine.build(x)
-    path = tmp_path / "graph"
-    path.write_bytes(b"".join(engine.content()))
-    again = NmslibEngine("euclidean", {"M": 4, "ef": 6})
-    again.load(str(path))
-    wide = engine.search(queries, 150)
-    assert wide.shape == (200, 150)  # with ef < k lists are shorter
-    assert (wide >= 0).all()
-    narrow = engine.search(queries, 3)
-    np.testing.assert_array_equal(narrow, again.search(queries, 3))
-    assert (np.sort(narrow) != np.sort(wide[:, :3])).any()  # it did not try as hard
-
-
-def test_nmslib_keeps_its_effort_when_loaded(graphs_of_any_size, tmp_path):
-    """nmslib forgets ef when it loads, and finds less without a word."""
-    index = Index(8, "cosine", search="nmslib", search_params={"ef": 300, "M": 5})
-    x = vectors(2000)
-    index.add(x)
-    found = index.lookup(x, k=10)
-    index.save(tmp_path / "x")
-    assert os.listdir(tmp_path) == ["x"]  # and it appends no suffixes
-    np.testing.assert_array_equal(Index.load(tmp_path / "x").lookup(x, k=10).ids, found.ids)
-
-
-def test_nmslib_ids_beyond_int32(graphs_of_any_size):
-    index = Index(8, "euclidean", search="nmslib")
-    x = vectors(500)
-    ids = 2**62 + np.arange(500) * 3
-    index.add(x, labels=np.arange(500), ids=ids)
-    found = index.lookup(x, k=1)
-    # A graph misses a few, and which ones differs from build to build: labels tell who was found.
-    np.testing.assert_array_equal(found.ids, ids[found.labels])
-    assert np.mean(found.ids[:, 0] == ids) > 0.9
-    assert index.engine == "nmslib"
-
-
-@pytest.mark.filterwarnings("ignore:The index finds")  # as often as not, and rightly
-def test_nmslib_many_equal_vectors(graphs_of_any_size):
-    index = Index(8, "euclidean", search="nmslib")
-    x = np.repeat(vectors(3), 200, axis=0)
-    index.add(x)
-    found = index.lookup(x[::50], k=5)
-    assert (found.ids >= 0).all()
-    assert all(len(set(row)) == 5 for row in found.ids.tolist())
-
-
 def test_only_the_advice_is_kept_from_standard_error(monkeypatch, capfd):
     def noisy(name, *args, real=__import__, **kwargs):
         if name == "nmslib":

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tensorflow_similarity.index import Index, folding
+from tensorflow_similarity.index import Index, engines, folding
 
 
 def vectors(n, dim=24, seed=0):
@@ -73,6 +73,9 @@ def test_a_fixed_effort_below_the_target_is_the_users_choice():
 def test_auto_is_exact_until_a_graph_pays(monkeypatch):
     monkeypatch.setattr(folding, "_FAST_NUMBERS", 2500 * 24)
     monkeypatch.setattr(folding, "_BUILD_COST", 100)
+    # Which engine is quickest, and whether a scan is quicker, is not for small tests.
+    monkeypatch.setattr(folding, "trial_order", lambda *_: [engines.get("nmslib")])
+    monkeypatch.setattr(folding, "seconds_exact", lambda *_: (1.0, 1.0))
     index = Index(24, "euclidean", search="auto", target_recall=0.99)
     index.add(vectors(2501))
     index.lookup(vectors(90))
@@ -116,6 +119,8 @@ def test_summary(capsys):
     lines = []
     index.summary(print_fn=lines.append)
     assert f"{index.recall.recall:.1%} of the true 10 nearest" in lines[0]
+    assert f"{index.recall.latency * 1e6:.0f} µs alone" in lines[0]
+    assert f"M 16, efConstruction 100, effort {index.recall.effort}" in lines[0]
     assert "3,000 records in 7 classes" in lines[0]
     assert repr(index) == (
         "Index(3000 records, embedding_size=24, distance='euclidean', search='nmslib')"

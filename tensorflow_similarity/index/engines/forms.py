@@ -92,16 +92,12 @@ class ProductForm(Form):
         for start in range(0, max(len(rows), 1), step):
             part = rows[start : start + step]
             own = prepared[start : start + step, None]
-            parts.append(self.compare(own, _taken(keys, part), terms.take(part)))
+            # Several times as fast as indexing.
+            parts.append(self.compare(own, keys.take(part, axis=0), terms.take(part)))
         result = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if rows.size and rows.min() < 0:
             result[rows < 0] = np.inf
         return result
-
-
-def _taken(keys: RowArray, rows: np.ndarray) -> np.ndarray:
-    # Several times as fast as indexing.
-    return keys.take(rows, axis=0) if isinstance(keys, np.ndarray) else keys[rows]
 
 
 def _unit_error(dim: int) -> float:
