@@ -1,6 +1,41 @@
 """Samplers: batches that hold several examples of each of their classes."""
 
 from tensorflow_similarity.samplers.balanced import BalancedDraws
+from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.files import MultiShotFileSampler
+from tensorflow_similarity.samplers.hard_classes import HardClasses
+from tensorflow_similarity.samplers.hierarchical import HierarchicalClasses
+from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
+from tensorflow_similarity.samplers.sampler import Sampler
+from tensorflow_similarity.samplers.selection import select_examples
+from tensorflow_similarity.samplers.single_shot import SingleShotMemorySampler
+from tensorflow_similarity.samplers.stream import balanced_stream
+from tensorflow_similarity.samplers.tf_data import TFDataSampler
+from tensorflow_similarity.samplers.tf_datasets import TFDatasetMultiShotMemorySampler
+from tensorflow_similarity.samplers.tfrecord_files import tfrecord_parser, write_tfrecords
+from tensorflow_similarity.samplers.tfrecords import (
+    MultiShotTFRecordSampler,
+    TFRecordDatasetSampler,
+)
 
-__all__ = ["BalancedDraws", "MultiShotMemorySampler"]
+__all__ = [
+    "BalancedDraws",
+    "ClassChoice",
+    "HardClasses",
+    "HierarchicalClasses",
+    "MultiShotFileSampler",
+    "MultiShotMemorySampler",
+    "MultiShotTFRecordSampler",
+    "Sampler",
+    "SingleShotMemorySampler",
+    "TFDataSampler",
+    "TFDatasetMultiShotMemorySampler",
+    "TFRecordDatasetSampler",
+    "balanced_stream",
+    "image_folder",
+    "load_image",
+    "select_examples",
+    "tfrecord_parser",
+    "write_tfrecords",
+]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import checks
+from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
 
 __all__ = ["BalancedDraws"]
 
@@ -32,6 +34,9 @@ class BalancedDraws:
         total_examples_per_class: Use at most so many examples of each class,
             chosen at random from the seed. Defaults to `None`: all.
         seed: Integer. Defaults to `None`: one is made up (see the attribute).
+        class_choice: Which classes make up a batch: a `ClassChoice` such as
+            `HierarchicalClasses` or `HardClasses`. Defaults to `None`: any, all of them
+            equally likely.
 
     Attributes:
         classes: int64 `[classes]`, the class ids drawn from, sorted.
@@ -39,7 +44,7 @@ class BalancedDraws:
         seed: The seed in use.
 
     Raises:
-        TypeError: If the labels are not integers.
+        TypeError: If the labels are not integers, or `class_choice` is no `ClassChoice`.
         ValueError: If the labels are not `[n]` or `[n, 1]` or there are none,
             `class_list` has ids that do not occur, or there are fewer classes
             than `classes_per_batch`.
@@ -64,6 +69,7 @@ class BalancedDraws:
         class_list: Any = None,
         total_examples_per_class: int | None = None,
         seed: int | None = None,
+        class_choice: ClassChoice | None = None,
     ) -> None:
         labels = checks.class_ids(labels, "labels")
         if not len(labels):
@@ -74,6 +80,8 @@ class BalancedDraws:
             checks.count(total_examples_per_class, "total_examples_per_class")
         if seed is not None:
             checks.count(seed, "seed", minimum=0)
+        if class_choice is not None and not isinstance(class_choice, ClassChoice):
+            raise TypeError(f"`class_choice` must be a ClassChoice. Received: {class_choice!r}.")
         entropy = np.random.SeedSequence(seed)
         self.seed = int(entropy.entropy)  # type: ignore[arg-type]
         self._key = entropy.generate_state(2, np.uint64)
@@ -98,6 +106,8 @@ class BalancedDraws:
         self.classes = classes
         self._grouped, self._starts, self._sizes = grouped, starts, sizes
         self.positions = np.sort(grouped[_runs(starts, sizes)])
+        self._choice = UniformClasses() if class_choice is None else class_choice
+        self._choice.bind(classes, self.classes_per_batch)
         self._warn_of_small_classes()
 
     def _warn_of_small_classes(self) -> None:
@@ -108,7 +118,7 @@ class BalancedDraws:
                 f"{self.examples_per_class} examples and repeat them within a batch, "
                 f"for instance class {self.classes[small][0]} with {self._sizes[small][0]}. "
                 "Lower the examples per class, or leave these classes out with `class_list`.",
-                stacklevel=4,
+                stacklevel=_levels_to_the_caller(),
             )
 
     @property
@@ -128,7 +138,7 @@ class BalancedDraws:
         """
         # Philox is counter-based: each (epoch, step) owns 2**128 draws of one stream.
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, step, epoch]))
-        chosen = rng.choice(len(self.classes), self.classes_per_batch, replace=False)
+        chosen = self._choice.choose(rng, self.classes_per_batch)
         members = _members(rng, self._sizes[chosen], self.examples_per_class)
         return self._grouped[self._starts[chosen, None] + members].ravel()
 
@@ -138,6 +148,14 @@ class BalancedDraws:
             f"classes_per_batch={self.classes_per_batch}, "
             f"examples_per_class={self.examples_per_class}, seed={self.seed})"
         )
+
+
+def _levels_to_the_caller() -> int:
+    """The `stacklevel` with which a warning points at the code that uses the package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("tensorflow_similarity."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _known(class_list: Any, classes: np.ndarray) -> np.ndarray:

@@ -10,11 +10,14 @@ import numpy as np
 
 from tensorflow_similarity import checks
 from tensorflow_similarity.samplers.balanced import BalancedDraws
+from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.loading import load_examples
+from tensorflow_similarity.samplers.sampler import Sampler
 
 __all__ = ["MultiShotMemorySampler"]
 
 
-class MultiShotMemorySampler(keras.utils.PyDataset):
+class MultiShotMemorySampler(Sampler):
     """Batches with several examples of each of their classes, from arrays.
 
     Losses on pairs and triplets need batches in which examples have others of
@@ -38,9 +41,15 @@ class MultiShotMemorySampler(keras.utils.PyDataset):
             chosen at random from the seed. Defaults to `None`: all.
         augmenter: What to do with a batch before it is returned: a Keras layer
             or model, called on `x` with `training=True`, or a function
-            `(x, y) -> (x, y)`. Its own randomness is not governed by `seed`.
+            `(x, y) -> (x, y)`. One that takes `seed` too gets an integer that is the
+            batch's own; the randomness of any other is not governed by `seed`.
             Defaults to `None`.
         seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
+        class_choice: Which classes make up a batch, such as `HierarchicalClasses` or
+            `HardClasses`. Defaults to `None`: any, all of them equally likely.
+        load_example_fn: What makes an example of an element of `x`, such as a path or
+            a row number; called for each example of a batch. Defaults to `None`: the
+            elements are the examples.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
@@ -52,7 +61,7 @@ class MultiShotMemorySampler(keras.utils.PyDataset):
         seed: The seed in use.
 
     Raises:
-        TypeError: If the labels are not integers, or `augmenter` cannot be called.
+        TypeError: If the labels are not integers, or a function cannot be called.
         ValueError: If lengths differ, labels are one-hot, `class_list` has ids
             that do not occur, or there are fewer classes than `classes_per_batch`.
 
@@ -81,113 +90,51 @@ class MultiShotMemorySampler(keras.utils.PyDataset):
         total_examples_per_class: int | None = None,
         augmenter: Callable[..., Any] | None = None,
         seed: int | None = None,
+        class_choice: ClassChoice | None = None,
+        load_example_fn: Callable[[Any], Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if augmenter is not None and not callable(augmenter):
-            raise TypeError(
-                "`augmenter` must be a Keras layer or a function (x, y) -> (x, y). "
-                f"Received: {augmenter!r}."
-            )
-        self.steps_per_epoch = checks.count(steps_per_epoch, "steps_per_epoch")
-        self.classes_per_batch = checks.count(classes_per_batch, "classes_per_batch")
-        self.examples_per_class_per_batch = checks.count(
-            examples_per_class_per_batch, "examples_per_class_per_batch"
-        )
-        self.augmenter = augmenter
-        self.epoch = 0
         checks.class_ids(y, "y")
-        self._x, self._y = _arrays(x), np.asarray(y)
+        if load_example_fn is not None and not callable(load_example_fn):
+            raise TypeError(
+                "`load_example_fn` must be a function of one element of x. "
+                f"Received: {load_example_fn!r}."
+            )
+        self._x, self._y = arrays(x), np.asarray(y)
+        self._load = load_example_fn
         for array in keras.tree.flatten(self._x):
             if array.ndim == 0 or len(array) != len(self._y):
                 raise ValueError(
                     "`x` and `y` must hold the same number of examples. Received: an array of "
                     f"shape {array.shape} in x, and {len(self._y)} labels in y."
                 )
-        self._draws = BalancedDraws(
+        draws = BalancedDraws(
             self._y,
-            classes_per_batch=classes_per_batch,
-            examples_per_class=examples_per_class_per_batch,
+            classes_per_batch=checks.count(classes_per_batch, "classes_per_batch"),
+            examples_per_class=checks.count(
+                examples_per_class_per_batch, "examples_per_class_per_batch"
+            ),
             class_list=class_list,
             total_examples_per_class=total_examples_per_class,
             seed=seed,
+            class_choice=class_choice,
         )
+        super().__init__(draws, steps_per_epoch, augmenter, **kwargs)
 
-    @property
-    def class_list(self) -> np.ndarray:
-        """The class ids drawn from, sorted."""
-        return self._draws.classes
-
-    @property
-    def num_examples(self) -> int:
-        """The number of examples drawn from."""
-        return len(self._draws.positions)
-
-    @property
-    def batch_size(self) -> int:
-        """Examples in a batch, before augmentation."""
-        return self._draws.batch_size
-
-    @property
-    def seed(self) -> int:
-        """The seed in use: the same one makes the same batches."""
-        return self._draws.seed
-
-    def __len__(self) -> int:
-        return self.steps_per_epoch
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        if not 0 <= index < self.steps_per_epoch:
-            # IndexError also ends a plain `for` loop over the sampler.
-            raise IndexError(
-                f"The batch must be in [0, {self.steps_per_epoch}). Received: {index}."
-            )
-        x, y = self._take(self._draws.draw(self.epoch, index))
-        if self.augmenter is None:
-            return x, y
-        if isinstance(self.augmenter, keras.layers.Layer):
-            x = self.augmenter(x, training=True)
-        else:
-            x, y = self.augmenter(x, y)
-        return keras.tree.map_structure(keras.ops.convert_to_numpy, (x, y))
-
-    def on_epoch_end(self) -> None:
-        """Moves on to the batches of the next epoch."""
-        self.epoch += 1
-
-    def get_slice(self, begin: int = 0, size: int | None = None) -> tuple[Any, Any]:
-        """Returns some of the examples drawn from, in their order in the data.
-
-        They are not augmented.
+    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+        """Fetches examples, without augmenting them.
 
         Args:
-            begin: The first example, from 0. Defaults to 0.
-            size: The number of examples. Defaults to `None` (or -1): all that follow.
+            positions: int64 `[n]`, which of all examples.
 
         Returns:
-            `(x, y)`, of at most `size` examples.
-
-        Raises:
-            TypeError: If an argument is not an integer.
-            ValueError: If an argument is negative.
+            `(x, y)`, of n examples in that order.
         """
-        begin = checks.count(begin, "begin", minimum=0)
-        end = None if size is None or size == -1 else begin + checks.count(size, "size", minimum=0)
-        return self._take(self._draws.positions[begin:end])
-
-    def _take(self, positions: np.ndarray) -> tuple[Any, Any]:
-        return keras.tree.map_structure(lambda array: array[positions], (self._x, self._y))
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(examples={self.num_examples}, "
-            f"classes={len(self.class_list)}, classes_per_batch={self.classes_per_batch}, "
-            f"examples_per_class_per_batch={self.examples_per_class_per_batch}, "
-            f"steps_per_epoch={self.steps_per_epoch}, seed={self.seed})"
-        )
+        x, y = keras.tree.map_structure(lambda array: array[positions], (self._x, self._y))
+        return (x if self._load is None else load_examples(self._load, x)), y
 
 
-def _arrays(x: Any) -> Any:
+def arrays(x: Any) -> Any:
     """`x` with its leaves as NumPy arrays: views where possible, never a gather."""
     if isinstance(x, dict):
         return {name: np.asarray(value) for name, value in x.items()}

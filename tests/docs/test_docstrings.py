@@ -81,6 +81,7 @@ WITHOUT_EXAMPLE = {
     "Ranking",
     "Rows",
     "SemiHard",
+    "TFDatasetMultiShotMemorySampler",  # it would download something
 }
 
 

@@ -1,0 +1,92 @@
+"""Which classes make up a batch."""
+
+from __future__ import annotations
+
+import abc
+
+import numpy as np
+
+__all__ = ["ClassChoice", "UniformClasses", "others"]
+
+
+class ClassChoice(abc.ABC):
+    """Base of the rules by which `BalancedDraws` chooses the classes of a batch.
+
+    A subclass writes `choose`. It may prepare itself in `prepare`. One object serves
+    one sampler.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import BalancedDraws, ClassChoice
+
+    class Neighbouring(ClassChoice):
+        '''Classes whose ids follow one another.'''
+
+        def choose(self, rng, count):
+            first = rng.integers(len(self.classes) - count + 1)
+            return first + np.arange(count)
+
+    labels = np.repeat(np.arange(10), 4)
+    draws = BalancedDraws(labels, 3, 2, class_choice=Neighbouring(), seed=0)
+    labels[draws.draw(epoch=0, step=0)]  # three ids that follow one another, each twice
+    ```
+    """
+
+    classes: np.ndarray
+
+    def bind(self, classes: np.ndarray, count: int) -> None:
+        """Called by `BalancedDraws`: tells which classes there are.
+
+        Args:
+            classes: int64 `[classes]`, sorted.
+            count: How many make a batch.
+
+        Raises:
+            ValueError: If it already serves a sampler with other classes.
+        """
+        bound = getattr(self, "classes", None)
+        if bound is not None and not np.array_equal(bound, classes):
+            raise ValueError(
+                "`class_choice` must serve one sampler: make another one for these classes. "
+                f"Received: {self!r}, which serves {len(bound)} classes, for {len(classes)} others."
+            )
+        self.classes = classes
+        self.prepare(count)
+
+    def prepare(self, count: int) -> None:  # noqa: B027 (nothing to prepare is usual)
+        """Called once the attribute `classes` is known. Does nothing by default.
+
+        Args:
+            count: How many classes make a batch.
+        """
+
+    @abc.abstractmethod
+    def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Chooses the classes of a batch.
+
+        Args:
+            rng: What to draw from, and nothing else: batches are then reproducible.
+            count: How many classes.
+
+        Returns:
+            Distinct positions in `self.classes`, integers `[count]`.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class UniformClasses(ClassChoice):
+    """Any classes, all of them equally likely: the default."""
+
+    def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        return rng.choice(len(self.classes), count, replace=False)
+
+
+def others(rng: np.random.Generator, total: int, taken: np.ndarray, count: int) -> np.ndarray:
+    """`count` distinct integers below `total` that are not taken, uniformly, in random order."""
+    # That many drawn, enough are left whichever of them are taken.
+    drawn = rng.choice(total, min(total, count + len(taken)), replace=False)
+    return drawn[~np.isin(drawn, taken)][:count]

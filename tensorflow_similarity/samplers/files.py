@@ -1,0 +1,141 @@
+"""Balanced batches of examples in files."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.images import image_folder, load_image
+from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
+
+__all__ = ["MultiShotFileSampler"]
+
+
+class MultiShotFileSampler(MultiShotMemorySampler):
+    """Batches with several examples of each of their classes, loaded when they are needed.
+
+    `MultiShotMemorySampler` of paths, whose files are loaded batch by batch; only the
+    paths are in memory. Loading takes time: give `workers=` a number of threads.
+    `from_folder` makes one of a folder with one subfolder for each class.
+
+    Args:
+        x: Paths `[n]`, or anything that `load_example_fn` makes examples of.
+        y: Integer class ids, `[n]` or `[n, 1]`.
+        load_example_fn: Makes an example of an element of `x`: an array, or a tuple or
+            dict of arrays. Defaults to `load_image`.
+        classes_per_batch: Classes in a batch. Defaults to 2.
+        examples_per_class_per_batch: Examples of each class in a batch. Defaults
+            to 2. Classes that have fewer repeat them, and a warning says so once.
+        steps_per_epoch: Batches in an epoch. Defaults to 1000.
+        class_list: Class ids to draw from. Defaults to `None`: all.
+        total_examples_per_class: Use at most so many examples of each class,
+            chosen at random from the seed. Defaults to `None`: all.
+        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
+        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
+            Defaults to `None`: any.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`. With `load_image` take threads, and not processes:
+            TensorFlow does not survive a fork.
+
+    Attributes:
+        class_names: The names of the classes 0, 1, 2, …, if made by `from_folder`; else
+            None.
+
+    Raises:
+        TypeError: If the labels are not integers, or a function cannot be called.
+        ValueError: As `MultiShotMemorySampler`; when a batch is made, if a file cannot be
+            loaded, which the error names, or the examples do not have one shape.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import MultiShotFileSampler
+
+    for i in range(40):
+        np.save(f"{i}.npy", np.full(3, i))
+    paths = [f"{i}.npy" for i in range(40)]
+    sampler = MultiShotFileSampler(paths, np.arange(40) % 8, np.load, workers=2, seed=0)
+    sampler[0][0].shape  # (4, 3)
+    ```
+    """
+
+    class_names: list[str] | None = None
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        load_example_fn: Callable[[Any], Any] = load_image,
+        classes_per_batch: int = 2,
+        examples_per_class_per_batch: int = 2,
+        steps_per_epoch: int = 1000,
+        class_list: Any = None,
+        total_examples_per_class: int | None = None,
+        augmenter: Callable[..., Any] | None = None,
+        seed: int | None = None,
+        class_choice: ClassChoice | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            x,
+            y,
+            classes_per_batch=classes_per_batch,
+            examples_per_class_per_batch=examples_per_class_per_batch,
+            steps_per_epoch=steps_per_epoch,
+            class_list=class_list,
+            total_examples_per_class=total_examples_per_class,
+            augmenter=augmenter,
+            seed=seed,
+            class_choice=class_choice,
+            load_example_fn=load_example_fn,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | os.PathLike[str],
+        target_size: tuple[int, int] | None = None,
+        dtype: str = "float32",
+        **kwargs: Any,
+    ) -> MultiShotFileSampler:
+        """Makes a sampler of a folder of images with one subfolder for each class.
+
+        Args:
+            folder: The folder, see `image_folder`.
+            target_size: `(height, width)` of the images, see `load_image`.
+            dtype: `"float32"` for values from 0 to 1, `"uint8"` for values from 0 to 255.
+            **kwargs: The other arguments of the sampler, such as `classes_per_batch`.
+
+        Returns:
+            A sampler with `class_names`.
+
+        Raises:
+            ValueError: If there are no images in subfolders.
+
+        Example:
+
+        ```python
+        import keras
+        import numpy as np
+        from pathlib import Path
+        from tensorflow_similarity.samplers import MultiShotFileSampler
+
+        for name in ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"]:
+            Path("pets", name).parent.mkdir(parents=True, exist_ok=True)
+            keras.utils.save_img(f"pets/{name}", np.zeros((9, 7, 3)))
+        sampler = MultiShotFileSampler.from_folder("pets", target_size=(8, 8), workers=2)
+        sampler[0][0].shape  # (4, 8, 8, 3)
+        sampler.class_names  # "cat" is 0, "dog" is 1
+        ```
+        """
+        paths, labels, names = image_folder(folder)
+        load = functools.partial(load_image, target_size=target_size, dtype=dtype)
+        sampler = cls(paths, labels, load, **kwargs)
+        sampler.class_names = names
+        return sampler

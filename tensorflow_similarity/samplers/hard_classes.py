@@ -1,0 +1,122 @@
+"""Batches of classes that the model finds hard to tell apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import checks, distances
+from tensorflow_similarity.samplers.class_choice import ClassChoice, others
+
+__all__ = ["HardClasses"]
+
+# Rows of the matrix of distances between classes that are held at a time.
+_ROWS = 1024
+
+
+class HardClasses(ClassChoice):
+    """Chooses a class and some of its nearest ones, as the model sees them.
+
+    A batch has one class drawn at random, `share` of the others from among the
+    `neighbors` classes nearest to it, and the rest at random. Which are near, `update`
+    says: call it with embeddings of labelled examples, again and again as training
+    moves them. Until then all classes are equally likely.
+
+    A class is as near to another as the means of their embeddings are.
+
+    Args:
+        share: Of the other classes of a batch, how many are near ones, from 0 to 1.
+            Defaults to 0.5.
+        neighbors: How many classes count as near. Defaults to 10.
+        distance: A distance or its name. Defaults to `"cosine"`.
+
+    Raises:
+        ValueError: If `share` is not in [0, 1], or `neighbors` is not positive.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import HardClasses, MultiShotMemorySampler
+
+    x, y = np.random.rand(80, 8), np.repeat(np.arange(20), 4)
+    hard = HardClasses(share=1.0, neighbors=3)
+    sampler = MultiShotMemorySampler(x, y, classes_per_batch=4, class_choice=hard, seed=0)
+    hard.update(x, y)  # in training: model.embed(x) in the place of x, after each epoch
+    np.unique(sampler[0][1])  # a class, and the three nearest to it
+    ```
+    """
+
+    def __init__(self, share: float = 0.5, neighbors: int = 10, distance: Any = "cosine") -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"`share` must be between 0 and 1. Received: {share!r}.")
+        self.share = float(share)
+        self.neighbors = checks.count(neighbors, "neighbors")
+        self.distance = distances.get(distance)
+        self._near: np.ndarray | None = None
+
+    def update(self, embeddings: Any, labels: Any) -> None:
+        """Finds out anew which classes are near to which.
+
+        Safe to call while other threads draw: a batch sees the old or the new.
+
+        Args:
+            embeddings: `[n, dim]`, of examples of the classes.
+            labels: Their class ids `[n]`. Ids that the sampler does not draw from are
+                left out; classes that are missing here are drawn at random only.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If lengths differ, an embedding is not finite, no sampler has
+                this object yet, or fewer than two of its classes are there.
+        """
+        if not hasattr(self, "classes"):
+            raise ValueError("`class_choice` must be given to a sampler before `update`.")
+        rows = checks.embeddings(embeddings)
+        ids = checks.class_ids(labels, "labels", length=len(rows))
+        known = np.isin(ids, self.classes)
+        present, owner = np.unique(np.searchsorted(self.classes, ids[known]), return_inverse=True)
+        if len(present) < 2:
+            raise ValueError(
+                "`labels` must hold at least two of the classes that are drawn from. "
+                f"Received: {len(present)}."
+            )
+        order = np.argsort(owner, kind="stable")
+        starts = np.searchsorted(owner[order], np.arange(len(present)))
+        sums = np.add.reduceat(rows[known][order].astype(np.float64), starts, axis=0)
+        sizes = np.diff(np.append(starts, len(order)))
+        means = (sums / sizes[:, None]).astype(np.float32)
+        near = np.full((len(self.classes), min(self.neighbors, len(present) - 1)), -1)
+        near[present] = present[_nearest(means, near.shape[1], self.distance)]
+        self._near = near
+
+    def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        total = len(self.classes)
+        found = rng.integers(total, size=1)
+        if self._near is not None:
+            near = self._near[found[0]]
+            near = near[near >= 0]
+            wanted = min(round(self.share * (count - 1)), len(near))
+            hard = near[rng.choice(len(near), wanted, replace=False)] if wanted else near[:0]
+            found = np.concatenate([found, hard])
+        return np.concatenate([found, others(rng, total, found, count - len(found))])
+
+    def __repr__(self) -> str:
+        return (
+            f"HardClasses(share={self.share}, neighbors={self.neighbors}, "
+            f"distance={self.distance.name!r})"
+        )
+
+
+def _nearest(means: np.ndarray, count: int, distance: distances.Distance) -> np.ndarray:
+    """The `count` nearest others of each row: int64 `[n, count]`."""
+    found = np.empty((len(means), count), np.int64)
+    for begin in range(0, len(means), _ROWS):
+        block = means[begin : begin + _ROWS]
+        # A copy: some backends return what may not be written to.
+        matrix = np.array(keras.ops.convert_to_numpy(distance(block, means)))
+        matrix[np.arange(len(block)), begin + np.arange(len(block))] = np.inf
+        found[begin : begin + _ROWS] = np.argpartition(matrix, count - 1, axis=1)[:, :count]
+    return found

@@ -1,0 +1,90 @@
+"""Batches of classes from a few categories."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.samplers.class_choice import ClassChoice, others
+
+__all__ = ["HierarchicalClasses"]
+
+
+class HierarchicalClasses(ClassChoice):
+    """Chooses a few categories, and then classes of these only.
+
+    The negatives of a query are then from its own category as often as not: birds
+    beside birds, shoes beside shoes. These are the negatives that are hard to tell
+    apart.
+
+    Categories are drawn without replacement, all of them equally likely, and share
+    the classes of the batch evenly. What a category with too few classes cannot give
+    is drawn from all other classes.
+
+    Args:
+        categories: The category of each class: class id -> any value.
+        categories_per_batch: How many of them. Defaults to 2.
+
+    Raises:
+        ValueError: When it is given to a sampler: if a class has no category, or there
+            are fewer categories than asked for, or fewer classes in a batch than that.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import BalancedDraws, HierarchicalClasses
+
+    labels = np.repeat(np.arange(6), 5)
+    kinds = {0: "bird", 1: "bird", 2: "bird", 3: "shoe", 4: "shoe", 5: "shoe"}
+    choice = HierarchicalClasses(kinds, categories_per_batch=1)
+    draws = BalancedDraws(labels, 3, 2, class_choice=choice, seed=0)
+    labels[draws.draw(epoch=0, step=0)]  # of 0, 1, 2 or of 3, 4, 5
+    ```
+    """
+
+    def __init__(self, categories: Mapping[int, Hashable], categories_per_batch: int = 2) -> None:
+        if not isinstance(categories, Mapping):
+            raise TypeError(
+                "`categories` must be a mapping of class id to category, e.g. "
+                f"dict(zip(class_ids, names)). Received: {type(categories).__name__}."
+            )
+        self.categories = {int(label): category for label, category in categories.items()}
+        self.categories_per_batch = checks.count(categories_per_batch, "categories_per_batch")
+
+    def prepare(self, count: int) -> None:
+        missing = [label for label in self.classes.tolist() if label not in self.categories]
+        if missing:
+            raise ValueError(
+                "`categories` must have every class. Received: none for "
+                f"{len(missing)} of {len(self.classes)} classes, for instance {missing[0]}."
+            )
+        members: dict[Hashable, list[int]] = {}
+        for place, label in enumerate(self.classes.tolist()):
+            members.setdefault(self.categories[label], []).append(place)
+        self._members = [np.array(places) for places in members.values()]
+        if not self.categories_per_batch <= min(len(self._members), count):
+            raise ValueError(
+                "`categories_per_batch` must not exceed the number of categories, nor that of "
+                f"the classes in a batch. Received: {self.categories_per_batch}, with "
+                f"{len(self._members)} categories and {count} classes."
+            )
+
+    def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        each, more = divmod(count, self.categories_per_batch)
+        chosen = rng.choice(len(self._members), self.categories_per_batch, replace=False)
+        parts = []
+        for place, category in enumerate(chosen):
+            members = self._members[category]
+            wanted = min(each + (place < more), len(members))
+            parts.append(members[rng.choice(len(members), wanted, replace=False)])
+        found = np.concatenate(parts)
+        return np.concatenate([found, others(rng, len(self.classes), found, count - len(found))])
+
+    def __repr__(self) -> str:
+        return (
+            f"HierarchicalClasses(categories={len(set(self.categories.values()))}, "
+            f"categories_per_batch={self.categories_per_batch})"
+        )

@@ -1,0 +1,149 @@
+"""Images in files: finding them, and loading one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["IMAGE_SUFFIXES", "ImageFolder", "image_folder", "load_image"]
+
+#: What TensorFlow decodes.
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+
+
+class ImageFolder(NamedTuple):
+    """Files of a folder, by class.
+
+    Attributes:
+        paths: Array of strings `[n]`, sorted by class and name.
+        labels: int64 `[n]`, the place of the class in `class_names`.
+        class_names: The names of the subfolders, sorted.
+    """
+
+    paths: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+
+
+def image_folder(
+    folder: str | os.PathLike[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> ImageFolder:
+    """Lists the files of a folder that has one subfolder for each class.
+
+    Args:
+        folder: The folder. Files anywhere below a subfolder are of its class; those
+            directly in `folder` are left out, and so are hidden ones.
+        suffixes: Of the files to list, in lower case. Defaults to those of images that
+            TensorFlow decodes.
+
+    Returns:
+        `(paths, labels, class_names)`.
+
+    Raises:
+        ValueError: If there is no such folder, or there are no such files in subfolders.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from pathlib import Path
+    from tensorflow_similarity.samplers import image_folder
+
+    for name in ["cat/1.png", "cat/2.png", "dog/1.png"]:
+        Path("pets", name).parent.mkdir(parents=True, exist_ok=True)
+        keras.utils.save_img(f"pets/{name}", np.zeros((4, 4, 3)))
+    paths, labels, class_names = image_folder("pets")
+    labels  # [0, 0, 1]
+    class_names  # "cat" is 0, "dog" is 1
+    ```
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(f"`folder` must be a folder that exists. Received: {str(folder)!r}.")
+    paths: list[str] = []
+    labels: list[int] = []
+    names: list[str] = []
+    for child in sorted(path for path in root.iterdir() if path.is_dir()):
+        if child.name.startswith("."):
+            continue
+        found = image_files(child, suffixes)
+        if found:
+            paths += found
+            labels += [len(names)] * len(found)
+            names.append(child.name)
+    if not paths:
+        raise ValueError(
+            "`folder` must have a subfolder for each class, with files that end in "
+            f"{', '.join(suffixes)}. Received: {str(folder)!r}, which has none."
+        )
+    return ImageFolder(np.array(paths), np.array(labels, np.int64), names)
+
+
+def image_files(
+    folder: str | os.PathLike[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> list[str]:
+    """The files anywhere below a folder, sorted, without hidden ones."""
+    return [
+        str(path)
+        for path in sorted(Path(folder).rglob("*"))
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+    ]
+
+
+def load_image(
+    path: Any,
+    target_size: tuple[int, int] | None = None,
+    channels: int = 3,
+    dtype: str = "float32",
+) -> np.ndarray:
+    """Loads an image file: BMP, GIF (its first frame), JPEG or PNG.
+
+    Args:
+        path: The file.
+        target_size: `(height, width)` to resize to, by Lanczos interpolation with
+            antialiasing. Defaults to `None`: the image as it is.
+        channels: 3 for colours (the default), 1 for greys (of JPEG and PNG).
+        dtype: `"float32"` (the default) for values from 0 to 1, `"uint8"` for values from 0
+            to 255, which is what `keras.applications` and `architectures.with_backbone`
+            take.
+
+    Returns:
+        Array `[height, width, channels]`.
+
+    Raises:
+        ValueError: If `dtype` is neither of the two.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.samplers import load_image
+
+    keras.utils.save_img("white.png", np.full((8, 6, 3), 255), scale=False)
+    image = load_image("white.png", target_size=(4, 4))
+    image.shape  # (4, 4, 3)
+    image.max()  # 1.0
+    ```
+    """
+    if dtype not in ("float32", "uint8"):
+        raise ValueError(f"`dtype` must be 'float32' or 'uint8'. Received: {dtype!r}.")
+    # Decoding releases the interpreter, so that workers load images side by side.
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        encoded = tf.io.read_file(os.fspath(path))
+        image = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
+        if target_size is None:
+            scaled = image.numpy()
+            return scaled if dtype == "uint8" else scaled.astype("float32") / np.float32(255)
+        resized = tf.image.resize(image, target_size, method="lanczos3", antialias=True)
+        scaled = np.clip(resized.numpy(), 0, 255)
+    if dtype == "uint8":
+        return np.rint(scaled).astype("uint8")
+    return scaled / np.float32(255)

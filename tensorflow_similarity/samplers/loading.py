@@ -1,0 +1,48 @@
+"""Examples that are loaded when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+__all__ = ["load_examples", "stack"]
+
+
+def load_examples(load: Callable[[Any], Any], elements: Any) -> Any:
+    """Loads the examples of a batch and stacks them.
+
+    Args:
+        load: Makes an array, or a tuple or dict of arrays, of one element.
+        elements: What the examples are made of, `[n]`, or a tuple or dict of such.
+
+    Raises:
+        ValueError: If an example cannot be loaded, or they do not have one shape.
+    """
+    examples = []
+    for i in range(len(keras.tree.flatten(elements)[0])):
+        element = keras.tree.map_structure(lambda leaf, i=i: leaf[i], elements)
+        try:
+            examples.append(load(element))
+        except Exception as error:
+            raise ValueError(f"Loading {element!r} failed: {error}") from error
+    return stack(examples)
+
+
+def stack(examples: list[Any]) -> Any:
+    """Stacks examples of one structure and shape."""
+
+    def together(*leaves: Any) -> np.ndarray:
+        found = [np.asarray(leaf) for leaf in leaves]
+        shapes = {leaf.shape for leaf in found}
+        if len(shapes) > 1:
+            raise ValueError(
+                "The examples of a batch must have one shape. Received: shapes "
+                f"{sorted(shapes)[:3]}. Bring them to one size as they are loaded, e.g. images "
+                "by load_image(path, target_size=(224, 224))."
+            )
+        return np.stack(found)
+
+    return keras.tree.map_structure(together, *examples)

@@ -1,0 +1,125 @@
+"""Batches of several views of each example, for data without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.samplers.balanced import BalancedDraws
+from tensorflow_similarity.samplers.loading import load_examples
+from tensorflow_similarity.samplers.memory import arrays
+from tensorflow_similarity.samplers.sampler import Sampler
+
+__all__ = ["SingleShotMemorySampler"]
+
+
+class SingleShotMemorySampler(Sampler):
+    """Batches with several augmented views of each of their examples: no labels needed.
+
+    Every example is a class of its own, and its number is the class id. The augmenter
+    is called on the batch once for each view, and the views follow one another: with
+    two of them, the first half of a batch is the one view of its examples and the
+    second half the other, in the same order. `keras.ops.split(embeddings, 2)` gives
+    the two arguments of losses such as `SimCLRLoss`; losses on class ids, such as
+    `NTXentLoss`, take the batch as it is.
+
+    Args:
+        x: The examples: an array `[n, ...]`, or a tuple or dict of arrays.
+        augmenter: Makes a view of a batch: a Keras layer or model, called on `x` with
+            `training=True`, or a function `(x, y) -> (x, y)` that keeps the number of
+            examples. One that takes `seed` too gets an integer that is the view's own.
+        examples_per_batch: Different examples in a batch.
+        num_augmentations_per_example: Views of each. Defaults to 2.
+        steps_per_epoch: Batches in an epoch. Defaults to 1000.
+        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
+        load_example_fn: What makes an example of an element of `x`, such as a path.
+            Defaults to `None`: the elements are the examples.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`.
+
+    Attributes:
+        num_augmentations_per_example: Views of each example.
+        num_examples: The number of examples drawn from.
+        batch_size: Examples in a batch, before augmentation.
+        epoch: The epoch whose batches are made now, from 0.
+        seed: The seed in use.
+
+    Raises:
+        TypeError: If `augmenter` cannot be called.
+        ValueError: If there are fewer examples than `examples_per_batch`.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.samplers import SingleShotMemorySampler
+
+    views = SingleShotMemorySampler(
+        np.random.rand(50, 8), keras.layers.GaussianNoise(0.1), examples_per_batch=16, seed=0
+    )
+    x, y = views[0]  # shapes (32, 8) and (32,)
+    np.array_equal(y[:16], y[16:])  # True
+    ```
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        augmenter: Callable[..., Any],
+        examples_per_batch: int,
+        num_augmentations_per_example: int = 2,
+        steps_per_epoch: int = 1000,
+        seed: int | None = None,
+        load_example_fn: Callable[[Any], Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if augmenter is None:
+            raise TypeError("`augmenter` must make the views. Received: None.")
+        self._x, self._load = arrays(x), load_example_fn
+        sizes = {len(array) if array.ndim else -1 for array in keras.tree.flatten(self._x)}
+        if len(sizes) != 1 or min(sizes) < 1:
+            raise ValueError(
+                "`x` must hold arrays of the same number of examples, and at least one. "
+                f"Received: lengths {sorted(sizes)}."
+            )
+        (number,) = sizes
+        if checks.count(examples_per_batch, "examples_per_batch") > number:
+            raise ValueError(
+                "`examples_per_batch` must not exceed the number of examples. Received: "
+                f"examples_per_batch={examples_per_batch}, and {number} examples."
+            )
+        self.num_augmentations_per_example = checks.count(
+            num_augmentations_per_example, "num_augmentations_per_example"
+        )
+        draws = BalancedDraws(np.arange(number), examples_per_batch, 1, seed=seed)
+        super().__init__(draws, steps_per_epoch, augmenter, **kwargs)
+
+    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+        """Fetches examples, without augmenting them.
+
+        Args:
+            positions: int64 `[n]`, which of all examples.
+
+        Returns:
+            `(x, y)`, of n examples in that order; y are the positions.
+        """
+        x = keras.tree.map_structure(lambda array: array[positions], self._x)
+        return (x if self._load is None else load_examples(self._load, x)), positions
+
+    def _augmented(self, x: Any, y: Any, epoch: int, index: int) -> tuple[Any, Any]:
+        views = []
+        for view in range(self.num_augmentations_per_example):
+            seed = (self.seed, epoch, index, view)
+            made = self._augment(x, y, seed)  # type: ignore[misc]
+            if len(made[1]) != len(y):
+                raise ValueError(
+                    "`augmenter` must keep the number of examples: it is called once for each "
+                    f"view. Received: {len(made[1])} of {len(y)}."
+                )
+            views.append(made)
+        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *views)

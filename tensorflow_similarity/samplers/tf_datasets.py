@@ -1,0 +1,121 @@
+"""Balanced batches of a TensorFlow Datasets data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.loading import stack
+from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
+
+__all__ = ["TFDatasetMultiShotMemorySampler"]
+
+
+class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
+    """Batches with several examples of each of their classes, from TensorFlow Datasets.
+
+    Loads the data set (and downloads it, the first time), puts it in memory and draws
+    from it as `MultiShotMemorySampler` does. Needs the extra `tfds`. For example:
+    `TFDatasetMultiShotMemorySampler("mnist", classes_per_batch=10, splits="train")`.
+
+    Args:
+        dataset_name: The name in the catalogue of TensorFlow Datasets, or a builder.
+        classes_per_batch: Classes in a batch. Defaults to 2.
+        x_key: The feature that is the example. Defaults to `"image"`.
+        y_key: The feature that is the class id. Defaults to `"label"`.
+        splits: One split or several. Defaults to `("train", "test")`.
+        examples_per_class_per_batch: Examples of each class in a batch. Defaults
+            to 2. Classes that have fewer repeat them, and a warning says so once.
+        steps_per_epoch: Batches in an epoch. Defaults to 1000.
+        class_list: Class ids to draw from; no other is kept in memory. Defaults to
+            `None`: all.
+        total_examples_per_class: Use at most so many examples of each class,
+            chosen at random from the seed. Defaults to `None`: all.
+        preprocess_fn: A function `(x, y) -> (x, y)` of one example, such as one that
+            brings images to one size. Defaults to `None`.
+        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
+        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
+            Defaults to `None`: any.
+        data_dir: Where the data are, or are downloaded to. Defaults to `None`: where
+            TensorFlow Datasets has them.
+        verbose: 0 for silence, 1 for a progress bar. Defaults to 1.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`.
+
+    Raises:
+        ImportError: If TensorFlow Datasets is not installed.
+        ValueError: If there is no such feature, or examples have different shapes.
+    """
+
+    def __init__(
+        self,
+        dataset_name: Any,
+        classes_per_batch: int = 2,
+        x_key: str = "image",
+        y_key: str = "label",
+        splits: str | Sequence[str] = ("train", "test"),
+        examples_per_class_per_batch: int = 2,
+        steps_per_epoch: int = 1000,
+        class_list: Any = None,
+        total_examples_per_class: int | None = None,
+        preprocess_fn: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+        augmenter: Callable[..., Any] | None = None,
+        seed: int | None = None,
+        class_choice: ClassChoice | None = None,
+        data_dir: str | None = None,
+        verbose: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        kept = None if class_list is None else {int(label) for label in np.ravel(class_list)}
+        xs: list[Any] = []
+        ys: list[int] = []
+        for split in [splits] if isinstance(splits, str) else splits:
+            for example in _examples(dataset_name, split, data_dir, verbose):
+                missing = {x_key, y_key} - set(example)
+                if missing:
+                    raise ValueError(
+                        "`x_key` and `y_key` must name features of the data set. Received: "
+                        f"{sorted(missing)}; there are {sorted(example)}."
+                    )
+                x, y = example[x_key], example[y_key]
+                if preprocess_fn is not None:
+                    x, y = preprocess_fn(x, y)
+                if kept is None or int(y) in kept:
+                    xs.append(np.asarray(x))
+                    ys.append(int(y))
+        if not xs:
+            raise ValueError("`class_list` must have classes of the data set. Received: none.")
+        super().__init__(
+            stack(xs),
+            np.array(ys, np.int64),
+            classes_per_batch=classes_per_batch,
+            examples_per_class_per_batch=examples_per_class_per_batch,
+            steps_per_epoch=steps_per_epoch,
+            class_list=class_list,
+            total_examples_per_class=total_examples_per_class,
+            augmenter=augmenter,
+            seed=seed,
+            class_choice=class_choice,
+            **kwargs,
+        )
+
+
+def _examples(dataset_name: Any, split: str, data_dir: str | None, verbose: int) -> Any:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ImportError(
+            "TFDatasetMultiShotMemorySampler needs TensorFlow Datasets. Install it with "
+            'pip install "tensorflow_similarity[tfds]".'
+        ) from error
+    if isinstance(dataset_name, str):
+        ds = tfds.load(dataset_name, split=split, data_dir=data_dir)
+    else:
+        dataset_name.download_and_prepare()
+        ds = dataset_name.as_dataset(split=split)
+    return tqdm(tfds.as_numpy(ds), desc=f"Reading {split}", unit="example", disable=not verbose)

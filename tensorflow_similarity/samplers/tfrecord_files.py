@@ -1,0 +1,251 @@
+"""Examples in TFRecord files: writing them, and reading any of them by its place."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.atomic_file import replacing
+
+__all__ = ["Shards", "tfrecord_parser", "write_tfrecords"]
+
+_SCHEMA = "schema.json"
+# A record is its length, a checksum of that, the data, and a checksum of that.
+_HEAD, _TAIL = 12, 4
+
+
+def write_tfrecords(
+    folder: str | os.PathLike[str],
+    x: Any,
+    y: Any = None,
+    examples_per_shard: int = 4096,
+    compression: str | None = None,
+) -> list[str]:
+    """Writes examples to TFRecord files, with a file that says how to read them.
+
+    The features are `x`, the bytes of the array, and `y`, the class id. `schema.json`
+    beside the shards holds dtype and shape; `tfrecord_parser` and the samplers read it.
+
+    Args:
+        folder: Where to. It is made if need be, and must not have shards yet.
+        x: An array `[n, ...]` of numbers, or of bytes, such as encoded images; or, for
+            what does not fit in memory, an iterable of batches `(x, y)` of such.
+        y: Integer class ids `[n]`. Defaults to `None`: x yields them.
+        examples_per_shard: Examples in a file. Defaults to 4096.
+        compression: `"GZIP"`, `"ZLIB"` or `None`, the default. Compressed files can
+            only be read from beginning to end, see `TFRecordDatasetSampler`.
+
+    Returns:
+        The paths of the shards.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If lengths, dtypes or shapes differ, or the folder has shards.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import MultiShotTFRecordSampler, write_tfrecords
+
+    write_tfrecords("shards", np.random.rand(60, 4), np.arange(60) % 6, examples_per_shard=20)
+    sampler = MultiShotTFRecordSampler("shards", classes_per_batch=3, seed=0)
+    sampler[0][0].shape  # (6, 4)
+    ```
+    """
+    import tensorflow as tf
+
+    checks.count(examples_per_shard, "examples_per_shard")
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    if any(root.glob("*.tfrec")):
+        raise ValueError(f"`folder` must not have shards yet. Received: {str(folder)!r}.")
+    batches: Iterable[Any] = x if y is None else [(x, y)]
+    schema: dict[str, Any] | None = None
+    paths: list[str] = []
+    writer, written = None, 0
+    try:
+        for rows, labels in batches:
+            rows = np.asarray(rows)
+            ids = checks.class_ids(labels, "y", length=len(rows))
+            found = _schema(rows)
+            if schema not in (None, found):
+                raise ValueError(f"`x` must be of one form. Received: {schema}, then {found}.")
+            schema = found
+            for row, label in zip(rows, ids.tolist(), strict=True):
+                if writer is None or written == examples_per_shard:
+                    if writer is not None:
+                        writer.close()
+                    paths.append(str(root / f"{len(paths):05d}.tfrec"))
+                    writer, written = tf.io.TFRecordWriter(paths[-1], compression), 0
+                writer.write(_serialized(row, label))
+                written += 1
+    finally:
+        if writer is not None:
+            writer.close()
+    if schema is None:
+        raise ValueError("`x` must have at least one example. Received: none.")
+    with replacing(root / _SCHEMA) as temporary:
+        Path(temporary).write_text(json.dumps(schema | {"format": 1}), encoding="utf-8")
+    return paths
+
+
+def _schema(rows: np.ndarray) -> dict[str, Any]:
+    if rows.dtype.kind in "SO":
+        if rows.ndim != 1 or not all(isinstance(row, bytes) for row in rows.tolist()):
+            raise TypeError(
+                "`x` must be numbers, or bytes [n]. Received: an array of shape "
+                f"{rows.shape} and dtype {rows.dtype}."
+            )
+        return {"dtype": "string", "shape": []}
+    if rows.dtype.kind not in "biuf":
+        raise TypeError(f"`x` must be numbers, or bytes [n]. Received: dtype {rows.dtype}.")
+    return {"dtype": rows.dtype.name, "shape": list(rows.shape[1:])}
+
+
+def _serialized(row: Any, label: int) -> bytes:
+    import tensorflow as tf
+
+    data = row if isinstance(row, bytes) else np.asarray(row).astype(row.dtype.newbyteorder("<"))
+    values = data if isinstance(data, bytes) else data.tobytes()
+    features = {
+        "x": tf.train.Feature(bytes_list=tf.train.BytesList(value=[values])),
+        "y": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString()
+
+
+def tfrecord_parser(folder: str | os.PathLike[str]) -> Callable[[Any], tuple[Any, Any]]:
+    """Reads how the records in a folder of `write_tfrecords` are to be parsed.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        A function of one serialized record, or of a vector of them, which returns
+        `(x, y)` as tensors.
+
+    Raises:
+        ValueError: If the folder has no `schema.json`, or one of a newer version.
+
+    Example:
+
+    ```python
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow_similarity.samplers import tfrecord_parser, write_tfrecords
+
+    paths = write_tfrecords("shards", np.eye(3), [4, 5, 6])
+    ds = tf.data.TFRecordDataset(paths).map(tfrecord_parser("shards"))
+    [int(y) for x, y in ds]  # [4, 5, 6]
+    ```
+    """
+    path = Path(folder) / _SCHEMA
+    if not path.is_file():
+        raise ValueError(
+            f"`folder` must have a {_SCHEMA}, as write_tfrecords makes it. Received: "
+            f"{str(folder)!r}, which has none: pass `deserialization_fn` for records of another "
+            "origin."
+        )
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    if schema.get("format") != 1:
+        raise ValueError(f"`folder` must be of format 1. Received: {schema.get('format')!r}.")
+    return _Parser(schema["dtype"], schema["shape"])
+
+
+class _Parser:
+    """Parses records of `write_tfrecords`; can be pickled, as samplers are for processes."""
+
+    def __init__(self, dtype: str, shape: list[int]) -> None:
+        self._dtype, self._shape = dtype, shape
+
+    def __call__(self, serialized: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        many = len(serialized.shape) == 1
+        reader = tf.io.parse_example if many else tf.io.parse_single_example
+        features = {
+            "x": tf.io.FixedLenFeature([], tf.string),
+            "y": tf.io.FixedLenFeature([], tf.int64),
+        }
+        found = reader(serialized, features)
+        x, dtype = found["x"], tf.as_dtype(self._dtype)
+        if dtype != tf.string:
+            x = tf.io.decode_raw(x, tf.uint8 if dtype == tf.bool else dtype)
+            x = tf.cast(tf.reshape(x, [-1, *self._shape] if many else self._shape), dtype)
+        return x, found["y"]
+
+
+class Shards:
+    """Records of uncompressed TFRecord files, by their number.
+
+    Args:
+        paths: The files.
+
+    Raises:
+        ValueError: If a file is no TFRecord file, or is cut off.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        self._paths = paths
+        self._maps: dict[int, Any] = {}
+        starts, sizes, files = [], [], []
+        for number in range(len(paths)):
+            found = list(self._scan(number))
+            starts += [start for start, _ in found]
+            sizes += [size for _, size in found]
+            files += [number] * len(found)
+        self._starts, self._sizes, self._files = (
+            np.array(values, np.int64) for values in (starts, sizes, files)
+        )
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_maps": {}}
+
+    def _map(self, number: int) -> Any:
+        # Two threads may both map a file: either map will do.
+        if number not in self._maps:
+            self._maps[number] = np.memmap(self._paths[number], np.uint8, mode="r")
+        return self._maps[number]
+
+    def _scan(self, number: int) -> Iterator[tuple[int, int]]:
+        path = self._paths[number]
+        if not os.path.getsize(path):
+            return
+        data = self._map(number)
+        place = 0
+        while place < len(data):
+            size = -1
+            if place + _HEAD <= len(data):
+                (size,) = struct.unpack("<Q", data[place : place + 8].tobytes())
+            end = place + _HEAD + size + _TAIL
+            if size < 0 or end > len(data):
+                raise ValueError(
+                    f"`shard_path` must have uncompressed TFRecord files. Received: {path!r}, "
+                    "which is cut off, or compressed: see TFRecordDatasetSampler for such."
+                )
+            yield place + _HEAD, size
+            place = end
+
+    def read(self, positions: np.ndarray) -> list[bytes]:
+        """The serialized records at some positions."""
+        return [
+            self._map(int(file))[start : start + size].tobytes()
+            for file, start, size in zip(
+                self._files[positions],
+                self._starts[positions].tolist(),
+                self._sizes[positions].tolist(),
+                strict=True,
+            )
+        ]

@@ -1,0 +1,240 @@
+"""Balanced batches of examples in TFRecord files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import checks
+from tensorflow_similarity.samplers.balanced import BalancedDraws
+from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.loading import stack
+from tensorflow_similarity.samplers.sampler import Sampler
+from tensorflow_similarity.samplers.stream import balanced_stream
+from tensorflow_similarity.samplers.tfrecord_files import Shards, tfrecord_parser
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = ["MultiShotTFRecordSampler", "TFRecordDatasetSampler"]
+
+# Records whose labels are read at a time.
+_READ = 4096
+
+
+def _shard_paths(shard_path: str | os.PathLike[str], shard_suffix: str) -> list[str]:
+    paths = sorted(str(path) for path in Path(shard_path).glob(shard_suffix))
+    if not paths:
+        raise ValueError(
+            f"`shard_path` must be a folder with files {shard_suffix!r}. "
+            f"Received: {str(shard_path)!r}, which has none."
+        )
+    return paths
+
+
+class MultiShotTFRecordSampler(Sampler):
+    """Batches with several examples of each of their classes, from TFRecord files.
+
+    Any record is read by its place in its file, so that batches are drawn as those of
+    `MultiShotMemorySampler` are: exactly balanced, reproducible, whatever the order of
+    the records. Memory holds the places and the labels: 32 bytes for each example. For
+    files that are compressed, or not on this machine, see `TFRecordDatasetSampler`.
+
+    The files are read once at the start, for the labels.
+
+    Args:
+        shard_path: The folder.
+        deserialization_fn: Makes `(x, y)` of one serialized record, in TensorFlow.
+            Defaults to `None`: as `write_tfrecords` wrote them.
+        classes_per_batch: Classes in a batch. Defaults to 2.
+        examples_per_class_per_batch: Examples of each class in a batch. Defaults
+            to 2. Classes that have fewer repeat them, and a warning says so once.
+        steps_per_epoch: Batches in an epoch. Defaults to 1000.
+        class_list: Class ids to draw from. Defaults to `None`: all.
+        total_examples_per_class: Use at most so many examples of each class,
+            chosen at random from the seed. Defaults to `None`: all.
+        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
+        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
+            Defaults to `None`: any.
+        label_key: The feature that holds the class id, an int64. Defaults to `"y"`.
+        shard_suffix: Which files to read. Defaults to `"*.tfrec"`.
+        **kwargs: `workers` and `max_queue_size` of `keras.utils.PyDataset`. Workers are
+            threads: TensorFlow does not survive a fork.
+
+    Raises:
+        ValueError: If there are no such files, one is compressed or cut off, a record has
+            no such label, or there are fewer classes than `classes_per_batch`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import MultiShotTFRecordSampler, write_tfrecords
+
+    write_tfrecords("shards", np.random.rand(60, 4), np.arange(60) % 6, examples_per_shard=20)
+    sampler = MultiShotTFRecordSampler("shards", classes_per_batch=3, seed=0)
+    sampler[0][0].shape  # (6, 4)
+    ```
+    """
+
+    def __init__(
+        self,
+        shard_path: str | os.PathLike[str],
+        deserialization_fn: Callable[[Any], tuple[Any, Any]] | None = None,
+        classes_per_batch: int = 2,
+        examples_per_class_per_batch: int = 2,
+        steps_per_epoch: int = 1000,
+        class_list: Any = None,
+        total_examples_per_class: int | None = None,
+        augmenter: Callable[..., Any] | None = None,
+        seed: int | None = None,
+        class_choice: ClassChoice | None = None,
+        label_key: str = "y",
+        shard_suffix: str = "*.tfrec",
+        **kwargs: Any,
+    ) -> None:
+        paths = _shard_paths(shard_path, shard_suffix)
+        self._parse = tfrecord_parser(shard_path) if deserialization_fn is None else None
+        self._deserialize = deserialization_fn
+        self._shards = Shards(paths)
+        draws = BalancedDraws(
+            _labels(self._shards, label_key),
+            classes_per_batch,
+            examples_per_class_per_batch,
+            class_list,
+            total_examples_per_class,
+            seed,
+            class_choice,
+        )
+        super().__init__(draws, steps_per_epoch, augmenter, **kwargs)
+
+    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+        """Fetches examples, without augmenting them.
+
+        Args:
+            positions: int64 `[n]`, which of all examples.
+
+        Returns:
+            `(x, y)`, of n examples in that order.
+        """
+        import tensorflow as tf
+
+        records = self._shards.read(positions)
+        with tf.device("CPU"):
+            if self._parse is not None:
+                x, y = self._parse(tf.constant(records, tf.string))
+                return x.numpy(), y.numpy()
+            examples = [self._deserialize(tf.constant(record)) for record in records]  # type: ignore[misc]
+            to_numpy = keras.ops.convert_to_numpy
+            x, y = stack([keras.tree.map_structure(to_numpy, example) for example in examples])
+        return x, y
+
+
+def _labels(shards: Shards, label_key: str) -> np.ndarray:
+    import tensorflow as tf
+
+    feature = {label_key: tf.io.FixedLenFeature([], tf.int64)}
+    parts = []
+    for begin in range(0, len(shards), _READ):
+        records = shards.read(np.arange(begin, min(begin + _READ, len(shards))))
+        try:
+            parts.append(tf.io.parse_example(records, feature)[label_key].numpy())
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(
+                "`label_key` must name an int64 feature of every record, the class id. "
+                f"Received: {label_key!r}. ({error.message})"
+            ) from error
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
+    shard_path: str | os.PathLike[str],
+    deserialization_fn: Callable[[Any], tuple[Any, Any]] | None = None,
+    example_per_class: int = 2,
+    batch_size: int = 32,
+    shards_per_cycle: int | None = None,
+    compression: str | None = None,
+    parallelism: int = -1,
+    prefetch_size: int | None = None,
+    shard_suffix: str = "*.tfrec",
+    num_repeat: int = -1,
+    shuffle_buffer: int = 1024,
+    label_output: int | str | None = None,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Balanced batches of examples in TFRecord files, read from beginning to end.
+
+    For files that are compressed or remote. A batch has `batch_size //
+    example_per_class` different classes, see `balanced_stream`. Records may be in any
+    order, but a class should not have a shard of its own unless several shards are read
+    at a time. Where the files are local and not compressed, `MultiShotTFRecordSampler`
+    draws better.
+
+    Args:
+        shard_path: The folder.
+        deserialization_fn: Makes `(x, y)` of one serialized record, in TensorFlow.
+            Defaults to `None`: as `write_tfrecords` wrote them.
+        example_per_class: Examples of each class in a batch. Defaults to 2.
+        batch_size: Examples in a batch, a multiple of `example_per_class`. Defaults to 32.
+        shards_per_cycle: Files read at a time. Defaults to `None`: all, but at most 64.
+        compression: `"GZIP"`, `"ZLIB"` or `None`, the default.
+        parallelism: Records parsed at a time. Defaults to -1: TensorFlow decides.
+        prefetch_size: Batches made ahead. Defaults to `None`: TensorFlow decides.
+        shard_suffix: Which files to read. Defaults to `"*.tfrec"`.
+        num_repeat: How often to read all files. Defaults to -1: without an end.
+        shuffle_buffer: Serialized records among which the next is drawn. Defaults to
+            1024.
+        label_output: Where y is a dict or tuple, the key or place of the class id.
+            Defaults to `None`.
+        seed: Of the order of files and records. Defaults to 0.
+
+    Returns:
+        A `tf.data.Dataset` of batches `(x, y)`.
+
+    Raises:
+        ValueError: If there are no such files, or `batch_size` is not a multiple of
+            `example_per_class`.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import TFRecordDatasetSampler, write_tfrecords
+
+    write_tfrecords("shards", np.random.rand(60, 4), np.arange(60) % 6, compression="GZIP")
+    batches = TFRecordDatasetSampler(
+        "shards", example_per_class=3, batch_size=9, compression="GZIP"
+    )
+    x, y = next(iter(batches))  # 9 examples: 3 classes, 3 times each
+    ```
+    """
+    import tensorflow as tf
+
+    each = checks.count(example_per_class, "example_per_class")
+    if checks.count(batch_size, "batch_size") % each:
+        raise ValueError(
+            "`batch_size` must be a multiple of `example_per_class`. Received: "
+            f"{batch_size} and {each}."
+        )
+    paths = _shard_paths(shard_path, shard_suffix)
+    cycle = min(len(paths), 64 if shards_per_cycle is None else shards_per_cycle)
+    parse = tfrecord_parser(shard_path) if deserialization_fn is None else deserialization_fn
+    ds = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=seed)
+    ds = ds.repeat(num_repeat)
+    ds = ds.interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
+        cycle_length=checks.count(cycle, "shards_per_cycle"),
+        block_length=each,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    ds = ds.shuffle(checks.count(shuffle_buffer, "shuffle_buffer"), seed=seed)
+    ds = ds.map(parse, num_parallel_calls=parallelism, deterministic=True)
+    batches = balanced_stream(ds, batch_size // each, each, label_output)
+    return batches if prefetch_size is None else batches.prefetch(prefetch_size)
