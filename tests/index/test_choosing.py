@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ class Knowing(engines.Engine):
     """Finds as many of ten true neighbours as `skill` says, and takes its time."""
 
     distances = frozenset(["euclidean"])
-    parameters = {"ef": 1, "skill": 1, "links": 1}
+    parameters = MappingProxyType({"ef": 1, "skill": 1, "links": 1})
     builds = ({"skill": 10},)
     delay = 0.0
     built: list

@@ -79,7 +79,7 @@ def test_what_was_not_found_is_no_position(monkeypatch, name, queries):
         there = row[row >= 0]
         assert len(set(there.tolist())) == len(there) < k
         assert set(row[row < 0].tolist()) <= {-1}
-        assert there.max() < 300
+        assert there.max(initial=0) < 300
 
 
 def test_ids_beyond_int32(name):
@@ -159,9 +159,8 @@ def test_few_rows(name, distance, n, tmp_path):
     for built in (engine, reloaded(engine, tmp_path)):
         built.effort = max(built.efforts)
         found = built.search(x, n)
-        assert all(
-            set(row[row >= 0]) <= set(range(n)) for row in found.tolist() for row in [np.array(row)]
-        )
+        assert found.min() >= -1
+        assert found.max() < n
         if distance != "inner_product":
             assert (np.sort(found) == np.arange(n)).mean() > 0.9
 

@@ -37,8 +37,9 @@ def test_the_target_is_reached_with_the_least_effort():
 
 
 def test_a_warning_where_it_is_not_reached():
-    index = Index(24, search="nmslib", target_recall=1.0, search_params={"M": 2})
-    index.add(vectors(4000))
+    params = {"M": 2, "efConstruction": 50}
+    index = Index(24, search="nmslib", target_recall=1.0, search_params=params)
+    index.add(vectors(3000))
     with pytest.warns(UserWarning, match=r"less than its `target_recall` of 100.0%"):
         index.lookup(vectors(1))
     assert index.engine == "nmslib"
