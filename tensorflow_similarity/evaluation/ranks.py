@@ -52,6 +52,7 @@ def rank(
     needs_first: bool,
     consume: Callable[[np.ndarray, Ranking], None],
     verbose: int = 0,
+    needs_gains: bool = False,
 ) -> None:
     """Ranks the gallery for every query that has something relevant in it.
 
@@ -67,8 +68,10 @@ def rank(
         consume: Gets the positions of some queries, and their ranking. Called
             from several threads, once for every query.
         verbose: 1 shows a progress bar.
+        needs_gains: Whether to fill `Ranking.gains` where relevance is graded.
     """
     n = len(gallery)
+    needs_gains = needs_gains and relevance.graded
     order = relevance.query_order
     order = order[relevance.count[order] > 0]
     column = np.empty(n, np.int64)
@@ -84,7 +87,9 @@ def rank(
             values = distances(embeddings[queries])
             deep = min(depth(int(relevance.count[queries].max())), n)
             share = -(-len(queries) // threads)
-            ranker = _Ranker(relevance, own_column, deep, needs_first, consume, distances.floor)
+            ranker = _Ranker(
+                relevance, own_column, deep, needs_first, needs_gains, consume, distances.floor
+            )
             parts = [slice(i, i + share) for i in range(0, len(queries), share)]
             for _ in pool.map(lambda part: ranker.run(values[part], queries[part]), parts):  # noqa: B023
                 pass
@@ -136,11 +141,12 @@ class _Ranker:
         own: np.ndarray,
         depth: int,
         needs_first: bool,
+        needs_gains: bool,
         consume: Callable[[np.ndarray, Ranking], None],
         floor: float,
     ) -> None:
         self._relevance, self._own, self._depth = relevance, own, depth
-        self._needs_first, self._consume = needs_first, consume
+        self._needs_first, self._needs_gains, self._consume = needs_first, needs_gains, consume
         self._floor = np.float32(floor)
 
     def run(self, distances: np.ndarray, queries: np.ndarray) -> None:
@@ -156,6 +162,10 @@ class _Ranker:
     def _chunk(
         self, distances: np.ndarray, queries: np.ndarray, buffer: np.ndarray, work: np.ndarray
     ) -> Ranking:
+        if self._needs_gains:
+            relevance, deep, columns = self._exact(distances, queries)
+            gains, best = self._gains(queries, columns)
+            return Ranking(relevance, self._relevance.count[queries], deep, gains, best)
         relevance, again = self._fast(distances, queries, buffer[: len(queries)], work)
         first = None
         if self._needs_first:
@@ -163,7 +173,7 @@ class _Ranker:
             again |= ~relevance.any(axis=1)
         again = np.flatnonzero(again)
         if len(again):
-            relevance[again], deep = self._exact(distances[again], queries[again])
+            relevance[again], deep, _ = self._exact(distances[again], queries[again])
             if first is not None:
                 first[again] = deep
         return Ranking(relevance, self._relevance.count[queries], first)
@@ -211,8 +221,13 @@ class _Ranker:
         top.sort(axis=1)
         return (top & np.uint64(1)).astype(bool)
 
-    def _exact(self, distances: np.ndarray, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Relevance by rank, ties by gallery row, and the first relevant rank."""
+    def _exact(
+        self, distances: np.ndarray, queries: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Relevance by rank, ties by gallery row; the first relevant rank; the gallery rows.
+
+        The query's own row, which comes last if it comes up, is given as -1.
+        """
         distances = np.maximum(distances, self._floor)
         keys = exact_keys(distances, self._relevance.mask(queries), self._relevance.order)
         own = self._own[queries]
@@ -223,4 +238,17 @@ class _Ranker:
         if self._depth < keys.shape[1]:
             keys.partition(self._depth, axis=1)
         top = np.sort(keys[:, : self._depth], axis=1)
-        return (top & np.uint64(1)).astype(bool), first
+        places = ((top & np.uint64(0xFFFFFFFF)) >> np.uint64(1)).astype(np.int64)
+        places[top == LAST_EXACT] = -1
+        return (top & np.uint64(1)).astype(bool), first, places
+
+    def _gains(self, queries: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gains by rank, and the largest ones in descending order."""
+        gains = self._relevance.gains(queries)
+        own = self._own[queries]
+        themselves = np.flatnonzero(own >= 0)
+        gains[themselves, own[themselves]] = 0
+        # Columns are gallery rows wherever relevance is graded.
+        ranked = np.where(places < 0, 0, np.take_along_axis(gains, np.maximum(places, 0), axis=1))
+        best = np.partition(gains, gains.shape[1] - self._depth, axis=1)[:, -self._depth :]
+        return ranked, np.sort(best, axis=1)[:, ::-1]

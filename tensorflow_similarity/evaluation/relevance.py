@@ -17,6 +17,8 @@ class Relevance(Protocol):
     order: np.ndarray
     #: int64 [queries]: how many keys are relevant to each query.
     count: np.ndarray
+    #: Whether `gains` tells more than `mask`.
+    graded: bool
     #: int64 [queries]: an order of the queries in which neighbours are cheap together.
     query_order: np.ndarray
 
@@ -25,6 +27,9 @@ class Relevance(Protocol):
 
     def mask(self, queries: np.ndarray) -> np.ndarray:
         """Bool `[queries, keys]`, True where relevant."""
+
+    def gains(self, queries: np.ndarray) -> np.ndarray:
+        """Float64 `[queries, keys]`, how relevant; 0 where not."""
 
 
 class ClassRelevance:
@@ -38,6 +43,8 @@ class ClassRelevance:
         own: int64 `[queries]`, the gallery row that is the query itself, which
             is never relevant; -1 where there is none.
     """
+
+    graded = False
 
     def __init__(self, labels: np.ndarray, gallery_labels: np.ndarray, own: np.ndarray) -> None:
         self.order = np.argsort(gallery_labels, kind="stable")
@@ -59,13 +66,16 @@ class ClassRelevance:
         columns = np.arange(len(self.order))
         return (columns >= self._start[queries, None]) & (columns < self._stop[queries, None])
 
+    def gains(self, queries: np.ndarray) -> np.ndarray:
+        return self.mask(queries).astype(np.float64)
+
 
 class MatrixRelevance:
     """Relevance that someone spelt out, as a matrix or as a function of labels.
 
     Args:
-        relevance: bool `[queries, keys]`, or a function that maps some queries'
-            labels `[n, ...]` and all the gallery's labels to bool `[n, keys]`.
+        relevance: bool or grades from 0 up, `[queries, keys]`, or a function that maps
+            some queries' labels `[n, ...]` and all the gallery's labels to such `[n, keys]`.
         labels: The queries' labels, any array of `queries` rows.
         gallery_labels: The gallery's.
         own: As for `ClassRelevance`.
@@ -82,6 +92,7 @@ class MatrixRelevance:
     ) -> None:
         self._relevance, self._labels, self._gallery_labels = relevance, labels, gallery_labels
         n = len(labels)
+        self.graded = False
         self.order = np.arange(len(gallery_labels))
         self.count = np.zeros(n, np.int64)
         for begin in range(0, n, rows):
@@ -92,18 +103,30 @@ class MatrixRelevance:
             self.count[queries] = mask.sum(axis=1) - finds_itself
         self.query_order = np.argsort(self.count, kind="stable")
 
-    def mask(self, queries: np.ndarray) -> np.ndarray:
+    def _values(self, queries: np.ndarray) -> np.ndarray:
+        """What was given for these queries, checked: bool, or grades."""
         if callable(self._relevance):
-            mask = np.asarray(self._relevance(self._labels[queries], self._gallery_labels))
+            values = np.asarray(self._relevance(self._labels[queries], self._gallery_labels))
         else:
-            mask = self._relevance[queries]
+            values = self._relevance[queries]
         expected = (len(queries), len(self.order))
-        if mask.shape != expected or mask.dtype != bool:
+        known = values.shape == expected and values.dtype.kind in "biuf"
+        # Not `values < 0`, which is False for NaN.
+        if not known or (values.dtype != bool and not (values >= 0).all()):
             raise ValueError(
-                f"`relevance` must give a bool matrix [queries, keys], here {expected}. "
-                f"Received: array of shape {mask.shape} and dtype {mask.dtype}."
+                "`relevance` must give a matrix [queries, keys] of bool or of grades from 0 up, "
+                f"here {expected}. Received: array of shape {values.shape} and dtype "
+                f"{values.dtype}" + (", with a negative value or NaN." if known else ".")
             )
-        return mask
+        self.graded |= values.dtype != bool
+        return values
+
+    def mask(self, queries: np.ndarray) -> np.ndarray:
+        values = self._values(queries)
+        return values if values.dtype == bool else values > 0
+
+    def gains(self, queries: np.ndarray) -> np.ndarray:
+        return self._values(queries).astype(np.float64)
 
     def mark(self, keys: np.ndarray, queries: np.ndarray) -> None:
         keys |= self.mask(queries)

@@ -55,9 +55,10 @@ def evaluate(
             for a query that is not in the gallery.
         relevance: What is relevant to what, where that is not equality of class
             ids: a bool matrix `[queries, keys]`, or a function that maps labels of
-            some queries `[n, ...]` and those of the gallery to bool `[n, keys]`.
-            Labels may have any shape and dtype then; equal labels make up the
-            classes of means and intervals.
+            some queries `[n, ...]` and those of the gallery to bool `[n, keys]`. Grades
+            from 0 up in place of bool are gains to ndcg@k, and relevant to the other
+            metrics where they are above 0. Labels may have any shape and dtype then;
+            equal labels make up the classes of means and intervals.
         verbose: 1 shows a progress bar.
 
     Returns:
@@ -121,7 +122,7 @@ def evaluate(
             relevance = np.asarray(relevance)
             if relevance.shape != (len(queries), len(keys)):
                 raise ValueError(
-                    f"`relevance` must be a bool matrix [queries, keys], here "
+                    f"`relevance` must be a matrix [queries, keys] of bool or grades, here "
                     f"{(len(queries), len(keys))}. Received: array of shape {relevance.shape}."
                 )
         relevant = MatrixRelevance(relevance, ids, gallery_ids, own, block_rows(len(keys)))
@@ -137,7 +138,8 @@ def evaluate(
         for metric in wanted:
             values[metric.name][which] = metric.values(ranking)
 
-    rank(queries, keys, resolved, relevant, own, depth, needs_first, consume, verbose)
+    graded = any(metric.looks_at_gains for metric in wanted)
+    rank(queries, keys, resolved, relevant, own, depth, needs_first, consume, verbose, graded)
     return EvaluationResult(values, ids, confidence, seed)
 
 

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracle import distances
 from oracle import retrieval as oracle
 from tensorflow_similarity.evaluation import RankMetric, evaluate, ranks
 
@@ -43,7 +45,7 @@ def data(seed, n=60, dim=6, classes=5):
 )
 def test_leave_one_out(distance):
     x, y = data(0)
-    matrix = oracle.distance_matrix(x, x, distance)
+    matrix = distances.matrix(distance, x, x)
     result = evaluate(x, y, distance=distance, metrics=NAMES)
     check(result, oracle.evaluate(NAMES, matrix, same(y, y), own=range(len(y))))
 
@@ -52,7 +54,7 @@ def test_leave_one_out(distance):
 def test_query_and_gallery(distance):
     x, y = data(1, n=30)
     gallery, gallery_labels = data(2, n=70, classes=4)  # Class 4 is not in the gallery.
-    matrix = oracle.distance_matrix(x, gallery, distance)
+    matrix = distances.matrix(distance, x, gallery)
     result = evaluate(x, y, gallery, gallery_labels, distance, NAMES)
     assert result.skipped == (y == 4).sum() > 0
     check(result, oracle.evaluate(NAMES, matrix, same(y, gallery_labels)))
@@ -64,7 +66,7 @@ def test_queries_inside_the_gallery():
     x, y = gallery[positions].copy(), gallery_labels[positions].copy()
     x[2] += 1
     result = evaluate(x, y, gallery, gallery_labels, "euclidean", NAMES, query_positions=positions)
-    matrix = oracle.distance_matrix(x, gallery, "euclidean")
+    matrix = distances.matrix("euclidean", x, gallery)
     check(result, oracle.evaluate(NAMES, matrix, same(y, gallery_labels), own=positions))
 
 
@@ -73,7 +75,7 @@ def test_everything_relevant_to_a_query_from_outside():
     gallery, labels = np.arange(4.0)[:, None], [0, 0, 0, 0]
     x = [[1.0], [7.0]]
     result = evaluate(x, [0, 0], gallery, labels, "l2", NAMES, query_positions=[1, -1])
-    matrix = oracle.distance_matrix(x, gallery, "euclidean")
+    matrix = distances.matrix("euclidean", x, gallery)
     check(result, oracle.evaluate(NAMES, matrix, np.ones((2, 4), bool), own=[1, -1]))
 
 
@@ -91,7 +93,7 @@ def test_ties_are_ordered_by_position(points, distance):
     x = np.array([p[:2] for p in points], np.float32)
     y = np.array([p[2] for p in points])
     result = evaluate(x, y, distance=distance, metrics=NAMES)
-    matrix = oracle.distance_matrix(x, x, distance)
+    matrix = distances.matrix(distance, x, x)
     check(result, oracle.evaluate(NAMES, matrix, same(y, y), own=range(len(y))))
 
 
@@ -100,7 +102,7 @@ def test_ties_at_the_cut_are_ordered_by_position():
     gallery = [[1.0], [-1.0], [1.0], [1.0], [-1.0], [1.0], [5.0]]
     for labels in ([0, 1, 0, 1, 0, 1, 1], [1, 1, 1, 0, 0, 0, 1], [0, 0, 0, 1, 1, 1, 1]):
         result = evaluate([[0.0]], [0], gallery, labels, "l2", NAMES)
-        matrix = oracle.distance_matrix([[0.0]], gallery, "euclidean")
+        matrix = distances.matrix("euclidean", [[0.0]], gallery)
         check(result, oracle.evaluate(NAMES, matrix, same([0], labels)))
 
 
@@ -109,7 +111,7 @@ def test_distances_of_either_sign_far_apart():
     x = np.array([[1e15, 1], [-1e15, 2], [1e-15, 3], [-1e-15, 4], [1e15, 5]], np.float32)
     y = [0, 1, 0, 1, 1]
     result = evaluate(x, y, distance="inner_product", metrics=NAMES)
-    matrix = oracle.distance_matrix(x, x, "inner_product")
+    matrix = distances.matrix("inner_product", x, x)
     check(result, oracle.evaluate(NAMES, matrix, same(y, y), own=range(5)))
 
 
@@ -119,7 +121,7 @@ def test_nearly_collapsed_embeddings_keep_their_order():
     y = np.arange(80) % 8
     offset = np.eye(8)[y] + 0.3 * rng.normal(size=(80, 8))
     x = (np.ones(8) + 1e-4 * offset).astype(np.float32)
-    matrix = oracle.distance_matrix(x, x, "cosine")
+    matrix = distances.matrix("cosine", x, x)
     expected = oracle.evaluate(["map@r"], matrix, same(y, y), own=range(80))["map@r"]
     result = evaluate(x, y, metrics=["map@r"])
     assert result["map@r"] == pytest.approx(np.mean(expected), abs=5e-3)
@@ -130,7 +132,7 @@ def test_rows_of_zeros_are_at_cosine_distance_one():
     x = np.array([[1, 0], [0, 0], [1, 0.1], [0, 1], [-1, 0]], np.float32)
     y = [0, 1, 0, 1, 0]
     result = evaluate(x, y, metrics=NAMES)
-    matrix = np.round(oracle.distance_matrix(x, x, "cosine"), 6)
+    matrix = np.round(distances.matrix("cosine", x, x), 6)
     check(result, oracle.evaluate(NAMES, matrix, same(y, y), own=range(5)))
 
 
@@ -179,7 +181,7 @@ def test_matrix_and_function_relevance():
     tags = rng.integers(2, size=(40, 3))
     gallery, gallery_tags = data(9, n=50)[0], rng.integers(2, size=(50, 3))
     shared = (tags @ gallery_tags.T) > 0
-    expected = oracle.evaluate(NAMES, oracle.distance_matrix(x, gallery, "cosine"), shared)
+    expected = oracle.evaluate(NAMES, distances.matrix("cosine", x, gallery), shared)
     by_matrix = evaluate(x, tags, gallery, gallery_tags, metrics=NAMES, relevance=shared)
     check(by_matrix, expected)
     by_function = evaluate(
@@ -188,9 +190,40 @@ def test_matrix_and_function_relevance():
     check(by_function, expected)
     assert set(by_matrix.per_class["mrr"]) <= {tuple(t) for t in tags.tolist()}
     own = oracle.evaluate(
-        NAMES, oracle.distance_matrix(x, x, "cosine"), (tags @ tags.T) > 0, own=range(40)
+        NAMES, distances.matrix("cosine", x, x), (tags @ tags.T) > 0, own=range(40)
     )
     check(evaluate(x, tags, metrics=NAMES, relevance=lambda a, b: (a @ b.T) > 0), own)
+
+
+@pytest.mark.parametrize("kind", ["matrix", "function", "integers"])
+def test_graded_relevance(kind):
+    x, _ = data(8, n=30)
+    gallery = data(9, n=40)[0]
+    grades = np.random.default_rng(0).choice([0, 0, 1, 2, 5], size=(30, 40)) / 2
+    if kind == "integers":
+        grades = (2 * grades).astype(int)
+    given = grades if kind != "function" else lambda a, b: grades[a][:, b]
+    names = [*NAMES, "ndcg@200"]
+    result = evaluate(
+        x, np.arange(30), gallery, np.arange(40), metrics=names, relevance=given, distance="l2"
+    )
+    matrix = distances.matrix("euclidean", x, gallery)
+    check(result, oracle.evaluate(names, matrix, grades))
+    among = evaluate(x, np.arange(30), metrics=names, relevance=grades[:, :30], distance="l2")
+    matrix = distances.matrix("euclidean", x, x)
+    check(among, oracle.evaluate(names, matrix, grades[:, :30], own=range(30)))
+
+
+def test_graded_ndcg_is_that_of_scikit_learn():
+    x, gallery = data(8, n=20)[0], data(9, n=30)[0]
+    grades = np.random.default_rng(0).choice([0.0, 1.0, 2.0, 5.0], size=(20, 30))
+    result = evaluate(
+        x, np.arange(20), gallery, np.arange(30), "l2", ["ndcg@7", "ndcg@30"], relevance=grades
+    )
+    scores = -distances.matrix("euclidean", x, gallery)
+    for k in (7, 30):
+        expected = sklearn.metrics.ndcg_score(grades, scores, k=k, ignore_ties=True)
+        assert result[f"ndcg@{k}"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_metric_of_ones_own():
@@ -279,8 +312,12 @@ def test_bad_input():
         evaluate(x[:0], y[:0])
     with pytest.raises(ValueError, match=r"relevance.*\(10, 10\)"):
         evaluate(x, y, relevance=np.ones((10, 9), bool))
-    with pytest.raises(ValueError, match=r"relevance.*float64"):
-        evaluate(x, y, relevance=lambda a, b: np.ones((len(a), len(b))))
+    with pytest.raises(ValueError, match=r"relevance.*float64, with a negative value or NaN"):
+        evaluate(x, y, relevance=lambda a, b: np.full((len(a), len(b)), -1.0))
+    with pytest.raises(ValueError, match=r"relevance.*float64, with a negative value or NaN"):
+        evaluate(x, y, relevance=np.full((10, 10), np.nan))
+    with pytest.raises(ValueError, match=r"relevance.*<U4"):
+        evaluate(x, y, relevance=np.full((10, 10), "near"))
     with pytest.raises(ValueError, match=r"distance.*NaN"):
         evaluate(x, y, distance=lambda q, k: (q @ np.transpose(k)) * np.nan)
 
@@ -292,7 +329,7 @@ def test_first_relevant_key_far_down():
     labels[[7, 150, 160]] = 1, 2, 2
     x, y = [[4.0], [-4.0], [4.0]], [1, 2, 0]
     result = evaluate(x, y, gallery, labels, "l2", ["mrr"])
-    matrix = oracle.distance_matrix(x, gallery, "euclidean")
+    matrix = distances.matrix("euclidean", x, gallery)
     expected = oracle.evaluate(["mrr"], matrix, same(y, labels))
     check(result, expected)
     assert min(expected["mrr"]) < 1 / 200

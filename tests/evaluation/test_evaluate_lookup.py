@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from oracle import retrieval as oracle
+from oracle import distances
 from tensorflow_similarity.evaluation import evaluate, evaluate_lookup
 
 rng = np.random.default_rng(0)
 GALLERY, GALLERY_LABELS = rng.normal(size=(60, 4)), np.repeat(np.arange(6), 10)
 QUERIES, LABELS = rng.normal(size=(30, 4)), rng.integers(7, size=30)
-ORDER = np.argsort(oracle.distance_matrix(QUERIES, GALLERY, "cosine"), axis=1)
+ORDER = np.argsort(distances.matrix("cosine", QUERIES, GALLERY), axis=1)
 FOUND = GALLERY_LABELS[ORDER]
 COUNTS = dict.fromkeys(range(6), 10)
 NAMES = ["hit_rate@3", "recall@10", "precision@5", "r_precision", "map@r", "map@4", "ndcg@10"]

@@ -2,39 +2,16 @@
 
 import math
 
-import numpy as np
-
-
-def distance_matrix(queries, keys, distance):
-    """float64 distances, one pair at a time."""
-    q, k = np.asarray(queries, np.float64), np.asarray(keys, np.float64)
-    values = np.empty((len(q), len(k)))
-    for i, a in enumerate(q):
-        for j, b in enumerate(k):
-            if distance == "cosine":
-                lengths = np.linalg.norm(a) * np.linalg.norm(b)
-                values[i, j] = 1 - a @ b / lengths if lengths else 1.0
-            elif distance == "euclidean":
-                values[i, j] = math.sqrt(((a - b) ** 2).sum())
-            elif distance == "squared_euclidean":
-                values[i, j] = ((a - b) ** 2).sum()
-            elif distance == "manhattan":
-                values[i, j] = np.abs(a - b).sum()
-            elif distance == "inner_product":
-                values[i, j] = -(a @ b)
-            else:
-                raise ValueError(distance)
-    return values
-
 
 def ranked_hits(distances, relevant, own=-1):
     """Relevance of the gallery by rank, ties by position, leaving `own` out."""
     order = sorted((d, j) for j, d in enumerate(distances) if j != own)
-    return [bool(relevant[j]) for _, j in order]
+    return [relevant[j] for _, j in order]
 
 
-def metric_of_query(name, hits):
+def metric_of_query(name, grades):
     """Value of a metric for the relevance of a whole ranking; None where R = 0."""
+    hits = [grade > 0 for grade in grades]
     relevant = sum(hits)
     if relevant == 0:
         return None
@@ -60,8 +37,11 @@ def metric_of_query(name, hits):
                 total += sum(top[:i]) / i
         return total / min(k, relevant)
     if family == "ndcg":
-        gain = sum(1 / math.log2(i + 1) for i, hit in enumerate(top, start=1) if hit)
-        best = sum(1 / math.log2(i + 1) for i in range(1, min(k, relevant) + 1))
+        ideal = sorted(grades, reverse=True)
+        gain, best = (
+            sum(float(grade) / math.log2(i + 1) for i, grade in enumerate(ranks[:k], start=1))
+            for ranks in (grades, ideal)
+        )
         return gain / best
     raise ValueError(name)
 

@@ -16,6 +16,9 @@ results are means over the queries that have R > 0.
 | `ndcg@k` | sum of 1 / log2(i + 1) over the relevant ranks i <= k / the best possible |
 
 (`k` stands for a number: `precision@1`, `map@10`.)
+
+Where relevance is graded, ndcg@k has the grade in place of the 1; a key is relevant
+to the other metrics if its grade is above 0.
 """
 
 from __future__ import annotations
@@ -118,6 +121,7 @@ def get(metric: Any) -> RankMetric:
         functools.partial(_AT_K[match[1]], k=k),
         k=k,
         looks_at_relevant=match[1] not in _WITHOUT_RELEVANT,
+        looks_at_gains=match[1] == "ndcg",
     )
 
 

@@ -22,6 +22,10 @@ class Ranking:
             relevant: the R of the formulas. At least 1.
         first: int64 `[queries]`: the 1-based rank of the nearest relevant key,
             which may lie deeper than `depth`; None where nobody asked for it.
+        gains: float64 `[queries, depth]`: how relevant the key at that rank is, where
+            relevance is graded and a metric looks at it; None otherwise.
+        best_gains: float64 `[queries, depth]`: the largest gains of the whole gallery,
+            in descending order; None likewise.
 
     Example:
 
@@ -37,6 +41,8 @@ class Ranking:
     relevance: np.ndarray
     relevant: np.ndarray
     first: np.ndarray | None = None
+    gains: np.ndarray | None = None
+    best_gains: np.ndarray | None = None
 
     def top(self, k: int) -> np.ndarray:
         """The first `k` ranks, or what there is."""
@@ -55,6 +61,7 @@ class RankMetric:
             relevant keys of the query.
         looks_at_relevant: Whether it needs `Ranking.relevant`.
         needs_first: Whether it needs `Ranking.first`.
+        looks_at_gains: Whether it looks at `Ranking.gains` where they are graded.
 
     Example:
 
@@ -72,6 +79,7 @@ class RankMetric:
     looks_at_r: bool = False
     looks_at_relevant: bool = True
     needs_first: bool = False
+    looks_at_gains: bool = False
 
     def depth(self, most_relevant: int) -> int:
         """Ranks needed for queries that have at most `most_relevant` relevant keys."""

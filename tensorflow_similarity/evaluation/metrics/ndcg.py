@@ -1,4 +1,4 @@
-"""Normalised discounted cumulative gain, with binary gains."""
+"""Normalised discounted cumulative gain, with binary or graded gains."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ def discounts(k: int) -> np.ndarray:
 
 
 def ndcg_at_k(ranking: Ranking, k: int) -> np.ndarray:
-    """Sum of 1 / log2(i + 1) over the relevant ranks i <= k, divided by the best possible.
+    """Sum of gain / log2(i + 1) over the ranks i <= k, divided by the best possible.
 
-    The best possible has the first min(k, R) ranks relevant.
+    The gain is 1 where the key is relevant. Where relevance is graded it is the grade
+    itself: pass `2.0 ** grade - 1` as relevance for the exponential gain that web
+    search uses. The best possible has the largest gains first.
 
     Reference:
         Järvelin and Kekäläinen, *Cumulated gain-based evaluation of IR
         techniques*, ACM TOIS 2002.
     """
     weights = discounts(k)
+    if ranking.gains is not None and ranking.best_gains is not None:
+        gains, best_gains = ranking.gains[:, :k], ranking.best_gains[:, :k]
+        return (gains @ weights[: gains.shape[1]]) / (best_gains @ weights[: best_gains.shape[1]])
     top = ranking.top(k)
     best = np.cumsum(weights)[np.minimum(k, ranking.relevant) - 1]
     return top @ weights[: top.shape[1]] / best
