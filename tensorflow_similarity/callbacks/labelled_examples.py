@@ -10,7 +10,21 @@ import numpy as np
 
 from tensorflow_similarity.models.embedding import Embedder
 
-__all__ = ["LabelledExamples"]
+__all__ = ["LabelledExamples", "check_repeatable"]
+
+
+def check_repeatable(x: Any, name: str) -> None:
+    """Checks that `x` can be gone through again and again.
+
+    Raises:
+        ValueError: If it is a generator, or another iterator.
+    """
+    if hasattr(x, "__next__"):
+        raise ValueError(
+            f"`{name}` must give its batches again each time. Received: {type(x).__name__}, "
+            "which is used up by the first. Pass arrays, a tf.data.Dataset or a "
+            "keras.utils.PyDataset."
+        )
 
 
 class LabelledExamples:
@@ -27,12 +41,7 @@ class LabelledExamples:
     """
 
     def __init__(self, x: Any, y: Any, name: str, labels_name: str) -> None:
-        if hasattr(x, "__next__"):
-            raise ValueError(
-                f"`{name}` must give its batches again each time. Received: {type(x).__name__}, "
-                "which is used up by the first. Pass arrays, a tf.data.Dataset or a "
-                "keras.utils.PyDataset."
-            )
+        check_repeatable(x, name)
         self.x, self.y = x, y
         self._name, self._labels_name = name, labels_name
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from tensorflow_similarity import distances
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.losses import CrossBatchMemory, MetricLoss
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
 from tensorflow_similarity.models.index_distance import distance_and_output
 
-__all__ = ["distance_of", "embedder_of"]
+__all__ = ["distance_of", "embedder_of", "loss_on_pairs"]
 
 
 def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
@@ -43,3 +44,26 @@ def distance_of(model: Any, distance: Any, output: int | str | None = None) -> D
         return model._binding.distance
     names = output_names(model) if hasattr(model, "output_names") else None
     return distance_and_output(getattr(model, "loss", None), "auto", output, names)[0]
+
+
+def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | None:
+    """The loss that compares the embeddings of a model with each other, or None.
+
+    Of a `CrossBatchMemory` it is the loss that it wraps.
+
+    Args:
+        model: A compiled model.
+        output: As for `embedder_of`; of several outputs with such a loss it says which.
+    """
+    given = getattr(model, "loss", None)
+    losses = given if isinstance(given, dict) else {None: given}
+    if isinstance(given, (list, tuple)):
+        losses = dict(enumerate(given))
+    on_pairs = {}
+    for key, loss in losses.items():
+        loss = loss.loss if isinstance(loss, CrossBatchMemory) else loss
+        if isinstance(loss, MetricLoss) and loss.distance is not None:
+            on_pairs[key] = loss
+    if len(on_pairs) == 1:
+        return next(iter(on_pairs.values()))
+    return on_pairs.get(output)

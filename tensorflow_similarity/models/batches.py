@@ -24,14 +24,34 @@ class Batches:
         iterate: Starts the stream.
         count: The number of batches, or None if unknown.
         examples: The number of examples, or None if unknown.
+        arrays: `(x, y)` where the batches are slices of arrays, else None.
     """
 
     iterate: Callable[[], Iterator[tuple[Any, Any]]]
     count: int | None
     examples: int | None
+    arrays: tuple[Any, Any] | None = None
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return self.iterate()
+
+    def take(self, places: np.ndarray) -> tuple[Any, Any]:
+        """Some examples of arrays, by their ascending places, and their labels.
+
+        Raises:
+            ValueError: If the batches are those of a dataset.
+        """
+        if self.arrays is None:
+            raise ValueError("Only examples of arrays can be taken by their places.")
+        x, y = self.arrays
+
+        def rows(leaf: Any) -> Any:
+            # Tensors are not indexed by arrays; HDF5 is, by ascending ones.
+            return (
+                keras.ops.take(leaf, places, axis=0) if keras.ops.is_tensor(leaf) else leaf[places]
+            )
+
+        return keras.tree.map_structure(rows, x), None if y is None else y[places]
 
 
 def batches_of(
@@ -159,4 +179,4 @@ def _of_arrays(x: Any, y: Any, batch_size: int) -> Batches:
                 None if y is None else y[part],
             )
 
-    return Batches(iterate, math.ceil(n / batch_size), n)
+    return Batches(iterate, math.ceil(n / batch_size), n, (x, y))

@@ -1,0 +1,128 @@
+"""What is wrong with the embeddings: collapse, and lengths."""
+
+from __future__ import annotations
+
+from tensorflow_similarity.callbacks.doctor.findings import Finding
+from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
+from tensorflow_similarity.mining.strategies import Nearest
+
+__all__ = ["collapse", "not_normalised"]
+
+
+def collapse(patient: Patient) -> Finding | None:
+    """All embeddings at one point, by at least two signs of four."""
+    start = patient.history[0]
+
+    def signals(signs: VitalSigns) -> dict[str, str]:
+        found = {}
+        if signs.mean_cosine >= 0.98:
+            found["direction"] = f"all point one way (mean cosine {signs.mean_cosine:.4f})"
+        if start.step == 0 and _shrunk(signs, start):
+            found["distance"] = (
+                f"classes are {signs.negative_distance:.2g} apart, "
+                f"{start.negative_distance:.2g} at the start"
+            )
+        if signs.off_chance < 0.02:
+            found["loss"] = (
+                f"the loss is {signs.loss:.4g}, and would be {signs.chance_loss:.4g} if they were "
+                "all equal"
+            )
+        if patient.embedding_size >= 8 and signs.effective_rank < 1.5:
+            found["rank"] = f"they lie on a line (effective rank {signs.effective_rank:.1f})"
+        return found
+
+    if not patient.persists(lambda signs: len(signals(signs)) > 1):
+        return None
+    first, last = patient.recent()[0], patient.recent()[-1]
+    if 1 - last.mean_cosine > 1.1 * (1 - first.mean_cosine) and "rank" not in signals(last):
+        return None  # It opens up again, as slow starts do.
+    found = signals(last)
+    advice = [patient.slower()]
+    strategy = getattr(patient.loss, "negative_mining_strategy", None)
+    if isinstance(strategy, Nearest):
+        advice.insert(
+            0,
+            'semi-hard negatives: TripletLoss(negative_mining_strategy="semi-hard") or '
+            "TripletSemiHardLoss. The hardest ones pull a young network to a point",
+        )
+    elif patient.loss is not None:
+        advice.append("TripletSemiHardLoss or MultiSimilarityLoss, which seldom collapse")
+    advice.append("a few epochs of an easier loss first, then this one")
+    if abs(last.mean_norm - 1) > 0.01 or last.norm_variation > 0.01:
+        advice.append("embeddings of length 1: end the model with L2Embedding")
+    rank = ""
+    if "rank" not in found and last.effective_rank > 1.5:
+        rank = (
+            f" (The effective rank, {last.effective_rank:.1f} of {patient.embedding_size}, does "
+            "not show it: what is left is noise in all directions.)"
+        )
+    return Finding(
+        "collapse",
+        last.step,
+        "The embeddings collapsed",
+        f"Since step {first.step:,} at the latest: {'; '.join(found.values())}.{rank}",
+        tuple(advice),
+        {
+            "signals": tuple(found),
+            "mean_cosine": last.mean_cosine,
+            "effective_rank": last.effective_rank,
+            "loss": last.loss,
+            "chance_loss": last.chance_loss,
+        },
+    )
+
+
+def _shrunk(signs: VitalSigns, start: VitalSigns) -> bool:
+    """Whether classes are a tenth as far apart as at the start, by a distance from 0 up."""
+    return (
+        min(signs.positive_distance, start.positive_distance) >= 0
+        and signs.negative_distance < 0.1 * start.negative_distance
+    )
+
+
+def not_normalised(patient: Patient) -> Finding | None:
+    """Lengths of embeddings that get in the way of the distance."""
+    now, start = patient.now, patient.history[0]
+    name = getattr(patient.distance, "name", "")
+    margin = getattr(patient.loss, "margin", None)
+    why = None
+    if name == "inner_product" and patient.persists(
+        lambda signs: signs.mean_norm > 2 * start.mean_norm and signs.norm_variation > 0.01
+    ):
+        why = (
+            f"Inner products grow with length, and so it grows: {now.mean_norm:.2g} on average, "
+            f"{start.mean_norm:.2g} at the start. Part of the loss is had by length alone, and "
+            "long embeddings are near to everything."
+        )
+    elif (
+        name in ("euclidean", "squared_euclidean", "manhattan")
+        and margin
+        and patient.persists(lambda signs: signs.negative_distance > 50 * margin)
+    ):
+        why = (
+            f"Classes are {now.negative_distance:.3g} apart on average, where the margin is "
+            f"{margin:g}: at this scale it means nothing (length {now.mean_norm:.3g})."
+        )
+    elif (
+        patient.index_distance is not None
+        and patient.index_distance != patient.distance
+        and patient.persists(lambda signs: signs.norm_variation > 0.1)
+    ):
+        why = (
+            f"The loss compares by {name}, the index by {patient.index_distance.name}, and lengths "
+            f"vary ({now.norm_variation:.0%} of their mean): the two rank neighbours differently."
+        )
+    if why is None:
+        return None
+    return Finding(
+        "not_normalised",
+        now.step,
+        "The embedding is not normalised for its distance",
+        why,
+        (
+            "embeddings of length 1: end the model with L2Embedding",
+            'distance="cosine", which looks at directions alone',
+        ),
+        {"mean_norm": now.mean_norm, "norm_variation": now.norm_variation},
+    )

@@ -1,0 +1,55 @@
+"""What is wrong with the loss: nothing left to learn, or nothing learnt."""
+
+from __future__ import annotations
+
+from tensorflow_similarity.callbacks.doctor.findings import Finding
+from tensorflow_similarity.callbacks.doctor.patient import Patient
+
+__all__ = ["not_learning", "nothing_active"]
+
+_CHECK_LABELS = (
+    "check that x and y belong together: that shuffling moved both, and that one class has one id"
+)
+
+
+def nothing_active(patient: Patient) -> Finding | None:
+    """A loss that is 0 for nearly all queries."""
+    if not patient.persists(lambda signs: signs.active_queries < 0.02):
+        return None
+    return Finding(
+        "nothing_active",
+        patient.now.step,
+        "Nothing is active any more",
+        f"The loss is 0 for {1 - patient.now.active_queries:.1%} of the queries with positives and "
+        "negatives: training on changes next to nothing.",
+        (
+            "stop here if evaluation on new examples is good enough (EvalCallback)",
+            "harder batches: more classes in each, and classes that resemble each other",
+            'harder negatives: negative_mining_strategy="hard"',
+            "a larger margin, or a loss without one (MultiSimilarityLoss, SupConLoss)",
+        ),
+        {"active_queries": patient.now.active_queries},
+    )
+
+
+def not_learning(patient: Patient) -> Finding | None:
+    """A loss at its chance value, with classes that do not separate."""
+    if not patient.persists(
+        lambda signs: signs.off_chance < 0.15 and signs.separation < 0.6, times=2
+    ):
+        return None
+    now = patient.now
+    return Finding(
+        "not_learning",
+        now.step,
+        "The loss stays at its chance value",
+        f"It is {now.loss:.4g}, and would be {now.chance_loss:.4g} if all embeddings were equal; a "
+        f"pair of one class is nearer than one of two in {now.separation:.0%} of cases, where 50 % "
+        "is chance.",
+        (
+            _CHECK_LABELS,
+            "another learning rate, ten times smaller, then ten times larger",
+            "a network that is trained already, or a larger one",
+        ),
+        {"loss": now.loss, "chance_loss": now.chance_loss, "separation": now.separation},
+    )

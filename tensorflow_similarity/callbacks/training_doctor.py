@@ -1,0 +1,236 @@
+"""Says in words what goes wrong in training."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import checks, distances
+from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
+from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
+from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.callbacks.doctor.probe import Probe
+from tensorflow_similarity.callbacks.doctor.suspects import Suspect, equal_inputs, find_suspects
+from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns, examine, pairwise
+from tensorflow_similarity.callbacks.model_access import distance_of, embedder_of, loss_on_pairs
+from tensorflow_similarity.callbacks.schedule import Schedule
+from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.text_table import text_table
+
+__all__ = ["TrainingDoctor"]
+
+_MOST_SUSPECTS = 100
+_COLUMNS = {
+    "step": "step",
+    "loss": "loss",
+    "chance_loss": "chance",
+    "active_queries": "active",
+    "positive_distance": "positive",
+    "negative_distance": "negative",
+    "separation": "separation",
+    "mean_cosine": "cosine",
+    "effective_rank": "rank",
+    "mean_norm": "norm",
+}
+
+
+class TrainingDoctor(keras.callbacks.Callback):
+    """Watches training, and says what is wrong: what, by which evidence, and what to try.
+
+    Every few steps it takes a batch of the training data, embeds it with the weights
+    as they are, and measures what the metrics of `training_metrics` measure. What
+    persists over several examinations is said once, as a `TrainingWarning`:
+
+    - **collapse**: all embeddings at one point, or on a line. Direction, distances, loss
+      and rank are looked at together, since none of them alone tells it from health.
+    - **no_positives**, **no_negatives**: batches that a loss on pairs cannot learn from.
+    - **nothing_active**: a loss of 0 for nearly all queries.
+    - **suspicious_labels**: examples far nearer to another class than to their own while
+      classes separate, and equal examples with different labels.
+    - **not_normalised**: lengths of embeddings that get in the way of the distance.
+    - **not_learning**: a loss at the value that it has if all embeddings are equal,
+      and classes that do not separate.
+    - **not_finite**: NaN.
+
+    It needs class ids. What it says of losses is about losses on pairs of embeddings
+    (`MetricLoss`, also inside `CrossBatchMemory`); of others it sees the embeddings only.
+
+    Args:
+        x: The training data, as `fit` takes it: arrays, a `tf.data.Dataset` or a
+            sampler. Not a generator, which the doctor would use up.
+        y: Class ids, for arrays.
+        freq: Steps between examinations, or `"epoch"`. Defaults to 50. One takes about as
+            long as a step of training.
+        patience: Examinations in a row that must agree. Defaults to 3.
+        batch_size: Examples in a batch, for arrays: that of `fit`, if batches are to be
+            judged. Defaults to 64.
+        distance: Distance between embeddings. Defaults to `"auto"`: that of the loss, or
+            of the model's index.
+        embedding_output: Which output or layer holds the embeddings; not needed for a
+            `SimilarityModel`, nor for a model with one output.
+        seed: Which batches of arrays. Defaults to 0.
+
+    Attributes:
+        findings: All `Finding` objects so far.
+        history: All `VitalSigns`, one for each examination.
+        suspects: Examples that look like another class, as `Suspect` objects with
+            label, what they look like, position (for arrays) and the example itself. At
+            most 100.
+
+    Raises:
+        TypeError: If labels are not integers.
+        ValueError: If `x` can be gone through once only, or labels are missing.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from tensorflow_similarity.callbacks import TrainingDoctor
+    from tensorflow_similarity.layers import L2Embedding
+    from tensorflow_similarity.losses import TripletLoss
+    from tensorflow_similarity.models import SimilarityModel
+
+    y = np.arange(128) % 4
+    x = np.eye(4)[y] + 0.2 * np.random.default_rng(0).normal(size=(128, 4))
+    inputs = keras.Input((4,))
+    model = SimilarityModel(inputs, L2Embedding(8)(inputs))
+    model.compile("adam", TripletLoss())
+    doctor = TrainingDoctor(x, y, freq=2, batch_size=32)
+    model.fit(x, y, batch_size=32, epochs=2, verbose=0, callbacks=[doctor])
+    doctor.findings  # []
+    print(doctor)  # a table of the examinations
+    ```
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any = None,
+        freq: Any = 50,
+        patience: int = 3,
+        batch_size: int = 64,
+        distance: Any = "auto",
+        embedding_output: int | str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.patience = checks.count(patience, "patience")
+        self.distance = distance if distance == "auto" else distances.get(distance)
+        self.embedding_output = embedding_output
+        self._probe = Probe(x, y, checks.count(batch_size, "batch_size", minimum=2), seed)
+        self._schedule = Schedule(freq)
+        self._start()
+
+    def _start(self) -> None:
+        self._patient = Patient(self.patience)
+        self._said: dict[str, Finding] = {}
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found, in the order in which it was said."""
+        return list(self._said.values())
+
+    @property
+    def history(self) -> list[VitalSigns]:
+        """The examinations."""
+        return self._patient.history
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """Examples that look like another class."""
+        return self._patient.suspects
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Called by Keras; examines the untrained model, to compare with."""
+        self._schedule.begin()
+        self._start()
+        self.examine()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Called by Keras."""
+        self._schedule.begin_epoch()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Called by Keras; examines every `freq` steps."""
+        if self._schedule.end_batch(batch):
+            self.examine()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Called by Keras; examines if `freq` is `"epoch"`."""
+        if self._schedule.every is None:
+            self.examine()
+
+    def examine(self) -> VitalSigns:
+        """Examines the model now, and warns of what is found.
+
+        Returns:
+            What was measured.
+        """
+        patient, step = self._patient, self._schedule.steps
+        embedder = embedder_of(self.model, self.embedding_output)
+        patient.loss = loss_on_pairs(self.model, self.embedding_output)
+        patient.distance = self._distance(patient)
+        if isinstance(self.model, SimilarityModel):
+            patient.index_distance = self.model._binding.distance
+        patient.learning_rate = _learning_rate(self.model)
+        inputs, labels, places = self._probe.next(embedder)
+        embeddings = embedder.call(inputs)
+        patient.embedding_size = embeddings.shape[1]
+        if np.isfinite(embeddings).all():
+            between = pairwise(patient.distance, embeddings)
+            signs = examine(step, labels, embeddings, between, patient.loss)
+            self._look_for_suspects(signs, inputs, labels, between, places)
+        else:
+            signs = VitalSigns(step, finite=False)
+        patient.history.append(signs)
+        for finding in diagnose(patient, self._said):
+            self._said[finding.name] = finding
+            warnings.warn(str(finding), TrainingWarning, stacklevel=2)
+        return signs
+
+    def _distance(self, patient: Patient) -> distances.Distance:
+        if self.distance == "auto" and patient.loss is not None:
+            return distances.get(patient.loss.distance)
+        return distance_of(self.model, self.distance, self.embedding_output)
+
+    def _look_for_suspects(
+        self,
+        signs: VitalSigns,
+        inputs: Any,
+        labels: np.ndarray,
+        between: np.ndarray,
+        places: np.ndarray | None,
+    ) -> None:
+        patient = self._patient
+        patient.conflicts += equal_inputs(inputs, labels)
+        # Where classes do not separate yet, many examples are nearer to another.
+        if signs.step > 0 and signs.separation >= 0.8:
+            patient.looks += 1
+            patient.judged += len(labels)
+            found = find_suspects(inputs, labels, between, places)
+            patient.suspected += len(found)
+            patient.suspects += found[: _MOST_SUSPECTS - len(patient.suspects)]
+
+    def __str__(self) -> str:
+        rows = [[getattr(signs, name) for name in _COLUMNS] for signs in self.history]
+        cells = [[None if value != value else value for value in row] for row in rows]
+        table = text_table(list(_COLUMNS.values()), cells)
+        if not self.findings:
+            return f"{table}\nNothing found."
+        return "\n".join([table, *map(str, self.findings)])
+
+    def __repr__(self) -> str:
+        names = [finding.name for finding in self.findings]
+        return f"TrainingDoctor(examinations={len(self.history)}, findings={names})"
+
+
+def _learning_rate(model: Any) -> float:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return math.nan
+    return float(keras.ops.convert_to_tensor(optimizer.learning_rate))
