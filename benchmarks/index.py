@@ -1,7 +1,6 @@
 """Speed of the index against its bare engines, as ratios within one run.
 
     python benchmarks/index.py                 # some two minutes on two cores
-    python benchmarks/index.py --growth        # and how costs grow, to 1,000,000 records
     python benchmarks/index.py --json out.json
 
 Both sides of a ratio are run in turn, and medians are taken, so that what else
@@ -16,10 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -232,53 +229,7 @@ def building(times: int) -> Rows:
     return [ratio("nmslib: build 20,000 x 64", taken, "bare", 1.1)]
 
 
-def growth(times: int) -> Rows:
-    """What each operation costs at 10,000, 100,000 and 1,000,000 records."""
-    del times
-    rng = np.random.default_rng(4)
-    rows: Rows = []
-    for search in ("exact", "nmslib"):
-        for n in (10_000, 100_000, 1_000_000):
-            keys = clustered(rng, n, 128)
-            index = Index(128, "cosine", search=search)
-            row: dict[str, Any] = {"search": search, "records": n}
-            row["add s"] = seconds(lambda index=index, keys=keys: index.add(keys))
-            row["build s"] = seconds(lambda index=index, keys=keys: index.lookup(keys[:1]))
-            one = unit(rng, 1, 128)
-            row["one query ms"] = 1e3 * statistics.median(
-                seconds(lambda index=index, one=one: index.lookup(one, k=10)) for _ in range(50)
-            )
-            batch = keys[:1000]
-            row["1,000 queries ms"] = 1e3 * statistics.median(
-                seconds(lambda index=index, batch=batch: index.lookup(batch, k=10))
-                for _ in range(3)
-            )
-            row["add one ms"] = 1e3 * statistics.median(
-                seconds(lambda index=index, one=one: index.add(one)) for _ in range(50)
-            )
-            ids = index.ids[:50]
-            row["delete one ms"] = 1e3 * statistics.median(
-                seconds(lambda index=index, i=i: index.delete(i)) for i in ids
-            )
-            with tempfile.TemporaryDirectory() as folder:
-                path = os.path.join(folder, "index.tfsim")
-                row["save s"] = seconds(lambda index=index, path=path: index.save(path))
-                row["load s"] = seconds(lambda path=path: Index.load(path))
-                row["file MB"] = os.path.getsize(path) / 1e6
-            row["recall"] = 1.0 if index.recall is None else index.recall.recall
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            row["peak MB so far"] = peak / 1024
-            rows.append(row)
-            print(format_row(row), flush=True)
-    return rows
-
-
 def format_row(row: dict[str, Any]) -> str:
-    if "what" not in row:
-        return "  ".join(
-            f"{name} {value:,.3g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in row.items()
-        )
     text = f"{row['what']:<48} {row['milliseconds']:>10.3f} ms"
     if "ratio" in row:
         text += f"  {row['against']:>10.3f} ms  {row['ratio']:>6.2f}x"
@@ -297,7 +248,6 @@ def verdict(row: dict[str, Any]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="PATH", help="write the figures there, too")
-    parser.add_argument("--growth", action="store_true", help="up to 1,000,000 records: minutes")
     parser.add_argument("--times", type=int, default=15, help="runs of each measurement")
     arguments = parser.parse_args()
     parts = [lookups, additions, building, against_the_product]
@@ -309,8 +259,6 @@ def main() -> int:
         for row in part(arguments.times):
             rows.append(row)
             print(format_row(row), flush=True)
-    if arguments.growth:
-        rows += growth(arguments.times)
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(rows, file, indent=2)

@@ -16,6 +16,7 @@ import numpy as np
 from tensorflow_similarity.index.engines.effort_gate import EffortGate
 from tensorflow_similarity.index.engines.files import temporary_folder
 from tensorflow_similarity.index.engines.hnsw import HnswEngine
+from tensorflow_similarity.index.engines.memory import give_back
 
 __all__ = ["NmslibEngine"]
 
@@ -62,6 +63,7 @@ class NmslibEngine(HnswEngine):
             path = os.path.join(folder, "graph")
             graph.saveIndex(path, save_data=False)
             del graph
+            give_back()
             self.load(path)
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
