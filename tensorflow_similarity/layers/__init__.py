@@ -5,6 +5,7 @@ from tensorflow_similarity.layers.generalized_mean_pooling import (
     GeneralizedMeanPooling2D,
 )
 from tensorflow_similarity.layers.l2_embedding import L2Embedding, MetricEmbedding
+from tensorflow_similarity.layers.margin_head import MarginHead
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.layers.proxy_head import ProxyHead
 
@@ -12,6 +13,7 @@ __all__ = [
     "GeneralizedMeanPooling1D",
     "GeneralizedMeanPooling2D",
     "L2Embedding",
+    "MarginHead",
     "MemoryBank",
     "MetricEmbedding",
     "ProxyHead",

@@ -131,6 +131,11 @@ class CrossBatchMemory(PerExampleLoss):
                 "`loss` must take class ids: a memory keeps no other labels. Received: "
                 f"{type(loss).__name__} with relevance={loss.relevance!r}."
             )
+        if getattr(loss, "classes", 1) > 1:
+            raise ValueError(
+                "`loss` must not number the classes of a head: a memory gives them other ids. "
+                f"Received: {loss!r}."
+            )
         super().__init__(name=name, reduction=loss.reduction)
         self.loss = loss
         # The same loss, for which an id is no class. (Keras copies by saving and loading.)

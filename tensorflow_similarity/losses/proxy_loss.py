@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity.losses.class_range import assert_in_graph, check_range
 from tensorflow_similarity.losses.labels import checked_class_id, class_ids_or_relevance
 from tensorflow_similarity.losses.per_example_loss import PerExampleLoss, wide_float
 from tensorflow_similarity.mining.rows import is_relevance
@@ -114,11 +115,12 @@ class ProxyLoss(PerExampleLoss):
             losses = self.class_losses(ops.where(counted[:, None], y_pred, -1e4), targets)
             losses = ops.where(counted, losses, 0)
             known = ops.logical_or(known, ops.logical_not(counted))
-        assert_in_graph(known, y_true, classes)
+        assert_in_graph(known, y_true, ops.shape(y_pred)[1])
         return ops.where(known, losses, float("nan"))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        check_range(y_true, y_pred, self.ignore_class)
+        shape = tuple(y_pred.shape if hasattr(y_pred, "shape") else np.shape(y_pred))
+        check_range(y_true, shape[1] if len(shape) > 1 else None, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
@@ -171,42 +173,3 @@ class SoftmaxProxyLoss(ProxyLoss):
         own = self.own_class(own)
         logits = self.scale * ops.where(targets, own[:, None], cosines)
         return ops.logsumexp(logits, axis=1) - self.scale * own
-
-
-def assert_in_graph(known: Any, labels: Any, classes: Any) -> None:
-    """Raises TensorFlow's error when a graph meets an unknown class; XLA leaves it out."""
-    if keras.backend.backend() != "tensorflow":
-        return
-    import tensorflow as tf
-
-    if not tf.executing_eagerly():
-        message = "`y_true` must be class ids from 0 to classes - 1, those of the ProxyHead."
-        received = ["Received:", tf.boolean_mask(labels, tf.logical_not(known))]
-        tf.debugging.Assert(
-            tf.reduce_all(known), [message, "Classes:", tf.size(classes), *received]
-        )
-
-
-def _values(x: Any) -> np.ndarray | None:
-    """The values of an array or an eager tensor; None where there are none yet."""
-    try:
-        return np.asarray(x)
-    except Exception:  # Each backend has its own error for tensors of a graph.
-        return None
-
-
-def check_range(y_true: Any, y_pred: Any, ignore_class: int | None = None) -> None:
-    """Raises a ValueError if class ids are at hand and not those of the head's classes."""
-    shape = tuple(y_pred.shape if hasattr(y_pred, "shape") else np.shape(y_pred))
-    classes = shape[1] if len(shape) > 1 else None
-    labels = _values(y_true)
-    if classes is None or labels is None or labels.dtype.kind not in "iub":
-        return
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    wrong = wrong if ignore_class is None else wrong[wrong != ignore_class]
-    if wrong.size:
-        raise ValueError(
-            f"`y_true` must be class ids from 0 to {classes - 1}, as `y_pred` has {classes} "
-            f"classes. Received: {wrong[0]}. Number the classes, e.g. by np.unique(y, "
-            "return_inverse=True)[1], or give the ProxyHead more of them."
-        )

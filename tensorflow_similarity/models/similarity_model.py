@@ -12,14 +12,14 @@ import keras
 from keras.src.models.functional import Functional
 
 from tensorflow_similarity.atomic_file import replacing
-from tensorflow_similarity.index import Index
+from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import persistence
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
+from tensorflow_similarity.models.heads import embedding_below_head
 from tensorflow_similarity.models.index_distance import distance_and_output
-from tensorflow_similarity.models.proxies import embedding_below_proxies
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
@@ -151,7 +151,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             search: The search engine of the index, see `Index`. Defaults to `"auto"`.
             embedding_output: Which output to index: its place, its name, or, in
                 functional models, the name of any layer, whose output it then is.
-                Defaults to `None`: what a `ProxyHead` at the end of a functional
+                Defaults to `None`: what a `ProxyHead` or `MarginHead` at the end of a functional
                 model reads; else the only output, or the only one whose loss has a
                 distance.
             **kwargs: Further arguments of `keras.Model.compile`, such as `metrics`.
@@ -170,6 +170,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         distance: Any = "auto",
         search: Any = "auto",
         embedding_output: int | str | None = None,
+        uri: str | None = None,
+        collection: str = "records",
     ) -> None:
         """Makes a new, empty index in place of the one there is; `compile` calls it for you.
 
@@ -179,18 +181,29 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             distance: A distance. Defaults to `"auto"`: that of the loss.
             search: The search engine, see `Index`. Defaults to `"auto"`.
             embedding_output: Which output to index, see `compile`.
+            uri: For `search="milvus"`: the file or the server that is to hold the
+                records, see `MilvusIndex`. Records that are there stay.
+            collection: For `search="milvus"`: the collection there.
 
         Raises:
-            ValueError: If distance or output cannot be told or do not exist.
+            ImportError: If `search` is `"milvus"`, and pymilvus is not installed.
+            ValueError: If distance or output cannot be told or do not exist, or `uri`
+                is missing or of no use.
         """
+        if (search == "milvus") != (uri is not None):
+            raise ValueError(
+                "`uri` must be given for search='milvus', and for no other. Received: "
+                f"search={search!r}, uri={uri!r}."
+            )
         loss = getattr(self, "loss", None)
         resolved, output = self._resolve(loss, distance, embedding_output)
-        self._binding.configure(resolved, search, output, keep=False)
+        place = {} if uri is None else {"uri": uri, "collection": collection}
+        self._binding.configure(resolved, search, output, keep=False, place=place)
 
     def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
         functional = isinstance(self, Functional)
         if output is None and functional:
-            output = embedding_below_proxies(self)
+            output = embedding_below_head(self)
         names = output_names(self) if functional else None
         return distance_and_output(loss, distance, output, names)
 
@@ -235,19 +248,46 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         """
         self.vector_index.save(filepath)
 
-    def load_index(self, filepath: str | os.PathLike[str]) -> None:
-        """Replaces the index by one that `save_index` or `Index.save` saved.
+    def load_index(
+        self,
+        filepath: str | os.PathLike[str] | None = None,
+        *,
+        uri: str | None = None,
+        collection: str = "records",
+        token: str = "",
+    ) -> None:
+        """Replaces the index by one from a file, or attaches to one that is in Milvus.
 
         If that fails, the model is left as it was.
 
         Args:
-            filepath: The file to read.
+            filepath: A file that `save_index` or `Index.save` wrote.
+            uri: In place of it: the file or the server of Milvus that holds the
+                records, see `MilvusIndex`.
+            collection: The collection there.
+            token: `"user:password"` or a key, where the server wants one.
 
         Raises:
-            ValueError: If the file is damaged or of a newer version, or its
-                embedding size or distance is not that of the model.
+            FileNotFoundError: If there is no such file.
+            ImportError: If `uri` is given, and pymilvus is not installed.
+            ValueError: If the file is damaged or of a newer version, the collection is
+                not there, or its embedding size or distance is not that of the model;
+                for Milvus also if its records were embedded with other weights.
         """
-        index = Index.load(filepath)
+        if (filepath is None) == (uri is None):
+            raise ValueError(
+                "Either `filepath` or `uri` must be given. Received: "
+                f"filepath={filepath!r}, uri={uri!r}."
+            )
+        if uri is not None:
+            remote = MilvusIndex.open(uri, collection, token=token)
+            try:
+                self._binding.attach(remote)
+            except ValueError:
+                remote.close()
+                raise
+            return
+        index = Index.load(os.fspath(filepath or ""))
         distance = self._binding.distance
         if distance is not None and distance != index.distance:
             raise ValueError(

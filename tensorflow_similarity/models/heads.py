@@ -1,4 +1,4 @@
-"""Finds the embedding of a model that ends in proxies."""
+"""Finds the embedding of a model that ends in a head for training."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from typing import Any
 
 import keras
 
-from tensorflow_similarity.layers import ProxyHead
+from tensorflow_similarity.layers import MarginHead, ProxyHead
 
-__all__ = ["embedding_below_proxies"]
+__all__ = ["embedding_below_head"]
 
 
-def embedding_below_proxies(model: Any) -> str | None:
-    """The name of the output or layer that a `ProxyHead` at the end of a model reads.
+def embedding_below_head(model: Any) -> str | None:
+    """The name of the output or layer that a head at the end of a model reads.
+
+    A head is a `ProxyHead` or a `MarginHead`.
 
     Args:
         model: A functional model.
 
     Returns:
-        What to pass as `embedding_output`; None if no output is made by a
-        `ProxyHead`.
+        What to pass as `embedding_output`; None if no output is made by
+        such a head.
 
     Raises:
-        ValueError: If several embeddings are below proxies, or the one has no name.
+        ValueError: If several embeddings are below heads, or the one has no name.
     """
     outputs = keras.tree.flatten(model.output)
     tensors = [_input_of_head(tensor) for tensor in outputs]
@@ -33,16 +35,16 @@ def embedding_below_proxies(model: Any) -> str | None:
     if len(names) > 1 or names[0] is None:
         raise ValueError(
             "`embedding_output` must say what to index: the name of an output or of a layer. "
-            f"Received: None, where ProxyHeads read {len(names)} embeddings, named {names} (None "
+            f"Received: None, where heads read {len(names)} embeddings, named {names} (None "
             "is not the output of a layer)."
         )
     return names[0]
 
 
 def _input_of_head(tensor: Any) -> Any:
-    """The tensor that a `ProxyHead` made `tensor` of; None if it was made otherwise."""
+    """The tensor that a head made `tensor` of; None if it was made otherwise."""
     operation, node, _ = tensor._keras_history
-    if not isinstance(operation, ProxyHead):
+    if not isinstance(operation, (ProxyHead, MarginHead)):
         return None
     return operation._inbound_nodes[node].input_tensors[0]
 
