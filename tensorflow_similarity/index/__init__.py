@@ -8,6 +8,7 @@ from tensorflow_similarity.index.file_errors import (
     NewerIndexError,
 )
 from tensorflow_similarity.index.index import Index
+from tensorflow_similarity.index.milvus import MilvusIndex
 from tensorflow_similarity.index.neighbors import Lookup, Neighbors
 from tensorflow_similarity.index.records import Records
 from tensorflow_similarity.index.tuning import MeasuredRecall
@@ -19,6 +20,7 @@ __all__ = [
     "IndexLockedError",
     "Lookup",
     "MeasuredRecall",
+    "MilvusIndex",
     "Neighbors",
     "NewerIndexError",
     "Records",

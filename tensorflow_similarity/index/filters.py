@@ -10,12 +10,34 @@ import numpy as np
 from tensorflow_similarity import checks
 from tensorflow_similarity.index.records import Rows
 
-__all__ = ["Filter", "allowed_rows"]
+__all__ = ["Filter", "allowed_rows", "parse_filter"]
 
 #: `{"labels": …, "ids": …, "data": …}`, any of them, or the predicate alone.
 Filter = Mapping[str, Any] | Callable[[Any], bool]
 
 _KEYS = ("data", "ids", "labels")
+
+
+def parse_filter(filter: Filter) -> Mapping[str, Any]:
+    """A filter as a mapping, whose values are not checked yet.
+
+    Raises:
+        TypeError: If it is neither a mapping nor a predicate.
+        ValueError: If a key is unknown, or there is none.
+    """
+    wanted: Any = {"data": filter} if callable(filter) else filter
+    if not isinstance(wanted, Mapping):
+        raise TypeError(
+            "`filter` must be a mapping with any of the keys 'labels', 'ids' and 'data', or a "
+            f"predicate on the payload. Received: {filter!r}."
+        )
+    unknown = [key for key in wanted if key not in _KEYS]
+    if unknown or not wanted:
+        raise ValueError(
+            f"`filter` must have at least one of the keys {list(_KEYS)}, and no other. "
+            f"Received: {list(wanted)}."
+        )
+    return wanted
 
 
 def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
@@ -31,18 +53,7 @@ def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
         TypeError: If it is none of these.
         ValueError: If a key is unknown.
     """
-    wanted: Any = {"data": filter} if callable(filter) else filter
-    if not isinstance(wanted, Mapping):
-        raise TypeError(
-            "`filter` must be a mapping with any of the keys 'labels', 'ids' and 'data', or a "
-            f"predicate on the payload. Received: {filter!r}."
-        )
-    unknown = [key for key in wanted if key not in _KEYS]
-    if unknown or not wanted:
-        raise ValueError(
-            f"`filter` must have at least one of the keys {list(_KEYS)}, and no other. "
-            f"Received: {list(wanted)}."
-        )
+    wanted = parse_filter(filter)
     allowed = rows.live
     if "ids" in wanted:
         ids = checks.class_ids(np.atleast_1d(wanted["ids"]), "filter['ids']")

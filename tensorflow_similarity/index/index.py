@@ -38,6 +38,8 @@ class Index(IndexReading):
             exact while that takes milliseconds (up to 33 million numbers), and
             a graph beyond, once lookups have cost as much as building one
             does. Engines that do not know a distance leave it to exact search.
+            `"milvus"` is another kind of index, whose records live in a database:
+            a `MilvusIndex`, which takes other arguments.
         target_recall: The share of the true 10 nearest that an approximate
             engine shall find. Its effort is chosen for that on a sample of the
             records, and what it reached is shown by `summary`.
@@ -66,6 +68,8 @@ class Index(IndexReading):
             such a failure may lose the changes that the system had not written
             yet (by default Linux writes within half a minute), and `open` may
             need `repair=True` afterwards.
+        uri: For `search="milvus"`: the file or the server, see `MilvusIndex`.
+        collection: For `search="milvus"`: the name of the collection.
 
     Raises:
         CorruptIndexError: If what is at `path` is damaged (a ValueError).
@@ -87,6 +91,14 @@ class Index(IndexReading):
     ```
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Index:
+        search = kwargs.get("search", args[2] if len(args) > 2 else None)
+        if cls is Index and isinstance(search, str) and search == "milvus":
+            from tensorflow_similarity.index.milvus import MilvusIndex
+
+            return super().__new__(MilvusIndex)
+        return super().__new__(cls)
+
     def __init__(
         self,
         embedding_size: int,
@@ -98,7 +110,14 @@ class Index(IndexReading):
         storage: str = "float32",
         path: str | os.PathLike[str] | None = None,
         fsync: bool = False,
+        uri: str | None = None,
+        collection: str | None = None,
     ) -> None:
+        if uri is not None or collection is not None:
+            raise ValueError(
+                "`uri` and `collection` are for search='milvus'. Received: "
+                f"uri={uri!r}, collection={collection!r}, search={search!r}."
+            )
         settings = Settings(
             embedding_size, distance, search, target_recall, search_params, background, storage
         )

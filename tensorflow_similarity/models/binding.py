@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = ["IndexBinding"]
 
 # The note of an index that holds the digest of the weights that embedded its records.
 _MADE_WITH = "made_with_weights"
+_MILVUS = "milvus"
 
 
 class IndexBinding:
@@ -32,6 +34,7 @@ class IndexBinding:
         distance: Its distance, or None before `configure`.
         search: Its search engine.
         embedding_output: Which output of the model it holds.
+        place: For records in Milvus: `uri` and `collection`, where a new index is to be.
         fingerprint: The digest of the weights as they are.
     """
 
@@ -43,6 +46,8 @@ class IndexBinding:
         self.distance: Distance | None = None
         self.search: Any = "auto"
         self.embedding_output: int | str | None = None
+        self.place: dict[str, Any] = {}
+        self._left = ""
         self.fingerprint = WeightsFingerprint(model)
 
     def configure(
@@ -51,6 +56,7 @@ class IndexBinding:
         search: Any = "auto",
         embedding_output: int | str | None = None,
         keep: bool = True,
+        place: dict[str, Any] | None = None,
     ) -> None:
         """Sets what the index is to be, and makes an empty one unless the old one is kept.
 
@@ -58,7 +64,8 @@ class IndexBinding:
             ValueError: If the output or the search engine does not exist, or there are
                 records to keep that would not fit. Nothing has changed then.
         """
-        engines.get(search)
+        if search != _MILVUS:
+            engines.get(search)
         embedder = Embedder(self._model, embedding_output)
         wanted = (distance, search, embedding_output)
         present = (self.distance, self.search, self.embedding_output)
@@ -75,7 +82,9 @@ class IndexBinding:
             return
         self.distance, self.search, self.embedding_output = wanted
         self.index, self._warned = None, False
-        if embedder.size is not None:
+        self.place = place or {}
+        # Records in Milvus may be anywhere: there is an index when it is known where.
+        if embedder.size is not None and (search != _MILVUS or place):
             self.require_index(embedder.size)
 
     def reset(self) -> None:
@@ -100,6 +109,35 @@ class IndexBinding:
             )
         self.index, self._warned = index, False
         self.distance, self.search = index.distance, index.search
+        self.place = {}
+
+    def leave(self, place: Mapping[str, Any]) -> None:
+        """Says that the records of the model are in Milvus, and to be attached to."""
+        self.index, self.search = None, _MILVUS
+        self._left = f", when it was saved in {place['uri']!r}, collection {place['collection']!r}"
+
+    def attach(self, index: Index) -> None:
+        """Puts an index in place whose records are from elsewhere, and must be this model's.
+
+        Raises:
+            ValueError: If they have another size or distance, or were embedded with
+                other weights.
+        """
+        if self.distance is not None and self.distance != index.distance:
+            raise ValueError(
+                f"The index must have the distance of the model, {self.distance!r}. Received: "
+                f"one with {index.distance!r}. If it is meant so, assign it to "
+                "`model.vector_index`."
+            )
+        made_with = index.notes.get(_MADE_WITH)
+        if made_with not in (None, self.fingerprint.digest()):
+            raise ValueError(
+                "The records of the index must be embedded with the weights of this model. "
+                "Received: an index whose records were embedded with others. Load the model that "
+                "made them; or index anew, in another collection; or, if it is meant so, assign "
+                "the index to `model.vector_index`."
+            )
+        self.adopt(index)
 
     @property
     def embedder(self) -> Embedder:
@@ -124,10 +162,23 @@ class IndexBinding:
                     "The model has no index yet: call compile() with a loss that has a distance, "
                     "or create_index(distance=...)."
                 )
+            self._require_place()
             self.index = Index(
-                embedding_size=embedding_size, distance=self.distance, search=self.search
+                embedding_size=embedding_size,
+                distance=self.distance,
+                search=self.search,
+                **self.place,
             )
         return self.index
+
+    def _require_place(self) -> None:
+        """Raises if the records are in Milvus, and the model is not attached to them."""
+        if self.search == _MILVUS and self.index is None and not self.place.get("uri"):
+            raise ValueError(
+                f"The records of the model are in Milvus{self._left}: attach to them with "
+                "model.load_index(uri=...), or begin an index there with "
+                "model.create_index(search='milvus', uri=...)."
+            )
 
     def require_records(self) -> Index:
         """The index, which must hold records.
@@ -135,6 +186,7 @@ class IndexBinding:
         Raises:
             ValueError: If it is empty.
         """
+        self._require_place()
         if self.index is None or not len(self.index):
             raise ValueError("The index is empty: add records first, with model.index(x, y).")
         return self.index

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-from tensorflow_similarity.index import Index
+from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.models.binding import IndexBinding
 
 __all__ = ["read_assets", "write_assets"]
 
-_VERSION = 1
+_VERSION = 2
 _ABOUT = "similarity.json"
 _INDEX = "similarity.index"
 
@@ -20,8 +21,13 @@ def write_assets(folder: str, binding: IndexBinding) -> None:
     """Writes the index, and what ties it to the model, into the assets of a `.keras` file."""
     if binding.index is None:
         return
-    binding.index.save(os.path.join(folder, _INDEX))
-    about = {"version": _VERSION, "embedding_output": binding.embedding_output}
+    about: dict[str, Any] = {"version": 1, "embedding_output": binding.embedding_output}
+    if isinstance(binding.index, MilvusIndex):
+        # The records stay where they are.
+        config = binding.index.get_config()
+        about |= {"version": 2, "milvus": {key: config[key] for key in ("uri", "collection")}}
+    else:
+        binding.index.save(os.path.join(folder, _INDEX))
     Path(folder, _ABOUT).write_text(json.dumps(about))
 
 
@@ -40,8 +46,14 @@ def read_assets(folder: str, binding: IndexBinding) -> None:
             f"The index of this model was saved in format {about['version']}, by a newer version "
             f"of tensorflow_similarity; this one reads up to {_VERSION}. Upgrade the package."
         )
-    index = Index.load(os.path.join(folder, _INDEX))
+    # Those in Milvus are attached to when the user says so: it may be far away, or a file that
+    # another process has open.
+    away = about.get("milvus")
+    index = None if away else Index.load(os.path.join(folder, _INDEX))
     if binding.embedding_output != about["embedding_output"]:
         binding.embedding_output = about["embedding_output"]
         binding.forget_traces()
-    binding.adopt(index)
+    if index is None:
+        binding.leave(away)
+    else:
+        binding.adopt(index)

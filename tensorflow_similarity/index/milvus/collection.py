@@ -1,0 +1,223 @@
+"""One collection of Milvus, in the types of NumPy."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from tensorflow_similarity.index.milvus.connection import Connection
+from tensorflow_similarity.index.milvus.expressions import one_of
+
+__all__ = ["METRICS", "Collection", "IndexType"]
+
+#: The distances that Milvus ranks by, and its own names for them.
+METRICS = {
+    "cosine": "COSINE",
+    "euclidean": "L2",
+    "inner_product": "IP",
+    "squared_euclidean": "L2",
+}
+#: As many neighbours, and as many rows of a query, as Milvus gives.
+MOST_ROWS = 16_384
+# A message may have 64 MB. What a record takes beside its embedding is not known before.
+_BYTES = 1 << 24
+_PAYLOAD = 1024
+_IDS_AT_ONCE = 1000
+# Warns of each iterator over a file that it keeps the time itself.
+_ITERATOR_LOG = "pymilvus.client.iterator.query_iterator"
+_FIELDS = ["id", "vector", "label", "data"]
+
+# Parameters of building and of searching. Milvus Lite takes any index type, and then searches
+# without where it does not know it, so that they are checked here.
+_BUILD = {"M", "efConstruction", "m", "nbits", "nlist", "refine", "refine_type", "sq_type"}
+_SEARCH = {"ef", "level", "nprobe", "refine_k", "reorder_k", "search_list"}
+_IN_FILES = {"AUTOINDEX", "FLAT", "HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8"}
+_ON_SERVERS = _IN_FILES | {"DISKANN", "HNSW_PQ", "IVF_PQ", "IVF_RABITQ", "SCANN"}
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexType:
+    """How Milvus searches.
+
+    Attributes:
+        name: The type of its index.
+        build: What it is built with.
+        search: What it is searched with.
+    """
+
+    name: str
+    build: dict[str, Any]
+    search: dict[str, Any]
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], file: bool) -> IndexType:
+        """Reads `search_params`.
+
+        Raises:
+            TypeError: If they are not a mapping.
+            ValueError: If the type or a parameter is unknown.
+        """
+        if not isinstance(params, Mapping):
+            raise TypeError(f"`search_params` must be a dict. Received: {params!r}.")
+        known = _IN_FILES if file else _ON_SERVERS
+        name = params.get("index_type", "FLAT" if file else "AUTOINDEX")
+        if name not in known:
+            raise ValueError(
+                f"`search_params['index_type']` must be one of {sorted(known)}"
+                f"{' in a file' if file else ''}. Received: {name!r}."
+            )
+        unknown = set(params) - _BUILD - _SEARCH - {"index_type"}
+        if unknown:
+            raise ValueError(
+                f"`search_params` may hold 'index_type' and {sorted(_BUILD | _SEARCH)}. "
+                f"Received: {sorted(unknown)}."
+            )
+        build = {key: value for key, value in params.items() if key in _BUILD}
+        return cls(name, build, {key: value for key, value in params.items() if key in _SEARCH})
+
+
+class Collection:
+    """The records of an index in Milvus. Arguments are checked ones.
+
+    Args:
+        call: The connection.
+        name: The name of the collection.
+        dim: Numbers in an embedding.
+        metric: The metric, by Milvus' name.
+        index: How it is searched.
+    """
+
+    def __init__(
+        self, call: Connection, name: str, dim: int, metric: str, index: IndexType
+    ) -> None:
+        self._call, self.name, self._dim = call, name, dim
+        self._metric, self._index = metric, index
+
+    def create(self) -> None:
+        """Makes the collection, empty."""
+        from pymilvus import DataType, MilvusClient
+
+        schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self._dim)
+        schema.add_field("label", DataType.INT64, nullable=True)
+        schema.add_field("data", DataType.JSON, nullable=True)
+        indexes = MilvusClient.prepare_index_params()
+        indexes.add_index(
+            "vector",
+            index_type=self._index.name,
+            metric_type=self._metric,
+            params=self._index.build,
+        )
+        self._call(
+            "create_collection",
+            collection_name=self.name,
+            schema=schema,
+            index_params=indexes,
+            consistency_level="Strong",  # what was added is found
+        )
+
+    def open(self) -> None:
+        """Makes an existing collection ready."""
+        self._call("load_collection", collection_name=self.name)
+
+    def drop(self) -> None:
+        """Removes the collection."""
+        self._call("drop_collection", collection_name=self.name)
+
+    def upsert(self, rows: Iterator[dict[str, Any]], count: int, verbose: int) -> None:
+        """Writes rows in batches."""
+        size = max(1, min(MOST_ROWS, _BYTES // (4 * self._dim + _PAYLOAD)))
+        with tqdm(
+            total=count, desc="Writing", unit="record", delay=0.5, disable=not verbose
+        ) as progress:
+            while batch := list(itertools.islice(rows, size)):
+                self._call("upsert", collection_name=self.name, data=batch)
+                progress.update(len(batch))
+
+    def delete(self, ids: np.ndarray) -> None:
+        """Deletes the records with these ids."""
+        for part in _parts(ids):
+            self._call("delete", collection_name=self.name, ids=part.tolist())
+
+    def count(self, filter: str = "") -> int:
+        """How many records there are, of those that the expression holds for."""
+        return int(self._query(filter, ["count(*)"])[0]["count(*)"])
+
+    def known(self, ids: np.ndarray) -> np.ndarray:
+        """Which of the ids are in use: bool `[n]`."""
+        found = [
+            row["id"] for part in _parts(ids) for row in self._query(one_of("id", part), ["id"])
+        ]
+        return np.isin(ids, np.array(found, np.int64))
+
+    def rows(self, ids: np.ndarray) -> dict[int, dict[str, Any]]:
+        """The rows of those ids that are in use."""
+        return {
+            row["id"]: row
+            for part in _parts(ids, max(1, _BYTES // (4 * self._dim + _PAYLOAD)))
+            for row in self._query(one_of("id", part), _FIELDS)
+        }
+
+    def ids(self) -> np.ndarray:
+        """All ids, in increasing order."""
+        # Pages by the key: what comes and goes meanwhile moves no other record between them.
+        with _quiet(_ITERATOR_LOG):
+            iterator = self._call(
+                "query_iterator",
+                collection_name=self.name,
+                filter="id >= 0",
+                output_fields=["id"],
+                batch_size=MOST_ROWS,
+            )
+        pages: list[list[int]] = []
+        try:
+            while page := iterator.next():
+                pages.append([row["id"] for row in page])
+        finally:
+            iterator.close()
+        return np.sort(np.array([id_ for page in pages for id_ in page], np.int64))
+
+    def search(self, queries: np.ndarray, k: int, filter: str) -> list[list[dict[str, Any]]]:
+        """The rows near to each query, in Milvus' order."""
+        step = max(1, min(MOST_ROWS, _BYTES // (k * (4 * self._dim + _PAYLOAD))))
+        found: list[list[dict[str, Any]]] = []
+        for start in range(0, len(queries), step):
+            hits = self._call(
+                "search",
+                collection_name=self.name,
+                data=list(queries[start : start + step]),
+                filter=filter,
+                limit=k,
+                output_fields=_FIELDS,
+                search_params={"metric_type": self._metric, "params": self._index.search},
+            )
+            found += [[hit["entity"] for hit in row] for row in hits]
+        return found
+
+    def _query(self, filter: str, fields: list[str]) -> Any:
+        return self._call("query", collection_name=self.name, filter=filter, output_fields=fields)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the warnings of a logger."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _parts(ids: np.ndarray, size: int = _IDS_AT_ONCE) -> Iterator[np.ndarray]:
+    size = min(size, _IDS_AT_ONCE)
+    return (ids[start : start + size] for start in range(0, len(ids), size))

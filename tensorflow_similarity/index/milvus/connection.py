@@ -1,0 +1,98 @@
+"""Calls to Milvus, repeated where they fail for reasons that pass."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import Any
+
+__all__ = ["Connection", "connect", "is_file"]
+
+_sleep = time.sleep
+_SERVERS = ("http://", "https://", "tcp://", "unix:")
+_FILE = ".db"  # by which the client tells files from servers
+_SECONDS = 60.0
+# Milvus' own code, and gRPC's.
+_RATE_LIMIT = 8
+_PASSING = {"ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
+
+
+def is_file(uri: str) -> bool:
+    """Whether a URI names a file of Milvus Lite, and not a server.
+
+    Raises:
+        TypeError: If it is not a string.
+        ValueError: If it is neither.
+    """
+    if not isinstance(uri, str | os.PathLike):
+        raise TypeError(f"`uri` must be a string. Received: {uri!r}.")
+    uri = os.fspath(uri)
+    if uri.startswith(_SERVERS):
+        return False
+    if not uri.endswith(_FILE) or "://" in uri:
+        raise ValueError(
+            f"`uri` must be the address of a server, such as 'http://localhost:19530', or a file "
+            f"whose name ends in {_FILE!r}. Received: {uri!r}."
+        )
+    return True
+
+
+def connect(uri: str, token: str, must_exist: bool = False) -> Any:
+    """A client of a server, or of a file, which is made unless it must exist.
+
+    Raises:
+        FileNotFoundError: If the file must exist, and does not.
+        ImportError: If pymilvus, or for files Milvus Lite, is not installed.
+    """
+    file = is_file(uri)
+    if file and must_exist and not os.path.exists(uri):
+        raise FileNotFoundError(f"`uri` must be a file that exists. Received: {uri!r}.")
+    try:
+        import pymilvus
+
+        if file:
+            import milvus_lite  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Indexes in Milvus need pymilvus. Install it with "
+            '`pip install "tensorflow_similarity[milvus]"`.'
+        ) from error
+    return pymilvus.MilvusClient(uri=os.fspath(uri), token=token)
+
+
+class Connection:
+    """A client whose calls are made anew when they fail for a reason that passes.
+
+    All that is asked of it may be done twice: records are upserted, never inserted.
+
+    Args:
+        client: A `pymilvus.MilvusClient`.
+        attempts: How often a call is made, at most.
+        wait: Seconds before the second attempt; they double with each.
+    """
+
+    def __init__(self, client: Any, attempts: int, wait: float = 0.2) -> None:
+        self.client = client
+        self._attempts, self._wait = attempts, wait
+
+    def __call__(self, operation: str, **arguments: Any) -> Any:
+        """Calls a method of the client."""
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return getattr(self.client, operation)(timeout=_SECONDS, **arguments)
+            except Exception as error:
+                if attempt == self._attempts or not _passes(error):
+                    raise
+            # Not all clients at the same moment.
+            _sleep(self._wait * 2 ** (attempt - 1) * (1 + random.random() / 2))
+        raise AssertionError("unreachable")
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an error is one of the network, or of a server that is busy or starting."""
+    if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "retriable", False):
+        return True
+    code = getattr(error, "code", None)
+    code = code() if callable(code) else code
+    return code == _RATE_LIMIT or getattr(code, "name", None) in _PASSING

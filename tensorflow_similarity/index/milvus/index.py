@@ -1,0 +1,274 @@
+"""The index whose records live in Milvus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.index.arguments import (
+    check_batch,
+    check_changes,
+    check_ids,
+)
+from tensorflow_similarity.index.index import Index
+from tensorflow_similarity.index.milvus import payloads
+from tensorflow_similarity.index.milvus.opening import checked_config, open_collection
+from tensorflow_similarity.index.milvus.reading import MilvusReading
+from tensorflow_similarity.index.payload import Payload, PayloadRows
+from tensorflow_similarity.index.records import Batch
+
+__all__ = ["MilvusIndex"]
+
+# Assigned ids are reserved this many at a time.
+_IDS = 4096
+
+
+class MilvusIndex(MilvusReading):
+    """An `Index` whose records live in Milvus, with all that belongs to them.
+
+    `Index(..., search="milvus", uri=...)` makes one. The same program works on
+    a file beside it (`uri="index.db"`, Milvus Lite, for trying it out) and on
+    a cluster (`uri="http://host:19530"`). What an `Index` does, this one does,
+    but for what follows. It needs `pip install "tensorflow_similarity[milvus]"`.
+
+    - Every change is in Milvus when its method returns, and is there when the
+      program has ended. `MilvusIndex.open(uri)` attaches to what is there.
+      Programs may share a collection on a cluster. A file is for one process.
+    - Milvus ranks; distances are then computed here, true ones, from the
+      embeddings that it sends along. Which of several records at equal
+      distance are among the k nearest is up to Milvus.
+    - The distance is cosine, Euclidean, squared Euclidean or inner product.
+    - A payload takes at most 64 KB a record as JSON (arrays a third more than
+      their bytes). A filter by `"data"` is an expression of Milvus, a string
+      such as `'data["year"] > 2000'`, in place of a function. k is at most 16,384.
+    - Writing is done in batches, each of them repeated if it fails for a
+      reason that passes. If `add` fails midway, some batches may be there:
+      `upsert` with the same ids mends it. For writing a lot, `upsert` is also
+      faster than `add` with ids, which asks first whether they are in use.
+    - `notes` and `calibration` are read when the index is opened, and written
+      when they are set. What other programs set later is not seen.
+
+    Args:
+        embedding_size: Numbers in an embedding.
+        distance: One of the distances above.
+        search: `"milvus"`.
+        search_params: `index_type` of Milvus, and parameters of building and of
+            searching it, by Milvus' names: `M`, `efConstruction`, `ef`, `nlist`,
+            `nprobe` and so on. Defaults to `None`: `FLAT`, which is exact, in a
+            file, and on a server `AUTOINDEX`, which Milvus chooses.
+        uri: The file, with a name that ends in `.db`, or the address of the server.
+        collection: The name of the collection. If it is there, it is opened, and
+            its embedding size and distance must be those given here. Beside it is
+            another, of that name and `_about`.
+        token: `"user:password"` or a key, where the server wants one.
+        attempts: How often a call to Milvus is made before its error is raised.
+        verbose: 0 for silence, 1 for a progress bar when writing takes long.
+        client: A `pymilvus.MilvusClient` of one's own, in place of `uri` and `token`.
+
+    Raises:
+        ImportError: If pymilvus is not installed.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or names nothing known, or the
+            collection holds embeddings of another size or distance.
+    """
+
+    def __init__(
+        self,
+        embedding_size: int,
+        distance: Any = "cosine",
+        search: str = "milvus",
+        search_params: Mapping[str, Any] | None = None,
+        *,
+        uri: str | None = None,
+        collection: str = "records",
+        token: str = "",
+        attempts: int = 5,
+        verbose: int = 1,
+        client: Any = None,
+    ) -> None:
+        if search != "milvus":
+            raise ValueError(f"`search` must be 'milvus' in a MilvusIndex. Received: {search!r}.")
+        config = checked_config(embedding_size, distance, search_params)
+        opened = open_collection(config, uri, collection, token, attempts, client)
+        self._hold_collection(opened, verbose)
+
+    @classmethod
+    def open(  # type: ignore[override]
+        cls,
+        uri: str | None = None,
+        collection: str = "records",
+        *,
+        token: str = "",
+        attempts: int = 5,
+        verbose: int = 1,
+        client: Any = None,
+    ) -> MilvusIndex:
+        """Attaches to an index that is in Milvus.
+
+        Args:
+            uri: As in the constructor.
+            collection: As in the constructor.
+            token: As in the constructor.
+            attempts: As in the constructor.
+            verbose: As in the constructor.
+            client: As in the constructor.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+            ValueError: If there is no such collection, or this package did not make it.
+        """
+        index: Any = cls.__new__(cls)
+        opened = open_collection(None, uri, collection, token, attempts, client)
+        index._hold_collection(opened, verbose)
+        return index
+
+    # -- Changes ----------------------------------------------------------------------------
+
+    def add(
+        self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
+    ) -> np.ndarray:
+        batch = check_batch(self._size, embeddings, labels, data, ids)
+        with self._writing:
+            if ids is None:
+                batch = Batch(
+                    self._assigned(len(batch)),
+                    batch.vectors,
+                    batch.labels,
+                    batch.has_label,
+                    batch.data,
+                )
+            elif (known := self._opened.records.known(batch.ids)).any():
+                raise ValueError(
+                    "`ids` must not be in use; `upsert` replaces records. Received, in use: "
+                    f"{batch.ids[known][:5].tolist()}."
+                )
+            self._write(batch)
+        return batch.ids
+
+    def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
+        batch = check_batch(self._size, embeddings, labels, data, ids)
+        with self._writing:
+            self._write(batch)
+        return batch.ids
+
+    def update(
+        self, ids: Any, embeddings: Any = None, labels: Any = None, data: Any = None
+    ) -> None:
+        ids = check_ids(ids)
+        changes = check_changes(self._size, ids, embeddings, labels, data)
+        with self._writing:
+            kept = self._rows(ids)
+            now = {
+                "ids": kept.ids,
+                "vectors": kept.vectors,
+                "labels": kept.labels,
+                "has_label": kept.has_label,
+                "data": kept.data,
+            }
+            self._write(Batch(**now | changes))
+
+    def delete(self, ids: Any) -> None:
+        ids = check_ids(ids)
+        with self._writing:
+            self._require(ids, self._opened.records.known(ids))
+            self._opened.records.delete(ids)
+
+    def clear(self) -> None:
+        with self._writing:
+            self._opened.records.drop()
+            self._opened.records.create()
+            self._kind = None
+            self._opened.about.write("payload", None)
+
+    def compact(self) -> None:
+        """Tells Milvus to merge what it has written, which it also does by itself."""
+        self._opened.call("flush", collection_name=self._opened.name)
+        self._opened.call("compact", collection_name=self._opened.name)
+
+    def _write(self, batch: Batch) -> None:
+        if not len(batch):
+            return
+        objects = payloads.encoded(batch.data, len(batch))
+        self._keep_kind(batch.data)
+        if (last := int(batch.ids.max()) + 1) > max(self._counted, self._end):
+            self._opened.about.count_from(last)
+            self._counted = last
+        columns = zip(
+            batch.ids.tolist(),
+            np.asarray(batch.vectors[:]),
+            batch.labels.tolist(),
+            batch.has_label.tolist(),
+            objects,
+            strict=True,
+        )
+        rows = (
+            {"id": id_, "vector": vector, "label": label if known else None, "data": item}
+            for id_, vector, label, known, item in columns
+        )
+        self._opened.records.upsert(rows, len(batch), self._verbose)
+
+    def _keep_kind(self, data: PayloadRows | None) -> None:
+        """Checks that a payload is like those that are there, or remembers what it is."""
+        if data is None:
+            return
+        if self._kind is None:
+            self._kind = self._opened.about.read("payload")  # another program may have been first
+        if self._kind is None:
+            self._kind = payloads.kind_of(data)
+            self._opened.about.write("payload", self._kind)
+        Payload(payloads.decoded([], self._kind)).check(data)
+
+    def _assigned(self, count: int) -> np.ndarray:
+        """Ids that were never assigned before."""
+        while True:
+            if self._end - self._next < count:
+                self._next = self._opened.about.reserve(max(count, _IDS))
+                self._end = self._counted = self._next + max(count, _IDS)
+            first, self._next = self._next, self._next + count
+            if not self._opened.records.count(f"id >= {first} and id < {first + count}"):
+                return np.arange(first, first + count)
+
+    # -- Outside ----------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Writes a copy of the index to a file, which `Index.load` reads into memory.
+
+        Args:
+            path: The file, which is replaced if it exists. None: nothing is to be done,
+                as Milvus has everything.
+
+        Raises:
+            OSError: If it cannot be written. What was there is still there.
+        """
+        if path is not None:
+            copy = Index(self._size, self._distance)
+            records = self.get(self.ids)
+            labels = np.ma.MaskedArray(records.labels, ~records.has_label)
+            copy.add(records.embeddings, labels, records.data, records.ids)
+            copy.notes.update(self._notes)
+            copy.calibration = self._calibration
+            copy.save(path)
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], mmap: bool = False, verify: bool | None = None
+    ) -> Index:
+        """Reads an index from a file, into memory and not into Milvus: see `Index.load`."""
+        return Index.load(path, mmap, verify)
+
+    def close(self) -> None:
+        """Ends the connection. The index cannot be used any more; a file is free for others."""
+        self._opened.call.client.close()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "embedding_size": self._size,
+            "distance": self._distance.name,
+            "search": "milvus",
+            "search_params": dict(self._opened.search_params),
+            "uri": self._opened.uri,
+            "collection": self._opened.name,
+        }

@@ -1,0 +1,144 @@
+"""Attaches to a collection of Milvus, or makes one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tensorflow_similarity import checks, distances
+from tensorflow_similarity.index.milvus.about import AboutCollection
+from tensorflow_similarity.index.milvus.collection import METRICS, Collection, IndexType
+from tensorflow_similarity.index.milvus.connection import Connection, connect, is_file
+
+__all__ = ["Opened", "checked_config", "open_collection"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """An index in Milvus: how it is reached, what it was asked to be, what is in it."""
+
+    uri: str | None
+    name: str
+    call: Connection
+    embedding_size: int
+    distance: distances.Distance
+    search_params: dict[str, Any]
+    records: Collection
+    about: AboutCollection
+
+
+def checked_config(
+    embedding_size: Any, distance: Any, search_params: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What an index is to be, as JSON.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If Milvus does not know the distance.
+    """
+    found = distances.get(distance)
+    if found.name not in METRICS or found != distances.get(found.name):
+        raise ValueError(
+            f"`distance` must be one that Milvus knows: {sorted(METRICS)}. Received: {distance!r}."
+        )
+    if not isinstance(search_params, Mapping | None):
+        raise TypeError(f"`search_params` must be a dict. Received: {search_params!r}.")
+    return {
+        "embedding_size": checks.count(embedding_size, "embedding_size"),
+        "distance": found.name,
+        "search_params": dict(search_params or {}),
+    }
+
+
+def open_collection(
+    config: dict[str, Any] | None,
+    uri: Any,
+    name: str,
+    token: str,
+    attempts: int,
+    client: Any,
+) -> Opened:
+    """Connects, and makes or opens a collection.
+
+    Args:
+        config: What the index is to be. None: as it is, and it must be there.
+        uri: The file or the server.
+        name: The name of the collection.
+        token: For servers that want one.
+        attempts: How often a call is made at most.
+        client: A client, in place of `uri` and `token`.
+
+    Raises:
+        FileNotFoundError: If a file must be there, and is not.
+        ImportError: If pymilvus is not installed.
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument names nothing known, the collection is not there and
+            must be, is not one of this package, or is not like `config`.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"`collection` must be a string. Received: {name!r}.")
+    if (uri is None) == (client is None):
+        raise ValueError(
+            "`uri` must say where Milvus is: a file such as 'index.db', or the address of a "
+            "server such as 'http://localhost:19530' (or a `client` is given in its place). "
+            f"Received: uri={uri!r}, client={client!r}."
+        )
+    attempts = checks.count(attempts, "attempts")
+    file = uri is not None and is_file(uri)
+    if config is not None:
+        IndexType.of(config["search_params"], file)  # refused before anything is made
+    if client is None:
+        client = connect(uri, token, must_exist=config is None)
+    call = Connection(client, attempts)
+    about = AboutCollection(call, name)
+    there = _is_ours(call, about, name)
+    if config is None and not there:
+        raise ValueError(
+            f"`collection` must be in {uri or client!r}. Received: {name!r}; there are "
+            f"{call('list_collections')}."
+        )
+    if there:
+        about.open()
+        config = _fitting(config, about.read("config"), name)
+    elif config is not None:
+        about.create()
+        about.write("config", config)
+    wanted: dict[str, Any] = config or {}
+    distance = distances.get(wanted["distance"])
+    size, params = wanted["embedding_size"], wanted["search_params"]
+    index_type = IndexType.of(params, file)
+    records = Collection(call, name, size, METRICS[distance.name], index_type)
+    if there:
+        records.open()
+    else:
+        records.create()
+    return Opened(uri, name, call, size, distance, params, records, about)
+
+
+def _is_ours(call: Connection, about: AboutCollection, name: str) -> bool:
+    """Whether the collection is there.
+
+    Raises:
+        ValueError: If it is, and this package did not make it.
+    """
+    there, known = call("has_collection", collection_name=name), about.exists()
+    if there and not known:
+        raise ValueError(
+            f"`collection` must be one that this package made. Received: {name!r}, which holds "
+            "something else. Choose another name."
+        )
+    if known and not there:
+        about.drop()  # of a program that died between the two
+    return bool(there)
+
+
+def _fitting(wanted: dict[str, Any] | None, found: dict[str, Any], name: str) -> dict[str, Any]:
+    """The config of a collection, which must be that which is wanted."""
+    for key in ("embedding_size", "distance"):
+        if wanted is not None and wanted[key] != found[key]:
+            raise ValueError(
+                f"`{key}` must be that of the collection {name!r}, {found[key]!r}. Received: "
+                f"{wanted[key]!r}. Choose another `collection` to begin an index."
+            )
+    return found

@@ -1,0 +1,74 @@
+"""Payloads as Milvus holds them: a JSON object for each record, or nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload, PayloadRows
+
+__all__ = ["decoded", "encoded", "kind_of"]
+
+# What a JSON field holds at most.
+_LARGEST = 65_536
+_ARRAY, _VALUE = "$array", "$value"
+
+
+def kind_of(data: PayloadRows) -> dict[str, Any]:
+    """What all payloads of an index have in common, as JSON."""
+    if isinstance(data, JsonPayload):
+        return {"kind": "json"}
+    values = np.asarray(data.values[:0])
+    return {"kind": "array", "dtype": values.dtype.str, "shape": list(values.shape[1:])}
+
+
+def encoded(data: PayloadRows | None, count: int) -> list[dict[str, Any] | None]:
+    """The JSON object of each record: dicts as they are, all else wrapped in one.
+
+    Raises:
+        ValueError: If one is larger than Milvus takes.
+    """
+    if data is None:
+        return [None] * count
+    values = data.get(np.arange(count))
+    objects = [None if value is None else _wrapped(value) for value in values]
+    for place, item in enumerate(objects):
+        size = 0 if item is None else len(json.dumps(item))
+        if size > _LARGEST:
+            raise ValueError(
+                f"`data` must take at most {_LARGEST:,} bytes a record in Milvus, as JSON. "
+                f"Received at {place}: {size:,} bytes. Keep it elsewhere, and its key here."
+            )
+    return objects
+
+
+def decoded(objects: list[dict[str, Any] | None], kind: dict[str, Any] | None) -> Any:
+    """The payload of some records, from their JSON objects; None if there is none at all."""
+    if kind is None:
+        return None
+    if kind["kind"] == "json":
+        texts = [json.dumps(None if item is None else _unwrapped(item)) for item in objects]
+        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+        return JsonPayload(np.frombuffer("".join(texts).encode(), np.uint8), ends)
+    values = np.zeros((len(objects), *kind["shape"]), np.dtype(kind["dtype"]))
+    present = np.array([item is not None for item in objects], bool)
+    for place in np.flatnonzero(present):
+        item: Any = objects[place]
+        row = np.frombuffer(base64.b64decode(item[_ARRAY]), values.dtype)
+        values[place] = row.reshape(kind["shape"])
+    return ArrayPayload(values, present)
+
+
+def _wrapped(value: Any) -> dict[str, Any]:
+    if isinstance(value, np.ndarray | np.generic):
+        return {_ARRAY: base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()}
+    if isinstance(value, dict) and _VALUE not in value:
+        return value
+    return {_VALUE: value}
+
+
+def _unwrapped(item: dict[str, Any]) -> Any:
+    return item.get(_VALUE, item)

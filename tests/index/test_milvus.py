@@ -1,0 +1,532 @@
+"""An index in Milvus behaves as one in memory, and what Milvus holds survives.
+
+Everything runs on a Milvus of dictionaries, and slowly on Milvus Lite where it is installed.
+"""
+
+import inspect
+import subprocess
+import sys
+import textwrap
+import threading
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fake_milvus
+from fake_milvus import BusyError, MilvusClient
+from tensorflow_similarity.calibration import calibrate
+from tensorflow_similarity.index import Index, MilvusIndex
+from tensorflow_similarity.index.milvus import (
+    about,
+    collection,
+    connection,
+    expressions,
+    payloads,
+)
+from tensorflow_similarity.index.milvus.collection import IndexType
+from tensorflow_similarity.index.payload import parse_payload
+from tensorflow_similarity.layers import L2Embedding
+from tensorflow_similarity.models import SimilarityModel
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 6)).astype("float32")
+DISTANCES = ["cosine", "euclidean", "inner_product", "squared_euclidean"]
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """A server that is no more than dictionaries."""
+    monkeypatch.setitem(sys.modules, "pymilvus", fake_milvus.module())
+    monkeypatch.setattr(MilvusClient, "servers", {})
+    monkeypatch.setattr(about, "_SETTLE", 0)
+    monkeypatch.setattr(connection, "_sleep", lambda seconds: None)
+    return "http://localhost:19530"
+
+
+@pytest.fixture(params=["fake", pytest.param("lite", marks=pytest.mark.slow)])
+def uri(request, tmp_path):
+    if request.param == "fake":
+        return request.getfixturevalue("fake")
+    # Heavy: it brings pyarrow along.
+    pytest.importorskip("milvus_lite", reason="the extra [milvus] is not installed")
+    return str(tmp_path / "index.db")
+
+
+def same_records(one, other):
+    for name in ("ids", "embeddings", "labels", "has_label"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert (one.data is None) == (other.data is None)
+    if one.data is not None:
+        assert type(one.data) is type(other.data)
+        assert len(one.data) == len(other.data)
+        for a, b in zip(one.data, other.data, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def same_neighbors(one, other):
+    np.testing.assert_array_equal(one.ids, other.ids)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_array_equal(one.has_label, other.has_label)
+    np.testing.assert_allclose(one.distances, other.distances, rtol=1e-6)
+    assert one.distances.dtype == other.distances.dtype
+    for hits, others in zip(one, other, strict=True):
+        assert list(map(repr, hits)) == list(map(repr, others))
+
+
+@pytest.fixture
+def pair(uri):
+    """Makes the same index in Milvus and in memory."""
+    made = []
+
+    def make(distance="cosine", size=6):
+        made.append(Index(size, distance, search="milvus", uri=uri))
+        return made[-1], Index(size, distance)
+
+    yield make
+    for index in made:
+        index.close()
+
+
+class TestAsInMemory:
+    @pytest.mark.parametrize("distance", DISTANCES)
+    def test_lookups(self, pair, distance):
+        labels = [None if i % 5 == 0 else i % 7 for i in range(200)]
+        queries = np.concatenate([RNG.normal(size=(9, 6)), X[:2]])
+        one, other = pair(distance)
+        assert type(one) is MilvusIndex
+        np.testing.assert_array_equal(one.add(X, labels), other.add(X, labels))
+        for k, wanted in (
+            (5, None),
+            (1, {"labels": 3}),
+            (4, {"labels": [1, 2], "ids": range(50)}),
+            (3, {"ids": [7]}),
+            (3, {"ids": []}),
+            (230, None),
+        ):
+            same_neighbors(
+                one.lookup(queries, k=k, filter=wanted), other.lookup(queries, k=k, filter=wanted)
+            )
+        if distance != "inner_product":
+            assert (one.lookup(X[:5], k=1).distances == 0).all()
+        assert one.lookup(X[:0], k=3).ids.shape == (0, 3)
+
+    @pytest.mark.parametrize("payload", ["json", "array"])
+    def test_life(self, pair, payload):
+        one, other = pair("euclidean")
+        rng = np.random.default_rng(5)
+
+        def data(n):
+            if payload == "array":
+                return rng.integers(0, 255, (n, 2, 3)).astype("uint8")
+            values = [{"a": [1, None], "ü": "\n"}, [1, 2], "text", None, 2.5, {"$value": 1}, True]
+            return [values[i % 7] for i in range(n)]
+
+        def both(method, *arguments):
+            results = [getattr(index, method)(*arguments) for index in (one, other)]
+            assert [len(one), len(other)] == [len(other)] * 2
+            return results
+
+        a, b = both("add", X[:20], rng.integers(0, 3, 20))
+        np.testing.assert_array_equal(a, b)
+        both("add", X[20:30], None, data(10))
+        both("add", X[30:32], [1, None], data(2), [7000, 6000])
+        both("upsert", [3, 6000, 9], X[40:43], [5, 6, 7], data(3))
+        both("upsert", [4, 100], X[43:45])
+        both("update", [5, 6], X[45:47])
+        both("update", [7, 8], None, [90, 91])
+        both("update", [9, 10], None, None, data(2))
+        both("delete", [0, 25, 7000])
+        both("delete", 1)
+        np.testing.assert_array_equal(one.ids, other.ids)
+        same_records(one.get(one.ids), other.get(other.ids))
+        same_records(one.get([9, 3, 9]), other.get([9, 3, 9]))
+        same_neighbors(*both("lookup", X[:50], 6))
+        assert 9 in one
+        assert not {1, 7000} & set(one.ids.tolist())
+        assert "9" not in one
+        assert True not in one
+        added, _ = both("add", X[:3])
+        assert len(np.unique(np.concatenate([added, [7000, 6000, 100]]))) == 6
+        assert one.to_data_frame(5).equals(other.to_data_frame(5))
+        both("clear")
+        both("add", X[:2], None, ["of another kind", None])
+        assert one.get(one.ids).data == ["of another kind", None]
+
+    def test_many_batches(self, pair, monkeypatch, capsys):
+        monkeypatch.setattr(collection, "_BYTES", 1 << 17)
+        monkeypatch.setattr(collection, "_IDS_AT_ONCE", 100)
+        one, other = pair()
+        x = RNG.normal(size=(1500, 6)).astype("float32")
+        for index in (one, other):
+            index.add(x, np.arange(1500) % 9)
+            index.delete(np.arange(500, 800))
+        assert len(one) == 1200
+        np.testing.assert_array_equal(one.ids, other.ids)
+        same_neighbors(one.lookup(x[:40], k=7), other.lookup(x[:40], k=7))
+        same_records(one.get(one.ids), other.get(other.ids))
+        assert capsys.readouterr().out == ""
+
+    def test_errors(self, pair):
+        one, other = pair()
+        for index in (one, other):
+            with pytest.raises(ValueError, match="index is empty"):
+                index.lookup(X[:1])
+            index.add(X[:9], ids=np.arange(9), data=list("abcdefghi"))
+        for method, arguments in (
+            ("add", (X[:2], None, None, [3, 50])),
+            ("add", (X[:2], [1.5, 2.5])),
+            ("add", (X[:2, :5],)),
+            ("add", (X[:2] * np.nan,)),
+            ("add", (X[:2], None, np.ones((2, 2)))),
+            ("upsert", ([3, 3], X[:2])),
+            ("update", ([3, 77], X[:2])),
+            ("delete", ([3, 77],)),
+            ("get", ([3, 77],)),
+            ("lookup", (X[:2, :3],)),
+            ("lookup", (X[:2], 0)),
+            ("lookup", (X[:2], 3, {"wrong": 1})),
+            ("lookup", (X[:2], 3, "wrong")),
+        ):
+            messages = []
+            for index in (one, other):
+                with pytest.raises((ValueError, TypeError, KeyError)) as error:
+                    getattr(index, method)(*arguments)
+                messages.append((type(error.value), str(error.value)))
+            assert messages[0] == messages[1]
+        same_records(one.get(one.ids), other.get(other.ids))
+
+
+def test_filters_by_payload_are_evaluated_by_milvus(uri):
+    index = MilvusIndex(6, uri=uri)
+    index.add(X[:9], data=[{"year": 2000 + i} for i in range(9)])
+    found = index.lookup(X[:1], k=9, filter={"data": 'data["year"] > 2005', "ids": range(8)})
+    assert sorted(found.ids[0][found.ids[0] >= 0].tolist()) == [6, 7]
+    with pytest.raises(TypeError, match="expression of Milvus here"):
+        index.lookup(X[:1], filter=lambda data: True)
+    with pytest.raises(ValueError, match="`k` must be at most 16,384"):
+        index.lookup(X[:1], k=16_385)
+    index.close()
+
+
+def test_what_milvus_holds_survives(uri):
+    one = MilvusIndex(6, "euclidean", uri=uri, collection="mine")
+    ids = one.add(X[:50], np.arange(50) % 3, data=X[:50])
+    one.delete(ids[-1])
+    one.notes["who"] = "me"
+    one.notes["what"] = {"a": [1, None]}
+    del one.notes["who"]
+    # Longer than a text of Milvus may be.
+    distances = np.sort(RNG.random((5000, 1)), axis=0)
+    one.calibration = calibrate(distances, np.ones((5000, 1), int), RNG.integers(0, 3, 5000))
+    expected, before = one.lookup(X[:5]), one.get(one.ids)
+    one.close()
+    two = MilvusIndex.open(uri, "mine")
+    assert (two.embedding_size, two.distance.name, dict(two.notes)) == (
+        6,
+        "euclidean",
+        {"what": {"a": [1, None]}},
+    )
+    assert two.calibration == one.calibration
+    same_neighbors(two.lookup(X[:5]), expected)
+    same_records(two.get(two.ids), before)
+    assert not set(two.add(X[:2]).tolist()) & set(ids.tolist())
+    two.close()
+    three = Index(6, "l2", search="milvus", uri=uri, collection="mine")
+    assert len(three) == 51
+    three.calibration = None
+    three.close()
+    for arguments, message in (
+        ({"embedding_size": 5, "distance": "l2"}, "`embedding_size` must be that of the coll"),
+        ({"embedding_size": 6, "distance": "cosine"}, "`distance` must be that of the coll"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            MilvusIndex(**arguments, uri=uri, collection="mine")
+    assert MilvusIndex.open(uri, "mine").calibration is None
+
+
+def test_a_copy_in_a_file(uri, tmp_path):
+    index = MilvusIndex(6, uri=uri)
+    index.add(X[:20], [None, *range(19)], data=X[:20], ids=np.arange(20) * 3)
+    index.notes["a"] = 1
+    index.save()
+    index.save(tmp_path / "copy.tfsim")
+    for copied in (Index.load(tmp_path / "copy.tfsim"), MilvusIndex.load(tmp_path / "copy.tfsim")):
+        assert type(copied) is Index
+        same_records(copied.get(copied.ids), index.get(index.ids))
+        assert copied.notes == {"a": 1}
+    index.close()
+
+
+def test_what_it_says_of_itself(uri):
+    index = MilvusIndex(6, uri=uri, search_params={"index_type": "HNSW", "M": 8, "ef": 50})
+    index.add(X[:9], [None, *range(8)], data=["a"] * 9)
+    lines = []
+    index.summary(lines.append)
+    for words in ("9 records", "8 records", "json", "6 numbers, cosine", "collection records"):
+        assert words.split()[0] in lines[0]
+    assert index.stats()["labelled"] == 8
+    assert repr(index) == (
+        "MilvusIndex(9 records, embedding_size=6, distance='cosine', search='milvus')"
+    )
+    assert (index.engine, index.search, index.recall, index.path) == (
+        "milvus",
+        "milvus",
+        None,
+        None,
+    )
+    assert index.measure_recall() is None
+    assert index.get_config()["search_params"]["M"] == 8
+    index.compact()
+    assert len(index) == 9
+    index.close()
+
+
+class TestOpening:
+    def test_what_is_not_there(self, fake, tmp_path):
+        with pytest.raises(ValueError, match=r"`collection` must be in .*'records'; there are"):
+            MilvusIndex.open(fake)
+        with pytest.raises(FileNotFoundError, match="must be a file that exists"):
+            MilvusIndex.open(str(tmp_path / "no.db"))
+
+    def test_what_others_made_is_left_alone(self, fake):
+        MilvusClient(fake).collections["records"] = {}
+        with pytest.raises(ValueError, match="one that this package made"):
+            MilvusIndex(6, uri=fake)
+
+    def test_a_program_that_died_while_making_it(self, fake):
+        index = MilvusIndex(6, uri=fake)
+        index._opened.records.drop()
+        assert len(MilvusIndex(5, uri=fake)) == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({}, "`uri` must say where Milvus is"),
+            ({"uri": "index"}, "whose name ends in '.db'"),
+            ({"uri": "ftp://x.db"}, "address of a server"),
+            ({"uri": "a.db", "distance": "l1"}, "must be one that Milvus knows"),
+            ({"uri": "a.db", "embedding_size": 0}, "`embedding_size` must be at least 1"),
+            ({"uri": "a.db", "search_params": {"index_type": "DISKANN"}}, "in a file. Received"),
+            ({"uri": "http://x", "search_params": {"index_type": "FAST"}}, "must be one of"),
+            ({"uri": "http://x", "search_params": {"efSearch": 1}}, r"Received: \['efSearch'\]"),
+            ({"uri": "a.db", "search": "exact"}, "must be 'milvus' in a MilvusIndex"),
+        ],
+    )
+    def test_wrong_arguments(self, fake, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            MilvusIndex(**{"embedding_size": 6, **arguments})
+
+    def test_other_indexes_take_no_uri(self):
+        with pytest.raises(ValueError, match="`uri` and `collection` are for search='milvus'"):
+            Index(6, uri="index.db")
+
+    def test_without_the_extra(self, monkeypatch, tmp_path):
+        monkeypatch.setitem(sys.modules, "pymilvus", None)
+        with pytest.raises(ImportError, match=r'pip install "tensorflow_similarity\[milvus\]"'):
+            MilvusIndex(6, uri=str(tmp_path / "a.db"))
+
+    def test_a_client_of_ones_own(self, fake):
+        index = MilvusIndex(6, client=MilvusClient("mine"))
+        index.add(X[:3])
+        assert (len(index), index.uri) == (3, None)
+
+
+class TestErrorsThatPass:
+    def fails(self, index, *failures):
+        client = index._opened.call.client
+        client.calls.clear()
+        client.failures[:] = failures
+        return client
+
+    @pytest.mark.parametrize("error", [BusyError(), ConnectionResetError(), TimeoutError()])
+    def test_calls_are_made_again(self, fake, error):
+        index = MilvusIndex(6, uri=fake)
+        client = self.fails(index, *[error] * 4)
+        index.upsert([1, 2], X[:2])
+        assert client.calls.count("upsert") >= 5
+        self.fails(index, error)
+        assert index.lookup(X[:1], k=1).ids.tolist() == [[1]]
+
+    def test_they_are_raised_in_the_end(self, fake):
+        index = MilvusIndex(6, uri=fake, attempts=3)
+        client = self.fails(index, *[BusyError()] * 9)
+        with pytest.raises(BusyError):
+            index.lookup(X[:1])
+        assert client.calls == ["search"] * 3
+
+    @pytest.mark.parametrize("known", [{"code": 8}, {"retriable": True}])
+    def test_what_milvus_says_of_its_errors(self, fake, known):
+        error = Exception()
+        for name, value in known.items():
+            setattr(error, name, value)
+        index = MilvusIndex(6, uri=fake)
+        self.fails(index, error)
+        assert len(index) == 0
+
+    @pytest.mark.parametrize("code", [1, 100])
+    def test_others_are_raised_at_once(self, fake, code):
+        error = RuntimeError("no such thing")
+        error.code = code
+        index = MilvusIndex(6, uri=fake)
+        client = self.fails(index, error)
+        with pytest.raises(RuntimeError, match="no such thing"):
+            index.lookup(X[:1])
+        assert client.calls == ["search"]
+
+    def test_waits_grow(self, fake, monkeypatch):
+        waits = []
+        monkeypatch.setattr(connection, "_sleep", waits.append)
+        monkeypatch.setattr(connection.random, "random", lambda: 0.0)
+        index = MilvusIndex(6, uri=fake)
+        self.fails(index, *[BusyError()] * 4)
+        len(index)
+        assert waits == [0.2, 0.4, 0.8, 1.6]
+
+
+def test_writers_are_given_different_ids(fake, monkeypatch):
+    monkeypatch.setattr(about, "_SETTLE", 0.02)
+    MilvusIndex(6, uri=fake)
+    given_ids, threads = [], []
+
+    def write():
+        index = MilvusIndex.open(fake)
+        for _ in range(3):
+            given_ids.append(index.add(X[:5]))
+
+    for _ in range(4):
+        threads.append(threading.Thread(target=write))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    assert len(np.unique(np.concatenate(given_ids))) == 4 * 3 * 5
+    assert len(MilvusIndex.open(fake)) == 60
+
+
+def test_payloads_that_are_too_large(fake):
+    index = MilvusIndex(6, uri=fake)
+    with pytest.raises(ValueError, match=r"at most 65,536 bytes a record.*Received at 1"):
+        index.add(X[:2], data=["short", "x" * 65_536])
+    assert len(index) == 0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "$value", "$array"]), inner, max_size=2)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.lists(JSON, max_size=5))
+def test_json_comes_back(values):
+    data = parse_payload(values, len(values))
+    objects = payloads.encoded(data, len(values))
+    assert all(item is None or isinstance(item, dict) for item in objects)
+    back = payloads.decoded(objects, payloads.kind_of(data))
+    assert back.get(np.arange(len(values))) == values
+
+
+def test_every_method_is_of_this_index():
+    # What is inherited would look for records in memory.
+    allowed = {"from_config"}
+    for name in dir(Index):
+        if not name.startswith("_") and name not in allowed:
+            found = inspect.getattr_static(MilvusIndex, name)
+            assert found is not inspect.getattr_static(Index, name), name
+
+
+def test_expressions_and_types():
+    assert expressions.expression(None) == ""
+    assert expressions.expression({"labels": np.int32(3)}) == "label in [3]"
+    assert expressions.expression({"data": "data > 1", "ids": [2**60]}) == (
+        f"id in [{2**60}] and (data > 1)"
+    )
+    assert IndexType.of({}, True).name == "FLAT"
+    made = IndexType.of({"index_type": "HNSW", "M": 8, "ef": 64}, False)
+    assert (made.name, made.build, made.search) == ("HNSW", {"M": 8}, {"ef": 64})
+
+
+class TestModels:
+    def make(self):
+        inputs = keras.Input((6,))
+        return SimilarityModel(inputs, L2Embedding(4)(inputs))
+
+    def test_a_model_and_what_it_left_in_milvus(self, uri, tmp_path):
+        keras.utils.set_random_seed(0)
+        model = self.make()
+        model.create_index(distance="cosine", search="milvus", uri=uri, collection="model")
+        model.index(X, np.arange(200) % 4, data=X, verbose=0)
+        model.calibrate(X + 0.1, np.arange(200) % 4, verbose=0)
+        expected, matches = model.lookup(X[:9], verbose=0), model.match(X[:9] + 0.1)
+        model.save(tmp_path / "m.keras")
+        model.vector_index.close()
+
+        loaded = keras.saving.load_model(tmp_path / "m.keras")
+        with pytest.raises(
+            ValueError, match=r"records of the model are in Milvus, when it was sav"
+        ):
+            loaded.lookup(X[:9], verbose=0)
+        loaded.load_index(uri=uri, collection="model")
+        same_neighbors(loaded.lookup(X[:9], verbose=0), expected)
+        np.testing.assert_array_equal(loaded.match(X[:9] + 0.1), matches)
+        loaded.vector_index.close()
+
+        other = self.make()
+        with pytest.raises(ValueError, match="embedded with the weights of this model"):
+            other.load_index(uri=uri, collection="model")
+        other.create_index(distance="euclidean")
+        with pytest.raises(ValueError, match="must have the distance of the model"):
+            other.load_index(uri=uri, collection="model")
+        assert other.vector_index.search == "auto"
+        wider = SimilarityModel(other.input, keras.layers.Dense(5)(other.input))
+        with pytest.raises(ValueError, match=r"weights of this model|embeddings of the size"):
+            wider.load_index(uri=uri, collection="model")
+
+    def test_compiled_models(self, fake, tmp_path):
+        model = self.make()
+        model.compile("adam", "mse", distance="cosine", search="milvus")
+        with pytest.raises(ValueError, match=r"begin an index there with model\.create_index"):
+            model.index(X, verbose=0)
+        model.create_index("cosine", search="milvus", uri=fake)
+        model.index(X, verbose=0)
+        model.compile("sgd", "mse", distance="cosine", search="milvus")
+        assert model.index_size() == 200
+        model.save(tmp_path / "m.keras")
+        loaded = keras.saving.load_model(tmp_path / "m.keras")
+        loaded.load_index(uri=fake)
+        assert loaded.index_size() == 200
+        model.reset_index()
+        assert model.index_size() == 0
+
+    def test_wrong_arguments(self):
+        model = self.make()
+        for arguments in ({"search": "milvus"}, {"search": "exact", "uri": "a.db"}):
+            with pytest.raises(ValueError, match="`uri` must be given for search='milvus'"):
+                model.create_index("cosine", **arguments)
+        for arguments in ({}, {"filepath": "a", "uri": "a.db"}):
+            with pytest.raises(ValueError, match="Either `filepath` or `uri`"):
+                model.load_index(**arguments)
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_wrote_is_there(tmp_path):
+    pytest.importorskip("milvus_lite", reason="the extra [milvus] is not installed")
+    script = """
+        import os, numpy as np
+        from tensorflow_similarity.index import Index
+        index = Index(4, "euclidean", search="milvus", uri="index.db")
+        index.add(np.eye(4), labels=[1, 2, 3, 4])
+        index.delete(2)
+        os.kill(os.getpid(), 9)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    assert subprocess.run(command, cwd=tmp_path, timeout=300).returncode == -9
+    index = MilvusIndex.open(str(tmp_path / "index.db"))
+    assert index.ids.tolist() == [0, 1, 3]
+    assert index.lookup(np.eye(4)[:1], k=1).labels.tolist() == [[1]]
+    index.close()
