@@ -1,5 +1,6 @@
 """Models that carry their own search index."""
 
+from tensorflow_similarity.models.baselines import BaselineResult
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
-__all__ = ["SimilarityModel"]
+__all__ = ["BaselineResult", "SimilarityModel"]

@@ -13,7 +13,9 @@ from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup, Neighbors
 from tensorflow_similarity.models import assessment
+from tensorflow_similarity.models.baselines import BaselineResult, evaluate_baselines
 from tensorflow_similarity.models.binding import IndexBinding
+from tensorflow_similarity.models.resuming import index_in_pieces
 
 __all__ = ["RetrievalMethods"]
 
@@ -49,10 +51,12 @@ class RetrievalMethods:
         ids: Any = None,
         batch_size: int | None = None,
         verbose: int = 1,
+        resume: bool = False,
     ) -> np.ndarray:
         """Embeds examples and adds them to the index. They can be looked up at once.
 
-        Either all of them are added, or, if anything is wrong, none.
+        Either all of them are added, or, if anything is wrong, none; unless
+        `resume` is set.
 
         Args:
             x: Anything that `predict` takes.
@@ -61,9 +65,13 @@ class RetrievalMethods:
             data: What to keep with each record and return with it: rows of an
                 array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
             ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
-                assigned.
+                assigned; with `resume`, the position of each example in `x`.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
+            resume: Whether to add examples piece by piece, as they are embedded, and to
+                skip those whose ids are in the index. Where that lives in a folder or
+                in Milvus, the same call goes on after an interruption where it was,
+                and `x` may yield more than memory holds.
 
         Returns:
             int64 `[n]`, the ids of the records.
@@ -82,6 +90,8 @@ class RetrievalMethods:
                     f"`{name}` must hold one value per example: expected {batches.examples}. "
                     f"Received: {len(value)}."
                 )
+        if resume:
+            return index_in_pieces(self._binding, batches, data, ids, verbose)
         embeddings, labels = embedder.embed(batches, True, verbose)
         return self._binding.add(embeddings, labels, data, ids)
 
@@ -280,6 +290,61 @@ class RetrievalMethods:
         index, embeddings, labels = self._queries(x, y, batch_size, verbose)
         return assessment.evaluate_retrieval(
             index, embeddings, labels, retrieval_metrics, ids, confidence, seed
+        )
+
+    def evaluate_with_baselines(
+        self,
+        x: Any,
+        y: Any = None,
+        gallery: Any = None,
+        gallery_labels: Any = None,
+        retrieval_metrics: Any = None,
+        confidence: float = 0.95,
+        seed: int = 0,
+        batch_size: int | None = None,
+    ) -> BaselineResult:
+        """Evaluates the model beside its baselines: the raw input, and itself untrained.
+
+        Easy data look good with any model; what counts is by how much this one is better
+        than its input, and than the same layers with the weights that they start from (all
+        of them: a pretrained part is made anew at random as well). All three rank
+        the same examples by the same distance. The index is not used. Examples of the
+        gallery among the queries are warned of.
+
+        Args:
+            x: The queries, as anything that `predict` takes.
+            y: Their class ids `[n]`. Datasets bring their own.
+            gallery: The examples that are searched, likewise. Defaults to `None`: the
+                queries, each of which is left out of its own ranking.
+            gallery_labels: Their class ids.
+            retrieval_metrics: As for `evaluate_retrieval`, names and `RankMetric` objects.
+            confidence: The level of the intervals. Defaults to 0.95.
+            seed: The seed of the bootstrap that makes them. Defaults to 0.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+
+        Returns:
+            A `BaselineResult`, which prints as a table: `result["untrained"]["map@r"]`.
+
+        Raises:
+            TypeError: If labels are not integers.
+            ValueError: If labels are missing, the model is not functional, or it has no
+                distance yet.
+        """
+        embedder = self._binding.embedder
+        if self._binding.distance is None:
+            raise ValueError(
+                "The model has no distance yet: call compile() with a loss that has one, or "
+                "create_index(distance=...)."
+            )
+        return evaluate_baselines(
+            self,  # type: ignore[arg-type]
+            self._binding.embedding_output,
+            self._binding.distance,
+            embedder.batches(x, y, batch_size),
+            None if gallery is None else embedder.batches(gallery, gallery_labels, batch_size),
+            metrics=retrieval_metrics,
+            confidence=confidence,
+            seed=seed,
         )
 
     def evaluate_classification(

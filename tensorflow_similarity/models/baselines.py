@@ -1,0 +1,142 @@
+"""What a model is worth: beside the raw input, and itself without training."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.evaluation import (
+    Comparison,
+    EvaluationResult,
+    compare,
+    evaluate,
+    splits,
+)
+from tensorflow_similarity.models.batches import Batches
+from tensorflow_similarity.models.embedding import Embedder
+from tensorflow_similarity.text_table import text_table
+
+__all__ = ["BaselineResult", "evaluate_baselines"]
+
+RAW, UNTRAINED, MODEL = "raw input", "untrained", "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineResult:
+    """A model beside its baselines, on the same queries and gallery.
+
+    Attributes:
+        results: `"model"`, `"untrained"` and `"raw input"` -> `EvaluationResult`. The last
+            is missing where the input is not numbers.
+        comparisons: The last two -> `Comparison` of the model with them, query by
+            query, with p-values; empty where there is one class only.
+    """
+
+    results: dict[str, EvaluationResult]
+    comparisons: dict[str, Comparison]
+
+    def __getitem__(self, name: str) -> EvaluationResult:
+        return self.results[name]
+
+    def __str__(self) -> str:
+        names = list(self.results)
+        rows = []
+        for metric in self.results[MODEL]:
+            values: list[object] = [self.results[name][metric] for name in names]
+            p_values = [c.p_values[metric] for c in self.comparisons.values()]
+            rows.append([metric, *values, max(p_values) if p_values else None])
+        table = text_table(["metric", *names, "p-value"], rows)
+        model = self.results[MODEL]
+        return (
+            f"{table}\n{model.queries} queries of {model.classes} classes; p-value: that of the "
+            "model being no better than the better of the others"
+        )
+
+
+def evaluate_baselines(
+    model: keras.Model,
+    output: int | str | None,
+    distance: Distance,
+    queries: Batches,
+    gallery: Batches | None,
+    **options: Any,
+) -> BaselineResult:
+    """Evaluates a model, a copy with new weights, and the raw input.
+
+    Args:
+        model: A functional model.
+        output: Its embedding output.
+        distance: The distance to rank by.
+        queries: Examples with labels.
+        gallery: Examples with labels; None: the queries, leave-one-out.
+        **options: `metrics`, `confidence` and `seed` of `evaluate`.
+
+    Raises:
+        ValueError: If the model cannot be copied, or labels are missing.
+    """
+    embedders = {
+        UNTRAINED: Embedder(_with_new_weights(model), output),
+        MODEL: Embedder(model, output),
+    }
+    found, labels = _embed_all(queries, embedders, "x")
+    searched: dict[str, Any] = dict.fromkeys(found)
+    searched_labels = None
+    if gallery is not None:
+        searched, searched_labels = _embed_all(gallery, embedders, "gallery")
+        if RAW in found and RAW in searched:
+            splits.shared_examples(searched[RAW], found[RAW])
+    results = {
+        name: evaluate(
+            found[name], labels, searched[name], searched_labels, distance=distance, **options
+        )
+        for name in found
+    }
+    confidence, seed = options["confidence"], options["seed"]
+    comparisons = {}
+    if results[MODEL].classes > 1:
+        comparisons = {
+            name: compare(results[MODEL], results[name], confidence, seed)
+            for name in results
+            if name != MODEL
+        }
+    return BaselineResult(results, comparisons)
+
+
+def _with_new_weights(model: keras.Model) -> keras.Model:
+    if not hasattr(model, "output_names"):
+        raise ValueError(
+            "Baselines need a functional model, of which an untrained copy can be made. Received: "
+            f"{type(model).__name__}, a subclass. Evaluate a model that was just made as well."
+        )
+    # A plain model: it needs no index.
+    return keras.models.clone_model(keras.Model(model.input, model.output))
+
+
+def _embed_all(
+    batches: Batches, embedders: dict[str, Embedder], name: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The raw input and all embeddings of the examples, and their labels."""
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in (RAW, *embedders)}
+    labels: list[np.ndarray] = []
+    for inputs, y in batches:
+        for key, embedder in embedders.items():
+            parts[key].append(embedder.call(inputs))
+        ids = embedder.class_ids(y, len(parts[MODEL][-1]))
+        if ids is None:
+            raise ValueError(f"`{name}` must come with class ids. Received: none.")
+        labels.append(ids)
+        leaves = [
+            np.asarray(keras.ops.convert_to_numpy(leaf)) if hasattr(leaf, "numpy") else leaf
+            for leaf in keras.tree.flatten(inputs)
+        ]
+        if all(np.asarray(leaf).dtype.kind in "fiub" for leaf in leaves):
+            rows = [np.reshape(leaf, (len(ids), -1)).astype(np.float32) for leaf in leaves]
+            parts[RAW].append(np.concatenate(rows, axis=1))
+    if not labels:
+        raise ValueError(f"`{name}` must hold at least one example. Received: none.")
+    found = {key: np.concatenate(part) for key, part in parts.items() if part}
+    return found, np.concatenate(labels)
