@@ -2,7 +2,8 @@
 
 A sum over positives and negatives of `max(0, margin + d(a, p) - d(a, n))` is,
 for each positive, a number of nearer negatives and the sum of their distances:
-both stand in the cumulated sums of the sorted row.
+both stand in the cumulated sums of the sorted row. Where queries have few
+positives, a pass over the row for each of them is faster than sorting it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from typing import Any
 from keras import ops
 
 from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
+from tensorflow_similarity.mining.selection import at, nearest
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 
 __all__ = ["batch_all_hinge"]
+
+# So many passes over a row take about as long as to sort it.
+_FEW = 16
 
 
 def batch_all_hinge(
@@ -42,6 +47,41 @@ def batch_all_hinge(
 
 
 def _hinge(distances: Any, positives: Any, negatives: Any, margin: float) -> tuple[Any, Any, Any]:
+    rows = distances, positives, negatives
+    most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
+    return ops.cond(most <= _FEW, lambda: _few(*rows, margin, most), lambda: _many(*rows, margin))
+
+
+def _few(
+    distances: Any, positives: Any, negatives: Any, margin: float, most: Any
+) -> tuple[Any, Any, Any]:
+    """By a pass for each positive, of which no query has more than `most`."""
+    columns = ops.arange(ops.shape(distances)[1], dtype="int32")[None, :]
+
+    def step(
+        number: Any, left: Any, sums: Any, terms: Any, slope: Any
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        place = ops.cast(nearest(distances, left), "int32")
+        own = ops.logical_and(columns == place[:, None], left)
+        gaps = at(distances, place)[:, None] + margin - distances
+        active = ops.logical_and(ops.logical_and(negatives, gaps > 0), at(left, place)[:, None])
+        ones = ops.cast(active, distances.dtype)
+        active_terms = ops.sum(ones, axis=1)
+        return (
+            number + 1,
+            ops.logical_and(left, ops.logical_not(own)),
+            sums + ops.sum(gaps * ones, axis=1),
+            terms + active_terms,
+            slope + ops.where(own, active_terms[:, None], -ones),
+        )
+
+    nothing = ops.zeros_like(distances[:, 0])
+    begin = (ops.zeros_like(most), positives, nothing, nothing, ops.zeros_like(distances))
+    _, _, sums, terms, slope = ops.while_loop(lambda number, *_: number < most, step, begin)
+    return sums, terms, slope
+
+
+def _many(distances: Any, positives: Any, negatives: Any, margin: float) -> tuple[Any, Any, Any]:
     dtype = distances.dtype
     # Negatives from the farthest to the nearest: those that are far enough for
     # a positive come first, also where distances are equal.

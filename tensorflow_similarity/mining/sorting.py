@@ -15,13 +15,13 @@ import keras
 import numpy as np
 from keras import ops
 
-__all__ = ["places_beyond", "sort_rows"]
+__all__ = ["on_tensorflow_cpu", "places_beyond", "sort_rows"]
 
 # Rows that NumPy sorts at a time: 64 rows of a few thousand keys fit the cache.
 _ROWS = 64
 
 
-def _on_tensorflow_cpu() -> bool:
+def on_tensorflow_cpu() -> bool:
     """Whether this runs, or will run, on TensorFlow's CPU kernels and not in XLA."""
     if keras.backend.backend() != "tensorflow":
         return False
@@ -83,7 +83,7 @@ def sort_rows(values: Any) -> tuple[Any, Any]:
     Returns:
         The sorted values, and the places they came from, int32.
     """
-    if _on_tensorflow_cpu():
+    if on_tensorflow_cpu():
         import tensorflow as tf
 
         ordered, order = tf.numpy_function(
@@ -104,7 +104,7 @@ def places_beyond(ordered: Any, values: Any) -> Any:
     Returns:
         int32 `[rows, m]`, between 0 and `keys`.
     """
-    if _on_tensorflow_cpu():
+    if on_tensorflow_cpu():
         import tensorflow as tf
 
         return tf.searchsorted(ordered, values, side="right")

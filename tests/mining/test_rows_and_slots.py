@@ -76,7 +76,7 @@ def test_slots_are_the_positives(by, queries_are_keys, width):
 def either_form(request, monkeypatch):
     """Runs a test with NumPy's sort, and with the form of other backends and XLA."""
     if request.param == "plain":
-        monkeypatch.setattr(sorting, "_on_tensorflow_cpu", lambda: False)
+        monkeypatch.setattr(sorting, "on_tensorflow_cpu", lambda: False)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
