@@ -5,6 +5,7 @@ them load in any process.
 """
 
 from tensorflow_similarity import (
+    architectures,
     calibration,
     callbacks,
     classification_metrics,
@@ -25,6 +26,7 @@ __version__ = "0.20.0"
 
 __all__ = [
     "__version__",
+    "architectures",
     "calibration",
     "callbacks",
     "classification_metrics",

@@ -30,6 +30,7 @@ ORDER = [
     "retrieval_metrics",
     "calibration",
     "models",
+    "architectures",
     "callbacks",
     "visualization",
 ]
