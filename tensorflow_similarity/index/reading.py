@@ -92,6 +92,17 @@ class IndexReading:
             return False
         return bool(self._live.state.rows.find(np.array([id], np.int64))[0] >= 0)
 
+    def has(self, ids: Any) -> np.ndarray:
+        """Which ids are in use.
+
+        Args:
+            ids: Ids `[n]`, or one id.
+
+        Returns:
+            bool `[n]`.
+        """
+        return self._live.state.rows.find(check_ids(ids, distinct=False)) >= 0
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({len(self)} records, embedding_size={self.embedding_size}, "

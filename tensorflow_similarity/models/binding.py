@@ -34,7 +34,7 @@ class IndexBinding:
         distance: Its distance, or None before `configure`.
         search: Its search engine.
         embedding_output: Which output of the model it holds.
-        place: For records in Milvus: `uri` and `collection`, where a new index is to be.
+        place: Where a new index is to be, and how it keeps embeddings: arguments of `Index`.
         fingerprint: The digest of the weights as they are.
     """
 
@@ -82,9 +82,10 @@ class IndexBinding:
             return
         self.distance, self.search, self.embedding_output = wanted
         self.index, self._warned = None, False
-        self.place = place or {}
+        if place is not None or wanted != present:
+            self.place = place or {}
         # Records in Milvus may be anywhere: there is an index when it is known where.
-        if embedder.size is not None and (search != _MILVUS or place):
+        if embedder.size is not None and (search != _MILVUS or self.place):
             self.require_index(embedder.size)
 
     def reset(self) -> None:
@@ -192,17 +193,26 @@ class IndexBinding:
         return self.index
 
     def add(
-        self, embeddings: np.ndarray, labels: Any = None, data: Any = None, ids: Any = None
+        self,
+        embeddings: np.ndarray,
+        labels: Any = None,
+        data: Any = None,
+        ids: Any = None,
+        replace: bool = False,
     ) -> np.ndarray:
-        """Adds records, and remembers which weights made the first of them."""
+        """Adds records, and remembers which weights made the first of them.
+
+        If `replace`, they take the place of those with the same ids.
+        """
         index = self.require_index(embeddings.shape[1])
         fresh = not len(index)
         if not fresh:
             self.warn_if_stale()
-        added = index.add(embeddings, labels=labels, data=data, ids=ids)
-        if fresh:
+        else:  # noted before, so that a journal tells of it before it tells of records
             index.notes[_MADE_WITH], self._warned = self.fingerprint.digest(), False
-        return added
+        if replace:
+            return index.upsert(ids, embeddings, labels=labels, data=data)
+        return index.add(embeddings, labels=labels, data=data, ids=ids)
 
     def warn_if_stale(self) -> None:
         """Warns, once, if the weights are no longer those that made the records.

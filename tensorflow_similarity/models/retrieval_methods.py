@@ -115,6 +115,57 @@ class RetrievalMethods:
         labels, ids = (None if value is None else [value] for value in (y, id))
         return int(self._binding.add(embedding, labels, data, ids)[0])
 
+    def index_embeddings(
+        self,
+        embeddings: Any,
+        y: Any = None,
+        data: Any = None,
+        ids: Any = None,
+        replace: bool = False,
+    ) -> np.ndarray:
+        """Adds examples that this model embedded elsewhere, such as on many machines.
+
+        Args:
+            embeddings: What `embed` returned, `[n, dim]`.
+            y: As in `index`.
+            data: As in `index`.
+            ids: As in `index`.
+            replace: Whether records with the same ids are replaced, in place of an
+                error. A program that is run again after an interruption then doubles
+                nothing. It needs `ids`.
+
+        Returns:
+            int64 `[n]`, the ids of the records.
+
+        Raises:
+            TypeError: If embeddings or labels have the wrong type.
+            ValueError: If lengths differ, embeddings have another size than the model's
+                or are not finite, an id is taken, or `ids` are missing.
+
+        Example:
+
+        ```python
+        import keras
+        import numpy as np
+        from tensorflow_similarity.layers import L2Embedding
+        from tensorflow_similarity.models import SimilarityModel
+
+        inputs = keras.Input((8,))
+        model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+        model.create_index(distance="cosine")
+
+        embeddings = model.embed(np.ones((3, 8)), verbose=0)
+        model.index_embeddings(embeddings, y=[0, 0, 1], ids=[10, 11, 12], replace=True)
+        # [10, 11, 12]
+        ```
+        """
+        if replace and ids is None:
+            raise ValueError(
+                "`ids` must be given where records are to be replaced. Received: None."
+            )
+        embeddings = checks.embeddings(embeddings, "embeddings", self._binding.embedder.size)
+        return self._binding.add(embeddings, y, data, ids, replace)
+
     def lookup(
         self,
         x: Any,

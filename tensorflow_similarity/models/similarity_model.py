@@ -172,6 +172,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         embedding_output: int | str | None = None,
         uri: str | None = None,
         collection: str = "records",
+        path: str | os.PathLike[str] | None = None,
+        storage: str = "float32",
     ) -> None:
         """Makes a new, empty index in place of the one there is; `compile` calls it for you.
 
@@ -184,6 +186,10 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             uri: For `search="milvus"`: the file or the server that is to hold the
                 records, see `MilvusIndex`. Records that are there stay.
             collection: For `search="milvus"`: the collection there.
+            path: A folder for the index to live in, where every change survives the death
+                of the process, see `Index`. Records that are there stay. Defaults to
+                `None`: it lives in memory.
+            storage: How embeddings are kept, see `Index`.
 
         Raises:
             ImportError: If `search` is `"milvus"`, and pymilvus is not installed.
@@ -197,7 +203,14 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             )
         loss = getattr(self, "loss", None)
         resolved, output = self._resolve(loss, distance, embedding_output)
-        place = {} if uri is None else {"uri": uri, "collection": collection}
+        place: dict[str, Any] = {"path": path, "storage": storage}
+        if uri is not None:
+            if path is not None or storage != "float32":
+                raise ValueError(
+                    "`path` and `storage` are of no use for search='milvus'. Received: "
+                    f"path={path!r}, storage={storage!r}."
+                )
+            place = {"uri": uri, "collection": collection}
         self._binding.configure(resolved, search, output, keep=False, place=place)
 
     def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
@@ -256,12 +269,13 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         collection: str = "records",
         token: str = "",
     ) -> None:
-        """Replaces the index by one from a file, or attaches to one that is in Milvus.
+        """Replaces the index by one from a file or a folder, or attaches to one that is in Milvus.
 
         If that fails, the model is left as it was.
 
         Args:
-            filepath: A file that `save_index` or `Index.save` wrote.
+            filepath: A file that `save_index` or `Index.save` wrote, or the folder that
+                an index lives in.
             uri: In place of it: the file or the server of Milvus that holds the
                 records, see `MilvusIndex`.
             collection: The collection there.
@@ -287,9 +301,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 remote.close()
                 raise
             return
-        index = Index.load(os.fspath(filepath or ""))
+        name = os.fspath(filepath or "")
+        index = Index.open(name) if os.path.isdir(name) else Index.load(name)
         distance = self._binding.distance
         if distance is not None and distance != index.distance:
+            index.close()
             raise ValueError(
                 f"`filepath` must hold an index with the distance of the model, {distance!r}. "
                 f"Received: one with {index.distance!r}. If it is meant so, assign it: "

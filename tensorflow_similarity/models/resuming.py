@@ -1,0 +1,111 @@
+"""Indexing more than fits at once, piece by piece, and going on after an interruption."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from tensorflow_similarity.index.arguments import check_ids
+from tensorflow_similarity.models.batches import Batches
+from tensorflow_similarity.models.binding import IndexBinding
+
+__all__ = ["index_in_pieces"]
+
+# Records added at a time: each piece is on the disk before the next is embedded.
+_PIECE = 1024
+
+
+def index_in_pieces(
+    binding: IndexBinding, batches: Batches, data: Any, ids: Any, verbose: int
+) -> np.ndarray:
+    """Embeds and adds the examples that are not in the index yet, some at a time.
+
+    Args:
+        binding: The index of the model.
+        batches: The examples.
+        data: The payload of each, or None.
+        ids: The id of each; None for its position.
+        verbose: 0 for silence, otherwise a progress bar if it takes long.
+
+    Returns:
+        int64 `[n]`, the ids of all examples.
+
+    Raises:
+        ValueError: If there are no examples, or not as many as ids or data.
+    """
+    given = None if ids is None else check_ids(ids)
+    pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+    seen: list[np.ndarray] = []
+    start = 0
+
+    def add() -> None:
+        if not pieces:
+            return
+        embeddings = np.concatenate([piece[0] for piece in pieces])
+        places = np.concatenate([piece[1] for piece in pieces])
+        labels = [piece[2] for piece in pieces if piece[2] is not None]
+        if labels and len(labels) != len(pieces):
+            raise ValueError(
+                "`x` must yield labels with every batch or with none. Received: labels with some."
+            )
+        own = places if given is None else given[places]
+        binding.add(
+            embeddings, np.concatenate(labels) if labels else None, _rows(data, places), own
+        )
+        pieces.clear()
+
+    with tqdm(
+        total=batches.count, desc="Indexing", unit="batch", delay=0.5, disable=not verbose
+    ) as progress:
+        for x, y in batches:
+            places = np.arange(start, start + _length(x))
+            start += len(places)
+            _require(given, start, "ids", at_least=True)
+            _require(data, start, "data", at_least=True)
+            labels = binding.embedder.class_ids(y, len(places))
+            seen.append(places if given is None else given[places])
+            new = np.flatnonzero(~_known(binding, seen[-1]))
+            if len(new):
+                if len(new) < len(places):
+                    x = keras.tree.map_structure(lambda leaf, new=new: _taken(leaf, new), x)
+                embeddings = binding.embedder.call(x)
+                pieces.append((embeddings, places[new], None if labels is None else labels[new]))
+            if sum(len(piece[0]) for piece in pieces) >= _PIECE:
+                add()
+            progress.update()
+    if not seen:
+        raise ValueError("`x` must hold at least one example. Received: an empty dataset.")
+    _require(given, start, "ids", at_least=False)
+    _require(data, start, "data", at_least=False)
+    add()
+    return np.concatenate(seen)
+
+
+def _known(binding: IndexBinding, ids: np.ndarray) -> np.ndarray:
+    return np.zeros(len(ids), bool) if binding.index is None else binding.index.has(ids)
+
+
+def _length(x: Any) -> int:
+    return int(keras.tree.flatten(x)[0].shape[0])
+
+
+def _taken(leaf: Any, rows: np.ndarray) -> Any:
+    return keras.ops.take(leaf, rows, axis=0) if keras.ops.is_tensor(leaf) else leaf[rows]
+
+
+def _rows(data: Any, places: np.ndarray) -> Any:
+    if data is None or not isinstance(data, list | tuple):
+        return data if data is None else data[places]
+    return [data[place] for place in places.tolist()]
+
+
+def _require(values: Any, count: int, name: str, at_least: bool) -> None:
+    if values is None or len(values) == count or (at_least and len(values) > count):
+        return
+    raise ValueError(
+        f"`{name}` must hold one value per example: expected {count}"
+        f"{' or more' if at_least else ''}. Received: {len(values)}."
+    )
