@@ -9,13 +9,12 @@ import numpy as np
 
 from tensorflow_similarity.classification_metrics.classification_metric import ratio
 from tensorflow_similarity.evaluation.metrics.average_precision import sum_of_precisions
-from tensorflow_similarity.retrieval_metrics.class_sizes import class_sizes
-from tensorflow_similarity.retrieval_metrics.retrieval_metric import RetrievalMetric
+from tensorflow_similarity.retrieval_metrics.class_sizes import MetricWithClassSizes, within
 
 __all__ = ["MapAtK"]
 
 
-class MapAtK(RetrievalMetric):
+class MapAtK(MetricWithClassSizes):
     """Sum of precision@j over the matching ranks j <= k, divided by R.
 
     R is the number of indexed examples of the query's class. Where k < R even a
@@ -49,24 +48,12 @@ class MapAtK(RetrievalMetric):
     ) -> None:
         if kwargs.get("average") == "macro":
             raise ValueError("`average` must be 'micro' for MapAtK. Received: 'macro'.")
-        if clip_at_r and r is None:
-            raise ValueError("`r` must be given with `clip_at_r`. Received: None.")
-        super().__init__(name=name, **{"canonical_name": "map@k", **kwargs})
-        self.r = r
-        self.clip_at_r = clip_at_r
-
-    @property
-    def name(self) -> str:
-        """The name; with `@k` unless `clip_at_r`."""
-        return self._name if self.clip_at_r else super().name
+        super().__init__(r, clip_at_r, name=name, **{"canonical_name": "map@k", **kwargs})
 
     def values(self, matches: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
         if self.r is None:
             return sum_of_precisions(matches) / self.k
-        sizes = class_sizes(self.r, query_labels, self.drop_closest_lookup)
+        sizes = self.sizes(query_labels)
         if self.clip_at_r:
-            matches = matches & (np.arange(matches.shape[1]) < sizes[:, None])
+            matches = within(matches, sizes)
         return ratio(sum_of_precisions(matches), sizes)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "r": self.r, "clip_at_r": self.clip_at_r}

@@ -9,13 +9,12 @@ import numpy as np
 
 from tensorflow_similarity.classification_metrics.classification_metric import ratio
 from tensorflow_similarity.evaluation.metrics import Ranking, precision_at_k
-from tensorflow_similarity.retrieval_metrics.class_sizes import class_sizes
-from tensorflow_similarity.retrieval_metrics.retrieval_metric import RetrievalMetric
+from tensorflow_similarity.retrieval_metrics.class_sizes import MetricWithClassSizes, within
 
 __all__ = ["PrecisionAtK"]
 
 
-class PrecisionAtK(RetrievalMetric):
+class PrecisionAtK(MetricWithClassSizes):
     """Matches among the first k neighbours, divided by k.
 
     With `clip_at_r`, matches among the first R divided by R, the number of indexed
@@ -46,23 +45,10 @@ class PrecisionAtK(RetrievalMetric):
         name: str = "precision",
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, **{"canonical_name": "precision@k", **kwargs})
-        if clip_at_r and r is None:
-            raise ValueError("`r` must be given with `clip_at_r`. Received: None.")
-        self.r = r
-        self.clip_at_r = clip_at_r
-
-    @property
-    def name(self) -> str:
-        """The name; with `@k` unless `clip_at_r`."""
-        return self._name if self.clip_at_r else super().name
+        super().__init__(r, clip_at_r, name=name, **{"canonical_name": "precision@k", **kwargs})
 
     def values(self, matches: np.ndarray, query_labels: np.ndarray) -> np.ndarray:
         if not self.clip_at_r or self.r is None:
             return precision_at_k(Ranking(matches, matches.sum(axis=1)), self.k)
-        sizes = class_sizes(self.r, query_labels, self.drop_closest_lookup)
-        within_r = np.arange(matches.shape[1]) < sizes[:, None]
-        return ratio((matches & within_r).sum(axis=1), sizes)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "r": self.r, "clip_at_r": self.clip_at_r}
+        sizes = self.sizes(query_labels)
+        return ratio(within(matches, sizes).sum(axis=1), sizes)
