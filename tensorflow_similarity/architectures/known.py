@@ -41,15 +41,6 @@ def EfficientNetSim(  # noqa: N802 (TensorFlow Similarity's name)
 
     Raises:
         ValueError: If there is no such variant, or as `with_backbone`.
-
-    Example:
-
-    ```python
-    from tensorflow_similarity.architectures import EfficientNetSim
-
-    model = EfficientNetSim((32, 32, 3), embedding_size=16, weights=None)
-    model.output_shape[1]  # 16
-    ```
     """
     if str(variant).upper() not in [f"B{i}" for i in range(8)]:
         raise ValueError(f"`variant` must be one of B0 to B7. Received: {variant!r}.")
@@ -95,15 +86,6 @@ def ResNet50Sim(  # noqa: N802 (TensorFlow Similarity's name)
 
     Raises:
         ValueError: As `with_backbone`.
-
-    Example:
-
-    ```python
-    from tensorflow_similarity.architectures import ResNet50Sim
-
-    model = ResNet50Sim((32, 32, 3), embedding_size=16, weights=None)
-    model.output_shape[1]  # 16
-    ```
     """
     return with_backbone(
         "ResNet50",

@@ -33,6 +33,7 @@ ORDER = [
     "architectures",
     "callbacks",
     "visualization",
+    "cli",
 ]
 CORE = {"keras", "nmslib", "numpy", "tensorflow", "tqdm"}
 

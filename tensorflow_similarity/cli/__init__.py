@@ -1,0 +1,5 @@
+"""The command `tfsim`: index, look up, evaluate and describe from the shell."""
+
+from tensorflow_similarity.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,300 @@
+"""What each command of `tfsim` does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import evaluation
+from tensorflow_similarity.cli.examples import Examples, read_examples
+from tensorflow_similarity.index import Index
+from tensorflow_similarity.models import SimilarityModel, assessment
+from tensorflow_similarity.text_table import text_table
+
+__all__ = ["evaluate", "index", "info", "lookup"]
+
+
+def index(options: argparse.Namespace) -> None:
+    """Adds examples to the index of a model, and saves it."""
+    model = _load(options.model)
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"MODEL must be a .keras file. Received: {options.model!r}.")
+    if not isinstance(model, SimilarityModel):
+        if options.output is None:
+            raise ValueError(
+                f"{options.model!r} is a plain Keras model: name a file for the model with its "
+                "index, by --output."
+            )
+        model = SimilarityModel.from_model(model)
+    if not _has_index(model):
+        model.create_index(distance=options.distance or "cosine")
+    elif options.distance not in (None, model.vector_index.distance.name):
+        raise ValueError(
+            f"--distance is for a new index. Received: {options.distance!r}, and an index with "
+            f"{model.vector_index.distance.name!r}."
+        )
+    output = options.output or options.model
+    if not str(output).endswith(".keras"):
+        raise ValueError(f"--output must end in .keras. Received: {output!r}.")
+    examples = _examples(options, model)
+    if options.reset:
+        model.reset_index()
+    known = _class_names(model.vector_index)
+    labels, names = _named_labels(examples, known)
+    examples.relabel(labels)
+    data = None
+    if examples.paths is not None:
+        data = [
+            {"path": path} | ({} if names is None else {"class": names[i]})
+            for i, path in enumerate(examples.paths)
+        ]
+    ids = model.index(
+        examples.x,
+        labels if examples.paths is None else None,
+        data=data,
+        batch_size=options.batch_size,
+        verbose=int(not options.quiet),
+    )
+    model.save(output)
+    result = {
+        "added": len(ids),
+        "records": len(model.vector_index),
+        "first_id": int(ids[0]),
+        "last_id": int(ids[-1]),
+        "saved": str(output),
+    }
+    _write(
+        options,
+        result,
+        f"Added {len(ids):,} records, ids {ids[0]} to {ids[-1]}. The index holds "
+        f"{result['records']:,}. Saved to {output}.",
+    )
+
+
+def lookup(options: argparse.Namespace) -> None:
+    """Finds the nearest records of examples."""
+    model = _load(options.model)
+    examples = _examples(options, model)
+    embeddings, records = _embedded(model, examples, options)
+    neighbors = records.lookup(embeddings, k=options.k)
+    results, rows = [], []
+    for number in range(len(neighbors)):
+        found = []
+        for record in neighbors[number]:
+            data = record.data if isinstance(record.data, dict) else {}
+            found.append(
+                {
+                    "rank": record.rank,
+                    "id": record.id,
+                    "label": record.label,
+                    "class": data.get("class"),
+                    "distance": float(record.distance),
+                    "path": data.get("path"),
+                }
+            )
+            rows.append(
+                [
+                    examples.name(number) if record.rank == 0 else "",
+                    record.rank + 1,
+                    float(record.distance),
+                    data.get("class", record.label),
+                    data.get("path", record.id),
+                ]
+            )
+        results.append({"query": examples.name(number), "neighbors": found})
+    _write(options, results, text_table(["query", "rank", "distance", "class", "record"], rows))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Evaluates retrieval with labelled examples."""
+    model = _load(options.model)
+    examples = _examples(options, model, need_labels=True)
+    if options.leave_one_out:
+        alone = evaluation.evaluate(
+            _embed(model, examples, options),
+            examples.labels,
+            distance=_distance(model),
+            metrics=options.metrics,
+        )
+        _write(options, alone.to_dict(), str(alone))
+        return
+    embeddings, records = _embedded(model, examples, options)
+    labels: Any = _named_labels(examples, _class_names(records))[0]
+    found: Any = assessment.evaluate_retrieval(
+        records, embeddings, labels, options.metrics, None, confidence=0.95, seed=0
+    )
+    result, text = found.to_dict(), str(found)
+    if records.calibration is not None:
+        cutpoints = assessment.evaluate_classification(
+            records, embeddings, labels, None, ["precision", "recall"], None
+        )
+        result["cutpoints"] = cutpoints
+        header = list(next(iter(cutpoints.values())))
+        lines = [[cutpoint[key] for key in header] for cutpoint in cutpoints.values()]
+        text += "\n\n" + text_table(["cutpoint", *header[1:]], lines)
+    _write(options, result, text)
+
+
+def info(options: argparse.Namespace) -> None:
+    """Describes a model with its index, or an index."""
+    model = _load(options.model)
+    result: dict[str, Any] = {"file": options.model}
+    lines: list[tuple[str, Any]] = []
+    records = model if isinstance(model, Index) else None
+    if isinstance(model, keras.Model):
+        trained = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+        result["model"] = {
+            "name": model.name,
+            "class": type(model).__name__,
+            "inputs": [list(tensor.shape) for tensor in getattr(model, "inputs", None) or []],
+            "outputs": [list(tensor.shape) for tensor in getattr(model, "outputs", None) or []],
+            "parameters": model.count_params(),
+            "trainable_parameters": trained,
+        }
+        of = result["model"]
+        lines = [
+            ("model", f"{of['name']} ({of['class']})"),
+            ("inputs", ", ".join(_shape(shape) for shape in of["inputs"]) or "not known"),
+            ("outputs", ", ".join(_shape(shape) for shape in of["outputs"]) or "not known"),
+            ("parameters", f"{of['parameters']:,}, of which {trained:,} trainable"),
+        ]
+        if isinstance(model, SimilarityModel) and _has_index(model):
+            records = model.vector_index
+        else:
+            lines.append(("index", "none"))
+    text = "\n".join(f"{name + ':':12}{value}" for name, value in lines)
+    if records is not None:
+        result["index"] = records.stats()
+        parts: list[str] = [text] if text else []
+        records.summary(parts.append)
+        if records.calibration is not None:
+            result["calibration"] = {
+                name: float(cutpoint["distance"])
+                for name, cutpoint in records.calibration.cutpoints.items()
+            }
+        text = "\n".join(parts)
+    _write(options, result, text)
+
+
+def _shape(shape: list[int | None]) -> str:
+    return "[" + ", ".join("any" if side is None else str(side) for side in shape) + "]"
+
+
+def _load(path: str) -> Any:
+    """A model, or an index."""
+    if not Path(path).exists():
+        raise ValueError(f"MODEL must be a file that exists. Received: {path!r}.")
+    if path.endswith(".keras"):
+        return keras.saving.load_model(path)
+    return Index.open(path) if Path(path).is_dir() else Index.load(path)
+
+
+def _has_index(model: SimilarityModel) -> bool:
+    try:
+        return model.vector_index is not None
+    except ValueError:
+        return False
+
+
+def _examples(options: argparse.Namespace, model: Any, need_labels: bool = False) -> Examples:
+    inputs = getattr(model, "inputs", None) or []
+    shape = tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
+    return read_examples(
+        options.data,
+        options.labels,
+        shape,
+        options.size,
+        options.scale,
+        options.batch_size,
+        need_labels,
+    )
+
+
+def _embed(model: Any, examples: Examples, options: argparse.Namespace) -> np.ndarray:
+    if isinstance(model, Index):
+        if not hasattr(examples.x, "ndim") or examples.x.ndim != 2:
+            raise ValueError("The queries of an index must be embeddings [n, dim].")
+        return np.asarray(examples.x)
+    if not isinstance(model, SimilarityModel):
+        model = SimilarityModel.from_model(model)
+        model.create_index(distance="cosine")
+    return model.embed(examples.x, options.batch_size, int(not options.quiet))
+
+
+def _embedded(
+    model: Any, examples: Examples, options: argparse.Namespace
+) -> tuple[np.ndarray, Index]:
+    """Embeddings, and the index to compare them with."""
+    records = model if isinstance(model, Index) else None
+    if isinstance(model, SimilarityModel) and _has_index(model):
+        records = model.vector_index
+    if records is None or not len(records):
+        raise ValueError(
+            f"{options.model!r} must have an index with records. Received: none; see tfsim index."
+        )
+    return _embed(model, examples, options), records
+
+
+def _distance(model: Any) -> Any:
+    if isinstance(model, Index):
+        return model.distance
+    if isinstance(model, SimilarityModel) and _has_index(model):
+        return model.vector_index.distance
+    return "cosine"
+
+
+def _class_names(records: Index) -> dict[str, int]:
+    """The ids of the classes whose names `tfsim index` put down with the records."""
+    if not len(records):
+        return {}
+    kept = records.get(records.ids)
+    data = kept.data if isinstance(kept.data, list) else []
+    return {
+        row["class"]: int(label)
+        for row, label in zip(data, kept.labels.tolist(), strict=False)
+        if isinstance(row, dict) and "class" in row
+    }
+
+
+def _named_labels(
+    examples: Examples, known: dict[str, int]
+) -> tuple[np.ndarray | None, list[str] | None]:
+    """Class ids that agree with those of the index, and the name of each example's class."""
+    if examples.class_names is None or examples.labels is None:
+        return examples.labels, None
+    names = examples.class_names
+    if not known and all(name.isdecimal() for name in names):
+        ids = dict(zip(names, map(int, names), strict=True))
+    else:
+        ids, free = dict(known), max(known.values(), default=-1) + 1
+        for name in names:
+            if name not in ids:
+                ids[name], free = free, free + 1
+    by_number = np.array([ids[name] for name in names], np.int64)
+    return by_number[examples.labels], [names[label] for label in examples.labels.tolist()]
+
+
+def _write(options: argparse.Namespace, result: Any, text: str) -> None:
+    if options.json:
+        text = json.dumps(_plain(result), indent=2, allow_nan=False)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can express: NaN and infinity it cannot."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
