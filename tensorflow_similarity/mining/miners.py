@@ -28,6 +28,21 @@ class Miner:
     """Base of the miners. A subclass writes `keep`, and `get_config` if it has arguments.
 
     A loss with `mining=` looks at the pairs that its miner keeps, and at no others.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.losses import SupConLoss
+    from tensorflow_similarity.mining import Miner
+
+    @keras.saving.register_keras_serializable(package="mine")
+    class FarPositives(Miner):
+        def keep(self, rows):
+            return rows.distances > 0.1, rows.negatives
+
+    loss = SupConLoss(mining=FarPositives())
+    ```
     """
 
     #: Names of the distances that it can be used with; None for all.
@@ -90,6 +105,16 @@ class CallableMiner(Miner):
 
     Raises:
         TypeError: If `function` cannot be called.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import SupConLoss
+    from tensorflow_similarity.mining import CallableMiner
+
+    near = CallableMiner(lambda rows: (rows.positives, rows.distances < 0.5))
+    loss = SupConLoss(mining=near)  # mining=lambda rows: … is the same
+    ```
     """
 
     def __init__(self, function: Callable[[Rows], Any]) -> None:
@@ -135,6 +160,15 @@ class MultiSimilarityMiner(Miner):
     Args:
         epsilon: How much an easy pair may miss that, in units of the distance.
 
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import ContrastiveLoss
+    from tensorflow_similarity.mining import MultiSimilarityMiner
+
+    loss = ContrastiveLoss(distance="cosine", mining=MultiSimilarityMiner(epsilon=0.2))
+    ```
+
     Reference:
         Wang et al., *Multi-Similarity Loss with General Pair Weighting for Deep
         Metric Learning*, CVPR 2019, https://arxiv.org/abs/1904.06627
@@ -161,6 +195,15 @@ class PairMarginMiner(Miner):
     Args:
         positive_margin: Nearer positives are left out, in units of the distance.
         negative_margin: Farther negatives are left out.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import SupConLoss
+    from tensorflow_similarity.mining import PairMarginMiner
+
+    loss = SupConLoss(mining=PairMarginMiner(positive_margin=0.1, negative_margin=0.6))
+    ```
     """
 
     def __init__(self, positive_margin: float = 0.2, negative_margin: float = 0.8) -> None:
@@ -193,6 +236,16 @@ class TripletMarginMiner(Miner):
 
     Raises:
         ValueError: If there is no such kind.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import MultiSimilarityLoss
+    from tensorflow_similarity.mining import TripletMarginMiner
+
+    miner = TripletMarginMiner(margin=0.1, type_of_triplets="semi-hard")
+    loss = MultiSimilarityLoss(epsilon=None, mining=miner)
+    ```
     """
 
     def __init__(self, margin: float = 0.2, type_of_triplets: str = "all") -> None:
