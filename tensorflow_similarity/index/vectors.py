@@ -17,6 +17,8 @@ __all__ = ["STORAGES", "EncodedRows", "VectorColumn"]
 #: Names of storages, and what they keep of a number.
 STORAGES = {"float32": np.float32, "float16": np.float16, "int8": np.int8}
 _LARGEST_INT8 = 127
+# Rows encoded at a time.
+_BLOCK = 1 << 12
 # The largest of a row becomes a number up to 2**15, just below the largest of float16,
 # so that numbers 2**29 times smaller keep all their bits.
 _EXPONENT_FLOAT16 = 15
@@ -61,19 +63,30 @@ class EncodedRows:
         return self.codes.nbytes + self.scales.nbytes
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        rows = self.codes[key].astype(np.float32)
-        rows *= self.scales[key][..., None]
-        return rows
+        return _decoded(self.codes[key], self.scales[key])
 
     def take(self, indices: Any, axis: int = 0) -> np.ndarray:
         """As that of an array, for the first axis."""
-        rows = self.codes.take(indices, axis).astype(np.float32)
-        rows *= self.scales.take(indices)[..., None]
-        return rows
+        return _decoded(self.codes.take(indices, axis), self.scales.take(indices))
 
     def taken(self, rows: np.ndarray) -> EncodedRows:
         """Some of the rows, encoded as they are."""
         return EncodedRows(self.codes[rows], self.scales[rows])
+
+
+def _decoded(codes: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    if codes.dtype == np.float16:
+        # The bits of a finite half lie in those of a float32 but for the bias of the
+        # exponent. Several times as fast as NumPy's conversion.
+        bits = codes.view(np.int16).astype(np.int32)
+        bits <<= 13
+        bits &= ~0x70000000
+        rows = bits.view(np.float32)
+        rows *= np.float32(2.0**112)
+    else:
+        rows = codes.astype(np.float32)
+    rows *= scales[..., None]
+    return rows
 
 
 class VectorColumn:
@@ -111,10 +124,14 @@ class VectorColumn:
         if self._scales is None:
             self._codes.append(rows[:])
             return
-        if not isinstance(rows, EncodedRows):
-            rows = EncodedRows.of(rows, self.storage)
-        self._codes.append(rows.codes[:])
-        self._scales.append(rows.scales)
+        if isinstance(rows, EncodedRows):
+            self._codes.append(rows.codes[:])
+            self._scales.append(rows.scales)
+            return
+        for start in range(0, len(rows), _BLOCK):
+            part = EncodedRows.of(rows[start : start + _BLOCK], self.storage)
+            self._codes.append(part.codes[:])
+            self._scales.append(part.scales)
 
     def truncate(self, length: int) -> None:
         """As `Column.truncate`."""

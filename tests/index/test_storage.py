@@ -312,6 +312,15 @@ def test_encoded_rows_of_one_number_and_of_none():
         assert EncodedRows.of(np.empty((0, 3), np.float32), storage)[:].shape == (0, 3)
 
 
+def test_every_half_is_read_as_itself():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)][:, None]
+    read = EncodedRows(halves, np.ones(len(halves), np.float32))
+    np.testing.assert_array_equal(read[:].view(np.uint32), halves.astype("f4").view(np.uint32))
+    np.testing.assert_array_equal(read[5:9], halves[5:9])
+    np.testing.assert_array_equal(read.take([[7, 3]]), halves[[[7, 3]]])
+
+
 @pytest.mark.slow
 def test_a_full_disk_for_payloads(tmp_path):
     """No room for temporary files is an error, and the index goes on without the records."""
