@@ -100,9 +100,6 @@ class MilvusReading(Index):
     def has(self, ids: Any) -> np.ndarray:
         return self._opened.records.known(check_ids(ids, distinct=False))
 
-    def has(self, ids: Any) -> np.ndarray:
-        return self._opened.records.known(check_ids(ids, distinct=False))
-
     def __contains__(self, id: object) -> bool:
         if isinstance(id, bool) or not isinstance(id, int | np.integer):
             return False
