@@ -52,7 +52,7 @@ def _sums_at_nodes(below: Any, share: Any, kept: Any, bins: int) -> Any:
         import tensorflow as tf
 
         sums = tf.numpy_function(
-            lambda *arrays: _numpy_sums(*arrays, bins=bins),
+            lambda below, share, kept: _numpy_sums(below, share, kept, bins),
             [below, share, kept],
             share.dtype,
             stateful=False,

@@ -202,7 +202,7 @@ class MetricLoss(PerExampleLoss):
     ) -> Rows:
         """Distances and pairs of some queries; the arguments of `query_losses`, a block of them."""
         if self.relevance is not None:
-            query_labels = self._matrix_of(query_labels, key_labels)
+            query_labels = self._matrix_of(self.relevance, query_labels, key_labels)
         key_places = ops.arange(ops.shape(keys)[0], dtype="int32")
         positives, negatives = relevant_pairs(
             query_labels, key_labels, places, key_places, self.ignore_class
@@ -212,9 +212,10 @@ class MetricLoss(PerExampleLoss):
         rows = Rows(distances, positives, negatives, relevance, queries, keys)
         return rows if self.mining is None else self.mining(rows)
 
-    def _matrix_of(self, query_labels: Any, key_labels: Any) -> Any:
-        matrix = self.relevance(query_labels, key_labels)
-        shape = len(query_labels), len(key_labels)
+    @staticmethod
+    def _matrix_of(relevance: Callable[..., Any], query_labels: Any, key_labels: Any) -> Any:
+        matrix = relevance(query_labels, key_labels)
+        shape = query_labels.shape[0], key_labels.shape[0]
         if len(matrix.shape) != 2 or any(
             None not in sizes and sizes[0] != sizes[1]
             for sizes in zip(matrix.shape, shape, strict=True)

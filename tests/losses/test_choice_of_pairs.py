@@ -224,6 +224,16 @@ def test_a_function_of_labels(name):
     np.testing.assert_allclose(again(times, x), expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("relevance", ["multi_hot", close_in_time])
+def test_other_labels_in_a_graph_of_unknown_batch_size(relevance):
+    labels = multi_hot(9, seed=42).astype("float32")
+    x = np.random.default_rng(43).normal(size=(9, 4)).astype("float32")
+    loss = losses.TripletSemiHardLoss(relevance=relevance, block_size=4)
+    signature = [tf.TensorSpec((None, CLASSES)), tf.TensorSpec((None, 4))]
+    compiled = tf.function(loss, input_signature=signature)
+    np.testing.assert_allclose(compiled(labels, x), loss(labels, x), rtol=1e-5)
+
+
 @keras.saving.register_keras_serializable(package="test_choice_of_pairs")
 def nearer_than_one(rows):
     return rows.positives, rows.distances < 1
