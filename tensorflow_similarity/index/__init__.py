@@ -8,12 +8,13 @@ from tensorflow_similarity.index.file_errors import (
     NewerIndexError,
 )
 from tensorflow_similarity.index.index import Index
-from tensorflow_similarity.index.milvus import MilvusIndex
+from tensorflow_similarity.index.milvus import CollectionNotFoundError, MilvusIndex
 from tensorflow_similarity.index.neighbors import Lookup, Neighbors
 from tensorflow_similarity.index.records import Records
 from tensorflow_similarity.index.tuning import MeasuredRecall
 
 __all__ = [
+    "CollectionNotFoundError",
     "CorruptIndexError",
     "Index",
     "IndexFileError",

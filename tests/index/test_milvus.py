@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import fake_milvus
 from fake_milvus import BusyError, MilvusClient
 from tensorflow_similarity.calibration import calibrate
-from tensorflow_similarity.index import Index, MilvusIndex
+from tensorflow_similarity.index import CollectionNotFoundError, Index, MilvusIndex
 from tensorflow_similarity.index.milvus import (
     about,
     collection,
@@ -145,6 +145,7 @@ class TestAsInMemory:
         same_records(one.get([9, 3, 9]), other.get([9, 3, 9]))
         same_neighbors(*both("lookup", X[:50], 6))
         assert 9 in one
+        assert one.has([9, 1, 6000, 7000]).tolist() == [True, False, True, False]
         assert not {1, 7000} & set(one.ids.tolist())
         assert "9" not in one
         assert True not in one
@@ -286,7 +287,9 @@ def test_what_it_says_of_itself(uri):
 
 class TestOpening:
     def test_what_is_not_there(self, fake, tmp_path):
-        with pytest.raises(ValueError, match=r"`collection` must be in .*'records'; there are"):
+        with pytest.raises(
+            CollectionNotFoundError, match=r"`collection` must be in .*'records'; there are"
+        ):
             MilvusIndex.open(fake)
         with pytest.raises(FileNotFoundError, match="must be a file that exists"):
             MilvusIndex.open(str(tmp_path / "no.db"))
@@ -502,6 +505,23 @@ class TestModels:
         assert loaded.index_size() == 200
         model.reset_index()
         assert model.index_size() == 0
+
+    def test_embeddings_made_elsewhere(self, fake):
+        model = self.make()
+        model.create_index("cosine", search="milvus", uri=fake)
+        embeddings = model.embed(X[:9], verbose=0)
+        ids = np.arange(9) + 50
+        for _ in range(2):
+            again = model.index_embeddings(embeddings, ids % 3, ids=ids, replace=True)
+            np.testing.assert_array_equal(again, ids)
+        assert model.index_size() == 9
+        assert self.make().embed(X[:1], verbose=0).shape == (1, 4)
+        with pytest.raises(ValueError, match="embedded with the weights of this model"):
+            self.make().load_index(uri=fake)
+        with pytest.raises(ValueError, match="`ids` must be given"):
+            model.index_embeddings(embeddings, replace=True)
+        with pytest.raises(ValueError, match="must have embedding size 4"):
+            model.index_embeddings(X[:2])
 
     def test_wrong_arguments(self):
         model = self.make()

@@ -73,6 +73,21 @@ class MilvusIndex(MilvusReading):
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range or names nothing known, or the
             collection holds embeddings of another size or distance.
+
+    Example:
+
+    <!-- not run: needs an extra -->
+    ```python
+    import numpy as np
+    from tensorflow_similarity.index import Index, MilvusIndex
+
+    index = Index(embedding_size=2, distance="euclidean", search="milvus", uri="index.db")
+    index.add([[0.0, 0.0], [3.0, 4.0]], labels=[7, 8], data=[{"year": 1999}, {"year": 2024}])
+    index.lookup([[0.0, 1.0]], k=2).labels  # [[7, 8]]
+    index.lookup([[0.0, 1.0]], k=1, filter={"data": 'data["year"] > 2000'}).labels  # [[8]]
+    index.close()
+    MilvusIndex.open("index.db")  # MilvusIndex(2 records, ...), in any other program
+    ```
     """
 
     def __init__(
@@ -117,8 +132,9 @@ class MilvusIndex(MilvusReading):
             client: As in the constructor.
 
         Raises:
+            CollectionNotFoundError: If there is no such collection (a ValueError).
             FileNotFoundError: If the file does not exist.
-            ValueError: If there is no such collection, or this package did not make it.
+            ValueError: If this package did not make the collection.
         """
         index: Any = cls.__new__(cls)
         opened = open_collection(None, uri, collection, token, attempts, client)

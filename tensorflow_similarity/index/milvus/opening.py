@@ -11,7 +11,11 @@ from tensorflow_similarity.index.milvus.about import AboutCollection
 from tensorflow_similarity.index.milvus.collection import METRICS, Collection, IndexType
 from tensorflow_similarity.index.milvus.connection import Connection, connect, is_file
 
-__all__ = ["Opened", "checked_config", "open_collection"]
+__all__ = ["CollectionNotFoundError", "Opened", "checked_config", "open_collection"]
+
+
+class CollectionNotFoundError(ValueError):
+    """There is no such collection in Milvus."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +74,12 @@ def open_collection(
         client: A client, in place of `uri` and `token`.
 
     Raises:
+        CollectionNotFoundError: If the collection must be there, and is not.
         FileNotFoundError: If a file must be there, and is not.
         ImportError: If pymilvus is not installed.
         TypeError: If an argument has the wrong type.
-        ValueError: If an argument names nothing known, the collection is not there and
-            must be, is not one of this package, or is not like `config`.
+        ValueError: If an argument names nothing known, or the collection is not one of this
+            package, or not like `config`.
     """
     if not isinstance(name, str):
         raise TypeError(f"`collection` must be a string. Received: {name!r}.")
@@ -94,7 +99,7 @@ def open_collection(
     about = AboutCollection(call, name)
     there = _is_ours(call, about, name)
     if config is None and not there:
-        raise ValueError(
+        raise CollectionNotFoundError(
             f"`collection` must be in {uri or client!r}. Received: {name!r}; there are "
             f"{call('list_collections')}."
         )
