@@ -9,12 +9,14 @@ The matrix of all scores never exists, and no row is sorted.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity.index.columns import RowArray
 from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm
+from tensorflow_similarity.index.engines.pipeline import one_ahead
 from tensorflow_similarity.index.engines.products import Products, by_group
 
 __all__ = ["MOST_CANDIDATES", "Candidates", "Keys", "find_candidates"]
@@ -28,6 +30,10 @@ _LOWEST = np.float32(-3e38)
 # paged in anew each time.
 _BLOCK_SCORES = 1 << 22
 _BLOCK_QUERIES = 512
+# Blocks from which on the next is multiplied while one is looked through.
+_AHEAD_FROM = 2
+# Numbers in one block of keys that are not stored as they are multiplied: 2 MB.
+_COPIED_NUMBERS = 1 << 19
 # Numbers in one block of a distance that is not a product.
 _MATRIX_SCORES = 1 << 20
 # Candidates (20 bytes each) held at a time. Only masses of ties reach this.
@@ -109,11 +115,32 @@ def _by_products(
 ) -> tuple[Candidates, np.ndarray] | None:
     few = len(queries) < queries.shape[1]
     products = Products(form.left(queries), _BLOCK_QUERIES)
-    best: list[np.ndarray | None] = [None] * len(products)
+    bests = [_Best(k) for _ in range(len(products))]
     candidates = Candidates()
-    width = _BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
     # Groups pay where a pass over all scores is worth avoiding.
     layers = 1 if len(queries) == 1 else int(np.clip(len(keys) // (4 * k), 1, _GROUP))
+    width = _BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
+    blocks = _scored(form, products, keys, width, layers, few)
+    if len(queries) > 1 and len(keys) > _AHEAD_FROM * width:
+        blocks = one_ahead(blocks)
+    for start, part, scores, maxima, errors in blocks:
+        owner, group, slack = bests[part].groups(maxima, errors)
+        least = bests[part].threshold[owner] - slack
+        at, column, value = _opened(scores, layers, owner, group, least)
+        first = products.slice(part).start
+        candidates.add(first + owner[at], start + column, value + slack[at])
+        if candidates.count > MOST_CANDIDATES and len(queries) > 1:
+            return None
+    return candidates, np.concatenate([_kth(best.scores, k) for best in bests])
+
+
+def _scored(
+    form: ProductForm, products: Products, keys: Keys, width: int, layers: int, few: bool
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of keys with parts of queries: both places, scores, maxima, errors of these."""
+    if not isinstance(keys.vectors, np.ndarray):  # copies are made, which caches should hold
+        fit = _COPIED_NUMBERS // products.left.shape[1] // _WIDTH_STEP * _WIDTH_STEP
+        width = min(width, max(fit, _WIDTH_STEP))
     for start in range(0, len(keys), width):
         vectors, terms, dead = keys.block(start, start + width)
         operands = form.operands(vectors, terms, few)
@@ -122,19 +149,62 @@ def _by_products(
         a, b, c = form.errors(products.left, terms, few)
         b, c = by_group(b, layers), by_group(c, layers)
         for part, (scores, maxima) in enumerate(products.scores(operands, layers)):
-            own = products.slice(part)
-            errors = a[own, None] * b + c
-            best[part] = _largest(best[part], maxima - errors, k)
-            # Scores of keys that do not count are -inf, and below any.
-            threshold = np.maximum(_kth(best[part], k), _LOWEST)
-            hits = np.flatnonzero(maxima + errors >= threshold[:, None])
-            owner, group = np.divmod(hits, len(b))
-            slack = errors.ravel()[hits]
-            at, column, value = _opened(scores, layers, owner, group, threshold[owner] - slack)
-            candidates.add(own.start + owner[at], start + column, value + slack[at])
-        if candidates.count > MOST_CANDIDATES and len(queries) > 1:
-            return None
-    return candidates, np.concatenate([_kth(part, k) for part in best])
+            yield start, part, scores, maxima, _errors(a[products.slice(part)], b, c)
+
+
+def _errors(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Bounds of the error of scores, for each query and group; `[q, 1]` where all are alike."""
+    if b.max() <= 2 * b.min() and c.max() <= 2 * c.min():
+        return (a * b.max() + c.max())[:, None]
+    return a[:, None] * b + c
+
+
+class _Best:
+    """The best scores of each query so far, less their error: no more than there truly are.
+
+    Args:
+        k: How many are kept.
+    """
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self.scores: np.ndarray | None = None
+        #: What the k-th best truly reaches, per query.
+        self.threshold = np.empty(0, np.float32)
+
+    def groups(
+        self, maxima: np.ndarray, errors: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Groups that may hold one of the k best, after having learnt of their maxima.
+
+        Returns:
+            For each: the query, the group, the error of its scores.
+        """
+        fresh = self.scores is None or self.scores.shape[1] < self._k
+        if fresh:
+            self._learn(maxima - errors)
+        hits = np.flatnonzero(maxima >= self.threshold[:, None] - errors)
+        owner, group = np.divmod(hits, maxima.shape[1])
+        slack = errors.ravel()[hits] if errors.shape[1] > 1 else errors[owner, 0]
+        if fresh or not len(hits):
+            return owner, group, slack
+        # Few are better than what is known by now: only they are looked at again.
+        top = maxima.ravel()[hits]
+        counts = np.bincount(owner, minlength=len(maxima))
+        most = int(counts.max())
+        if most < maxima.shape[1] // 2:
+            table = np.full((len(maxima), most), -np.inf, np.float32)
+            table[owner, np.arange(len(hits)) - (np.cumsum(counts) - counts)[owner]] = top - slack
+            self._learn(table)
+        else:
+            self._learn(maxima - errors)
+        kept = top >= self.threshold[owner] - slack
+        return owner[kept], group[kept], slack[kept]
+
+    def _learn(self, scores: np.ndarray) -> None:
+        self.scores = _largest(self.scores, scores, self._k)
+        # Scores of keys that do not count are -inf, and below any.
+        self.threshold = np.maximum(_kth(self.scores, self._k), _LOWEST)
 
 
 def _by_matrix(
