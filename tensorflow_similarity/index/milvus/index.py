@@ -76,7 +76,6 @@ class MilvusIndex(MilvusReading):
 
     Example:
 
-    <!-- not run: needs an extra -->
     ```python
     import numpy as np
     from tensorflow_similarity.index import Index, MilvusIndex
