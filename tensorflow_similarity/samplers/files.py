@@ -102,6 +102,7 @@ class MultiShotFileSampler(MultiShotMemorySampler):
         folder: str | os.PathLike[str],
         target_size: tuple[int, int] | None = None,
         dtype: str = "float32",
+        interpolation: str = "lanczos3",
         **kwargs: Any,
     ) -> MultiShotFileSampler:
         """Makes a sampler of a folder of images with one subfolder for each class.
@@ -110,6 +111,7 @@ class MultiShotFileSampler(MultiShotMemorySampler):
             folder: The folder, see `image_folder`.
             target_size: `(height, width)` of the images, see `load_image`.
             dtype: `"float32"` for values from 0 to 1, `"uint8"` for values from 0 to 255.
+            interpolation: How to resize, see `load_image`. Defaults to `"lanczos3"`.
             **kwargs: The other arguments of the sampler, such as `classes_per_batch`.
 
         Returns:
@@ -135,7 +137,9 @@ class MultiShotFileSampler(MultiShotMemorySampler):
         ```
         """
         paths, labels, names = image_folder(folder)
-        load = functools.partial(load_image, target_size=target_size, dtype=dtype)
+        load = functools.partial(
+            load_image, target_size=target_size, dtype=dtype, interpolation=interpolation
+        )
         sampler = cls(paths, labels, load, **kwargs)
         sampler.class_names = names
         return sampler

@@ -67,6 +67,9 @@ def test_images_are_resized(tmp_path):
     assert image[:, 1].min() > 0.9
     assert image.min() >= 0
     assert image.max() <= 1
+    for interpolation in ("area", "bilinear", "nearest", "bicubic"):
+        other = load_image(path, (4, 2), interpolation=interpolation)
+        np.testing.assert_allclose(other, image, atol=0.1)
     whole = load_image(path, target_size=(4, 2), dtype="uint8")
     np.testing.assert_allclose(whole / 255, image, atol=0.003)
 
@@ -79,6 +82,8 @@ def test_grey_images_get_colours(tmp_path):
 def test_a_bad_dtype_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"`dtype`.*float16"):
         load_image("a.png", dtype="float16")
+    with pytest.raises(ValueError, match=r"`interpolation`.*'linear'"):
+        load_image("a.png", interpolation="linear")
 
 
 def test_batches_of_a_folder(folder):
