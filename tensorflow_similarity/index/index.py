@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from tensorflow_similarity.index import persistence
-from tensorflow_similarity.index.arguments import check_batch, check_changes, check_ids
+from tensorflow_similarity.index.changing import IndexChanging
 from tensorflow_similarity.index.durable import IndexFolder
 from tensorflow_similarity.index.persistence import SavedIndex
-from tensorflow_similarity.index.reading import IndexReading
 from tensorflow_similarity.index.settings import Settings
 
 __all__ = ["Index"]
 
 
-class Index(IndexReading):
+class Index(IndexChanging):
     """Finds the records nearest to a query, and lets records come and go.
 
     A record has an id, an embedding, and optionally a label and a payload. It
@@ -34,18 +30,24 @@ class Index(IndexReading):
     Args:
         embedding_size: Numbers in an embedding.
         distance: Any that `distances.get` takes.
-        search: `"exact"`; `"nmslib"` (HNSW graphs, approximate); or `"auto"`:
+        search: `"exact"`; an approximate engine: `"nmslib"` (HNSW graphs), or, as an
+            extra of the same name, `"faiss"` (HNSW graphs), `"faiss_ivf"` (inverted
+            lists; extra `faiss`), `"scann"` or `"usearch"` (HNSW graphs); or `"auto"`:
             exact while that takes milliseconds (up to 33 million numbers), and
-            a graph beyond, once lookups have cost as much as building one
-            does. Engines that do not know a distance leave it to exact search.
+            beyond, once lookups have cost as much as building takes, the engine
+            that is quickest on a part of the records, of those that are installed.
+            Engines that do not know a distance leave it to exact search.
             `"milvus"` is another kind of index, whose records live in a database:
             a `MilvusIndex`, which takes other arguments.
         target_recall: The share of the true 10 nearest that an approximate
             engine shall find. Its effort is chosen for that on a sample of the
-            records, and what it reached is shown by `summary`.
-        search_params: Parameters of the engine, by its own names. For nmslib:
-            `M`, `efConstruction`, `post`, `indexThreadQty`, and `ef`, which
-            then is not chosen.
+            records, and the graph is built anew with more links where no effort
+            reaches it. What it reached is shown by `summary`.
+        search_params: Parameters of the engine, which then are not chosen. For HNSW
+            graphs: `M`, `efConstruction` and `ef`; for faiss and usearch also
+            `dtype`, for nmslib `post` and `indexThreadQty`. For `"faiss_ivf"`: `nlist`
+            and `nprobe`. For `"scann"`: `num_leaves`, `num_leaves_to_search`,
+            `reordering_num_neighbors`, `dimensions_per_block`.
         background: Whether graphs are built by a thread of their own, while
             lookups go on without. Else the lookup that finds one due builds it.
             Likewise for snapshots, where there is a `path`.
@@ -73,6 +75,7 @@ class Index(IndexReading):
 
     Raises:
         CorruptIndexError: If what is at `path` is damaged (a ValueError).
+        ImportError: If the engine's library is not installed.
         IndexLockedError: If it is open already, here or in another process (an OSError).
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range or names nothing known.
@@ -141,112 +144,6 @@ class Index(IndexReading):
     def path(self) -> str | None:
         """The folder that the index lives in; None if it lives in memory only."""
         return None if self._folder is None else self._folder.path
-
-    # -- Changes ----------------------------------------------------------------------------
-
-    def add(
-        self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
-    ) -> np.ndarray:
-        """Adds records. They are found as soon as this returns.
-
-        Args:
-            embeddings: Finite numbers `[n, embedding_size]`.
-            labels: Class ids `[n]` or `[n, 1]`, of any integer dtype; or None. In a
-                list, None stands for a record without a label.
-            data: The payload: an array whose first axis is the record (rows
-                of images, say), or a list with one JSON value per record, which
-                comes back as JSON has it (tuples as lists, keys as strings).
-                The first payload decides which of the two an index holds.
-            ids: Ids `[n]`, distinct, not negative and not in use; None to have
-                them assigned, in increasing order, and none ever twice.
-
-        Returns:
-            The ids, int64 `[n]`.
-
-        Raises:
-            TypeError: If embeddings, labels, ids or payload have the wrong type.
-            ValueError: If a shape or length is wrong, a number is not finite,
-                or an id is in use. Nothing has been added then.
-        """
-        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
-        with self._changing():
-            return self._live.add(batch, assign=ids is None)
-
-    def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
-        """Adds records, in place of those with the same ids, which they replace wholly.
-
-        Args:
-            ids: Ids `[n]`, distinct and not negative; in use or not.
-            embeddings: As for `add`.
-            labels: As for `add`.
-            data: As for `add`.
-
-        Returns:
-            The ids, int64 `[n]`.
-
-        Raises:
-            TypeError: As `add`.
-            ValueError: As `add`. Nothing has changed then.
-        """
-        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
-        with self._changing():
-            self._live.upsert(batch)
-        return batch.ids
-
-    def update(
-        self, ids: Any, embeddings: Any = None, labels: Any = None, data: Any = None
-    ) -> None:
-        """Changes what is given of some records, and keeps the rest of them.
-
-        Args:
-            ids: Ids `[n]` in use.
-            embeddings: As for `add`, or None to keep them.
-            labels: Likewise.
-            data: Likewise.
-
-        Raises:
-            KeyError: If an id is not in use. Nothing has changed then.
-            TypeError: As `add`.
-            ValueError: As `add`.
-        """
-        ids = check_ids(ids)
-        changes = check_changes(self.embedding_size, ids, embeddings, labels, data)
-        with self._changing():
-            self._live.update(ids, changes)
-
-    def delete(self, ids: Any) -> None:
-        """Deletes records. They are not found any more when this returns.
-
-        Their bytes leave memory and saved files with `compact`, at the latest.
-
-        Args:
-            ids: Ids `[n]` in use, or one id.
-
-        Raises:
-            KeyError: If an id is not in use. Nothing has been deleted then.
-            TypeError: If the ids are not integers.
-            ValueError: If an id is there twice.
-        """
-        ids = check_ids(ids)
-        with self._changing():
-            self._live.delete(ids)
-
-    def clear(self) -> None:
-        """Deletes all records. Ids that were assigned are not assigned again."""
-        with self._changing():
-            self._live.clear()
-
-    def compact(self) -> None:
-        """Drops deleted records from memory, and builds the engine's graph anew.
-
-        Lookups become as fast as they can be, and what was deleted is gone.
-        Changes by other threads go on meanwhile.
-        """
-        self._live.compact()
-        if self._folder is not None:
-            self._folder.fold()
-
-    # -- Outside ----------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Writes the index, its graph and its calibration to one file.
@@ -347,13 +244,3 @@ class Index(IndexReading):
     def from_config(cls, config: dict[str, Any]) -> Index:
         """An empty index with that config, in memory."""
         return cls(**config)
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Around each change: notes go to the journal first, and it may be folded after."""
-        if self._folder is None:
-            yield
-            return
-        self._folder.tell()
-        yield
-        self._folder.fold_if_due()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -174,6 +174,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         collection: str = "records",
         path: str | os.PathLike[str] | None = None,
         storage: str = "float32",
+        target_recall: float = 0.95,
+        search_params: Mapping[str, Any] | None = None,
     ) -> None:
         """Makes a new, empty index in place of the one there is; `compile` calls it for you.
 
@@ -190,6 +192,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 of the process, see `Index`. Records that are there stay. Defaults to
                 `None`: it lives in memory.
             storage: How embeddings are kept, see `Index`.
+            target_recall: What an approximate engine shall find, see `Index`.
+            search_params: Parameters of the engine, see `Index`.
 
         Raises:
             ImportError: If `search` is `"milvus"`, and pymilvus is not installed.
@@ -203,12 +207,18 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             )
         loss = getattr(self, "loss", None)
         resolved, output = self._resolve(loss, distance, embedding_output)
-        place: dict[str, Any] = {"path": path, "storage": storage}
+        place: dict[str, Any] = {
+            "path": path,
+            "storage": storage,
+            "target_recall": target_recall,
+            "search_params": search_params,
+        }
         if uri is not None:
-            if path is not None or storage != "float32":
+            if path is not None or storage != "float32" or search_params is not None:
                 raise ValueError(
-                    "`path` and `storage` are of no use for search='milvus'. Received: "
-                    f"path={path!r}, storage={storage!r}."
+                    "`path`, `storage` and `search_params` are of no use for search='milvus'. "
+                    f"Received: path={path!r}, storage={storage!r}, "
+                    f"search_params={search_params!r}."
                 )
             place = {"uri": uri, "collection": collection}
         self._binding.configure(resolved, search, output, keep=False, place=place)
