@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import keras
 import numpy as np
@@ -546,7 +547,27 @@ def test_what_a_killed_process_wrote_is_there(tmp_path):
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
     assert subprocess.run(command, cwd=tmp_path, timeout=300).returncode == -9
-    index = MilvusIndex.open(str(tmp_path / "index.db"))
+    uri = str(tmp_path / "index.db")
+    index = MilvusIndex.open(uri)
+    # A second index in the same process shares the file; another process must wait.
+    MilvusIndex(4, uri=uri, collection="other").close()
+    script = f"""
+        import pytest
+        from tensorflow_similarity.index import IndexLockedError, MilvusIndex
+        with pytest.raises(IndexLockedError, match="open in another process"):
+            MilvusIndex.open({uri!r})
+        open("ready", "w").close()
+        input()
+        with MilvusIndex.open({uri!r}) as index:
+            assert len(index) == 3
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    other = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE)
+    while not (tmp_path / "ready").exists():
+        assert other.poll() is None
+        time.sleep(0.1)
     assert index.ids.tolist() == [0, 1, 3]
     assert index.lookup(np.eye(4)[:1], k=1).labels.tolist() == [[1]]
     index.close()
+    other.communicate(b"\n", timeout=300)
+    assert other.returncode == 0

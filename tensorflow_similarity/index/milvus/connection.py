@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import os
 import random
+import threading
 import time
+from collections.abc import Callable
 from typing import Any
+
+from tensorflow_similarity.index.file_errors import IndexLockedError
 
 __all__ = ["Connection", "connect", "is_file"]
 
 _sleep = time.sleep
 _SERVERS = ("http://", "https://", "tcp://", "unix:")
+# Clients of each file in this process, which share a server.
+_files: collections.Counter[str] = collections.Counter()
+_files_lock = threading.Lock()
 _FILE = ".db"  # by which the client tells files from servers
 _SECONDS = 60.0
 # Milvus' own code, and gRPC's.
@@ -38,15 +47,16 @@ def is_file(uri: str) -> bool:
     return True
 
 
-def connect(uri: str, token: str, must_exist: bool = False) -> Any:
-    """A client of a server, or of a file, which is made unless it must exist.
+def connect(uri: str, token: str, must_exist: bool = False) -> tuple[Any, Callable[[], None]]:
+    """A client of a server, or of a file, which is made unless it must exist; and how to end it.
 
     Raises:
         FileNotFoundError: If the file must exist, and does not.
         ImportError: If pymilvus, or for files Milvus Lite, is not installed.
+        IndexLockedError: If the file is open in another process, or is something else.
     """
-    file = is_file(uri)
-    if file and must_exist and not os.path.exists(uri):
+    file, path = is_file(uri), os.path.abspath(uri)
+    if file and must_exist and not os.path.exists(path):
         raise FileNotFoundError(f"`uri` must be a file that exists. Received: {uri!r}.")
     try:
         import pymilvus
@@ -58,7 +68,33 @@ def connect(uri: str, token: str, must_exist: bool = False) -> Any:
             "Indexes in Milvus need pymilvus. Install it with "
             '`pip install "tensorflow_similarity[milvus]"`.'
         ) from error
-    return pymilvus.MilvusClient(uri=os.fspath(uri), token=token)
+    if not file:
+        client = pymilvus.MilvusClient(uri=os.fspath(uri), token=token)
+        return client, client.close
+    if not os.path.isdir(os.path.dirname(path)):
+        raise FileNotFoundError(f"The folder of `uri` must exist. Received: {uri!r}.")
+    try:
+        client = pymilvus.MilvusClient(uri=path)
+    except pymilvus.exceptions.ConnectionConfigException as error:
+        raise IndexLockedError(
+            f"`uri` could not be opened: {uri!r}. It is open in another process, or no file of "
+            "Milvus Lite. A file is for one process at a time."
+        ) from error
+    with _files_lock:
+        _files[path] += 1
+    return client, functools.partial(_end, client, path)
+
+
+def _end(client: Any, path: str) -> None:
+    """Ends a client of a file; with the last of them, the server that this process runs for it."""
+    client.close()
+    with _files_lock:
+        _files[path] -= 1
+        last = _files[path] == 0
+    if last:
+        from milvus_lite.server_manager import server_manager_instance
+
+        server_manager_instance.release_server(path)
 
 
 class Connection:

@@ -70,6 +70,7 @@ class MilvusIndex(MilvusReading):
 
     Raises:
         ImportError: If pymilvus is not installed.
+        IndexLockedError: If the file is open in another process (an OSError).
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range or names nothing known, or the
             collection holds embeddings of another size or distance.
@@ -133,6 +134,7 @@ class MilvusIndex(MilvusReading):
         Raises:
             CollectionNotFoundError: If there is no such collection (a ValueError).
             FileNotFoundError: If the file does not exist.
+            IndexLockedError: If it is open in another process (an OSError).
             ValueError: If this package did not make the collection.
         """
         index: Any = cls.__new__(cls)
@@ -276,7 +278,7 @@ class MilvusIndex(MilvusReading):
 
     def close(self) -> None:
         """Ends the connection. The index cannot be used any more; a file is free for others."""
-        self._opened.call.client.close()
+        self._opened.end()
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tensorflow_similarity import checks, distances
@@ -30,6 +30,7 @@ class Opened:
     search_params: dict[str, Any]
     records: Collection
     about: AboutCollection
+    end: Callable[[], None]
 
 
 def checked_config(
@@ -77,6 +78,7 @@ def open_collection(
         CollectionNotFoundError: If the collection must be there, and is not.
         FileNotFoundError: If a file must be there, and is not.
         ImportError: If pymilvus is not installed.
+        IndexLockedError: If the file is open in another process.
         TypeError: If an argument has the wrong type.
         ValueError: If an argument names nothing known, or the collection is not one of this
             package, or not like `config`.
@@ -93,14 +95,33 @@ def open_collection(
     file = uri is not None and is_file(uri)
     if config is not None:
         IndexType.of(config["search_params"], file)  # refused before anything is made
+    end = _leave_alone
     if client is None:
-        client = connect(uri, token, must_exist=config is None)
-    call = Connection(client, attempts)
+        client, end = connect(uri, token, must_exist=config is None)
+    try:
+        return _opened(config, uri, name, file, Connection(client, attempts), end)
+    except BaseException:
+        end()
+        raise
+
+
+def _leave_alone() -> None:
+    """A client that was given is the giver's to close."""
+
+
+def _opened(
+    config: dict[str, Any] | None,
+    uri: Any,
+    name: str,
+    file: bool,
+    call: Connection,
+    end: Callable[[], None],
+) -> Opened:
     about = AboutCollection(call, name)
     there = _is_ours(call, about, name)
     if config is None and not there:
         raise CollectionNotFoundError(
-            f"`collection` must be in {uri or client!r}. Received: {name!r}; there are "
+            f"`collection` must be in {uri or call.client!r}. Received: {name!r}; there are "
             f"{call('list_collections')}."
         )
     if there:
@@ -118,7 +139,7 @@ def open_collection(
         records.open()
     else:
         records.create()
-    return Opened(uri, name, call, size, distance, params, records, about)
+    return Opened(uri, name, call, size, distance, params, records, about, end)
 
 
 def _is_ours(call: Connection, about: AboutCollection, name: str) -> bool:
