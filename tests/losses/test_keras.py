@@ -54,8 +54,14 @@ def test_fit(name):
 
 
 @slow
-@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}], ids=str)
-@pytest.mark.parametrize("name", one_each())
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"jit_compile": True}) for name in one_each()),
+        *((name, {"run_eagerly": True}) for name in ("triplet_semi_hard", "contrastive", "npairs")),
+    ],
+    ids=str,
+)
 def test_fit_gives_the_same_weights_however_it_runs(name, options):
     keras.utils.set_random_seed(1)
     _, value, _, plain = fitted(CASES[name], jit_compile=False)

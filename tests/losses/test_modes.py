@@ -62,10 +62,15 @@ def test_xla(name):
     check(name, tensors(step_of(CASES[name].make(block_size=7), jit_compile=True)))
 
 
-# Each loss whole and in blocks, and a few of them in blocks of one and of all.
+# Each loss in blocks, and a few of them whole and in blocks of one. (Whole, each is in
+# graphs of unknown batch size below, and in `fit`.)
 MATRIX = [
-    *((name, block_size) for name in one_each() for block_size in (None, 7)),
-    *((name, block_size) for name in ("triplet", "triplet_semi_hard") for block_size in (1, 64)),
+    *((name, 7) for name in one_each()),
+    *(
+        (name, block_size)
+        for name in ("triplet", "triplet_semi_hard", "lifted_struct", "supcon")
+        for block_size in (None, 1, 64)
+    ),
 ]
 
 
