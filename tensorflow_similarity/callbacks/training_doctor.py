@@ -63,8 +63,8 @@ class TrainingDoctor(keras.callbacks.Callback):
         x: The training data, as `fit` takes it: arrays, a `tf.data.Dataset` or a
             sampler. Not a generator, which the doctor would use up.
         y: Class ids, for arrays.
-        freq: Steps between examinations, or `"epoch"`. Defaults to 50. One takes about as
-            long as a step of training.
+        freq: Steps between examinations, or `"epoch"`. Defaults to 50. One embeds a batch
+            and takes some tens of milliseconds besides.
         patience: Examinations in a row that must agree. Defaults to 3.
         batch_size: Examples in a batch, for arrays: that of `fit`, if batches are to be
             judged. Defaults to 64.

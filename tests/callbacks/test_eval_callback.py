@@ -26,7 +26,10 @@ def data(n=60, classes=5, seed=0):
 def similarity_model(loss=None, rate=0.05):
     inputs = keras.Input((6,))
     model = SimilarityModel(inputs, L2Embedding(3)(inputs))
-    model.compile(keras.optimizers.SGD(rate), TripletLoss() if loss is None else loss)
+    # Without tracing these few steps are faster.
+    model.compile(
+        keras.optimizers.SGD(rate), TripletLoss() if loss is None else loss, run_eagerly=True
+    )
     return model
 
 
@@ -126,7 +129,9 @@ def test_plain_keras_model_and_another_output():
     embedding = keras.layers.Dense(3, name="embedding")(inputs)
     outputs = keras.layers.Dense(5)(embedding)
     model = keras.Model(inputs, outputs)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(
+        "sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True
+    )
     callback = EvalCallback(x, y, distance="euclidean", embedding_output="embedding")
     history = fit(model, callback)
     inner = keras.Model(inputs, embedding).predict(x, verbose=0)
@@ -138,7 +143,7 @@ def test_distance_follows_the_loss_of_a_plain_model():
     x, y = data()
     inputs = keras.Input((6,))
     model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
-    model.compile("sgd", TripletLoss(distance="manhattan"))
+    model.compile("sgd", TripletLoss(distance="manhattan"), run_eagerly=True)
     history = fit(model, EvalCallback(x, y))
     expected = evaluate(model.predict(x, verbose=0), y, distance="manhattan")
     assert history["val_map_at_r"] == [pytest.approx(expected["map@r"], rel=1e-6)]

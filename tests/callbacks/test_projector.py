@@ -75,7 +75,7 @@ def test_several_names_and_again(tmp_path):
 def test_callback(tmp_path):
     inputs = keras.Input((4,))
     model = SimilarityModel(inputs, keras.layers.Dense(2)(inputs))
-    model.compile("sgd", TripletLoss())
+    model.compile("sgd", TripletLoss(), run_eagerly=True)
     x, y = np.random.default_rng(0).normal(size=(12, 4)), np.arange(12) % 3
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(5)
     latest = EmbeddingProjector(tmp_path, data, images=np.zeros((12, 3, 3)))

@@ -18,7 +18,7 @@ def trained(x, y):
     h = keras.layers.Flatten()(inputs)
     h = keras.layers.Dense(16, activation="relu", kernel_initializer=constant)(h)
     model = SimilarityModel(inputs, L2Embedding(4, kernel_initializer=constant)(h))
-    model.compile(keras.optimizers.Adam(0.01), TripletLoss(), jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.01), TripletLoss(), run_eagerly=True)
     untrained = model.embed(x, verbose=0)
     model.fit(x, y, epochs=3, verbose=0)
     return model, untrained

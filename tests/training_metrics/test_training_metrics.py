@@ -125,7 +125,7 @@ def test_reset_forgets(name):
     assert value_of(metric, batches) == pytest.approx(expected(batches), rel=1e-5)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     seed=st.integers(0, 10**6),
     n=st.integers(1, 9),
@@ -253,13 +253,15 @@ def test_sample_weight_weighs_queries():
 
 
 @pytest.mark.parametrize(
-    ("policy", "jit_compile"),
+    ("policy", "options"),
     [
-        ("mixed_float16", False),
-        *(pytest.param(p, True, marks=pytest.mark.slow) for p in ("float32", "mixed_float16")),
+        ("mixed_float16", {"run_eagerly": True}),
+        pytest.param("float32", {"jit_compile": False}, marks=pytest.mark.slow),
+        pytest.param("mixed_float16", {"jit_compile": True}, marks=pytest.mark.slow),
     ],
+    ids=str,
 )
-def test_in_compile_and_fit(policy, jit_compile):
+def test_in_compile_and_fit(policy, options):
     keras.config.set_dtype_policy(policy)
     x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
     y = np.arange(20) % 3
@@ -267,7 +269,7 @@ def test_in_compile_and_fit(policy, jit_compile):
     outputs = keras.layers.Dense(4)(inputs)
     metrics = [make() for make, _ in CASES.values()]
     model = keras.Model(inputs, outputs)
-    model.compile("sgd", TripletLoss(), metrics=metrics, jit_compile=jit_compile)
+    model.compile("sgd", TripletLoss(), metrics=metrics, **options)
     history = model.fit(
         x, y, batch_size=10, epochs=2, verbose=0, validation_data=(x, y), shuffle=False
     ).history
