@@ -121,8 +121,9 @@ def test_plain_import_loads_no_extra():
     program = """
 import sys, keras, tensorflow
 before = set(sys.modules)
-import tensorflow_similarity
-print({"matplotlib", "mlxtend", "pandas", "scipy", "sklearn"} & (set(sys.modules) - before))
+import tensorflow_similarity, tensorflow_similarity.cli
+extras = {"matplotlib", "mlxtend", "pandas", "PIL", "scipy", "sklearn", "tensorflow_datasets"}
+print(extras & (set(sys.modules) - before))
 """
     result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

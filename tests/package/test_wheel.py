@@ -1,5 +1,6 @@
 """The wheel builds, holds the package, and works where no extra is installed."""
 
+import json
 import subprocess
 import sys
 import venv
@@ -56,3 +57,26 @@ print(tensorflow_similarity.__file__, index.lookup([[0.0, 0.9]], k=1).labels.tol
     out = run(python, "-I", "-c", program, cwd=tmp_path)
     assert str(tmp_path) in out
     assert out.endswith("[[5]]\n")
+
+    # The command is there, and images are read without an imaging library.
+    program = """
+import pathlib
+import keras, numpy as np, tensorflow as tf
+from tensorflow_similarity.models import SimilarityModel
+for name in ("cat", "dog"):
+    pathlib.Path("pets", name).mkdir(parents=True)
+    image = np.full((4, 4, 3), 100 if name == "cat" else 200, "uint8")
+    tf.io.write_file(f"pets/{name}/1.png", tf.io.encode_png(image))
+inputs = keras.Input((4, 4, 3))
+model = SimilarityModel(inputs, keras.layers.Flatten()(inputs))
+model.create_index(distance="euclidean")
+model.save("model.keras")
+"""
+    run(python, "-I", "-c", program, cwd=tmp_path)
+    tfsim = tmp_path / "venv" / "bin" / "tfsim"
+    out = run(tfsim, "index", "model.keras", "pets", cwd=tmp_path)
+    assert out.startswith("Added 2 records")
+    found = json.loads(
+        run(tfsim, "lookup", "model.keras", "pets", "-k", "1", "--json", cwd=tmp_path)
+    )
+    assert [query["neighbors"][0]["class"] for query in found] == ["cat", "dog"]

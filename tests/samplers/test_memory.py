@@ -1,4 +1,6 @@
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
@@ -105,6 +107,37 @@ def test_fit_trains_on_the_batches_of_the_epochs(workers):
 def test_multiprocessing_options_reach_keras():
     made = sampler(workers=2, use_multiprocessing=True, max_queue_size=3)
     assert (made.workers, made.use_multiprocessing, made.max_queue_size) == (2, True, 3)
+
+
+@pytest.mark.slow
+def test_processes_make_the_same_batches(tmp_path):
+    # In a process of its own, which has not run anything that does not survive a fork.
+    program = """
+import numpy as np, keras
+from tensorflow_similarity.samplers import MultiShotMemorySampler
+
+def augment(x, y, seed):
+    return x + np.random.default_rng(seed).random(x.shape), y
+
+x, y = np.arange(40.0)[:, None] * [1, 2], np.repeat(np.arange(5), 8)
+model = keras.Sequential([keras.Input((2,)), keras.layers.Flatten()])
+model.compile("sgd", "mse")
+made = []
+for options in ({}, {"workers": 3}, {"workers": 2, "use_multiprocessing": True}):
+    sampler = MultiShotMemorySampler(
+        x, y, 3, steps_per_epoch=6, augmenter=augment, seed=0, **options
+    )
+    made.append(model.predict(sampler, verbose=0))
+print(np.array_equal(made[0], made[1]), np.array_equal(made[0], made[2]), len(made[0]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+    )
+    assert done.stdout.endswith("True True 36\n"), done.stderr
 
 
 def test_get_slice_returns_the_data_in_order():
