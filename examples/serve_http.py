@@ -174,9 +174,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
-    model = keras.saving.load_model(arguments.model)
-    if not isinstance(model, SimilarityModel) or isinstance(model.input_shape, (list, dict)):
-        parser.error(f"{arguments.model} must hold a SimilarityModel that takes one array.")
+    model = SimilarityModel.load(arguments.model)
+    if isinstance(model.input_shape, (list, dict)):
+        parser.error(f"{arguments.model} must hold a model that takes one array.")
     uvicorn.run(make_app(model), host=arguments.host, port=arguments.port, log_level="warning")
 
 

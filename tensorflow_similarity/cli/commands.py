@@ -15,6 +15,7 @@ from tensorflow_similarity import evaluation
 from tensorflow_similarity.cli.examples import Examples, read_examples
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.models import SimilarityModel, assessment
+from tensorflow_similarity.models.loading import load_model
 from tensorflow_similarity.text_table import text_table
 
 __all__ = ["evaluate", "index", "info", "lookup"]
@@ -191,7 +192,7 @@ def _load(path: str) -> Any:
     if not Path(path).exists():
         raise ValueError(f"MODEL must be a file that exists. Received: {path!r}.")
     if path.endswith(".keras"):
-        return keras.saving.load_model(path)
+        return load_model(path)
     return Index.open(path) if Path(path).is_dir() else Index.load(path)
 
 

@@ -14,7 +14,7 @@ from keras.src.models.functional import Functional
 from tensorflow_similarity.atomic_file import replacing
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses.phase import phase
-from tensorflow_similarity.models import persistence
+from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
@@ -432,6 +432,52 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             return
         with replacing(path, extension=".keras") as temporary:
             super().save(temporary, zipped=zipped, **kwargs)
+
+    @classmethod
+    def load(
+        cls,
+        filepath: str | os.PathLike[str],
+        custom_objects: dict[str, Any] | None = None,
+        compile: bool = True,
+        safe_mode: bool = True,
+    ) -> SimilarityModel:
+        """Loads a model with its index, as `keras.saving.load_model`.
+
+        Of a file that is truncated or damaged it says so.
+
+        Args:
+            filepath: A file that `save` wrote.
+            custom_objects: As in Keras.
+            compile: As in Keras.
+            safe_mode: As in Keras.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            TypeError: If it holds a model of another class.
+            ValueError: If it is truncated, damaged, or no `.keras` file.
+
+        Example:
+
+        ```python
+        import keras
+        from tensorflow_similarity.layers import L2Embedding
+        from tensorflow_similarity.models import SimilarityModel
+
+        inputs = keras.Input((8,))
+        model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+        model.save("model.keras")
+        model = SimilarityModel.load("model.keras")
+        ```
+        """
+        model = loading.load_model(
+            filepath, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode
+        )
+        if not isinstance(model, cls):
+            raise TypeError(
+                f"`filepath` must hold a {cls.__name__}. Received: {os.fspath(filepath)!r}, which "
+                f"holds a {type(model).__name__}."
+            )
+        return model
 
     def save_assets(self, folder: str) -> None:
         """Called by Keras: writes the index into a `.keras` file."""

@@ -1,0 +1,58 @@
+"""Reads a `.keras` file, and says what is wrong with one that cannot be read."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from typing import Any
+
+import keras
+
+__all__ = ["load_model"]
+
+_BEGIN = b"PK\x03\x04"
+
+
+def load_model(filepath: str | os.PathLike[str], **options: Any) -> Any:
+    """As `keras.saving.load_model`, for `.keras` files.
+
+    Args:
+        filepath: The file, or the folder that `save(..., zipped=False)` wrote.
+        **options: As in Keras.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is truncated, damaged, or no `.keras` file.
+    """
+    path = os.fspath(filepath)
+    # Keras says of all files that are no zip files that they are not found.
+    if "://" not in path and not os.path.isdir(path):
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"`filepath` must be a file that exists. Received: {path!r}.")
+        if not zipfile.is_zipfile(path):
+            raise ValueError(
+                f"`filepath` must be a .keras file. Received: {path!r}, {_what(path)}."
+            )
+    try:
+        return keras.saving.load_model(path, **options)
+    except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"`filepath` must be a .keras file that is whole. Received: {path!r}, which is damaged "
+            f"({error}). Copy it anew, or use another copy."
+        ) from error
+
+
+def _what(path: str) -> str:
+    """What a file is that is no zip file."""
+    size = os.path.getsize(path)
+    if not size:
+        return "which is empty: writing it was interrupted, or the disk was full"
+    with open(path, "rb") as file:
+        begin = file.read(len(_BEGIN))
+    if begin == _BEGIN:
+        return (
+            f"which is truncated: it has {size:,} bytes, and the directory at its end is missing. "
+            "Copy it anew, or use another copy"
+        )
+    return "which is no zip file, as .keras files are"
