@@ -151,6 +151,11 @@ def load(
     Raises:
         ValueError: If the file cannot be read as an index, or does not fit `settings`.
     """
+    if os.path.isdir(path):
+        raise IsADirectoryError(
+            f"`path` must be a file that `save` wrote. Received: the folder {os.fspath(path)!r}. "
+            "An index that lives in a folder is opened with `Index.open`."
+        )
     with Archive(os.fspath(path)) as archive:
         meta = archive.meta
         was = Settings(**meta["config"])

@@ -194,6 +194,8 @@ def test_what_is_no_folder_of_an_index(tmp_path):
     (tmp_path / "other").mkdir()
     with pytest.raises(CorruptIndexError, match="holds no index"):
         Index.open(tmp_path / "other")
+    with pytest.raises(IsADirectoryError, match=r"opened with `Index\.open`"):
+        Index.load(tmp_path / "other")
     with pytest.raises(ValueError, match="`path` must be given"):
         Index(DIM).save()
 

@@ -182,6 +182,7 @@ class Life(RuleBasedStateMachine):
         np.testing.assert_array_equal(self.index.ids, sorted(self.model))
         assert len(self.index) == len(self.model)
         assert (3 in self.index) == (3 in self.model)
+        assert self.index.has(range(70)).tolist() == [i in self.model for i in range(70)]
         ids = list(self.model)
         records = self.index.get(ids)
         data = [None] * len(ids) if records.data is None else records.data

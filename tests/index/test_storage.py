@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oracle.engines import ENGINES
 from oracle.search import nearest
 from tensorflow_similarity.index import CorruptIndexError, Index, columns
 from tensorflow_similarity.index.columns import Chained, Column, lies_in_file, taken
@@ -33,6 +34,7 @@ def assert_stored(stored, x, storage):
 
 
 @pytest.mark.parametrize("storage", ERRORS)
+@settings(max_examples=40, deadline=None)
 @given(
     scale=st.sampled_from([1e-30, 1e-6, 1.0, 1e4, 1e16]),
     seed=st.integers(0, 2**32 - 1),
@@ -56,9 +58,12 @@ def test_what_is_stored_is_near_what_was_given(storage, scale, seed, tail):
 
 
 @pytest.mark.parametrize("storage", ["float16", "int8"])
-@pytest.mark.parametrize("distance", DISTANCES)
-def test_distances_are_those_to_what_is_stored(make, storage, distance):
-    index = make(8, distance, storage=storage)
+@pytest.mark.parametrize(
+    ("engine", "distance"), [*(("exact", each) for each in DISTANCES), ("nmslib", "cosine")]
+)
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_distances_are_those_to_what_is_stored(engine, storage, distance):
+    index = Index(8, distance, engine, search_params=ENGINES[engine], storage=storage)
     ids = index.add(vectors(300))
     index.lookup(vectors(1))
     ids = np.concatenate([ids, index.add(vectors(50, seed=1))])
@@ -112,10 +117,18 @@ def test_a_storage_that_there_is_not():
 # -- Mapped files -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["json", "array"])
-@pytest.mark.parametrize("storage", ERRORS)
-def test_a_mapped_index_lives_on(make, tmp_path, kind, storage):
-    index = make(8, "euclidean", storage=storage)
+@pytest.mark.parametrize(
+    ("engine", "kind", "storage"),
+    [
+        ("exact", "json", "float32"),
+        ("exact", "array", "float16"),
+        ("nmslib", "array", "int8"),
+        ("nmslib", "json", "float32"),
+    ],
+)
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_a_mapped_index_lives_on(tmp_path, engine, kind, storage):
+    index = Index(8, "euclidean", engine, search_params=ENGINES[engine], storage=storage)
     data = [{"i": i, "text": "x" * (i % 7)} for i in range(300)]
     if kind == "array":
         data = np.arange(600, dtype=np.int16).reshape(300, 2)
