@@ -328,7 +328,15 @@ def test_a_slow_start_that_opens_up_is_no_collapse():
     start = dataclasses.replace(WELL, mean_cosine=0.999, loss=1.0)
     opening = [{"mean_cosine": 1 - 0.002 * i, "loss": 0.999} for i in range(1, 6)]
     assert after(*opening, start=start) == []
-    assert after(*opening[::-1], start=start) == ["collapse"]
+    assert after(*opening[::-1]) == ["collapse"]
+
+
+def test_a_narrow_start_gets_twice_the_time():
+    start = dataclasses.replace(WELL, mean_cosine=0.99, loss=1.0)
+    flat = {"mean_cosine": 0.99, "loss": 1.0}
+    assert after(*[flat] * 5, start=start) == []
+    assert after(*[flat] * 6, start=start) == ["collapse"]
+    assert after(*[flat | {"mean_cosine": 0.9999}] * 3, start=start) == ["collapse"]
 
 
 def test_what_explains_it_is_said_and_not_what_follows():

@@ -32,7 +32,11 @@ def collapse(patient: Patient) -> Finding | None:
             found["rank"] = f"they lie on a line (effective rank {signs.effective_rank:.1f})"
         return found
 
-    if not patient.persists(lambda signs: len(signals(signs)) > 1):
+    # Deep networks may start that narrow, and need a while to open up.
+    narrow_start = "direction" in signals(start) and (
+        1 - patient.now.mean_cosine > 0.5 * (1 - start.mean_cosine)
+    )
+    if not patient.persists(lambda signs: len(signals(signs)) > 1, times=1 + narrow_start):
         return None
     first, last = patient.recent()[0], patient.recent()[-1]
     if 1 - last.mean_cosine > 1.1 * (1 - first.mean_cosine) and "rank" not in signals(last):
