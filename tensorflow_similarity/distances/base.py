@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity.configured import Configured
+
 __all__ = ["CallableDistance", "Distance", "promote"]
 
 
@@ -23,7 +25,7 @@ def promote(a: Any, b: Any) -> tuple[Any, Any]:
     return ops.cast(a, dtype), ops.cast(b, dtype)
 
 
-class Distance:
+class Distance(Configured):
     """Base of all distances: smaller is more alike.
 
     A subclass writes `pairwise`, and `paired` too where a cheaper or more exact
@@ -84,25 +86,6 @@ class Distance:
         Computed in float32 at least, and in float64 where an input is float64.
         """
         return self.pairwise(*promote(queries, keys))
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal distance."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Distance:
-        """Makes a distance from its config."""
-        return cls(**config)
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash((type(self), self.name))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

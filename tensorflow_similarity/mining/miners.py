@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity.configured import Configured
 from tensorflow_similarity.mining.rows import Rows
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 
-class Miner:
+class Miner(Configured):
     """Base of the miners. A subclass writes `keep`, and `get_config` if it has arguments.
 
     A loss with `mining=` looks at the pairs that its miner keeps, and at no others.
@@ -74,25 +75,6 @@ class Miner:
             negatives=ops.logical_and(rows.negatives, negatives),
         )
 
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal miner."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Miner:
-        """Makes a miner from its config."""
-        return cls(**config)
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
-
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class CallableMiner(Miner):
@@ -137,7 +119,7 @@ class CallableMiner(Miner):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CallableMiner) and self.function == other.function
 
-    __hash__ = Miner.__hash__
+    __hash__ = Configured.__hash__
 
     def __repr__(self) -> str:
         return f"CallableMiner({getattr(self.function, '__name__', self.function)})"

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity.configured import Configured
 from tensorflow_similarity.mining.selection import farthest, nearest, nearest_beyond
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 
-class MiningStrategy:
+class MiningStrategy(Configured):
     """Base of the strategies. A subclass writes `pick`, or `keep`, or both.
 
     Strategies see distances and a mask of candidates (the positive pairs, or
@@ -50,25 +51,6 @@ class MiningStrategy:
         place = self.pick(distances, candidates, thresholds)
         keys = ops.arange(ops.shape(distances)[1], dtype=place.dtype)
         return ops.logical_and(candidates, keys[None, :] == place[:, None])
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal strategy."""
-        return {}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> MiningStrategy:
-        """Makes a strategy from its config."""
-        return cls(**config)
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash(type(self))
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part imports only from parts above it.
 ORDER = [
     "checks",
+    "configured",
     "text_table",
     "atomic_file",
     "blocks",
