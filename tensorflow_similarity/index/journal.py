@@ -175,7 +175,12 @@ class JournalReader:
             self._size = 0
             return
         with open(self._path, "rb") as file:
-            self._check_header(file.read(_HEADER.size))
+            try:
+                self._check_header(file.read(_HEADER.size))
+            except CorruptIndexError:
+                if self._repair:
+                    return
+                raise
             self.end = _HEADER.size
             while self.end < self._size:
                 entry = self._entry(file)
