@@ -13,7 +13,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fake_milvus
@@ -426,6 +426,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(JSON, max_size=5))
 def test_json_comes_back(values):
     data = parse_payload(values, len(values))
