@@ -52,7 +52,11 @@ def test_what_is_trained(trainable, expected):
     ("trainable", "expected"),
     [
         ("partial", ["conv2", "embedding"]),
-        ("full", ["conv0", "conv1", "conv2", "embedding", "norm0", "norm1", "norm2"]),
+        pytest.param(
+            "full",
+            ["conv0", "conv1", "conv2", "embedding", "norm0", "norm1", "norm2"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_is_trained_changes_and_nothing_else(trainable, expected, tmp_path):
@@ -151,7 +155,7 @@ def test_length_of_embeddings(l2_norm):
     assert unit == l2_norm
 
 
-@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("half", ["float16", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_mixed_precision_computes_in_half_and_embeds_in_float32(half):
     keras.config.set_dtype_policy(f"mixed_{half}")
     model = with_backbone(small(), 8, trainable="full")

@@ -10,7 +10,7 @@ from keras import ops
 from oracle.gradients import finite_differences
 from tensorflow_similarity.layers import GeneralizedMeanPooling1D, GeneralizedMeanPooling2D
 
-POWERS = [-math.inf, -50.0, -2.0, -1e-3, 0.0, 1e-6, 1e-3, 0.5, 1.0, 3.0, 25.0, 1e4, math.inf]
+POWERS = [-math.inf, -50.0, -1e-3, 0.0, 1e-6, 0.5, 1.0, 3.0, 1e4, math.inf]
 
 
 def reference(values, p):
@@ -43,7 +43,7 @@ def test_values_follow_the_formula_whatever_the_power(p):
     np.testing.assert_allclose(y, pooled_1d(x, p), rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("p", [-2.0, 0.0, 3.0, math.inf])
 def test_maps_are_pooled_over_both_axes(p):
     x = np.random.default_rng(1).normal(size=(2, 3, 5, 4)).astype("float32")
     y = ops.convert_to_numpy(GeneralizedMeanPooling2D(p=p)(x))
@@ -172,6 +172,7 @@ def test_serialises(cls, p, tmp_path):
     np.testing.assert_array_equal(loaded(x), model(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, True])
 def test_trains_in_graphs(jit):
     model = keras.Sequential(
@@ -179,7 +180,7 @@ def test_trains_in_graphs(jit):
     )
     model.compile("sgd", "mse", jit_compile=jit)
     x = np.random.default_rng(0).normal(size=(8, 6, 6, 1))
-    losses = model.fit(x, np.ones((8, 4)), epochs=5, verbose=0).history["loss"]
+    losses = model.fit(x, np.ones((8, 4)), epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
 
 

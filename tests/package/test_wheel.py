@@ -33,7 +33,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     sources = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "tensorflow_similarity").rglob("*")
-        if path.suffix in (".py", ".typed")
+        if path.suffix in (".html", ".py", ".typed")
     }
     assert package == sources
     assert all(".dist-info/" in name for name in set(names) - package)

@@ -93,16 +93,16 @@ def test_examples_of_different_shapes_are_refused():
         TFDataSampler(ds)
 
 
-@pytest.mark.parametrize(("classes", "each"), [(1, 4), (4, 3), (9, 2)])
+@pytest.mark.parametrize(("classes", "each"), [(4, 3), (9, 2)])
 def test_streams_are_balanced(classes, each):
     batches = balanced_stream(dataset().repeat(), classes, each)
     size = classes * each
     assert [tuple(spec.shape) for spec in batches.element_spec] == [(size, 2), (size,)]
     seen = set()
-    for x, y in batches.take(40):
+    for x, y in batches.take(25):
         assert_balanced(x, y, classes, each)
         seen |= set(rows(x).tolist())
-    assert len(seen) > min(200, 25 * classes * each)
+    assert len(seen) > min(150, 15 * classes * each)
     again = [
         rows(x).tolist() for x, _ in balanced_stream(dataset().repeat(), classes, each).take(3)
     ]

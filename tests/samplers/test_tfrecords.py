@@ -28,8 +28,10 @@ def shards(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "uint8", "int16", "bool"])
-@pytest.mark.parametrize("compression", [None, "GZIP"])
+@pytest.mark.parametrize(
+    ("dtype", "compression"),
+    [("float32", "GZIP"), ("float16", None), ("float64", None), ("uint8", None), ("bool", None)],
+)
 def test_what_was_written_is_read(tmp_path, dtype, compression):
     x = (np.random.default_rng(0).normal(size=(7, 3, 2)) * 10).astype(dtype)
     paths = write_tfrecords(tmp_path, x, np.arange(7), 4, compression)
@@ -108,8 +110,8 @@ def test_damaged_and_compressed_files_are_refused(tmp_path, shards):
         MultiShotTFRecordSampler(other)
 
 
-@pytest.mark.parametrize("compression", [None, "ZLIB"])
-def test_streams_of_shards(tmp_path, compression):
+def test_streams_of_shards(tmp_path):
+    compression = "ZLIB"
     write_tfrecords(tmp_path, X, Y, examples_per_shard=16, compression=compression)
     made = [
         TFRecordDatasetSampler(
