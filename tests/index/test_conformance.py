@@ -228,9 +228,9 @@ def test_clear(make):
 
 def test_a_large_k(make):
     index = make(12, "euclidean")
-    x = vectors(1500)
+    x = vectors(600)
     index.add(x)
-    assert_equal_to_reference(index, dict(enumerate(x)), x[:2], 1500)
+    assert_equal_to_reference(index, dict(enumerate(x)), x[:2], 600)
 
 
 def test_get_may_repeat(make):

@@ -91,6 +91,16 @@ def stress(index, monkeypatch, tolerance=0.0, at_least=0.7):
     assert enough()
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [
+        "exact",
+        "faiss",  # which crashes, or waits for ever, if its graph is written to meanwhile
+        "nmslib",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("faiss_ivf", "scann", "usearch")),
+    ],
+    indirect=True,
+)
 def test_one_writer_and_many_readers(make, monkeypatch):
     monkeypatch.setattr(folding, "_BUILD_COST", 300)  # graphs are built meanwhile, many times
     index = make(DIM, "euclidean")
@@ -162,6 +172,7 @@ def test_lookups_run_together_and_wait_for_no_writer(tmp_path, monkeypatch):
     index.close()
 
 
+@pytest.mark.parametrize("engine", ["faiss", "nmslib", "usearch"], indirect=True)
 def test_lookups_of_other_efforts_do_not_disturb_each_other(make):
     """`ef` belongs to the whole graph: a wide lookup must not widen the narrow one beside it."""
     index = make(DIM, search_params={})

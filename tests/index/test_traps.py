@@ -108,11 +108,11 @@ def test_many_equal_vectors(name):
 
 def test_a_search_tries_as_hard_as_k_needs_and_no_harder(name, tmp_path):
     """`ef` belongs to the graph in some: what one search sets, the next must not inherit."""
-    x, queries = vectors(3000, 24), vectors(200, 24, seed=1)
+    x, queries = vectors(2000, 24), vectors(100, 24, seed=1)
     engine = engine_of(name, "euclidean", POOR[name], x)
     again = reloaded(engine, tmp_path)
     wide = engine.search(queries, 150)
-    assert wide.shape == (200, 150)
+    assert wide.shape == (100, 150)
     assert (wide >= 0).mean() > 0.99
     narrow = engine.search(queries, 3)
     np.testing.assert_array_equal(narrow, again.search(queries, 3))
@@ -223,7 +223,7 @@ def test_faiss_writes_nothing_to_standard_error(capfd):
 def test_fewer_bytes_in_the_graph(graphs_of_any_size, name, dtype, share):
     """Distances are true ones all the same."""
     require(name)
-    x, queries = vectors(1000, 128), vectors(20, 128, seed=1)
+    x, queries = vectors(500, 128), vectors(20, 128, seed=1)
     sizes = {}
     for kind in ("float32", dtype):
         params = {"ef": 600, "dtype": kind}

@@ -6,7 +6,7 @@ import pytest
 
 from tensorflow_similarity.index import engines
 
-_GRAPH = {"M": 24, "efConstruction": 300, "ef": 600}
+_GRAPH = {"M": 24, "efConstruction": 120, "ef": 600}
 
 ENGINES = {
     "exact": {},
