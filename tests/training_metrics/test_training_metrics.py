@@ -159,7 +159,10 @@ def test_value_does_not_depend_on_the_order_of_batches_or_examples(name):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    ["float16", *(pytest.param(d, marks=pytest.mark.slow) for d in ("bfloat16", "float64"))],
+)
 def test_other_float_types_are_not_computed_in_half_precision(name, dtype):
     make, expected = CASES[name]
     batches = [(y, tf.cast(x, dtype)) for y, x in data(8)]
@@ -167,9 +170,13 @@ def test_other_float_types_are_not_computed_in_half_precision(name, dtype):
     assert value_of(make(), batches) == pytest.approx(expected(exact), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize(
-    "options", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow)], ids=str
+    ("name", "options"),
+    [
+        *(("distance", {}), ("effective_rank", {})),
+        *(pytest.param(name, {"jit_compile": True}, marks=pytest.mark.slow) for name in CASES),
+    ],
+    ids=str,
 )
 def test_compiled(name, options):
     make, expected = CASES[name]
@@ -289,7 +296,7 @@ def test_saved_with_a_similarity_model(tmp_path):
     inputs = keras.Input((5,))
     model = SimilarityModel(inputs, L2Embedding(4)(inputs))
     metrics = [make() for make, _ in CASES.values()]
-    model.compile("sgd", TripletLoss(), metrics=metrics)
+    model.compile("sgd", TripletLoss(), metrics=metrics, run_eagerly=True)
     x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
     y = np.arange(20) % 3
     model.fit(x, y, verbose=0)
