@@ -63,6 +63,8 @@ def write_tfrecords(
     import tensorflow as tf
 
     checks.count(examples_per_shard, "examples_per_shard")
+    if y is None and hasattr(x, "__array__"):
+        raise ValueError("`y` must hold the class id of each example of an array. Received: None.")
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     if any(root.glob("*.tfrec")):

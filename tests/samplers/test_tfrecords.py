@@ -143,6 +143,7 @@ def test_streams_of_shards(tmp_path):
         (TypeError, "integer", lambda f: write_tfrecords(f / "n", X, Y / 2)),
         (TypeError, "dtype", lambda f: write_tfrecords(f / "n", X.astype(complex), Y)),
         (TypeError, "bytes", lambda f: write_tfrecords(f / "n", ["a"], [1])),
+        (ValueError, "`y`.*None", lambda f: write_tfrecords(f / "n", X)),
         (ValueError, "at least one", lambda f: write_tfrecords(f / "n", [])),
         (ValueError, "one form", lambda f: write_tfrecords(f / "n", [(X, Y), (X[:, 0], Y)])),
         (ValueError, "examples_per_shard", lambda f: write_tfrecords(f / "n", X, Y, 0)),
