@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from tensorflow_similarity.index import persistence
 from tensorflow_similarity.index.changing import IndexChanging
@@ -94,12 +94,18 @@ class Index(IndexChanging):
     ```
     """
 
+    #: Kinds of index of their own, by the `search` that asks for one; each enters itself.
+    _kinds: ClassVar[dict[str, type[Index]]] = {}
+
+    def __init_subclass__(cls, search: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if search is not None:
+            Index._kinds[search] = cls
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Index:
         search = kwargs.get("search", args[2] if len(args) > 2 else None)
-        if cls is Index and isinstance(search, str) and search == "milvus":
-            from tensorflow_similarity.index.milvus import MilvusIndex
-
-            return super().__new__(MilvusIndex)
+        if cls is Index and isinstance(search, str):
+            cls = Index._kinds.get(search, cls)
         return super().__new__(cls)
 
     def __init__(

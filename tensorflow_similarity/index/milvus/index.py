@@ -26,7 +26,7 @@ __all__ = ["MilvusIndex"]
 _IDS = 4096
 
 
-class MilvusIndex(MilvusReading):
+class MilvusIndex(MilvusReading, search="milvus"):
     """An `Index` whose records live in Milvus, with all that belongs to them.
 
     `Index(..., search="milvus", uri=...)` makes one. The same program works on
