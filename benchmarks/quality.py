@@ -86,17 +86,13 @@ LOSSES: dict[str, Setting] = {
     "norm_softmax_plr0.1": Setting(lambda: L.NormalizedSoftmaxLoss(), 1, 0.1),
     "margin_distweighted": Setting(lambda: L.MarginLoss(mining="distance_weighted")),
     "xbm_contrastive": Setting(
-        lambda: L.CrossBatchMemory(
-            L.ContrastiveLoss(distance="euclidean", power=1), 1024, batch_loss=False
-        )
+        lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean", power=1), 1024)
     ),
     "xbm_contrastive_warm100": Setting(
         lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean", power=1), 1024, 100)
     ),
     "xbm_multisim_miner": Setting(
-        lambda: L.CrossBatchMemory(
-            L.MultiSimilarityLoss(beta=50, epsilon=0.1), 1024, batch_loss=False
-        )
+        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(beta=50, epsilon=0.1), 1024)
     ),
 }
 
@@ -110,7 +106,7 @@ DEFAULTS: dict[str, Setting] = {
             L.CircleLoss, L.PNLoss, L.SoftNearestNeighborLoss, L.NCALoss, L.SupConLoss,
             L.NTXentLoss, L.MarginLoss, L.TupletMarginLoss, L.IntraPairVarianceLoss,
             L.SNRContrastiveLoss, L.FastAPLoss, L.HistogramLoss, L.RankedListLoss,
-            L.SmoothAPLoss, L.RecallAtKSurrogateLoss, L.AngularLoss, L.MultiNegativesRankLoss,
+            L.SmoothAPLoss, L.RecallAtKSurrogateLoss, L.AngularLoss,
         )
     },
     "ContrastiveLoss(euclidean)": Setting(lambda: L.ContrastiveLoss(distance="euclidean")),
@@ -126,6 +122,9 @@ DEFAULTS: dict[str, Setting] = {
     },
     "CrossBatchMemory(MultiSimilarityLoss)": Setting(
         lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(), 1024)
+    ),
+    "CrossBatchMemory(…, batch_loss=False)": Setting(
+        lambda: L.CrossBatchMemory(L.MultiSimilarityLoss(), 1024, batch_loss=False)
     ),
     "CrossBatchMemory(ContrastiveLoss)": Setting(
         lambda: L.CrossBatchMemory(L.ContrastiveLoss(distance="euclidean"), 1024)
