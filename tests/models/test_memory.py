@@ -56,6 +56,7 @@ def test_one_file_keeps_the_memory(tmp_path):
     for there, here in zip(contents(model), contents(again), strict=True):
         np.testing.assert_array_equal(here, there)
     assert int(again.loss.memory.filled) == 64
+    model.reset_metrics()  # Some versions of Keras go on with the mean of `fit`.
     for _ in range(2):
         losses = [m.train_on_batch(X[:24], Y[:24]) for m in (model, again)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-6)
