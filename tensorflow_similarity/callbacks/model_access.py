@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorflow_similarity import distances
 from tensorflow_similarity.distances import Distance
-from tensorflow_similarity.losses import CrossBatchMemory, MetricLoss
+from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
 from tensorflow_similarity.models.index_distance import distance_and_output
@@ -62,6 +62,8 @@ def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | N
     on_pairs = {}
     for key, loss in losses.items():
         loss = loss.loss if isinstance(loss, CrossBatchMemory) else loss
+        if isinstance(loss, MarginLoss) and loss.beta is None:
+            continue  # It is called with more than embeddings.
         if isinstance(loss, MetricLoss) and loss.distance is not None:
             on_pairs[key] = loss
     if len(on_pairs) == 1:

@@ -18,7 +18,9 @@ class MarginHead(keras.layers.Layer):
 
     It goes on top of the embedding while a model is trained: Keras trains and saves
     the variables of layers, not those of a loss. What is indexed afterwards is the
-    embedding below it: `SimilarityModel` finds that by itself.
+    embedding below it: `SimilarityModel` finds that by itself. Metrics in `compile`
+    see what the loss sees, boundaries included: for metrics of the embedding make it
+    a second output.
 
     Args:
         classes: Positive integer: 1, the default, for one boundary; or one for each

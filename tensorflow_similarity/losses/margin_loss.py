@@ -135,7 +135,8 @@ class MarginLoss(MetricLoss):
         )
         # Where nothing can be raised, as in XLA, an unknown class shows as NaN.
         boundary = ops.sum(ops.where(own, boundaries, 0), axis=1)
-        return ops.where(known, boundary, float("nan") if counted is None else 0)
+        missing = float("nan") if counted is None else ops.where(counted, float("nan"), 0)
+        return ops.where(known, boundary, missing)
 
     def _sums(self, rows: Rows, boundaries: Any) -> tuple[Any, Any]:
         """The costs of each query's triplets, and how many of their terms are above 0."""

@@ -67,6 +67,9 @@ def evaluate_baselines(
 ) -> BaselineResult:
     """Evaluates a model, a copy with new weights, and the raw input.
 
+    Layers that were adapted to data (`Normalization`, `StringLookup`) are part of the
+    input and not of the training: the copy has them as they are.
+
     Args:
         model: A functional model.
         output: Its embedding output.
@@ -113,7 +116,32 @@ def _with_new_weights(model: keras.Model) -> keras.Model:
             f"{type(model).__name__}, a subclass. Evaluate a model that was just made as well."
         )
     # A plain model: it needs no index.
-    return keras.models.clone_model(keras.Model(model.input, model.output))
+    return keras.models.clone_model(keras.Model(model.input, model.output), clone_function=_new)
+
+
+def _new(layer: keras.Layer) -> keras.Layer:
+    """A layer like another, with weights of its own unless they were adapted to data."""
+    if _is_adapted(layer):
+        return _Same(layer)
+    if isinstance(layer, keras.Model) and any(map(_is_adapted, layer._flatten_layers())):
+        return keras.models.clone_model(layer, clone_function=_new)
+    return layer.__class__.from_config(layer.get_config())
+
+
+def _is_adapted(layer: keras.Layer) -> bool:
+    return hasattr(layer, "adapt")
+
+
+class _Same(keras.layers.Layer):
+    """A layer in another model. Called there itself, it would keep that model alive."""
+
+    def __init__(self, layer: keras.Layer) -> None:
+        super().__init__(name=layer.name, dtype=layer.dtype_policy)
+        self._same = layer
+        self.built = True
+
+    def call(self, *inputs: Any, **options: Any) -> Any:
+        return self._same(*inputs, **options)
 
 
 def _embed_all(

@@ -152,7 +152,8 @@ def _is_list_of_inputs(x: list[Any], input_ranks: list[int] | None) -> bool:
 
 
 def _array(leaf: Any) -> Any:
-    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+    # Not pandas, which has both but takes examples by their labels.
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not hasattr(leaf, "iloc"):
         return leaf  # NumPy, a tensor (ragged too), HDF5: sliced as it is
     return np.asarray(leaf)
 

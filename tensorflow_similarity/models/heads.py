@@ -7,8 +7,9 @@ from typing import Any
 import keras
 
 from tensorflow_similarity.layers import MarginHead, ProxyHead
+from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
 
-__all__ = ["embedding_below_head"]
+__all__ = ["check_margin_heads", "embedding_below_head"]
 
 
 def embedding_below_head(model: Any) -> str | None:
@@ -39,6 +40,45 @@ def embedding_below_head(model: Any) -> str | None:
             "is not the output of a layer)."
         )
     return names[0]
+
+
+def check_margin_heads(model: Any, loss: Any) -> None:
+    """Checks that boundaries go where a loss takes them for that, and nowhere else.
+
+    Args:
+        model: A model; only functional ones can be checked.
+        loss: What is given to `compile`.
+
+    Raises:
+        ValueError: If a `MarginLoss(beta=None)` is not on a `MarginHead` of as many
+            classes, or another loss on embeddings is on one.
+    """
+    outputs = getattr(model, "outputs", None)
+    if not outputs or loss is None or isinstance(loss, str):
+        return
+    names = list(model.output) if isinstance(model.output, dict) else model.output_names
+    for place, (name, tensor) in enumerate(zip(names, outputs, strict=True)):
+        own = loss
+        if isinstance(loss, dict):
+            own = loss.get(name)
+        elif isinstance(loss, (list, tuple)):
+            own = loss[place] if place < len(loss) else None
+        own = own.loss if isinstance(own, CrossBatchMemory) else own
+        head = tensor._keras_history.operation
+        classes = head.classes if isinstance(head, MarginHead) else None
+        if isinstance(own, MarginLoss) and own.beta is None:
+            if classes != own.classes:
+                raise ValueError(
+                    f"`loss` takes {own.classes} boundaries from behind the embedding: the output "
+                    f"must be that of layers.MarginHead({own.classes}). Received: "
+                    f"{'a MarginHead of ' + str(classes) if classes else 'no MarginHead'}, with "
+                    f"{own!r}."
+                )
+        elif classes is not None and isinstance(own, MetricLoss):
+            raise ValueError(
+                "`loss` must be MarginLoss(beta=None) for an output of layers.MarginHead, whose "
+                f"last columns are boundaries and no embedding. Received: {own!r}."
+            )
 
 
 def _input_of_head(tensor: Any) -> Any:

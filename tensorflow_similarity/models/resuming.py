@@ -37,6 +37,7 @@ def index_in_pieces(
         ValueError: If there are no examples, or not as many as ids or data.
     """
     given = None if ids is None else check_ids(ids)
+    data = _by_position(data)
     pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
     seen: list[np.ndarray] = []
     start = 0
@@ -94,6 +95,14 @@ def _length(x: Any) -> int:
 
 def _taken(leaf: Any, rows: np.ndarray) -> Any:
     return keras.ops.take(leaf, rows, axis=0) if keras.ops.is_tensor(leaf) else leaf[rows]
+
+
+def _by_position(data: Any) -> Any:
+    """Payloads that an array of places can be taken from, files not being read."""
+    # Pandas takes by label, TensorFlow not at all. HDF5 and Zarr, which have chunks, do.
+    if data is None or isinstance(data, list | tuple) or hasattr(data, "chunks"):
+        return data
+    return np.asarray(data)
 
 
 def _rows(data: Any, places: np.ndarray) -> Any:

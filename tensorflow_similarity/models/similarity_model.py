@@ -18,7 +18,7 @@ from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
-from tensorflow_similarity.models.heads import embedding_below_head
+from tensorflow_similarity.models.heads import check_margin_heads, embedding_below_head
 from tensorflow_similarity.models.index_distance import distance_and_output
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
@@ -157,9 +157,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             **kwargs: Further arguments of `keras.Model.compile`, such as `metrics`.
 
         Raises:
-            ValueError: If distance or output cannot be told or do not exist, or
-                the index holds records that would not fit.
+            ValueError: If distance or output cannot be told or do not exist, the
+                index holds records that would not fit, or a `MarginHead` and the
+                loss do not belong to each other.
         """
+        check_margin_heads(self, loss)
         resolved, output = self._resolve(loss, distance, embedding_output)
         self._binding.configure(resolved, search, output)
         super().compile(optimizer, loss, *args, **kwargs)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from oracle import pair_losses as oracle
 from oracle.losses import Picture
 from tensorflow_similarity.layers import L2Embedding, MarginHead
-from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss
+from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, TripletLoss
 from tensorflow_similarity.models import SimilarityModel
 
 RNG = np.random.default_rng(0)
@@ -77,6 +77,39 @@ def test_boundaries_are_trained_and_saved_and_the_embedding_is_indexed(memory, t
     np.testing.assert_array_equal(again.get_layer("margins").boundaries, boundaries)
     np.testing.assert_array_equal(again.lookup(x, k=2).ids, model.lookup(x, k=2).ids)
     assert again.loss.get_config() == model.loss.get_config()
+
+
+def compiled(loss, *head):
+    inputs = keras.Input((4,))
+    outputs = L2Embedding(3)(inputs)
+    for classes in head:
+        outputs = MarginHead(classes)(outputs)
+    SimilarityModel(inputs, outputs).compile("adam", loss=loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "head", "match"),
+    [
+        (MarginLoss(beta=None), (), r"must be that of layers.MarginHead\(1\).*no MarginHead"),
+        (MarginLoss(beta=None), (4,), r"MarginHead\(1\).*Received: a MarginHead of 4"),
+        (MarginLoss(beta=None, classes=4), (1,), r"MarginHead\(4\).*Received: a MarginHead of 1"),
+        (CrossBatchMemory(MarginLoss(beta=None), 9), (), "no MarginHead"),
+        (MarginLoss(), (1,), r"`loss` must be MarginLoss\(beta=None\)"),
+        (TripletLoss(), (1,), "no embedding. Received: TripletLoss"),
+    ],
+    ids=str,
+)
+def test_boundaries_and_what_takes_them_belong_together(loss, head, match):
+    with pytest.raises(ValueError, match=match):
+        compiled(loss, *head)
+
+
+def test_an_unknown_class_is_not_a_number_under_xla():
+    loss = tf.function(MarginLoss(beta=None, classes=2, ignore_class=-1), jit_compile=True)
+    y_pred = tf.constant(with_boundaries(X, [1.0, 1.0]))
+    known = np.where(Y == 2, -1, Y)
+    assert np.isfinite(loss(tf.constant(known), y_pred))
+    assert np.isnan(loss(tf.constant(np.where(Y == 2, 9, Y)), y_pred))
 
 
 def test_layer():
