@@ -35,8 +35,9 @@ def write_tfrecords(
 
     Args:
         folder: Where to. It is made if need be, and must not have shards yet.
-        x: An array `[n, ...]` of numbers, or of bytes, such as encoded images; or, for
-            what does not fit in memory, an iterable of batches `(x, y)` of such.
+        x: An array `[n, ...]` of numbers; or bytes, such as encoded images, as a list or
+            an array of dtype object; or, for what does not fit in memory, an iterable of
+            batches `(x, y)` of such.
         y: Integer class ids `[n]`. Defaults to `None`: x yields them.
         examples_per_shard: Examples in a file. Defaults to 4096.
         compression: `"GZIP"`, `"ZLIB"` or `None`, the default. Compressed files can
@@ -46,7 +47,8 @@ def write_tfrecords(
         The paths of the shards.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are not integers, or bytes are in an array of dtype `S`, which
+            does not keep the NULs that they end in.
         ValueError: If lengths, dtypes or shapes differ, or the folder has shards.
 
     Example:
@@ -75,7 +77,7 @@ def write_tfrecords(
     writer, written = None, 0
     try:
         for rows, labels in batches:
-            rows = np.asarray(rows)
+            rows = _rows(rows)
             ids = checks.class_ids(labels, "y", length=len(rows))
             found = _schema(rows)
             if schema not in (None, found):
@@ -99,8 +101,23 @@ def write_tfrecords(
     return paths
 
 
+def _rows(x: Any) -> np.ndarray:
+    """The examples as an array, bytes as they are."""
+    if isinstance(x, (list, tuple)) and x and all(isinstance(row, bytes) for row in x):
+        # NumPy would make an array of dtype S, which drops the NULs at the end.
+        rows = np.empty(len(x), object)
+        rows[:] = x
+        return rows
+    return np.asarray(x)
+
+
 def _schema(rows: np.ndarray) -> dict[str, Any]:
-    if rows.dtype.kind in "SO":
+    if rows.dtype.kind == "S":
+        raise TypeError(
+            "`x` must hold bytes as a list, or as an array of dtype object. Received: dtype "
+            f"{rows.dtype}, which does not keep the NULs that bytes end in."
+        )
+    if rows.dtype.kind == "O":
         if rows.ndim != 1 or not all(isinstance(row, bytes) for row in rows.tolist()):
             raise TypeError(
                 "`x` must be numbers, or bytes [n]. Received: an array of shape "

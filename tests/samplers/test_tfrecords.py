@@ -52,6 +52,13 @@ def test_bytes_and_batches_are_written(tmp_path):
     assert found == [(b"one", 1), (b"\0two\0", 2), (b"", 3)]
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_bytes_in_lists_keep_their_last_nuls(tmp_path, kind):
+    paths = write_tfrecords(tmp_path, kind([b"one\0\0", b"\0", b"two"]), [1, 2, 3])
+    found = list(tf.data.TFRecordDataset(paths).map(tfrecord_parser(tmp_path)).as_numpy_iterator())
+    assert found == [(b"one\0\0", 1), (b"\0", 2), (b"two", 3)]
+
+
 def test_batches_are_those_of_the_memory_sampler(shards):
     options = {"classes_per_batch": 3, "examples_per_class_per_batch": 4, "seed": 5}
     memory = MultiShotMemorySampler(X, Y, **options)
@@ -143,6 +150,7 @@ def test_streams_of_shards(tmp_path):
         (TypeError, "integer", lambda f: write_tfrecords(f / "n", X, Y / 2)),
         (TypeError, "dtype", lambda f: write_tfrecords(f / "n", X.astype(complex), Y)),
         (TypeError, "bytes", lambda f: write_tfrecords(f / "n", ["a"], [1])),
+        (TypeError, "list.*object.*S1", lambda f: write_tfrecords(f / "n", np.array([b"a"]), [1])),
         (ValueError, "`y`.*None", lambda f: write_tfrecords(f / "n", X)),
         (ValueError, "at least one", lambda f: write_tfrecords(f / "n", [])),
         (ValueError, "one form", lambda f: write_tfrecords(f / "n", [(X, Y), (X[:, 0], Y)])),
