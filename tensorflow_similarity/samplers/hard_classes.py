@@ -27,8 +27,9 @@ class HardClasses(ClassChoice):
     A class is as near to another as the means of their embeddings are.
 
     Args:
-        share: Of the other classes of a batch, how many are near ones, from 0 to 1.
-            Defaults to 0.5.
+        share: Of the other classes of a batch, how many are near ones, from 0 to 1, on
+            average. Defaults to 0.5: with two classes a batch, every other batch has a
+            near one.
         neighbors: How many classes count as near. Defaults to 10.
         distance: A distance or its name. Defaults to `"cosine"`.
 
@@ -98,7 +99,10 @@ class HardClasses(ClassChoice):
         if self._near is not None:
             near = self._near[found[0]]
             near = near[near >= 0]
-            wanted = min(round(self.share * (count - 1)), len(near))
+            # What is left of a class is a chance of one, so that the share is right on
+            # average also where batches have few classes.
+            whole, part = divmod(self.share * (count - 1), 1)
+            wanted = min(int(whole) + int(rng.random() < part), len(near))
             hard = near[rng.choice(len(near), wanted, replace=False)] if wanted else near[:0]
             found = np.concatenate([found, hard])
         return np.concatenate([found, others(rng, total, found, count - len(found))])

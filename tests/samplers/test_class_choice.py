@@ -105,6 +105,22 @@ def test_a_share_of_the_others_is_near(share):
         assert len(set(positions[1:].tolist()) & set(near[positions[0]].tolist())) >= wanted
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.5, 2), (0.5, 4), (0.15, 3)])
+def test_the_share_is_right_on_average(share, count):
+    hard = HardClasses(share=share, neighbors=3, distance="euclidean")
+    hard.bind(np.arange(1000), count)
+    places = np.arange(1000.0)[:, None]
+    hard.update(places, np.arange(1000))
+    rng = np.random.default_rng(0)
+    near = 0
+    for _ in range(1000):
+        first, *others = hard.choose(rng, count).tolist()
+        near += len(set(others) & set(hard._near[first].tolist()))
+    wanted = share * (count - 1)
+    # One in a thousand of the others is near by chance only: less than the tolerance.
+    assert abs(near / 1000 - wanted) < 0.08
+
+
 def test_hard_classes_without_embeddings_are_drawn_at_random():
     hard = HardClasses(share=1.0, neighbors=5)
     draws = BalancedDraws(LABELS, 3, 2, class_choice=hard, seed=0)
