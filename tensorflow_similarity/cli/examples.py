@@ -123,7 +123,8 @@ def _array(path: str, labels: str | None) -> Examples:
 def _folder(path: str, image_shape: Any, size: str | None, scale: int, batch_size: int) -> Examples:
     if image_shape is None or len(image_shape) != 3:
         raise ValueError(f"The model must take images. Received: a folder, {path!r}.")
-    if any(child.is_dir() for child in Path(path).iterdir()):
+    children = Path(path).iterdir()
+    if any(child.is_dir() and not child.name.startswith(".") for child in children):
         paths, labels, names = image_folder(path)
     else:
         paths, labels, names = np.array(image_files(path)), None, None

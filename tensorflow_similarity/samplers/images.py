@@ -96,11 +96,14 @@ def image_folder(
 def image_files(
     folder: str | os.PathLike[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
 ) -> list[str]:
-    """The files anywhere below a folder, sorted, without hidden ones."""
+    """The files anywhere below a folder, sorted, without hidden ones or those in hidden folders."""
+    root = Path(folder)
     return [
         str(path)
-        for path in sorted(Path(folder).rglob("*"))
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in suffixes
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
     ]
 
 

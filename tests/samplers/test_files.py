@@ -20,6 +20,7 @@ def folder(tmp_path):
     save(tmp_path / "dog" / "more" / "deep.PNG", 99)
     save(tmp_path / "dog" / ".hidden.png", 1)
     save(tmp_path / ".cache" / "x.png", 1)
+    save(tmp_path / "cat" / ".ipynb_checkpoints" / "x.png", 1)
     (tmp_path / "empty").mkdir()
     (tmp_path / "cat" / "notes.txt").write_text("no image")
     save(tmp_path / "loose.png", 1)
