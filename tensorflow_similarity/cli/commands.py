@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -46,8 +47,7 @@ def index(options: argparse.Namespace) -> None:
     examples = _examples(options, model)
     if options.reset:
         model.reset_index()
-    known = _class_names(model.vector_index)
-    labels, names = _named_labels(examples, known)
+    labels, names = _named_labels(examples, model.vector_index)
     examples.relabel(labels)
     data = None
     if examples.paths is not None:
@@ -126,7 +126,14 @@ def evaluate(options: argparse.Namespace) -> None:
         _write(options, alone.to_dict(), str(alone))
         return
     embeddings, records = _embedded(model, examples, options)
-    labels: Any = _named_labels(examples, _class_names(records))[0]
+    names = examples.class_names or []
+    known, used = _classes(records)
+    if used and not known and not all(name.isdecimal() for name in names):
+        raise ValueError(
+            "The subfolders of DATA must be class ids: the index has no names of classes. "
+            f"Received: {', '.join(names)}."
+        )
+    labels: Any = _named_labels(examples, records)[0]
     found: Any = assessment.evaluate_retrieval(
         records, embeddings, labels, options.metrics, None, confidence=0.95, seed=0
     )
@@ -250,33 +257,37 @@ def _distance(model: Any) -> Any:
     return "cosine"
 
 
-def _class_names(records: Index) -> dict[str, int]:
-    """The ids of the classes whose names `tfsim index` put down with the records."""
+def _classes(records: Index) -> tuple[dict[str, int], set[int]]:
+    """The ids of the classes whose names `tfsim index` put down with the records, and all ids."""
     if not len(records):
-        return {}
+        return {}, set()
     kept = records.get(records.ids)
     data = kept.data if isinstance(kept.data, list) else []
-    return {
-        row["class"]: int(label)
-        for row, label in zip(data, kept.labels.tolist(), strict=False)
-        if isinstance(row, dict) and "class" in row
+    labels = kept.labels.tolist()
+    names = {
+        row["class"]: label
+        for row, label in zip(data, labels, strict=False)
+        if isinstance(row, dict) and isinstance(row.get("class"), str)
     }
+    return names, set(labels) - {-1}  # which stands for no label
 
 
-def _named_labels(
-    examples: Examples, known: dict[str, int]
-) -> tuple[np.ndarray | None, list[str] | None]:
+def _named_labels(examples: Examples, records: Index) -> tuple[np.ndarray | None, list[str] | None]:
     """Class ids that agree with those of the index, and the name of each example's class."""
     if examples.class_names is None or examples.labels is None:
         return examples.labels, None
     names = examples.class_names
-    if not known and all(name.isdecimal() for name in names):
-        ids = dict(zip(names, map(int, names), strict=True))
-    else:
-        ids, free = dict(known), max(known.values(), default=-1) + 1
-        for name in names:
-            if name not in ids:
-                ids[name], free = free, free + 1
+    ids, used = _classes(records)
+    taken = set(ids.values())
+    # A number is the id of its class, unless another name has it; other names get new ids.
+    for name in names:
+        if name not in ids and name.isdecimal() and (number := int(name)) not in taken:
+            ids[name] = number
+            taken.add(number)
+    free = itertools.filterfalse(taken.__contains__, itertools.count(max(used, default=-1) + 1))
+    for name in names:
+        if name not in ids:
+            ids[name] = next(free)
     by_number = np.array([ids[name] for name in names], np.int64)
     return by_number[examples.labels], [names[label] for label in examples.labels.tolist()]
 

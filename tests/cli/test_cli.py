@@ -158,6 +158,9 @@ def test_folders_of_images(capsys, images):
         "dog0.png",
         "emu0.png",
     ]
+    # A hidden folder is no class.
+    os.makedirs("loose/.ipynb_checkpoints")
+    assert len(run_json(capsys, "lookup", "images.keras", "loose", "-k", 1)) == 3
     for query, name in zip(found, ["cat", "dog", "emu"], strict=True):
         assert [record["class"] for record in query["neighbors"]] == [name] * 3
         assert os.path.dirname(query["neighbors"][0]["path"]) == f"train/{name}"
@@ -169,6 +172,48 @@ def test_folders_of_images(capsys, images):
     assert result["classes"] == 2
     table = run(capsys, "lookup", "images.keras", "loose", "-k", 1)
     assert table.splitlines()[2].split()[3] == "cat"
+
+
+def labels_by_folder(model):
+    kept = keras.saving.load_model(model).vector_index
+    kept = kept.get(kept.ids)
+    found = zip(kept.data, kept.labels.tolist(), strict=True)
+    return {os.path.basename(os.path.dirname(row["path"])): n for row, n in found if "path" in row}
+
+
+def labelled(labels, data=None):
+    """Gives the index of images.keras some records of its own."""
+    model = keras.saving.load_model("images.keras")
+    x = np.zeros((len(labels), 4, 4, 3), "float32")
+    model.index(x, labels, data=data, verbose=0)
+    model.save("images.keras")
+
+
+def test_new_names_do_not_take_ids_of_the_index(capsys, images):
+    # Data of one's own may have a "class" that is no name.
+    labelled([0, 1, 5], [{"class": ["a"]}, {"class": 3}, {"note": "x"}])
+    run(capsys, "index", "images.keras", "train")
+    assert labels_by_folder("images.keras") == {"cat": 6, "dog": 7, "emu": 8}
+
+
+def test_numbers_are_ids_unless_these_have_another_name(capsys, images):
+    labelled([3, 0], [{}, {"class": "ant"}])
+    for old, new in [("cat", "0"), ("dog", "4")]:
+        os.rename(f"train/{old}", f"train/{new}")
+    run(capsys, "index", "images.keras", "train")
+    assert labels_by_folder("images.keras") == {"0": 5, "4": 4, "emu": 6}
+    # And the names stay with their ids.
+    run(capsys, "index", "images.keras", "train")
+    assert labels_by_folder("images.keras") == {"0": 5, "4": 4, "emu": 6}
+
+
+def test_names_say_nothing_to_an_index_without_names(capsys, images):
+    labelled([0, 1, 2])
+    assert main(["evaluate", "images.keras", "test", "--quiet"]) == 1
+    assert "no names of classes. Received: cat, dog, emu" in capsys.readouterr().err
+    for number, name in enumerate(["cat", "dog", "emu"]):
+        os.rename(f"test/{name}", f"test/{number}")
+    assert run_json(capsys, "evaluate", "images.keras", "test")["queries"] == 6
 
 
 def test_scale_and_size_of_images(capsys, images):
