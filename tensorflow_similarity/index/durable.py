@@ -15,12 +15,14 @@ import re
 import threading
 import warnings
 import weakref
+from collections.abc import Mapping
+from typing import Any
 
 from tensorflow_similarity.index import persistence
 from tensorflow_similarity.index.changes import Change
 from tensorflow_similarity.index.file_errors import CorruptIndexError
 from tensorflow_similarity.index.folder_lock import FolderLock
-from tensorflow_similarity.index.journal import Journal, JournalReader
+from tensorflow_similarity.index.journal import Journal, JournalReader, opened_elsewhere
 from tensorflow_similarity.index.live import RecordsNow
 from tensorflow_similarity.index.persistence import SavedIndex
 from tensorflow_similarity.index.settings import Settings
@@ -48,6 +50,7 @@ class IndexFolder:
         CorruptIndexError: If it holds no index, or a damaged one.
         FileNotFoundError: If there is no index and no settings to begin one.
         IndexLockedError: If it is open already.
+        OSError: If its file system gives no locks.
         ValueError: If what it holds does not fit the settings.
 
     Attributes:
@@ -66,6 +69,7 @@ class IndexFolder:
         self._fsync = fsync
         self._folding = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
         self._patience = 0
         _require_folder(self.path, begin=settings is not None)
         self._lock = FolderLock(self.path)
@@ -74,7 +78,8 @@ class IndexFolder:
         except BaseException:
             self._lock.release()
             raise
-        self._told = self._about()
+        self._told = _text(self.index.about.get_config())
+        self.index.about.keeper = weakref.ref(self)
         fold = weakref.WeakMethod(self.fold_after_all)
         self.index.live.when_built = lambda: (fold() or _nothing)()
         weakref.finalize(self, self._lock.release)
@@ -136,16 +141,21 @@ class IndexFolder:
 
     def tell(self) -> None:
         """Writes notes and calibration to the journal, if they changed."""
-        about = self._about()
-        if about != self._told:
-            self.index.live.note({"name": "about", **self.index.about.get_config()})
-            self._told = about
+        about = self.index.about
+        with about.lock:
+            self.tell_of(about.get_config())
 
-    def _about(self) -> str:
-        return json.dumps(self.index.about.get_config(), sort_keys=True)
+    def tell_of(self, about: Mapping[str, Any]) -> None:
+        """Writes what notes and calibration are to be; under the lock of `About`."""
+        text = _text(about)
+        if text != self._told:
+            self.index.live.note({"name": "about", **about})
+            self._told = text
 
     def fold_if_due(self) -> None:
         """Folds the journal into a snapshot where that pays."""
+        if not self._own:
+            return
         journal = self.index.live.journal
         least = max(_SMALLEST_JOURNAL, self._snapshot_size, self._patience)
         if journal is None or journal.end <= least or self._folding.locked():
@@ -157,6 +167,8 @@ class IndexFolder:
 
     def fold_after_all(self) -> None:
         """Folds where nobody asked for it: what fails is told by a warning."""
+        if not self._own:
+            return
         try:
             self.fold()
         except OSError as error:
@@ -173,7 +185,11 @@ class IndexFolder:
 
         Raises:
             OSError: If it cannot be written. What was there is still good.
+            ValueError: If this is a copy of the process that opened the folder, and
+                would take its journal away from it.
         """
+        if not self._own:
+            raise opened_elsewhere()
         with self._folding:
             if self._closed:
                 return
@@ -183,20 +199,34 @@ class IndexFolder:
             now, former = live.continue_in(journal)
             if former is not None:
                 former.close()
-            told = self._about()
+            self.tell()
             self._write(number, self.index, now)
-            self._told, self._number, self._patience = told, number, 0
+            self._number, self._patience = number, 0
             self._snapshot_size = os.path.getsize(self._file("snapshot", number))
             self._remove_older()
 
     def close(self) -> None:
-        """Ends the journal, and lets others open the folder."""
-        with self._folding:
+        """Ends the journal, and lets others open the folder.
+
+        In a copy of the process that opened it, nothing of that one's changes.
+        """
+        if not self._own:
+            # Locks may be held for ever by threads that were not copied.
+            self._closed = True
+            if self.index.live.journal is not None:
+                self.index.live.journal.close()
+            self._lock.release()
+            return
+        with self._folding, contextlib.ExitStack() as ending:
             if not self._closed:
-                self.tell()
                 self._closed = True
-                self.index.live.close()
-                self._lock.release()
+                ending.callback(self._lock.release)
+                ending.callback(self.index.live.close)
+                self.tell()
+
+    @property
+    def _own(self) -> bool:
+        return os.getpid() == self._process
 
     def _write(self, number: int, index: SavedIndex, now: RecordsNow) -> None:
         persistence.save(self._file("snapshot", number), index, now)
@@ -226,6 +256,10 @@ class IndexFolder:
             if name.startswith(".snapshot.") and name.endswith(".tmp"):
                 with contextlib.suppress(OSError):
                     os.remove(os.path.join(self.path, name))
+
+
+def _text(about: Mapping[str, Any]) -> str:
+    return json.dumps(about, sort_keys=True)
 
 
 def _nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 
@@ -10,6 +12,8 @@ from tensorflow_similarity.index.file_errors import IndexLockedError
 __all__ = ["FolderLock"]
 
 _NAME = "lock"
+# What it is called when another has the lock; the last one is Windows'.
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 
 class FolderLock:
@@ -20,13 +24,22 @@ class FolderLock:
 
     Raises:
         IndexLockedError: If another process, or another index of this one, holds it.
+        OSError: If it cannot be locked at all.
     """
 
     def __init__(self, folder: str) -> None:
+        self._process = os.getpid()
         self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(self._descriptor)
         except OSError as error:
+            if error.errno not in _HELD:
+                os.close(self._descriptor)
+                raise OSError(
+                    error.errno,
+                    f"{folder!r} cannot be locked: its file system gives no locks ({error}). Put "
+                    "the index into a folder on another, such as a local disk.",
+                ) from error
             # Windows does not let a locked byte be read; the number is only advice.
             holder = _holder(self._descriptor)
             os.close(self._descriptor)
@@ -34,14 +47,20 @@ class FolderLock:
                 f"{folder!r} is open in {holder}. One index at a time may write there: `close` "
                 "the other, or let its process end."
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, str(os.getpid()).encode())
+        with contextlib.suppress(OSError):  # a full disk
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, str(os.getpid()).encode())
 
     def release(self) -> None:
-        """Lets others have the folder."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Lets others have the folder. A copy of the process only lets go of its own descriptor."""
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        if os.getpid() == self._process:
+            # Copies of this process have the descriptor too, and closing it leaves theirs.
+            with contextlib.suppress(OSError):
+                _unlock(descriptor)
+        os.close(descriptor)
 
 
 def _holder(descriptor: int) -> str:
@@ -57,8 +76,15 @@ if sys.platform == "win32":
 
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

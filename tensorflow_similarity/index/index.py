@@ -164,7 +164,8 @@ class Index(IndexChanging):
 
         Raises:
             OSError: If it cannot be written. What was there is still there.
-            ValueError: If there is no path, and the index lives in no folder.
+            ValueError: If there is no path, and the index lives in no folder, or
+                in one that another process opened, of which this one is a copy.
         """
         if path is not None:
             persistence.save(path, SavedIndex(self._settings, self._live, self._about))

@@ -21,7 +21,7 @@ import numpy as np
 from tensorflow_similarity.atomic_file import fsync_folder
 from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 
-__all__ = ["Journal", "JournalReader"]
+__all__ = ["Journal", "JournalReader", "opened_elsewhere"]
 
 _MAGIC = b"TFSIMJNL"
 _VERSION = 1
@@ -117,10 +117,13 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Writes all to the disk, and ends."""
+        """Writes all to the disk, and ends. A copy of the process only ends."""
         if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            try:
+                if os.getpid() == self._process:
+                    os.fsync(self._file.fileno())
+            finally:
+                self._file.close()
 
     def _require_open(self) -> None:
         if self._file.closed:
@@ -129,10 +132,7 @@ class Journal:
                 "`Index.open(path)`."
             )
         if os.getpid() != self._process:
-            raise ValueError(
-                "The index was opened by another process, of which this one is a copy. Open an "
-                "index in the process that changes it."
-            )
+            raise opened_elsewhere()
 
     def _write(self, pieces: list[Any]) -> None:
         if sum(len(piece) for piece in pieces) <= _SMALL:
@@ -247,6 +247,14 @@ class JournalReader:
             base += max(0, len(rest) - len(_ENTRY_MAGIC) + 1)
             rest = rest[-(len(_ENTRY_MAGIC) - 1) :]
             file.seek(base + len(rest))
+
+
+def opened_elsewhere() -> ValueError:
+    """What to raise in a copy of the process that opened the index."""
+    return ValueError(
+        "The index was opened by another process, of which this one is a copy. Open an "
+        "index in the process that changes it."
+    )
 
 
 def _entry_header(head: bytes) -> tuple[int, int, int] | None:

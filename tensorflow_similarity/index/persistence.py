@@ -6,11 +6,11 @@ import dataclasses
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity.index.about import About
 from tensorflow_similarity.index.archive import Archive, write_archive
 from tensorflow_similarity.index.changes import arrays_of, columns_of
 from tensorflow_similarity.index.columns import LARGEST_IN_MEMORY, Chosen, RowArray
@@ -22,34 +22,7 @@ from tensorflow_similarity.index.search import Graph
 from tensorflow_similarity.index.settings import Settings
 from tensorflow_similarity.index.tuning import MeasuredRecall, tune
 
-__all__ = ["About", "SavedIndex", "load", "save"]
-
-
-@dataclasses.dataclass
-class About:
-    """What belongs to an index beside its records.
-
-    Attributes:
-        notes: Any JSON by name.
-        calibration: Its calibration, or None.
-    """
-
-    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    calibration: Any = None
-
-    def get_config(self) -> dict[str, Any]:
-        """Both, for JSON."""
-        calibration = None if self.calibration is None else self.calibration.get_config()
-        return {"notes": self.notes, "calibration": calibration}
-
-    def read(self, config: Mapping[str, Any]) -> None:
-        """Takes both from a config."""
-        self.notes, self.calibration = config["notes"], None
-        if config["calibration"] is not None:
-            # Calibration knows of indexes, so it is not imported above.
-            from tensorflow_similarity.calibration import Calibration
-
-            self.calibration = Calibration.from_config(config["calibration"])
+__all__ = ["SavedIndex", "load", "save"]
 
 
 @dataclasses.dataclass(frozen=True)

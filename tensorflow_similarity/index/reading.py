@@ -9,11 +9,11 @@ import numpy as np
 
 from tensorflow_similarity import checks, distances
 from tensorflow_similarity.index import report, tuning
+from tensorflow_similarity.index.about import About
 from tensorflow_similarity.index.arguments import check_embeddings, check_ids
 from tensorflow_similarity.index.filters import Filter, allowed_rows
 from tensorflow_similarity.index.live import LiveRecords, found
 from tensorflow_similarity.index.neighbors import Neighbors
-from tensorflow_similarity.index.persistence import About
 from tensorflow_similarity.index.records import Records
 from tensorflow_similarity.index.search import search as search_state
 from tensorflow_similarity.index.settings import Settings
@@ -73,6 +73,11 @@ class IndexReading:
     @property
     def notes(self) -> dict[str, Any]:
         """Notes that are saved with the index, any JSON by name; yours to change.
+
+        They are kept as JSON has them (tuples as lists, keys as strings). Where the
+        index lives in a folder, a note is there as soon as it is set. To change a
+        part of one, set it anew: what is changed within is only written with the
+        next change.
 
         A `SimilarityModel` keeps in them which weights made the records.
         """

@@ -1,5 +1,6 @@
 """An index in a folder: what was acknowledged is there, however the process ended."""
 
+import copy
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ from tensorflow_similarity.index import (
     IndexLockedError,
     NewerIndexError,
     durable,
+    folder_lock,
     journal,
 )
 
@@ -174,6 +176,89 @@ def test_a_copy_of_the_process_does_not_write(folder):
     assert len(Index.open(folder)) == 1
 
 
+def in_a_copy(run):
+    """What a copy of this process tells: the name of an error and its message, or what it gave."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            told = str(run())
+        except BaseException as error:
+            told = f"{type(error).__name__}: {error}"
+        os.write(write, told.encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as file:
+        told = file.read()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    return told
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_copy_of_the_process_does_not_take_the_journal_away(folder, tmp_path, graphs_of_any_size):
+    index = Index(DIM, "euclidean", search="nmslib", path=folder)
+    index.add(vectors(200))
+    before = sorted(os.listdir(folder))
+
+    def look_up():
+        index.lookup(vectors(1))
+        return index.engine
+
+    def close():
+        index.close()
+        index.close()
+
+    refused = "ValueError: The index was opened by another process"
+    assert in_a_copy(look_up) == "nmslib"
+    for run in (index.save, index.compact, lambda: index.notes.update(a=1)):
+        assert in_a_copy(run).startswith(refused)
+    assert in_a_copy(close) == "None"
+    assert sorted(os.listdir(folder)) == before
+    with pytest.raises(IndexLockedError):
+        Index.open(folder)
+    index.add(vectors(5, 1))
+    with as_after_a_crash(folder, tmp_path / "copy") as again:
+        assert contents(again) == contents(index)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_copy_that_lives_on_does_not_keep_the_folder(folder):
+    index = Index(DIM, path=folder)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(write)
+        os.read(read, 1)  # until the other end is closed
+        os._exit(0)
+    try:
+        index.close()
+        Index.open(folder).close()
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(child, 0)
+
+
+def test_a_file_system_without_locks_is_told_from_a_lock(folder, monkeypatch):
+    def fails_with(number):
+        def lock(_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(folder_lock, "_lock", lock)
+
+    fails_with(errno.ENOLCK)
+    with pytest.raises(OSError, match="file system gives no locks") as caught:
+        Index(DIM, path=folder)
+    assert not isinstance(caught.value, IndexLockedError)
+    assert caught.value.errno == caught.value.__cause__.errno == errno.ENOLCK
+    for number in (errno.EAGAIN, errno.EACCES):
+        fails_with(number)
+        with pytest.raises(IndexLockedError, match="One index at a time"):
+            Index(DIM, path=folder)
+
+
 def test_settings_that_do_not_fit(folder):
     Index(DIM, "euclidean", path=folder).close()
     with pytest.raises(ValueError, match=r"`embedding_size` must be .* 3\. Received: 4"):
@@ -265,14 +350,10 @@ def test_another_target_is_reached_with_the_graph_that_is_there(folder, graphs_o
 
 
 def test_notes_and_calibration_are_kept(folder, tmp_path):
-    from tensorflow_similarity.calibration import Calibration
-
     index = Index(DIM, path=folder)
     index.notes["made by"] = {"whom": [1, "me"]}
     index.add(vectors(2))
-    index.calibration = Calibration(
-        cutpoints={"optimal": {"distance": 0.25}}, thresholds={"distance": np.array([0.25])}
-    )
+    index.calibration = a_calibration()
     index.delete(0)
     with as_after_a_crash(folder, tmp_path / "copy") as again:
         assert again.notes == index.notes
@@ -281,6 +362,142 @@ def test_notes_and_calibration_are_kept(folder, tmp_path):
     index.close()
     with Index.open(folder) as again:
         assert again.notes == index.notes
+
+
+def a_calibration():
+    from tensorflow_similarity.calibration import Calibration
+
+    return Calibration(
+        cutpoints={"optimal": {"distance": 0.25}}, thresholds={"distance": np.array([0.25])}
+    )
+
+
+def test_notes_are_there_as_soon_as_they_are_set(folder, tmp_path):
+    index, notes = Index(DIM, path=folder), {}
+    for number, step in enumerate(
+        [
+            lambda notes: notes.update(a=1, b=[2]),
+            lambda notes: notes.__setitem__("c", {"d": None}),
+            lambda notes: notes.__delitem__("a"),
+            lambda notes: notes.setdefault("e", 3),
+            lambda notes: notes.setdefault("e", 4),
+            lambda notes: notes.pop("b"),
+            lambda notes: notes.pop("none", 5),
+            lambda notes: notes.popitem(),
+            lambda notes: notes.__ior__({"f": 6}),
+            lambda notes: notes.clear(),
+            lambda notes: notes.__setitem__("f", 7),
+        ]
+    ):
+        step(notes)
+        step(index.notes)
+        with as_after_a_crash(folder, tmp_path / str(number)) as again:
+            assert again.notes == index.notes == notes
+    with pytest.raises(KeyError, match="none"):
+        index.notes.pop("none")
+    with pytest.raises(KeyError, match="none"):
+        del index.notes["none"]
+    assert json.loads(json.dumps(index.notes)) == copy.deepcopy(index.notes) == notes
+    del index
+    with Index.open(folder) as again:
+        assert again.notes == notes
+
+
+def test_a_calibration_is_there_as_soon_as_it_is_set(folder, tmp_path):
+    index = Index(DIM, path=folder)
+    index.calibration = a_calibration()
+    with as_after_a_crash(folder, tmp_path / "one") as again:
+        assert again.calibration.get_config() == a_calibration().get_config()
+    index.calibration = None
+    with as_after_a_crash(folder, tmp_path / "two") as again:
+        assert again.calibration is None
+
+
+def test_notes_set_between_two_snapshots(folder, tmp_path):
+    index = Index(DIM, path=folder)
+    for value in (1, 2, 1):
+        index.notes["a"] = value
+        index.save()
+    index.notes["a"] = 2
+    index.notes["a"] = 1
+    with as_after_a_crash(folder, tmp_path / "copy") as again:
+        assert again.notes == {"a": 1}
+
+
+@pytest.mark.parametrize("value", [np.float32(1), {1, 2}, {"a": [object()]}, {(1, 2): 3}])
+def test_a_note_that_is_not_json_is_refused(folder, value):
+    index = Index(DIM, path=folder)
+    index.notes["old"] = 1
+    with pytest.raises(TypeError, match="The note 'new' must be JSON"):
+        index.notes["new"] = value
+    with pytest.raises(TypeError, match="The note 'new' must be JSON"):
+        index.notes.update(other=2, new=value)
+    with pytest.raises(TypeError, match=r"name of a note must be a string\. Received: 1"):
+        index.notes[1] = 1
+    itself = []
+    itself.append(itself)
+    with pytest.raises(ValueError, match="The note 'new' must be JSON"):
+        index.notes["new"] = itself
+    # Keys of both kinds could not be sorted, where notes are compared.
+    index.notes["keys"] = {"a": 1, 1: 2}
+    index.add(vectors(1))
+    index.close()
+    with Index.open(folder) as again:
+        assert again.notes == {"old": 1, "keys": {"a": 1, "1": 2}}
+
+
+def test_notes_of_an_index_that_is_closed_or_let_go(folder):
+    index = Index(DIM, path=folder)
+    index.close()
+    with pytest.raises(ValueError, match="is closed"):
+        index.notes["a"] = 1
+    with pytest.raises(ValueError, match="is closed"):
+        index.calibration = a_calibration()
+    assert (dict(index.notes), index.calibration) == ({}, None)
+    with pytest.raises(ValueError, match="was let go"):
+        Index.open(folder).notes["a"] = 1
+
+
+def test_closing_lets_go_of_the_folder_whatever_fails(folder):
+    index = Index(DIM, path=folder)
+    index.notes["a"] = []
+    index.notes["a"].append(object())  # behind its back
+    with pytest.raises(TypeError, match="not JSON"):
+        index.close()
+    with Index.open(folder) as again:
+        assert again.notes == {"a": []}
+
+
+def test_a_note_that_cannot_be_written_is_not_set(folder):
+    index = Index(DIM, path=folder)
+    index.notes["a"] = 1
+    own = index._live.journal
+    whole, own._file = own._file, FullDisk(own._file, 10)
+    with pytest.raises(OSError, match="No space left"):
+        index.notes["a"] = 2
+    own._file = whole
+    assert index.notes == {"a": 1}
+    index.close()
+    with Index.open(folder) as again:
+        assert again.notes == {"a": 1}
+
+
+def test_a_model_that_is_reset_is_so_on_the_disk(folder, tmp_path):
+    import keras
+
+    from tensorflow_similarity.models import SimilarityModel
+
+    inputs = keras.Input((DIM,))
+    model = SimilarityModel(inputs, keras.layers.Identity()(inputs))
+    model.create_index(distance="euclidean", path=folder)
+    model.index(vectors(3), verbose=0)
+    model.vector_index.calibration = a_calibration()
+    with as_after_a_crash(folder, tmp_path / "one") as again:
+        assert "made_with_weights" in again.notes
+        assert again.calibration is not None
+    model.reset_index()
+    with as_after_a_crash(folder, tmp_path / "two") as again:
+        assert (len(again), dict(again.notes), again.calibration) == (0, {}, None)
 
 
 # -- Damage -------------------------------------------------------------------------------------

@@ -1,0 +1,170 @@
+"""What belongs to an index beside its records: its notes and its calibration."""
+
+from __future__ import annotations
+
+import json
+import threading
+import weakref
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
+
+__all__ = ["About", "Keeper", "Notes"]
+
+
+class Keeper(Protocol):
+    """Where the index lives."""
+
+    def tell_of(self, about: Mapping[str, Any]) -> None:
+        """Writes down what is about to be. Raises if it cannot, and then it is not."""
+
+    def fold_if_due(self) -> None:
+        """Called after each change."""
+
+
+class Notes(dict[str, Any]):
+    """A dict with JSON values that says what is to change before it does.
+
+    Args:
+        change: Takes what is set and what is deleted, and makes the change.
+    """
+
+    def __init__(self, change: Callable[[Mapping[Any, Any], Collection[str]], None]) -> None:
+        super().__init__()
+        self._change = change
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._change({name: value}, ())
+
+    def __delitem__(self, name: str) -> None:
+        if name not in self:
+            raise KeyError(name)
+        self._change({}, (name,))
+
+    def __ior__(self, other: Any) -> Notes:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def clear(self) -> None:
+        self._change({}, tuple(self))
+
+    def pop(self, name: str, *default: Any) -> Any:
+        if name not in self and default:
+            return default[0]
+        value = self[name]
+        del self[name]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        if not self:
+            raise KeyError("There are no notes.")
+        name = next(reversed(self))
+        return name, self.pop(name)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        self._change(dict(*args, **kwargs), ())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy is of no index.
+        return dict, (dict(self),)
+
+
+class About:
+    """What belongs to an index beside its records.
+
+    Attributes:
+        notes: Any JSON by name.
+        lock: Held while it changes.
+        keeper: Where the index lives. None for memory; a dead reference for a folder
+            whose index was let go.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.notes = Notes(self._change_notes)
+        self.keeper: weakref.ref[Keeper] | None = None
+        self._calibration: Any = None
+
+    @property
+    def calibration(self) -> Any:
+        """The calibration of the index, or None."""
+        return self._calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Any) -> None:
+        with self.lock:
+            keeper = self._tell(self.notes.copy(), calibration)
+            self._calibration = calibration
+        if keeper is not None:
+            keeper.fold_if_due()
+
+    def _change_notes(self, new: Mapping[Any, Any], gone: Collection[str]) -> None:
+        new = {name: _as_json(name, value) for name, value in new.items()}
+        with self.lock:
+            kept = {name: value for name, value in self.notes.items() if name not in gone}
+            keeper = self._tell(kept | new, self._calibration)
+            for name in gone:
+                dict.pop(self.notes, name, None)
+            dict.update(self.notes, new)
+        if keeper is not None:
+            keeper.fold_if_due()
+
+    def _tell(self, notes: dict[str, Any], calibration: Any) -> Keeper | None:
+        if self.keeper is None:
+            return None
+        keeper = self.keeper()
+        if keeper is None:
+            raise ValueError(
+                "The index of these notes was let go, and does not change any more. Keep the index "
+                "that `Index.open(path)` returns while you change its notes."
+            )
+        keeper.tell_of(_config(notes, calibration))
+        return keeper
+
+    def get_config(self) -> dict[str, Any]:
+        """Both, for JSON."""
+        with self.lock:
+            return _config(self.notes.copy(), self._calibration)
+
+    def read(self, config: Mapping[str, Any]) -> None:
+        """Takes both from a config."""
+        calibration = None
+        if config["calibration"] is not None:
+            # Calibration knows of indexes, so it is not imported above.
+            from tensorflow_similarity.calibration import Calibration
+
+            calibration = Calibration.from_config(config["calibration"])
+        with self.lock:
+            dict.clear(self.notes)
+            dict.update(self.notes, config["notes"])
+            self._calibration = calibration
+
+
+def _config(notes: dict[str, Any], calibration: Any) -> dict[str, Any]:
+    return {
+        "notes": notes,
+        "calibration": None if calibration is None else calibration.get_config(),
+    }
+
+
+def _as_json(name: Any, value: Any) -> Any:
+    """A value as it will be read back.
+
+    Raises:
+        TypeError: If it, or its name, is not JSON.
+        ValueError: If it holds itself.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"The name of a note must be a string. Received: {name!r}.")
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(
+            f"The note {name!r} must be JSON: None, bool, int, float, str, lists and dicts of "
+            f"these. Received: {type(value).__name__} ({error})."
+        ) from error
