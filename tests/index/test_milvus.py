@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 
 import keras
 import numpy as np
@@ -337,6 +338,55 @@ class TestOpening:
         index.add(X[:3])
         assert (len(index), index.uri) == (3, None)
 
+    def test_closing_twice_leaves_the_file_to_others(self, fake, monkeypatch, tmp_path):
+        """The server that is run for a file ends with the last of its clients."""
+        path, ended = str(tmp_path / "index.db"), []
+        server = types.SimpleNamespace(release_server=ended.append)
+        manager = types.ModuleType("milvus_lite.server_manager")
+        manager.server_manager_instance = server
+        sys.modules["pymilvus"].exceptions = types.SimpleNamespace(
+            ConnectionConfigException=ConnectionError
+        )
+        monkeypatch.setitem(sys.modules, "milvus_lite", types.ModuleType("milvus_lite"))
+        monkeypatch.setitem(sys.modules, "milvus_lite.server_manager", manager)
+        one, two = MilvusIndex(6, uri=path), MilvusIndex(6, uri=path)
+        one.close()
+        one.close()
+        assert ended == []
+        two.close()
+        two.close()
+        assert ended == [path]
+
+    def test_how_to_search_is_up_to_each_program(self, fake):
+        built = {"index_type": "HNSW", "M": 8}
+        MilvusIndex(6, uri=fake, search_params={**built, "ef": 50})
+        for params, ef in ((None, 50), ({"ef": 500}, 500), ({**built, "ef": 90}, 90), (built, 50)):
+            index = MilvusIndex(6, uri=fake, search_params=params)
+            assert index.get_config()["search_params"] == {**built, "ef": ef}
+            client, sent = index._opened.call.client, []
+            search = client.search
+            client.search = lambda search=search, sent=sent, **options: (
+                sent.append(options["search_params"]["params"]) or search(**options)
+            )
+            index.upsert([1], X[:1])
+            index.lookup(X[:1], k=1)
+            assert sent == [{"ef": ef}]
+        assert MilvusIndex.open(fake).get_config()["search_params"]["ef"] == 50
+
+    @pytest.mark.parametrize(
+        "params", [{"index_type": "FLAT"}, {"M": 16}, {"index_type": "HNSW", "efConstruction": 9}]
+    )
+    def test_how_it_was_built_is_not(self, fake, params):
+        MilvusIndex(6, uri=fake, search_params={"index_type": "HNSW", "M": 8})
+        with pytest.raises(ValueError, match=r"`search_params` must have .* collection 'records'"):
+            MilvusIndex(6, uri=fake, search_params=params)
+
+    def test_the_index_type_that_is_the_default(self, fake):
+        MilvusIndex(6, uri=fake)
+        MilvusIndex(6, uri=fake, search_params={"index_type": "AUTOINDEX"})
+        with pytest.raises(ValueError, match="`search_params` must have"):
+            MilvusIndex(6, uri=fake, search_params={"index_type": "FLAT"})
+
 
 class TestErrorsThatPass:
     def fails(self, index, *failures):
@@ -348,11 +398,13 @@ class TestErrorsThatPass:
     @pytest.mark.parametrize("error", [BusyError(), ConnectionResetError(), TimeoutError()])
     def test_calls_are_made_again(self, fake, error):
         index = MilvusIndex(6, uri=fake)
-        client = self.fails(index, *[error] * 4)
         index.upsert([1, 2], X[:2])
-        assert client.calls.count("upsert") >= 5
+        client = self.fails(index, *[error] * 4)
+        index.upsert([1, 2], X[2:4])
+        assert client.calls == ["upsert"] * 5
+        np.testing.assert_array_equal(index.get([1, 2]).embeddings, X[2:4])
         self.fails(index, error)
-        assert index.lookup(X[:1], k=1).ids.tolist() == [[1]]
+        assert index.lookup(X[2:3], k=1).ids.tolist() == [[1]]
 
     def test_they_are_raised_in_the_end(self, fake):
         index = MilvusIndex(6, uri=fake, attempts=3)
@@ -409,11 +461,37 @@ def test_writers_are_given_different_ids(fake, monkeypatch):
     assert len(MilvusIndex.open(fake)) == 60
 
 
+def test_a_stale_program_does_not_count_back(fake):
+    stale, other = MilvusIndex(6, uri=fake), MilvusIndex.open(fake)
+    given_ids = other.add(X[:3])
+    other.delete(given_ids[1:])
+    stale.upsert(given_ids[:1], X[:1])  # beyond what it knew to be counted
+    assert not set(stale.add(X[:2]).tolist()) & set(given_ids.tolist())
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", ">f8", "<i2"])
+def test_arrays_are_stored_in_the_dtype_of_the_first(fake, dtype):
+    index = MilvusIndex(6, uri=fake)
+    first, rows = RNG.normal(size=(2, 3)), np.array([[1, -2, 3], [4, 5, -6]], dtype)
+    index.add(X[:2], data=first)
+    index.add(X[2:4], data=rows)
+    index.update([0], data=rows[:1])
+    expected = np.concatenate([rows[:1], first[1:], rows])
+    for one in (index, MilvusIndex.open(fake)):
+        data = one.get(range(4)).data
+        assert data.dtype == np.float64
+        np.testing.assert_array_equal(data, expected)
+    with pytest.raises(ValueError, match="`data` must match what the index holds"):
+        index.add(X[:1], data=np.ones((1, 3), complex))
+
+
 def test_payloads_that_are_too_large(fake):
     index = MilvusIndex(6, uri=fake)
     with pytest.raises(ValueError, match=r"at most 65,536 bytes a record.*Received at 1"):
         index.add(X[:2], data=["short", "x" * 65_536])
     assert len(index) == 0
+    index.add(X[:2], data=X[:2])  # what was refused does not decide on the kind
+    np.testing.assert_array_equal(index.get(index.ids).data, X[:2])
 
 
 JSON = st.recursive(

@@ -1,5 +1,8 @@
 """evaluate_with_baselines: the three are what they are called."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import tensorflow as tf
 from tensorflow_similarity.evaluation import compare, evaluate
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.losses import TripletLoss
-from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.models import SimilarityModel, baselines
 
 
 def trained(x, y):
@@ -79,6 +82,41 @@ def test_several_inputs():
     result = model.evaluate_with_baselines({"a": a, "b": b[:, None]}, y)
     expected = evaluate(np.concatenate([a, b[:, None]], axis=1), y, distance="euclidean")
     assert dict(result["raw input"]) == pytest.approx(dict(expected))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_was_adapted_to_data_stays(nested):
+    x = np.random.default_rng(0).normal(100, 5, size=(12, 3)).astype("float32")
+    normalize = keras.layers.Normalization()
+    normalize.adapt(x)
+    inputs = keras.Input((3,))
+    layer = keras.Sequential([normalize, keras.layers.ReLU()]) if nested else normalize
+    dense = keras.layers.Dense(3, kernel_initializer="identity")
+    model = SimilarityModel(inputs, dense(layer(inputs)))
+    dense.kernel.assign(np.eye(3)[:, ::-1])
+    copy = baselines._with_new_weights(model)
+    expected = (x - x.mean(0)) / x.std(0)
+    expected = np.maximum(expected, 0) if nested else expected
+    np.testing.assert_allclose(copy(x), expected, atol=1e-4)
+    np.testing.assert_allclose(model(x), expected[:, ::-1], atol=1e-4)
+    gone = weakref.ref(copy.layers[-1])
+    del copy
+    gc.collect()
+    assert gone() is None  # the layer that both have does not hold it
+
+
+def test_words_that_were_adapted_to_stay():
+    words = keras.layers.StringLookup()
+    words.adapt(["b", "a", "b"])
+    inputs = keras.Input((1,), dtype="string")
+    h = keras.layers.Embedding(3, 4, name="embedding")(words(inputs))
+    model = SimilarityModel(inputs, keras.layers.Flatten()(h))
+    model.compile("sgd", TripletLoss("euclidean"))
+    copy = baselines._with_new_weights(model)
+    found = copy(tf.constant([["a"], ["b"], ["c"]]))
+    np.testing.assert_array_equal(found, copy.get_layer("embedding").get_weights()[0][[2, 1, 0]])
+    result = model.evaluate_with_baselines(tf.constant([["a"], ["b"]] * 3), np.arange(6) % 2)
+    assert result["untrained"]["precision@1"] == 1
 
 
 def test_errors(digits):

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 
@@ -77,6 +78,51 @@ def test_ids_and_data_of_ones_own(model):
     np.testing.assert_array_equal(found, ids)
     assert_all_there(model, x, y, ids)
     np.testing.assert_array_equal(model.vector_index.get(ids).data, np.arange(100).reshape(50, 2))
+
+
+@pytest.mark.parametrize("kind", ["array", "series", "tensor", "hdf5"])
+def test_data_goes_by_position(model, kind):
+    x, y = examples(30)
+    values = np.arange(30) * 2
+    data = {
+        "array": lambda: values,
+        "series": lambda: pd.Series(values, index=np.arange(30)[::-1]),
+        "tensor": lambda: tf.constant(values),
+        "hdf5": lambda: Chunked(values),
+    }[kind]()
+    model.create_index(distance="euclidean")
+    model.index(x[:4], y[:4], data=values[:4], verbose=0)
+    ids = model.index(x, y, data=data, batch_size=7, verbose=0, resume=True)
+    np.testing.assert_array_equal(model.vector_index.get(ids).data, values)
+
+
+class Chunked:
+    """As files of HDF5: rows are read when they are asked for, not all at once."""
+
+    chunks = (5,)
+
+    def __init__(self, values):
+        self.values = values
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, places):
+        return self.values[places]
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("the whole file was read")
+
+
+def test_examples_in_a_series_go_by_position():
+    inputs = keras.Input(())
+    model = SimilarityModel(inputs, keras.layers.Dense(2)(keras.ops.expand_dims(inputs, 1)))
+    x = pd.Series(np.arange(9, dtype="float32"), index=np.arange(9)[::-1])
+    model.create_index(distance="euclidean")
+    model.index(x.to_numpy()[[2, 5]], ids=[2, 5], verbose=0)
+    ids = model.index(x, batch_size=4, verbose=0, resume=True)
+    embeddings = model.embed(x.to_numpy(), verbose=0)
+    np.testing.assert_allclose(model.vector_index.get(ids).embeddings, embeddings, rtol=1e-5)
 
 
 def test_without_labels_and_with_several_inputs():

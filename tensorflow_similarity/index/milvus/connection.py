@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import functools
+import contextlib
 import os
 import random
 import threading
@@ -50,6 +50,8 @@ def is_file(uri: str) -> bool:
 def connect(uri: str, token: str, must_exist: bool = False) -> tuple[Any, Callable[[], None]]:
     """A client of a server, or of a file, which is made unless it must exist; and how to end it.
 
+    Ending it once more does nothing: another client may have been told to use the same file.
+
     Raises:
         FileNotFoundError: If the file must exist, and does not.
         ImportError: If pymilvus, or for files Milvus Lite, is not installed.
@@ -68,9 +70,11 @@ def connect(uri: str, token: str, must_exist: bool = False) -> tuple[Any, Callab
             "Indexes in Milvus need pymilvus. Install it with "
             '`pip install "tensorflow_similarity[milvus]"`.'
         ) from error
+    ending = contextlib.ExitStack()  # which runs each callback once
     if not file:
         client = pymilvus.MilvusClient(uri=os.fspath(uri), token=token)
-        return client, client.close
+        ending.callback(client.close)
+        return client, ending.close
     if not os.path.isdir(os.path.dirname(path)):
         raise FileNotFoundError(f"The folder of `uri` must exist. Received: {uri!r}.")
     try:
@@ -82,12 +86,13 @@ def connect(uri: str, token: str, must_exist: bool = False) -> tuple[Any, Callab
         ) from error
     with _files_lock:
         _files[path] += 1
-    return client, functools.partial(_end, client, path)
+    ending.callback(_release, path)
+    ending.callback(client.close)  # before the other
+    return client, ending.close
 
 
-def _end(client: Any, path: str) -> None:
-    """Ends a client of a file; with the last of them, the server that this process runs for it."""
-    client.close()
+def _release(path: str) -> None:
+    """Counts a client of a file off; with the last, ends the server that is run for them here."""
     with _files_lock:
         _files[path] -= 1
         last = _files[path] == 0

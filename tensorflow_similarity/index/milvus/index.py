@@ -17,7 +17,7 @@ from tensorflow_similarity.index.index import Index
 from tensorflow_similarity.index.milvus import payloads
 from tensorflow_similarity.index.milvus.opening import checked_config, open_collection
 from tensorflow_similarity.index.milvus.reading import MilvusReading
-from tensorflow_similarity.index.payload import Payload, PayloadRows
+from tensorflow_similarity.index.payload import PayloadRows
 from tensorflow_similarity.index.records import Batch
 
 __all__ = ["MilvusIndex"]
@@ -61,8 +61,10 @@ class MilvusIndex(MilvusReading, search="milvus"):
             file, and on a server `AUTOINDEX`, which Milvus chooses.
         uri: The file, with a name that ends in `.db`, or the address of the server.
         collection: The name of the collection. If it is there, it is opened, and
-            its embedding size and distance must be those given here. Beside it is
-            another, of that name and `_about`.
+            its embedding size and distance must be those given here. Of `search_params`,
+            those of building too; those of searching may differ from program to program,
+            and what is not given is as the collection was made with. Beside it is another
+            collection, of that name and `_about`.
         token: `"user:password"` or a key, where the server wants one.
         attempts: How often a call to Milvus is made before its error is raised.
         verbose: 0 for silence, 1 for a progress bar when writing takes long.
@@ -73,7 +75,8 @@ class MilvusIndex(MilvusReading, search="milvus"):
         IndexLockedError: If the file is open in another process (an OSError).
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range or names nothing known, or the
-            collection holds embeddings of another size or distance.
+            collection holds embeddings of another size or distance, or was built
+            with other parameters.
 
     Example:
 
@@ -208,11 +211,13 @@ class MilvusIndex(MilvusReading, search="milvus"):
     def _write(self, batch: Batch) -> None:
         if not len(batch):
             return
-        objects = payloads.encoded(batch.data, len(batch))
-        self._keep_kind(batch.data)
+        objects = self._encoded(batch.data, len(batch))
         if (last := int(batch.ids.max()) + 1) > max(self._counted, self._end):
-            self._opened.about.count_from(last)
-            self._counted = last
+            # Another program may have counted further meanwhile: never back.
+            self._counted = max(self._counted, self._opened.about.next_id())
+            if last > self._counted:
+                self._opened.about.count_from(last)
+                self._counted = last
         columns = zip(
             batch.ids.tolist(),
             np.asarray(batch.vectors[:]),
@@ -227,16 +232,18 @@ class MilvusIndex(MilvusReading, search="milvus"):
         )
         self._opened.records.upsert(rows, len(batch), self._verbose)
 
-    def _keep_kind(self, data: PayloadRows | None) -> None:
-        """Checks that a payload is like those that are there, or remembers what it is."""
+    def _encoded(self, data: PayloadRows | None, count: int) -> list[dict[str, Any] | None]:
+        """A payload as that of the index is stored; the first decides how."""
         if data is None:
-            return
+            return payloads.encoded(None, count)
         if self._kind is None:
             self._kind = self._opened.about.read("payload")  # another program may have been first
+        kind = self._kind or payloads.kind_of(data)
+        objects = payloads.encoded(payloads.of_kind(data, kind), count)
         if self._kind is None:
-            self._kind = payloads.kind_of(data)
-            self._opened.about.write("payload", self._kind)
-        Payload(payloads.decoded([], self._kind)).check(data)
+            self._opened.about.write("payload", kind)
+            self._kind = kind
+        return objects
 
     def _assigned(self, count: int) -> np.ndarray:
         """Ids that were never assigned before."""
@@ -277,7 +284,10 @@ class MilvusIndex(MilvusReading, search="milvus"):
         return Index.load(path, mmap, verify)
 
     def close(self) -> None:
-        """Ends the connection. The index cannot be used any more; a file is free for others."""
+        """Ends the connection. The index cannot be used any more; a file is free for others.
+
+        A second call does nothing.
+        """
         self._opened.end()
 
     def get_config(self) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _opened(
         )
     if there:
         about.open()
-        config = _fitting(config, about.read("config"), name)
+        config = _fitting(config, about.read("config"), name, file)
     elif config is not None:
         about.create()
         about.write("config", config)
@@ -159,12 +159,26 @@ def _is_ours(call: Connection, about: AboutCollection, name: str) -> bool:
     return bool(there)
 
 
-def _fitting(wanted: dict[str, Any] | None, found: dict[str, Any], name: str) -> dict[str, Any]:
-    """The config of a collection, which must be that which is wanted."""
+def _fitting(
+    wanted: dict[str, Any] | None, found: dict[str, Any], name: str, file: bool
+) -> dict[str, Any]:
+    """The config of a collection, which must be that which is wanted, but for how to search."""
+    if wanted is None:
+        return found
     for key in ("embedding_size", "distance"):
-        if wanted is not None and wanted[key] != found[key]:
+        if wanted[key] != found[key]:
             raise ValueError(
                 f"`{key}` must be that of the collection {name!r}, {found[key]!r}. Received: "
                 f"{wanted[key]!r}. Choose another `collection` to begin an index."
             )
-    return found
+    given, built = wanted["search_params"], IndexType.of(found["search_params"], file)
+    search = IndexType.of(given, file).search
+    there = {"index_type": built.name, **built.build}
+    for key in given.keys() - search.keys():
+        if key not in there or given[key] != there[key]:
+            raise ValueError(
+                f"`search_params` must have the `index_type` and the parameters of building of the "
+                f"collection {name!r}, {there}, or leave them out. Received: {given}. Choose "
+                "another `collection` to begin an index."
+            )
+    return {**found, "search_params": {**found["search_params"], **search}}

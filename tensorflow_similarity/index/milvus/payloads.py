@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload, PayloadRows
+from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload, Payload, PayloadRows
 
-__all__ = ["decoded", "encoded", "kind_of"]
+__all__ = ["decoded", "encoded", "kind_of", "of_kind"]
 
 # What a JSON field holds at most.
 _LARGEST = 65_536
@@ -23,6 +23,20 @@ def kind_of(data: PayloadRows) -> dict[str, Any]:
         return {"kind": "json"}
     values = np.asarray(data.values[:0])
     return {"kind": "array", "dtype": values.dtype.str, "shape": list(values.shape[1:])}
+
+
+def of_kind(data: PayloadRows, kind: dict[str, Any]) -> PayloadRows:
+    """A payload in the dtype of its index: bytes are stored, which do not tell their own.
+
+    Raises:
+        TypeError: If it is of the other kind.
+        ValueError: If its shape differs, or its numbers do not fit.
+    """
+    Payload(decoded([], kind)).check(data)
+    if isinstance(data, JsonPayload):
+        return data
+    values = np.asarray(data.values[:]).astype(np.dtype(kind["dtype"]), copy=False)
+    return ArrayPayload(values, data.present)
 
 
 def encoded(data: PayloadRows | None, count: int) -> list[dict[str, Any] | None]:
