@@ -11,7 +11,7 @@ from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
 from tensorflow_similarity.models.index_distance import distance_and_output
 
-__all__ = ["distance_of", "embedder_of", "loss_on_pairs"]
+__all__ = ["distance_of", "embedder_of", "ignored_class", "loss_on_pairs"]
 
 
 def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
@@ -55,13 +55,8 @@ def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | N
         model: A compiled model.
         output: As for `embedder_of`; of several outputs with such a loss it says which.
     """
-    given = getattr(model, "loss", None)
-    losses = given if isinstance(given, dict) else {None: given}
-    if isinstance(given, (list, tuple)):
-        losses = dict(enumerate(given))
     on_pairs = {}
-    for key, loss in losses.items():
-        loss = loss.loss if isinstance(loss, CrossBatchMemory) else loss
+    for key, loss in _losses(model).items():
         if isinstance(loss, MarginLoss) and loss.beta is None:
             continue  # It is called with more than embeddings.
         if isinstance(loss, MetricLoss) and loss.distance is not None:
@@ -69,3 +64,29 @@ def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | N
     if len(on_pairs) == 1:
         return next(iter(on_pairs.values()))
     return on_pairs.get(output)
+
+
+def ignored_class(model: Any, output: int | str | None = None) -> int | None:
+    """The class id that stands for no class in the labels of a model's embeddings, or None.
+
+    Args:
+        model: A compiled model.
+        output: As for `loss_on_pairs`.
+    """
+    loss = loss_on_pairs(model, output)
+    if loss is not None:
+        return loss.ignore_class
+    ids = {getattr(loss, "ignore_class", None) for loss in _losses(model).values()} - {None}
+    return ids.pop() if len(ids) == 1 else None
+
+
+def _losses(model: Any) -> dict[Any, Any]:
+    """The losses of a model by output, those in memories taken out of them."""
+    given = getattr(model, "loss", None)
+    losses = given if isinstance(given, dict) else {None: given}
+    if isinstance(given, (list, tuple)):
+        losses = dict(enumerate(given))
+    return {
+        key: loss.loss if isinstance(loss, CrossBatchMemory) else loss
+        for key, loss in losses.items()
+    }

@@ -16,7 +16,12 @@ from tensorflow_similarity.callbacks.doctor.patient import Patient
 from tensorflow_similarity.callbacks.doctor.probe import Probe
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect, equal_inputs, find_suspects
 from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns, examine, pairwise
-from tensorflow_similarity.callbacks.model_access import distance_of, embedder_of, loss_on_pairs
+from tensorflow_similarity.callbacks.model_access import (
+    distance_of,
+    embedder_of,
+    ignored_class,
+    loss_on_pairs,
+)
 from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.text_table import text_table
@@ -56,8 +61,9 @@ class TrainingDoctor(keras.callbacks.Callback):
       and classes that do not separate.
     - **not_finite**: NaN.
 
-    It needs class ids. What it says of losses is about losses on pairs of embeddings
-    (`MetricLoss`, also inside `CrossBatchMemory`); of others it sees the embeddings only.
+    It needs class ids. Examples of the loss's `ignore_class` are left out. What it says
+    of losses is about losses on pairs of embeddings (`MetricLoss`, also inside
+    `CrossBatchMemory`); of others it sees the embeddings only.
 
     Args:
         x: The training data, as `fit` takes it: arrays, a `tf.data.Dataset` or a
@@ -181,12 +187,19 @@ class TrainingDoctor(keras.callbacks.Callback):
         inputs, labels, places = self._probe.next(embedder)
         embeddings = embedder.call(inputs)
         patient.embedding_size = embeddings.shape[1]
-        if np.isfinite(embeddings).all():
+        finite = bool(np.isfinite(embeddings).all())
+        ignored = ignored_class(self.model, self.embedding_output)
+        if ignored is not None:
+            known = labels != ignored
+            inputs = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[known], inputs)
+            labels, embeddings = labels[known], embeddings[known]
+            places = None if places is None else places[known]
+        if finite and len(labels):
             between = pairwise(patient.distance, embeddings)
             signs = examine(step, labels, embeddings, between, patient.loss)
             self._look_for_suspects(signs, inputs, labels, between, places)
         else:
-            signs = VitalSigns(step, finite=False)
+            signs = VitalSigns(step, finite=finite)
         patient.history.append(signs)
         for finding in diagnose(patient, self._said):
             self._said[finding.name] = finding

@@ -15,6 +15,7 @@ from tensorflow_similarity.callbacks import TrainingDoctor, TrainingWarning, Vit
 from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
 from tensorflow_similarity.callbacks.doctor.patient import Patient
 from tensorflow_similarity.callbacks.doctor.suspects import equal_inputs, find_suspects
+from tensorflow_similarity.callbacks.model_access import ignored_class
 from tensorflow_similarity.layers import L2Embedding, ProxyHead
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.samplers import MultiShotMemorySampler
@@ -267,6 +268,47 @@ def test_signs_are_what_the_names_say(digits):
     assert signs.chance_loss == pytest.approx(1.0)
     assert signs.mean_norm == pytest.approx(1.0)
     assert signs.queries_without_positives == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: losses.TripletLoss(ignore_class=-1),
+        lambda: losses.CrossBatchMemory(losses.MultiSimilarityLoss(ignore_class=-1), 64),
+    ],
+    ids=["loss", "memory"],
+)
+def test_ignored_examples_are_left_out(digits, make):
+    x, y = digits
+    x, y = x[:60].copy(), y[:60].copy()
+    x[1] = x[0]  # Equal to another, and of no class.
+    y[1::3] = -1
+    model = network(make(), run_eagerly=True)
+    signs = []
+    for known in (y == y, y != -1):
+        doctor = TrainingDoctor(x[known], y[known], batch_size=60)
+        doctor.set_model(model)
+        signs.append(doctor.examine())
+        assert not doctor._patient.conflicts
+    found, expected = map(dataclasses.astuple, signs)
+    # The lengths of normalised embeddings vary by rounding only.
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    # A batch without anything known tells nothing.
+    doctor = TrainingDoctor(x, np.full(60, -1), batch_size=60)
+    doctor.set_model(model)
+    assert np.isnan(doctor.examine().loss)
+
+
+def test_ignored_class_is_that_of_the_embeddings():
+    inputs = keras.Input((4,))
+    outputs = {name: keras.layers.Dense(2, name=name)(inputs) for name in "ab"}
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", {"a": losses.TripletLoss(), "b": losses.ArcFaceLoss(ignore_class=3)})
+    assert ignored_class(model) is None
+    model.compile("sgd", {"a": "mse", "b": losses.ArcFaceLoss(ignore_class=3)})
+    assert ignored_class(model) == 3
+    model.compile("sgd", {"a": losses.TripletLoss(ignore_class=7), "b": "mse"})
+    assert ignored_class(model) == 7
 
 
 def test_plain_model_with_two_outputs(digits):
