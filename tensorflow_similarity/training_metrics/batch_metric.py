@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.losses.labels import class_ids_or_relevance
+from tensorflow_similarity.losses.labels import checked_class_id, class_ids_or_relevance
 from tensorflow_similarity.losses.per_example_loss import wide_float
-from tensorflow_similarity.mining.rows import relevant_pairs
+from tensorflow_similarity.mining.rows import is_relevance, relevant_pairs
 
 __all__ = ["BatchMean", "BatchMetric"]
 
@@ -24,10 +24,19 @@ class BatchMetric(keras.metrics.Metric):
     Args:
         name: Name of the metric.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self, name: str | None = None, dtype: Any = None, ignore_class: int | None = None
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
+        self.ignore_class = checked_class_id(ignore_class, "ignore_class")
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal metric."""
+        return {**super().get_config(), "ignore_class": self.ignore_class}
 
     def update(self, positives: Any, negatives: Any, embeddings: Any, weights: Any) -> None:
         """Adds a batch.
@@ -57,13 +66,15 @@ class BatchMetric(keras.metrics.Metric):
             )
         labels = class_ids_or_relevance(y_true, embeddings.shape[0])
         places = ops.arange(ops.shape(embeddings)[0], dtype="int32")
-        positives, negatives = relevant_pairs(labels, labels, places, places)
+        positives, negatives = relevant_pairs(labels, labels, places, places, self.ignore_class)
         weights = ops.ones_like(embeddings[:, 0])
         if sample_weight is not None:
             sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), weights.dtype)
             if len(sample_weight.shape):
                 sample_weight = ops.reshape(sample_weight, (-1,))
             weights = weights * sample_weight
+        if self.ignore_class is not None and not is_relevance(labels):
+            weights = ops.where(ops.equal(labels, self.ignore_class), 0, weights)
         self.update(positives, negatives, embeddings, weights)
 
     def add_number(self, name: str, shape: tuple[int, ...] = (), value: float = 0.0) -> Any:
@@ -86,10 +97,13 @@ class BatchMean(BatchMetric):
     Args:
         name: Name of the metric.
         dtype: As for `BatchMetric`.
+        ignore_class: As for `BatchMetric`.
     """
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(name=name, dtype=dtype)
+    def __init__(
+        self, name: str | None = None, dtype: Any = None, ignore_class: int | None = None
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, ignore_class=ignore_class)
         self._total = self.add_number("total")
         self._count = self.add_number("count")
 

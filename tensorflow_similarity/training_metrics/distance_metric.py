@@ -53,6 +53,8 @@ class DistanceMetric(BatchMetric):
         negative_mining_strategy: The same, for negatives. Semi-hard negatives depend
             on a positive, and are not for this.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
 
     `sample_weight`, if compiled as a weighted metric, weighs queries in mean and
     sum; those of weight 0 are no part of max and min.
@@ -82,10 +84,13 @@ class DistanceMetric(BatchMetric):
         positive_mining_strategy: Any = "hard",
         negative_mining_strategy: Any = "hard",
         dtype: Any = None,
+        ignore_class: int | None = None,
     ) -> None:
         one_of(aggregate, "aggregate", _AGGREGATES)
         one_of(anchor, "anchor", _ANCHORS)
-        super().__init__(name=name or f"{aggregate}_{anchor[:3]}", dtype=dtype)
+        super().__init__(
+            name=name or f"{aggregate}_{anchor[:3]}", dtype=dtype, ignore_class=ignore_class
+        )
         self.distance = distances.get(distance)
         self.aggregate = aggregate
         self.anchor = anchor

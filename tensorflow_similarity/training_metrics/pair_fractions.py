@@ -36,6 +36,8 @@ class DistanceGapMetric(BatchMean):
         distance: Distance between embeddings, see `distances.get`.
         name: Name of the metric. Defaults to `"dist_gap"`.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
 
     Example:
 
@@ -49,9 +51,13 @@ class DistanceGapMetric(BatchMean):
     """
 
     def __init__(
-        self, distance: Any = "cosine", name: str | None = "dist_gap", dtype: Any = None
+        self,
+        distance: Any = "cosine",
+        name: str | None = "dist_gap",
+        dtype: Any = None,
+        ignore_class: int | None = None,
     ) -> None:
-        super().__init__(name=name or "dist_gap", dtype=dtype)
+        super().__init__(name=name or "dist_gap", dtype=dtype, ignore_class=ignore_class)
         self.distance = distances.get(distance)
 
     def sums(
@@ -91,6 +97,8 @@ class ActivePairFraction(BatchMean):
         margin: The margin, in units of the distance. Defaults to 1.0.
         name: Name of the metric. Defaults to `"active_pair_fraction"`.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
 
     Raises:
         TypeError: If the margin is not a number.
@@ -113,8 +121,11 @@ class ActivePairFraction(BatchMean):
         margin: float = 1.0,
         name: str | None = "active_pair_fraction",
         dtype: Any = None,
+        ignore_class: int | None = None,
     ) -> None:
-        super().__init__(name=name or "active_pair_fraction", dtype=dtype)
+        super().__init__(
+            name=name or "active_pair_fraction", dtype=dtype, ignore_class=ignore_class
+        )
         self.distance = distances.get(distance)
         self.margin = checked_number(margin, "margin")
 
@@ -151,6 +162,8 @@ class QueriesWithoutPositives(BatchMean):
     Args:
         name: Name of the metric. Defaults to `"queries_without_positives"`.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
 
     Example:
 
@@ -163,8 +176,15 @@ class QueriesWithoutPositives(BatchMean):
     ```
     """
 
-    def __init__(self, name: str | None = "queries_without_positives", dtype: Any = None) -> None:
-        super().__init__(name=name or "queries_without_positives", dtype=dtype)
+    def __init__(
+        self,
+        name: str | None = "queries_without_positives",
+        dtype: Any = None,
+        ignore_class: int | None = None,
+    ) -> None:
+        super().__init__(
+            name=name or "queries_without_positives", dtype=dtype, ignore_class=ignore_class
+        )
 
     def sums(
         self, positives: Any, negatives: Any, embeddings: Any, weights: Any

@@ -22,6 +22,8 @@ class MeanCosine(BatchMean):
     Args:
         name: Name of the metric. Defaults to `"mean_cosine"`.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
 
     Example:
 
@@ -34,8 +36,10 @@ class MeanCosine(BatchMean):
     ```
     """
 
-    def __init__(self, name: str | None = "mean_cosine", dtype: Any = None) -> None:
-        super().__init__(name=name or "mean_cosine", dtype=dtype)
+    def __init__(
+        self, name: str | None = "mean_cosine", dtype: Any = None, ignore_class: int | None = None
+    ) -> None:
+        super().__init__(name=name or "mean_cosine", dtype=dtype, ignore_class=ignore_class)
 
     def sums(
         self, positives: Any, negatives: Any, embeddings: Any, weights: Any
@@ -45,10 +49,14 @@ class MeanCosine(BatchMean):
         rows = embeddings / ops.where(largest > 0, largest, 1)
         lengths = ops.sqrt(ops.sum(ops.square(rows), axis=1, keepdims=True))
         rows = rows / ops.where(lengths > 0, lengths, 1)
+        # An example of `ignore_class` is in no pair.
+        paired = ops.any(ops.logical_or(positives, negatives), axis=1)
+        rows = ops.where(paired[:, None], rows, 0)
+        weights = ops.where(paired, weights, 0)
         # Cosines of a query with all, less that with itself.
         cosines = ops.sum(rows * ops.sum(rows, axis=0, keepdims=True), axis=1)
         cosines = cosines - ops.sum(ops.square(rows), axis=1)
-        others = ops.sum(ops.ones_like(weights)) - 1
+        others = ops.sum(ops.cast(paired, weights.dtype)) - 1
         return ops.sum(cosines * weights), ops.sum(weights) * others
 
 
@@ -69,6 +77,8 @@ class EffectiveRank(BatchMetric):
     Args:
         name: Name of the metric. Defaults to `"effective_rank"`.
         dtype: Accepted as in Keras; computed in float32 all the same.
+        ignore_class: A class id for examples of which nothing is known, as for losses:
+            they are in no pair and do not count. Defaults to `None`: every id is a class.
 
     `sample_weight` leaves out the examples of weight 0, and weighs the others alike.
 
@@ -90,8 +100,13 @@ class EffectiveRank(BatchMetric):
         dimensionality*, EUSIPCO 2007.
     """
 
-    def __init__(self, name: str | None = "effective_rank", dtype: Any = None) -> None:
-        super().__init__(name=name or "effective_rank", dtype=dtype)
+    def __init__(
+        self,
+        name: str | None = "effective_rank",
+        dtype: Any = None,
+        ignore_class: int | None = None,
+    ) -> None:
+        super().__init__(name=name or "effective_rank", dtype=dtype, ignore_class=ignore_class)
         self._count = self.add_number("count")
         self._size: int | None = None
 

@@ -207,6 +207,19 @@ def test_round_trip(name):
     assert value_of(again, batches) == value_of(metric, batches)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_ignored_examples_do_not_count(name):
+    make, expected = CASES[name]
+    metric = type(make()).from_config({**make().get_config(), "ignore_class": 0})
+    again = type(metric).from_config(metric.get_config())
+    assert again.ignore_class == 0
+    # The last batch has but one example that is not of that class.
+    batches = [*data(11), (np.array([0, 1, 0]), np.eye(3, dtype="float32"))]
+    known = [(y[y != 0], x[y != 0]) for y, x in batches]
+    assert value_of(again, batches) == pytest.approx(expected(known), rel=1e-5)
+    assert value_of(again, batches) != pytest.approx(value_of(make(), batches), rel=1e-3)
+
+
 def test_effective_rank_sees_directions_and_not_offsets():
     x = np.random.default_rng(0).normal(size=(4000, 8)).astype("float32")
     y = np.arange(4000)
@@ -317,6 +330,8 @@ def test_errors():
         DistanceGapMetric("chebyshev")
     with pytest.raises(TypeError, match="`margin` must be a number"):
         ActivePairFraction(margin="wide")
+    with pytest.raises(TypeError, match="`ignore_class` must be an integer"):
+        MeanCosine(ignore_class=0.5)
     for make, _ in CASES.values():
         with pytest.raises(ValueError, match="One-hot labels are not class ids"):
             make().update_state(np.eye(3)[:2], np.ones((2, 4)))
