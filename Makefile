@@ -46,7 +46,7 @@ docs-serve: $(VENV)/.installed-docs  ## Serve the site on this machine, rebuilt 
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: $(VENV)/.installed-test  ## Run the benchmarks (minutes)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
 
 build: $(VENV)/.installed-test  ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --quiet

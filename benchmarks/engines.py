@@ -16,9 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,25 +26,9 @@ import numpy as np
 
 from tensorflow_similarity.index import Index, engines, exact_search
 from tensorflow_similarity.index.engines.nmslib import _nmslib
+from timing import in_turn
 
 K = 10
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def in_turn(functions: dict[str, Callable[[], Any]], times: int) -> dict[str, float]:
-    """The median seconds of each, run one after the other, again and again."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    for _ in range(times):
-        for name, function in functions.items():
-            taken[name].append(seconds(function))
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def data(kind: str, n: int, dim: int, queries: int) -> tuple[np.ndarray, np.ndarray]:

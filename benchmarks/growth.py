@@ -36,12 +36,6 @@ CHUNK = 1 << 24
 STORAGES = ["float32", "float16", "int8"]
 
 
-def seconds(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
 def median(function: Callable[..., Any], arguments: Any) -> float:
     return statistics.median(seconds(lambda each=each: function(each)) for each in arguments)
 
@@ -103,6 +97,7 @@ def bare(engine: str, n: int) -> dict[str, Any]:
     if engine == "exact":
         return {"bytes": keys.nbytes, "build s": 0.0}
     from tensorflow_similarity.index.engines.nmslib import _nmslib
+from timing import seconds
 
     _nmslib()
     before = held()

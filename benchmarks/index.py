@@ -30,25 +30,9 @@ from tensorflow_similarity import distances
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.engines.nmslib import NmslibEngine, _nmslib
+from timing import in_turn, seconds
 
 Rows = list[dict[str, Any]]
-
-
-def seconds(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def in_turn(functions: dict[str, Callable[[], Any]], times: int) -> dict[str, float]:
-    """The median seconds of each, run one after the other, again and again."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        function()
-    for _ in range(times):
-        for name, function in functions.items():
-            taken[name].append(seconds(function))
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def unit(rng: np.random.Generator, n: int, dim: int) -> np.ndarray:

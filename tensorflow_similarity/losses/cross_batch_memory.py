@@ -131,7 +131,7 @@ class CrossBatchMemory(PerExampleLoss):
                 "`loss` must take class ids: a memory keeps no other labels. Received: "
                 f"{type(loss).__name__} with relevance={loss.relevance!r}."
             )
-        if getattr(loss, "classes", 1) > 1:
+        if loss.numbers_classes:
             raise ValueError(
                 "`loss` must not number the classes of a head: a memory gives them other ids. "
                 f"Received: {loss!r}."

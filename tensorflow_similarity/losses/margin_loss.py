@@ -83,6 +83,7 @@ class MarginLoss(MetricLoss):
         self.margin = checked_number(margin, "margin")
         self.beta = None if beta is None else checked_number(beta, "beta")
         self.classes = count(classes, "classes")
+        self.numbers_classes = self.classes > 1
         self.nu = checked_number(nu, "nu")
         if self.beta is not None and self.classes > 1:
             raise ValueError(
@@ -151,7 +152,7 @@ class MarginLoss(MetricLoss):
         return sums, triplets[0] * pulled + triplets[1] * pushed
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        if self.classes > 1:
+        if self.numbers_classes:
             check_range(y_true, self.classes, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
 

@@ -100,6 +100,9 @@ class MetricLoss(PerExampleLoss):
     ```
     """
 
+    #: Whether class ids must be the numbers of a head's classes, and not any integers.
+    numbers_classes: bool = False
+
     def __init__(
         self,
         distance: Any = "cosine",
