@@ -23,13 +23,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+
+from timing import seconds
 
 DIM = 128
 CHUNK = 1 << 24
@@ -97,7 +98,6 @@ def bare(engine: str, n: int) -> dict[str, Any]:
     if engine == "exact":
         return {"bytes": keys.nbytes, "build s": 0.0}
     from tensorflow_similarity.index.engines.nmslib import _nmslib
-from timing import seconds
 
     _nmslib()
     before = held()
