@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
+from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.index import CorruptIndexError, Index, NewerIndexError, archive
 
 
@@ -91,10 +92,9 @@ def test_deleted_records_are_not_in_the_file(make, tmp_path):
 
 
 def test_the_calibration_is_saved(tmp_path):
-    calibration = pytest.importorskip("tensorflow_similarity.calibration")
     index = Index(2)
     index.add(np.eye(2))
-    index.calibration = calibration.Calibration(
+    index.calibration = Calibration(
         cutpoints={"optimal": {"distance": 0.25}}, thresholds={"distance": np.array([0.25])}
     )
     index.save(tmp_path / "x")

@@ -129,7 +129,6 @@ def test_summary(capsys):
 
 
 def test_data_frame():
-    pytest.importorskip("pandas")
     index = Index(2)
     index.add(np.eye(2), labels=[2**60 + 1, None], data=["a", None], ids=[9, 4])
     frame = index.to_data_frame()
