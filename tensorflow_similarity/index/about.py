@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
-__all__ = ["About", "Keeper", "Notes"]
+__all__ = ["About", "Keeper", "Notes", "calibration_of"]
 
 
 class Keeper(Protocol):
@@ -31,6 +31,17 @@ class Notes(dict[str, Any]):
     def __init__(self, change: Callable[[Mapping[Any, Any], Collection[str]], None]) -> None:
         super().__init__()
         self._change = change
+
+    def after(self, new: Mapping[Any, Any], gone: Collection[str]) -> dict[str, Any]:
+        """What the notes would be after a change, as it will be read back; see `_as_json`."""
+        checked = {name: _as_json(name, value) for name, value in new.items()}
+        return {name: value for name, value in self.items() if name not in gone} | checked
+
+    def become(self, notes: Mapping[str, Any]) -> None:
+        """Makes the notes these, and tells nobody."""
+        for name in [name for name in self if name not in notes]:
+            dict.pop(self, name)
+        dict.update(self, notes)
 
     def __setitem__(self, name: str, value: Any) -> None:
         self._change({name: value}, ())
@@ -103,13 +114,10 @@ class About:
             keeper.fold_if_due()
 
     def _change_notes(self, new: Mapping[Any, Any], gone: Collection[str]) -> None:
-        new = {name: _as_json(name, value) for name, value in new.items()}
         with self.lock:
-            kept = {name: value for name, value in self.notes.items() if name not in gone}
-            keeper = self._tell(kept | new, self._calibration)
-            for name in gone:
-                dict.pop(self.notes, name, None)
-            dict.update(self.notes, new)
+            notes = self.notes.after(new, gone)
+            keeper = self._tell(notes, self._calibration)
+            self.notes.become(notes)
         if keeper is not None:
             keeper.fold_if_due()
 
@@ -132,16 +140,18 @@ class About:
 
     def read(self, config: Mapping[str, Any]) -> None:
         """Takes both from a config."""
-        calibration = None
-        if config["calibration"] is not None:
-            # Calibration knows of indexes, so it is not imported above.
-            from tensorflow_similarity.calibration import Calibration
-
-            calibration = Calibration.from_config(config["calibration"])
+        calibration = calibration_of(config["calibration"])
         with self.lock:
-            dict.clear(self.notes)
-            dict.update(self.notes, config["notes"])
+            self.notes.become(config["notes"])
             self._calibration = calibration
+
+
+def calibration_of(config: dict[str, Any] | None) -> Any:
+    """A calibration of its config; None of None."""
+    # Calibration knows of indexes, so it is not imported above.
+    from tensorflow_similarity.calibration import Calibration
+
+    return None if config is None else Calibration.from_config(config)
 
 
 def _config(notes: dict[str, Any], calibration: Any) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import collections
 import hashlib
 import json
 import time
 import uuid
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from tensorflow_similarity.index.about import Notes
 from tensorflow_similarity.index.milvus.connection import Connection
 
-__all__ = ["AboutCollection", "Notes"]
+__all__ = ["AboutCollection", "notes_in"]
 
 # A text field holds 65,535 bytes; ASCII is written.
 _PART = 60_000
@@ -139,27 +140,17 @@ class AboutCollection:
         return {row["name"]: row["text"] for row in rows}
 
 
-class Notes(collections.UserDict[str, Any]):
-    """Notes that are in Milvus as soon as they are set.
+def notes_in(about: AboutCollection) -> Notes:
+    """The notes that are kept in Milvus; each change is there as soon as it is made."""
 
-    Args:
-        about: Where they are kept.
-        notes: What they are now.
-    """
+    def change(new: Mapping[Any, Any], gone: Collection[str]) -> None:
+        after = notes.after(new, gone)
+        about.write("notes", after)
+        notes.become(after)
 
-    def __init__(self, about: AboutCollection, notes: dict[str, Any]) -> None:
-        super().__init__()
-        self.data = dict(notes)
-        self._about = about
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._about.write("notes", {**self.data, name: value})
-        super().__setitem__(name, value)
-
-    def __delitem__(self, name: str) -> None:
-        kept = {key: value for key, value in self.data.items() if key != name}
-        self._about.write("notes", kept)
-        super().__delitem__(name)
+    notes = Notes(change)
+    notes.become(about.read("notes", {}))
+    return notes
 
 
 def _digest(text: str) -> str:

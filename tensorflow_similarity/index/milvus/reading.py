@@ -9,12 +9,13 @@ import numpy as np
 
 from tensorflow_similarity import checks, distances
 from tensorflow_similarity.index import report
+from tensorflow_similarity.index.about import calibration_of
 from tensorflow_similarity.index.arguments import check_embeddings, check_ids
 from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.filters import Filter
 from tensorflow_similarity.index.index import Index
 from tensorflow_similarity.index.milvus import payloads
-from tensorflow_similarity.index.milvus.about import Notes
+from tensorflow_similarity.index.milvus.about import notes_in
 from tensorflow_similarity.index.milvus.collection import MOST_ROWS
 from tensorflow_similarity.index.milvus.expressions import expression
 from tensorflow_similarity.index.milvus.opening import Opened
@@ -31,8 +32,8 @@ class MilvusReading(Index):
         self._opened, self._verbose = opened, verbose
         self._size, self._distance = opened.embedding_size, opened.distance
         self._kind: dict[str, Any] | None = self._opened.about.read("payload")
-        self._notes = Notes(opened.about, self._opened.about.read("notes", {}))
-        self._calibration = _calibration(self._opened.about.read("calibration"))
+        self._notes = notes_in(opened.about)
+        self._calibration = calibration_of(self._opened.about.read("calibration"))
         self._next, self._end = 0, 0  # ids that are reserved
         self._counted = self._opened.about.next_id()
         self._writing = threading.RLock()
@@ -198,10 +199,3 @@ class MilvusReading(Index):
 
     def to_data_frame(self, num_records: int | None = None) -> Any:
         return report.data_frame(self._rows(self.ids[:num_records]), None)
-
-
-def _calibration(config: dict[str, Any] | None) -> Any:
-    # Calibration knows of indexes, so it is not imported above.
-    from tensorflow_similarity.calibration import Calibration
-
-    return None if config is None else Calibration.from_config(config)
