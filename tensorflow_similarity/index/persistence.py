@@ -13,8 +13,14 @@ import numpy as np
 from tensorflow_similarity.index.about import About
 from tensorflow_similarity.index.archive import Archive, write_archive
 from tensorflow_similarity.index.changes import arrays_of, columns_of
-from tensorflow_similarity.index.columns import LARGEST_IN_MEMORY, Chosen, RowArray
+from tensorflow_similarity.index.columns import (
+    LARGEST_IN_MEMORY,
+    Chosen,
+    RowArray,
+    lies_in_file,
+)
 from tensorflow_similarity.index.file_errors import CorruptIndexError
+from tensorflow_similarity.index.folding import Folding
 from tensorflow_similarity.index.live import LiveRecords, RecordsNow
 from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index.records import Batch, Rows, Store
@@ -83,8 +89,12 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
             "params": graph.engine.params,
             "effort": graph.engine.effort,
             "covered": graph.covered,
+            "shared": graph.engine.shared is not None,
         }
         arrays["graph.rows"] = graph.rows
+        if graph.engine.shared is not None:
+            # Rows that a graph leads through, of records that are gone.
+            arrays["graph.gone"] = graph.engine.shared[graph.rows < 0]
         files["graph.file"] = graph.engine.content()
     write_archive(path, meta, arrays, files)
 
@@ -138,9 +148,14 @@ def load(
             {name: _column(archive, name, mmap, verify, kept) for name in _columns(archive)}
         )
         batch = Batch(**{"data": None, **columns})
-        live = LiveRecords(Store.of(batch), settings.distance, settings.folding(), meta["next_id"])
+        folding, graph = settings.folding(), None
         if meta["graph"] is not None and settings.same_engine(was):
-            _load_graph(archive, live)
+            graph = _graph(archive, folding, batch.vectors)
+        if graph is not None:
+            batch = dataclasses.replace(batch, vectors=_held_once(batch.vectors, graph))
+        live = LiveRecords(Store.of(batch), settings.distance, folding, meta["next_id"])
+        if graph is not None:
+            live.adopt(live.state, graph, _recall(meta, live, graph))
         index = SavedIndex(settings, live, About())
         index.about.read(meta)
     return index
@@ -159,27 +174,51 @@ def _column(archive: Archive, name: str, mmap: bool, verify: bool, kept: bool) -
     return archive.array(name, roomy=payload)
 
 
-def _load_graph(archive: Archive, live: LiveRecords) -> None:
-    meta, saved = archive.meta, archive.meta["graph"]
-    if live.folding.new_engine() is None:
+def _graph(archive: Archive, folding: Folding, vectors: RowArray) -> Graph | None:
+    saved = archive.meta["graph"]
+    if folding.new_engine() is None:
         raise CorruptIndexError(f"{archive.path!r} has a graph, and names no engine.")
-    engine = live.folding.saved_engine(saved.get("engine"), saved.get("params"))
+    engine = folding.saved_engine(saved.get("engine"), saved.get("params"))
     if engine is None:
         warnings.warn(
             f"{archive.path!r} has a graph of the engine {saved['engine']!r}, which is not "
             "installed here. All is found without it, by exact search, until another graph pays.",
             stacklevel=4,
         )
-        return
+        return None
+    rows = archive.array("graph.rows")
+    shared = [_built_of(archive, rows, vectors)] if saved.get("shared") else []
     with tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True) as folder:
         file = os.path.join(folder, "graph")
         archive.extract("graph.file", file)
-        rows = archive.array("graph.rows")
-        engine.load(file)
+        engine.load(file, *shared)
     engine.effort = saved["effort"]
-    graph = Graph(engine, rows, saved["covered"])
+    return Graph(engine, rows, saved["covered"])
+
+
+def _built_of(archive: Archive, rows: np.ndarray, vectors: RowArray) -> np.ndarray:
+    """The rows that a graph was built of: as they lie there, if none is gone."""
+    if _are_first(rows):
+        return vectors[: len(rows)]
+    built, there = np.empty((len(rows), vectors.shape[1]), np.float32), rows >= 0
+    built[there] = vectors[rows[there]]
+    built[~there] = archive.array("graph.gone")
+    return built
+
+
+def _are_first(rows: np.ndarray) -> bool:
+    return bool((rows == np.arange(len(rows))).all())
+
+
+def _held_once(vectors: RowArray, graph: Graph) -> RowArray:
+    """The rows in memory where the engine wants them, if it has the same ones there."""
+    shared = graph.engine.shared
+    if shared is None or not isinstance(vectors, np.ndarray) or lies_in_file(vectors):
+        return vectors
+    return shared if len(shared) == len(vectors) and _are_first(graph.rows) else vectors
+
+
+def _recall(meta: dict[str, Any], live: LiveRecords, graph: Graph) -> MeasuredRecall | None:
     if live.folding.target_recall == meta["config"]["target_recall"]:
-        recall = meta["recall"] and MeasuredRecall(**meta["recall"])
-    else:
-        recall = tune(live.state, graph, live.folding.target_recall)
-    live.adopt(live.state, graph, recall)
+        return meta["recall"] and MeasuredRecall(**meta["recall"])
+    return tune(live.state, graph, live.folding.target_recall)

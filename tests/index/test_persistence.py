@@ -28,7 +28,7 @@ def assert_same_answers(a, b, queries, k=7):
 @pytest.fixture
 def lived(make):
     """An index with all there is: a graph, a tail, deleted records, labels, payload."""
-    index = make(8, "cosine", search_params={})
+    index = make(8, "euclidean", search_params={})
     index.add(vectors(500), labels=[None, *range(1, 500)], data=[{"i": i} for i in range(500)])
     index.lookup(vectors(3), k=3)
     index.delete([0, 17, 499])

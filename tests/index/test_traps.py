@@ -43,7 +43,7 @@ def reloaded(engine, folder):
     path = folder / "content"
     path.write_bytes(b"".join(engine.content()))
     again = type(engine)(engine.distance, engine.params)
-    again.load(str(path))
+    again.load(str(path), *([] if engine.shared is None else [engine.shared]))
     path.unlink()
     return again
 

@@ -53,6 +53,9 @@ class Engine(abc.ABC):
     builds: ClassVar[tuple[Mapping[str, int], ...]] = ({},)
     #: What may be tried for `effort`, from fast to thorough. Known after `build`.
     efforts: tuple[int, ...] = ()
+    #: The rows it was built of, where it searches in these and keeps no copy. They are
+    #: then not in its `content`. Known after `build`.
+    shared: np.ndarray | None = None
 
     def __init__(self, distance: str, params: Mapping[str, Any]) -> None:
         self.distance = distance
@@ -78,7 +81,10 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def build(self, vectors: np.ndarray) -> None:
-        """Builds the searcher, from float32 `[n, dim]`. Called once, before anything else."""
+        """Builds the searcher, from float32 `[n, dim]`. Called once, before anything else.
+
+        The rows never change, and may be kept.
+        """
 
     @abc.abstractmethod
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
@@ -98,13 +104,16 @@ class Engine(abc.ABC):
 
     @abc.abstractmethod
     def content(self) -> Iterator[bytes]:
-        """All there is to save, in pieces. Several threads may call this at once."""
+        """All there is to save but `shared`, in pieces. Several threads may call this at once."""
 
     @abc.abstractmethod
-    def load(self, path: str) -> None:
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         """Reads a file with that content, in place of `build`.
 
-        The file has been verified, and goes away afterwards.
+        Args:
+            path: The file. It has been verified, and goes away afterwards.
+            vectors: The rows it was built of, if it was `shared` when it was saved. Those
+                of engines that never share are not asked to take this.
         """
 
     @classmethod

@@ -43,12 +43,13 @@ class _FaissEngine(Engine):
         self._efforts_made: dict[int, Any] = {}
 
     def content(self) -> Iterator[bytes]:
+        without = 0 if self.shared is None else self._library.IO_FLAG_SKIP_STORAGE
         with temporary_folder() as folder:
             path = os.path.join(folder, "graph")
-            self._library.write_index(self._index, path)
+            self._library.write_index(self._index, path, without)
             yield from pieces(path)
 
-    def load(self, path: str) -> None:
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         self._index = self._library.read_index(path)
 
     def _at(self, effort: int) -> Any:
@@ -101,6 +102,32 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
             self._index = faiss.IndexHNSWFlat(dim, self._param("M"), self._metric())
         self._index.hnsw.efConstruction = self._param("efConstruction")
         self._add(vectors)
+        if self._as_they_are(vectors):
+            self._share(vectors)
+
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
+        if vectors is None:
+            super().load(path)
+            return
+        self._index = self._library.read_index(path, self._library.IO_FLAG_SKIP_STORAGE)
+        self._share(vectors)
+
+    def _share(self, vectors: np.ndarray) -> None:
+        """Walks over these rows from now on, and drops the copy of them."""
+        faiss, dim = self._library, vectors.shape[1]
+        by_product = self._metric() == faiss.METRIC_INNER_PRODUCT
+        rows = (faiss.IndexFlatIP if by_product else faiss.IndexFlatL2)(dim)
+        # Nobody owns the memory, as far as faiss knows; it lives as long as `shared`.
+        nobody = rows.codes.owner
+        rows.codes = faiss.MaybeOwnedVectorUInt8.create_view(
+            faiss.swig_ptr(vectors), vectors.nbytes, nobody
+        )
+        rows.ntotal = len(vectors)
+        copy, self._index.storage = self._index.storage, rows
+        self._index.own_fields = False
+        if copy is not None:
+            copy.this.own(True)  # and goes away
+        self._shared_storage, self.shared = rows, vectors
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         ask = min(2 * k, self._index.ntotal) if self.params.get("dtype") == "int8" else k
@@ -144,7 +171,7 @@ class FaissIvfEngine(_FaissEngine, ListsEngine):
         self._add(vectors)
         self._know(n, lists)
 
-    def load(self, path: str) -> None:
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         super().load(path)
         self._know(self._index.ntotal, self._index.nlist)
 

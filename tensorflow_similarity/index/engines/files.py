@@ -16,8 +16,9 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True)
 
 
-def pieces(path: str) -> Iterator[bytes]:
-    """What a file holds, in pieces."""
+def pieces(path: str, start: int = 0) -> Iterator[bytes]:
+    """What a file holds from some byte on, in pieces."""
     with open(path, "rb") as file:
+        file.seek(start)
         while piece := file.read(_PIECE):
             yield piece

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from tensorflow_similarity.index.engines.base import Engine
+from tensorflow_similarity.index.engines.norms import all_unit
 
 __all__ = ["PRODUCT_DISTANCES", "HnswEngine"]
 
@@ -39,6 +42,11 @@ class HnswEngine(Engine):
 
     def _param(self, key: str) -> int:
         return self.params.get(key, self.builds[0][key])
+
+    def _as_they_are(self, vectors: np.ndarray) -> bool:
+        """Whether the graph may be walked over the rows themselves: no copy is of other numbers."""
+        exact = self.params.get("dtype", "float32") == "float32"
+        return exact and (self.distance != "cosine" or all_unit(vectors))
 
     def _ef(self, k: int) -> int:
         # With ef < k lists come out short.

@@ -96,7 +96,7 @@ class NmslibEngine(HnswEngine):
             offset += len(piece)
             yield piece
 
-    def load(self, path: str) -> None:
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         graph = _nmslib().init(method="hnsw", space=_SPACES[self.distance])
         graph.loadIndex(path, load_data=False)
         self._graph = graph

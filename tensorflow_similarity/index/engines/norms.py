@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 
-__all__ = ["NEARLY_ONE", "inverse_norms", "norms", "unit_rows"]
+__all__ = ["NEARLY_ONE", "all_unit", "inverse_norms", "norms", "unit_rows"]
 
 # As in the cosine distance: rows whose entries are all smaller count as zero.
 _SMALLEST_ROW = 1e-30
 #: Rows this close to length 1 are taken as they are for ranking.
 NEARLY_ONE = 1e-6
+# Rows looked at together.
+_BLOCK = 1 << 14
 
 
 def norms(rows: np.ndarray) -> np.ndarray:
@@ -46,3 +48,9 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     factors = inverse_norms(rows)
     one = factors[0] == 1 if len(factors) == 1 else (factors == 1).all()
     return rows if one else rows * factors[:, None]
+
+
+def all_unit(rows: np.ndarray) -> bool:
+    """Whether `unit_rows` takes all of the rows as they are."""
+    blocks = (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
+    return all(bool((inverse_norms(block) == 1).all()) for block in blocks)

@@ -102,7 +102,7 @@ class ScannEngine(ListsEngine):
                     tar.add(os.path.join(searcher, name), name, filter=_anonymous)
             yield from pieces(path)
 
-    def load(self, path: str) -> None:
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         with temporary_folder() as folder:
             with tarfile.open(path) as tar:
                 for member in tar:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tensorflow_similarity.index.columns import aligned_empty
 from tensorflow_similarity.index.engines.effort_gate import EffortGate
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
 from tensorflow_similarity.index.engines.hnsw import HnswEngine
@@ -22,6 +24,9 @@ _BLOCK = 1 << 16
 # any graph has where there are many. Up to here one thread adds, which takes seconds.
 _FEW = 1 << 14
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
+# What its files begin with: how many rows, and bytes in each. The rows follow, then links.
+_SHAPE = struct.Struct("<II")
+_ALIGNMENT = 64
 
 
 class UsearchEngine(HnswEngine):
@@ -43,10 +48,13 @@ class UsearchEngine(HnswEngine):
 
     def build(self, vectors: np.ndarray) -> None:
         self._use(self._new(vectors.shape[1]))
+        shares = self._as_they_are(vectors)
         for start in range(0, len(vectors), _BLOCK):
             rows = self._rows(vectors[start : start + _BLOCK])
             keys = np.arange(start, start + len(rows), dtype=np.uint64)
-            self._index.add(keys, rows, threads=1 if len(vectors) <= _FEW else 0)
+            threads = 1 if len(vectors) <= _FEW else 0
+            self._index.add(keys, rows, copy=not shares, threads=threads)
+        self.shared = vectors if shares else None
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
         rows = self._rows(queries)
@@ -69,11 +77,22 @@ class UsearchEngine(HnswEngine):
         with temporary_folder() as folder:
             path = os.path.join(folder, "graph")
             self._index.save(path)
-            yield from pieces(path)
+            yield from pieces(path, 0 if self.shared is None else _links_of(path, self.shared))
 
-    def load(self, path: str) -> None:
-        index = self._library.Index.restore(path)
-        self._use(index)
+    def load(self, path: str, vectors: np.ndarray | None = None) -> None:
+        if vectors is None:
+            self._use(self._library.Index.restore(path))
+            return
+        # The library reads rows and links from one piece of memory.
+        start, size = _ALIGNMENT, vectors.nbytes
+        whole = aligned_empty((start + size + os.path.getsize(path),), np.uint8)
+        whole[start - _SHAPE.size : start] = np.frombuffer(_shape(vectors), np.uint8)
+        self.shared = whole[start : start + size].view(np.float32).reshape(vectors.shape)
+        self.shared[:] = vectors
+        with open(path, "rb") as file:
+            file.readinto(whole[start + size :].data)
+        memory = whole[start - _SHAPE.size :].data
+        self._use(self._library.Index.restore(memory, view=True))
 
     def _new(self, dim: int) -> Any:
         return self._library.Index(
@@ -91,3 +110,15 @@ class UsearchEngine(HnswEngine):
 
     def _rows(self, rows: np.ndarray) -> np.ndarray:
         return unit_rows(rows) if self.distance == "cosine" else rows
+
+
+def _shape(rows: np.ndarray) -> bytes:
+    return _SHAPE.pack(len(rows), rows[:1].nbytes)
+
+
+def _links_of(path: str, rows: np.ndarray) -> int:
+    """Where, in a file of the library, the rows end and links begin."""
+    with open(path, "rb") as file:
+        if file.read(_SHAPE.size) != _shape(rows):
+            raise RuntimeError("This version of usearch writes files that are not understood.")
+    return _SHAPE.size + rows.nbytes

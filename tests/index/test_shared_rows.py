@@ -1,0 +1,179 @@
+"""Engines that search in the rows of the index itself: held once, saved once."""
+
+import gc
+import os
+
+import numpy as np
+import pytest
+
+from oracle.engines import require
+from tensorflow_similarity.index import Index, live
+from tensorflow_similarity.index.columns import lies_in_file
+
+DIM = 32
+
+
+def vectors(n, seed=0, unit=False):
+    x = np.random.default_rng(seed).normal(size=(n, DIM)).astype(np.float32)
+    return x / np.linalg.norm(x, axis=1, keepdims=True) if unit else x
+
+
+@pytest.fixture(params=["faiss", "usearch"])
+def name(request, graphs_of_any_size):
+    """The name of each engine that shares."""
+    require(request.param)
+    return request.param
+
+
+def built(name, distance="euclidean", unit=False, **arguments):
+    # All is found, so that answers do not depend on the order in which threads add.
+    params = {"ef": 800, **arguments.pop("params", {})}
+    index = Index(DIM, distance, search=name, search_params=params, **arguments)
+    index.add(vectors(600, unit=unit), labels=np.arange(600))
+    index.lookup(vectors(1))
+    assert index.engine == name
+    return index
+
+
+def rows_and_engine(index):
+    state = index._live.state
+    return state.rows.vectors, state.graph.engine
+
+
+def assert_same_answers(a, b):
+    found, again = (each.lookup(vectors(50, seed=9), k=12) for each in (a, b))
+    np.testing.assert_array_equal(found.ids, again.ids)
+    np.testing.assert_array_equal(found.distances, again.distances)
+
+
+@pytest.mark.parametrize(("distance", "unit"), [("euclidean", False), ("cosine", True)])
+def test_rows_are_held_once(name, distance, unit, tmp_path):
+    index = built(name, distance, unit)
+    assert np.shares_memory(*(rows_and_engine(index)[0], rows_and_engine(index)[1].shared))
+    index.save(tmp_path / "x")
+    loaded = Index.load(tmp_path / "x")
+    rows, engine = rows_and_engine(loaded)
+    assert np.shares_memory(rows, engine.shared)
+    np.testing.assert_array_equal(rows, vectors(600, unit=unit))
+    assert_same_answers(index, loaded)
+
+
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_the_library_has_no_copy():
+    require("usearch")
+    sizes = {}
+    for distance, unit in (("cosine", True), ("cosine", False)):
+        index = built("usearch", distance, unit)
+        sizes[unit] = rows_and_engine(index)[1]._index.memory_usage
+    assert sizes[False] - sizes[True] > 0.9 * 600 * DIM * 4
+
+
+@pytest.mark.parametrize(
+    ("distance", "arguments"),
+    [
+        ("cosine", {}),  # it walks over rows of length 1, which these are not
+        ("euclidean", {"params": {"dtype": "bfloat16"}}),
+        ("euclidean", {"params": {"dtype": "bfloat16"}, "storage": "int8"}),
+    ],
+)
+def test_rows_that_a_graph_holds_otherwise_are_its_own(name, distance, arguments, tmp_path):
+    index = built(name, distance, **arguments)
+    assert rows_and_engine(index)[1].shared is None
+    index.save(tmp_path / "x")
+    assert_same_answers(index, Index.load(tmp_path / "x"))
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_rows_stored_in_fewer_bytes_are_read_for_the_graph(name, storage, tmp_path):
+    index = built(name, storage=storage)
+    index.save(tmp_path / "x")
+    for mmap in (False, True):
+        loaded = Index.load(tmp_path / "x", mmap=mmap)
+        rows, engine = rows_and_engine(loaded)
+        np.testing.assert_array_equal(engine.shared, rows[:])
+        assert_same_answers(index, loaded)
+
+
+def test_rows_are_saved_once(name, tmp_path):
+    built(name, "cosine", unit=True).save(tmp_path / "once")
+    built(name, "cosine").save(tmp_path / "twice")
+    once, twice = (os.path.getsize(tmp_path / each) for each in ("once", "twice"))
+    assert abs(twice - once - 600 * DIM * 4) < 4096
+
+
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_a_mapped_graph_leaves_the_rows_in_the_file(tmp_path):
+    require("faiss")
+    index = built("faiss")
+    index.save(tmp_path / "x")
+    mapped = Index.load(tmp_path / "x", mmap=True)
+    rows, engine = rows_and_engine(mapped)
+    assert lies_in_file(engine.shared)
+    assert np.shares_memory(rows, engine.shared)
+    os.remove(tmp_path / "x")
+    assert_same_answers(index, mapped)
+
+
+@pytest.mark.parametrize("mmap", [None, False, True])
+def test_the_graph_outlives_what_the_index_does(name, mmap, tmp_path):
+    """The index moves its rows where there is more room; the graph stays in the old place."""
+    index = built(name)
+    if mmap is not None:
+        index.save(tmp_path / "x")
+        index = Index.load(tmp_path / "x", mmap=mmap)
+    plain = Index(DIM, "euclidean", search="exact")
+    plain.add(vectors(600))
+    for seed in range(1, 12):
+        for each in (index, plain):
+            each.add(vectors(200, seed=seed))
+            each.delete(np.arange(20 * seed, 20 * seed + 10))
+        gc.collect()
+        assert_same_answers(index, plain)
+    assert rows_and_engine(index)[1].shared.shape == (600, DIM)
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, moved, mmap):
+    """The file has the rows that it leads through, though not the records."""
+    monkeypatch.setattr(live, "_MOST_DEAD", 0 if moved else 10**6)
+    index = built(name)
+    index.upsert(np.arange(10), vectors(10, seed=3))
+    for start in range(0, 400, 80):
+        index.delete(np.arange(start + 20, start + 90))
+    assert (index._live.state.rows.dead == 0) == moved
+    index.save(tmp_path / "x")
+    loaded = Index.load(tmp_path / "x", mmap=mmap)
+    assert loaded.engine == name
+    np.testing.assert_array_equal(loaded.ids, index.ids)
+    np.testing.assert_array_equal(
+        rows_and_engine(loaded)[1].shared, rows_and_engine(index)[1].shared
+    )
+    assert_same_answers(index, loaded)
+    loaded.save(tmp_path / "x")
+    assert_same_answers(index, Index.load(tmp_path / "x", mmap=mmap))
+
+
+def test_the_last_to_go(name, tmp_path):
+    """Neither is left without the rows by the end of the other."""
+    index = built(name)
+    rows, engine = rows_and_engine(index)
+    before = rows.copy()
+    expected = engine.search(before[:20], 5)
+    del index, rows
+    gc.collect()
+    np.testing.assert_array_equal(engine.search(before[:20], 5), expected)
+    rows = engine.shared
+    del engine
+    gc.collect()
+    np.testing.assert_array_equal(rows, before)
+
+
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_usearch_files_of_another_kind_are_not_cut():
+    require("usearch")
+    index = built("usearch")
+    engine = rows_and_engine(index)[1]
+    engine.shared = engine.shared[:-1]
+    with pytest.raises(RuntimeError, match="usearch writes files"):
+        list(engine.content())
