@@ -25,6 +25,9 @@ _ROWS_PER_NEIGHBOR = 64
 # Asked for in addition where some will be dropped.
 _SPARE = 1.2, 8
 _NONE = np.empty(0, np.int64)
+# Rows whose positions fit into 32 bits, with a sign.
+_MOST_PACKED = 2**31
+_MAGNITUDE = np.int32(0x7FFFFFFF)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +155,25 @@ def _nearest(
     source: Rows, rows: np.ndarray, distances: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest in each row, by distance, then id."""
+    if source.tie_order is None and len(source) <= _MOST_PACKED:
+        return _unpacked(np.sort(_packed(rows, distances), axis=1)[:, :k])
     order = np.lexsort((source.ids[rows], distances), axis=-1)[:, :k]
     each = np.arange(len(order))[:, None]
     return rows[each, order], distances[each, order]
+
+
+def _packed(rows: np.ndarray, distances: np.ndarray) -> np.ndarray:
+    """Distances and rows in one int64 each, which sort as distance, then row; padding last."""
+    bits = (distances + np.float32(0)).view(np.int32)  # -0 is 0
+    # As whole numbers, negative ones are in the wrong order.
+    bits = np.where(bits < 0, bits ^ _MAGNITUDE, bits)
+    return (bits.astype(np.int64) << 32) | (rows & 0xFFFFFFFF)
+
+
+def _unpacked(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    bits = (packed >> 32).astype(np.int32)
+    distances = np.where(bits < 0, bits ^ _MAGNITUDE, bits).view(np.float32)
+    return packed.astype(np.int32).astype(np.int64), distances
 
 
 def _padded(found: tuple[np.ndarray, np.ndarray], k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,12 +18,13 @@ import numpy as np
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index.columns import RowArray
 from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms, unit_rows
+from tensorflow_similarity.index.engines.pipeline import in_parallel
 from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
 
-# Numbers in one temporary of the exact distances: 4 MB, which caches hold.
-_TEMPORARY = 1 << 20
+# Numbers in one temporary of the exact distances: 1 MB, which the caches of a core hold.
+_TEMPORARY = 1 << 18
 
 
 class Form:
@@ -65,7 +66,10 @@ class ProductForm(Form):
         raise NotImplementedError
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
-        """True distances of `[q, 1, dim]` prepared queries and `[q, m, dim]` keys: `[q, m]`."""
+        """True distances of `[q, 1, dim]` prepared queries and `[q, m, dim]` keys: `[q, m]`.
+
+        The keys are a copy, which may be overwritten.
+        """
         raise NotImplementedError
 
     def prepare(self, queries: np.ndarray) -> np.ndarray:
@@ -88,12 +92,14 @@ class ProductForm(Form):
         """
         prepared = self.prepare(queries)
         step = max(1, _TEMPORARY // max(1, rows.shape[1] * keys.shape[1]))
-        parts = []
-        for start in range(0, max(len(rows), 1), step):
-            part = rows[start : start + step]
+
+        def part(start: int) -> np.ndarray:
+            some = rows[start : start + step]
             own = prepared[start : start + step, None]
             # Several times as fast as indexing.
-            parts.append(self.compare(own, keys.take(part, axis=0), terms.take(part)))
+            return self.compare(own, keys.take(some, axis=0), terms.take(some))
+
+        parts = in_parallel(part, range(0, max(len(rows), 1), step))
         result = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if rows.size and rows.min() < 0:
             result[rows < 0] = np.inf
@@ -107,8 +113,8 @@ def _unit_error(dim: int) -> float:
 
 
 def _squares(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    difference = keys - queries
-    return np.vecdot(difference, difference)
+    np.subtract(keys, queries, out=keys)
+    return np.vecdot(keys, keys)
 
 
 class _Cosine(ProductForm):
