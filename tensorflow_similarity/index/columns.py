@@ -192,6 +192,7 @@ class Column:
         self._buffer = rows if self._base is None else rows[:0].copy()
         self._length = len(self._buffer)
         self._empty = roomy_empty if roomy else aligned_empty
+        self._process = os.getpid()
 
     @classmethod
     def empty(cls, row_shape: tuple[int, ...], dtype: Any) -> Column:
@@ -243,9 +244,15 @@ class Column:
         return other
 
     def _reserve(self, length: int) -> None:
-        if length <= len(self._buffer) and self._buffer.flags.writeable:
+        if length <= len(self._buffer) and self._buffer.flags.writeable and not self._is_another:
             return
         capacity = max(int(length * _SLACK), _SMALLEST_CAPACITY)
         buffer = self._empty((capacity, *self.row_shape), self.dtype)
         buffer[: self._length] = self._buffer[: self._length]
         self._buffer = buffer
+        self._process = os.getpid()
+
+    @property
+    def _is_another(self) -> bool:
+        """Whether the room is that of another process, of which this one is a copy."""
+        return self._process != os.getpid() and lies_in_file(self._buffer)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import weakref
 
 from tensorflow_similarity.index.file_errors import IndexLockedError
 
@@ -28,7 +29,6 @@ class FolderLock:
     """
 
     def __init__(self, folder: str) -> None:
-        self._process = os.getpid()
         self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(self._descriptor)
@@ -50,17 +50,38 @@ class FolderLock:
         with contextlib.suppress(OSError):  # a full disk
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, str(os.getpid()).encode())
+        _locks.add(self)
 
     def release(self) -> None:
-        """Lets others have the folder. A copy of the process only lets go of its own descriptor."""
+        """Lets others have the folder."""
         if self._descriptor < 0:
             return
         descriptor, self._descriptor = self._descriptor, -1
-        if os.getpid() == self._process:
-            # Copies of this process have the descriptor too, and closing it leaves theirs.
-            with contextlib.suppress(OSError):
-                _unlock(descriptor)
+        with contextlib.suppress(OSError):
+            _unlock(descriptor)
         os.close(descriptor)
+
+    def forget(self) -> None:
+        """Of a copy of the process: closes its descriptor, which leaves the lock as it is.
+
+        A lock is held while any descriptor of it is open: else the copy would
+        hold it when the process itself has died.
+        """
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_locks: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for lock in list(_locks):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _holder(descriptor: int) -> str:

@@ -241,6 +241,37 @@ def test_a_copy_that_lives_on_does_not_keep_the_folder(folder):
         os.waitpid(child, 0)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_copy_that_outlives_the_process_does_not_keep_the_folder(folder):
+    Index(DIM, path=folder).close()
+    ready, tell = os.pipe()
+    wait, end = os.pipe()
+    process = os.fork()
+    if not process:
+        index = Index.open(folder)
+        if not os.fork():  # the copy
+            os.close(end)
+            os.write(tell, b"1")
+            os.read(wait, 1)  # until the other end is closed
+            os._exit(0)
+        index.add(vectors(1))
+        os.write(tell, b"1")
+        time.sleep(60)
+    try:
+        told = os.read(ready, 1) + os.read(ready, 1)
+        assert told == b"11"
+        with pytest.raises(IndexLockedError):
+            Index.open(folder)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        with Index.open(folder) as again:
+            assert len(again) == 1
+    finally:
+        for each in (end, wait, ready, tell):
+            os.close(each)
+
+
 def test_a_file_system_without_locks_is_told_from_a_lock(folder, monkeypatch):
     def fails_with(number):
         def lock(_):

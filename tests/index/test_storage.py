@@ -124,6 +124,9 @@ def test_a_storage_that_there_is_not():
         ("exact", "array", "float16"),
         ("nmslib", "array", "int8"),
         ("nmslib", "json", "float32"),
+        ("faiss", "json", "float32"),
+        ("faiss", "array", "float16"),
+        ("usearch", "json", "float32"),
     ],
 )
 @pytest.mark.usefixtures("graphs_of_any_size")
@@ -262,6 +265,27 @@ def test_a_column_that_moves_to_a_file():
     column.truncate(1000)
     column.append(expected[:7])
     np.testing.assert_array_equal(column.view(), np.concatenate([expected[:1000], expected[:7]]))
+
+
+@pytest.mark.usefixtures("small_memory")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_copy_of_the_process_appends_elsewhere():
+    """The file is mapped into both, and has room behind the rows."""
+    column = Column(np.empty((0, 3), np.int32), roomy=True)
+    column.append(np.zeros((400, 3), np.int32))
+    room = len(column._buffer) - 400
+    assert lies_in_file(column.view())
+    assert room > 20
+    child = os.fork()
+    if not child:
+        column.append(np.full((room, 3), 7, np.int32))
+        there = (column.view()[400:] == 7).all() and not column.view()[:400].any()
+        os._exit(0 if there else 1)
+    column.append(np.full((room // 2, 3), 5, np.int32))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    np.testing.assert_array_equal(column.view()[400:], np.full((room // 2, 3), 5))
+    np.testing.assert_array_equal(column._buffer[400 + room // 2 :], 0)
 
 
 @pytest.mark.usefixtures("small_memory")
