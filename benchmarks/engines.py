@@ -23,12 +23,10 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from bare_engines import K, bare_build
 
 from tensorflow_similarity.index import Index, engines, exact_search
-from tensorflow_similarity.index.engines.nmslib import _nmslib
 from timing import in_turn
-
-K = 10
 
 
 def data(kind: str, n: int, dim: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,36 +38,6 @@ def data(kind: str, n: int, dim: int, queries: int) -> tuple[np.ndarray, np.ndar
         x = 0.5 * x + centres[rng.integers(len(centres), size=len(x))]
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return x[:n], x[n:]
-
-
-def bare_build(name: str, keys: np.ndarray, engine: Any) -> None:
-    """The library's own calls, with the parameters that the engine uses."""
-    dim = keys.shape[1]
-    m, ef = engine.params.get("M"), engine.params.get("efConstruction")
-    if name == "nmslib":
-        graph = _nmslib().init(method="hnsw", space="cosinesimil")
-        graph.addDataPointBatch(keys)
-        graph.createIndex({"M": m, "efConstruction": ef, "post": 0}, print_progress=False)
-    elif name == "usearch":
-        graph = engine._library.Index(
-            ndim=dim, metric="ip", dtype="f32", connectivity=m, expansion_add=ef
-        )
-        graph.add(np.arange(len(keys), dtype=np.uint64), keys)
-    elif name == "faiss":
-        faiss = engine._library
-        graph = faiss.IndexHNSWFlat(dim, m, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efConstruction = ef
-        graph.add(keys)
-    elif name == "faiss_ivf":
-        faiss = engine._library
-        centres = faiss.IndexFlatIP(dim)
-        lists = faiss.IndexIVFFlat(centres, dim, engine._lists, faiss.METRIC_INNER_PRODUCT)
-        lists.train(keys)
-        lists.add(keys)
-    elif name == "scann":
-        builder = engine._library.scann_ops_pybind.builder(keys, K, "dot_product")
-        builder = builder.tree(engine._lists, 1)
-        builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100).build()
 
 
 def bare_call(name: str, engine: Any) -> Callable[[np.ndarray], Any]:
@@ -99,10 +67,11 @@ def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -
     index.lookup(queries[:1])
     engine = index._live.state.graph.engine  # type: ignore[union-attr]
     kind, params = engines.get(name), dict(engine.params)
+    lists = getattr(engine, "_lists", None)
     build = in_turn(
         {
             "ours": lambda: kind("cosine", params).build(keys),  # type: ignore[misc]
-            "bare": lambda: bare_build(name, keys, engine),
+            "bare": lambda: bare_build(name, keys, {"nlist": lists, "num_leaves": lists, **params}),
         },
         arguments.builds,
     )

@@ -34,6 +34,8 @@ from timing import seconds
 
 DIM = 128
 CHUNK = 1 << 24
+# Of HNSW graphs, in the index and bare.
+PARAMS = {"M": 16, "efConstruction": 100}
 STORAGES = ["float32", "float16", "int8"]
 
 
@@ -97,23 +99,18 @@ def bare(engine: str, n: int) -> dict[str, Any]:
     keys = clustered(n)
     if engine == "exact":
         return {"bytes": keys.nbytes, "build s": 0.0}
-    from tensorflow_similarity.index.engines.nmslib import _nmslib
+    from bare_engines import bare_build
 
-    _nmslib()
-    before = held()
-    graph = _nmslib().init(method="hnsw", space="cosinesimil")
-
-    def build() -> None:
-        graph.addDataPointBatch(keys)
-        graph.createIndex({"M": 16, "efConstruction": 100, "post": 0}, print_progress=False)
-
-    taken = seconds(build)
+    bare_build(engine, clustered(2000), PARAMS)  # what libraries take for themselves
+    before, built = held(), []
+    taken = seconds(lambda: built.append(bare_build(engine, keys, PARAMS)))
     return {"bytes": held() - before, "build s": taken}
 
 
 def one(engine: str, n: int, storage: str) -> dict[str, Any]:
     """All costs of one index."""
-    from tensorflow_similarity.index import Index, exact_search
+    from tensorflow_similarity.index import Index, engines, exact_search
+    from tensorflow_similarity.index.choosing import takes
 
     # What libraries take for themselves is not the index's.
     warm = Index(DIM, search="exact")
@@ -123,7 +120,8 @@ def one(engine: str, n: int, storage: str) -> dict[str, Any]:
     vectors, labels = clustered(n + 1400), np.arange(n) // 100
     keys, queries, new = vectors[:n], vectors[n : n + 1000], vectors[n + 1000 :]
     before = held()
-    params = {"M": 16, "efConstruction": 100} if engine == "nmslib" else None
+    kind = engines.get(engine)
+    params = PARAMS if kind is not None and takes(kind, PARAMS) else None
     index = Index(DIM, search=engine, search_params=params, storage=storage)
     row: dict[str, Any] = {"engine": engine, "storage": storage, "records": n}
     row["add s"] = seconds(lambda: index.add(keys, labels=labels, data=np.arange(n)))

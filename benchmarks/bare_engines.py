@@ -1,0 +1,59 @@
+"""What the libraries of the engines do without an index: the peers of its benchmarks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.index import engines
+
+__all__ = ["K", "bare_build"]
+
+#: Neighbours that are looked for.
+K = 10
+
+
+def bare_build(name: str, keys: np.ndarray, params: dict[str, Any]) -> Any:
+    """The library's own calls, with parameters of the engine of that name, on unit rows."""
+    n, dim = keys.shape
+    library = engines.get(name)("cosine", {})._library if name != "nmslib" else _nmslib()
+    m, ef = params.get("M", 16), params.get("efConstruction", 100)
+    if name == "nmslib":
+        graph = library.init(method="hnsw", space="cosinesimil")
+        graph.addDataPointBatch(keys)
+        graph.createIndex({"M": m, "efConstruction": ef, "post": 0}, print_progress=False)
+        return graph
+    if name == "usearch":
+        graph = library.Index(ndim=dim, metric="ip", dtype="f32", connectivity=m, expansion_add=ef)
+        graph.add(np.arange(n, dtype=np.uint64), keys)
+        return graph
+    if name == "faiss":
+        graph = library.IndexHNSWFlat(dim, m, library.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = ef
+        graph.add(keys)
+        return graph
+    if name == "faiss_ivf":
+        centres = library.IndexFlatIP(dim)
+        lists = library.IndexIVFFlat(
+            centres,
+            dim,
+            params.get("nlist") or round(4 * math.sqrt(n)),
+            library.METRIC_INNER_PRODUCT,
+        )
+        lists.train(keys)
+        lists.add(keys)
+        return lists, centres
+    if name == "scann":
+        builder = library.scann_ops_pybind.builder(keys, K, "dot_product")
+        builder = builder.tree(params.get("num_leaves") or round(2 * math.sqrt(n)), 1)
+        builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100)
+        return builder.build()
+    raise ValueError(f"No library is known for the engine {name!r}.")
+
+
+def _nmslib() -> Any:
+    from tensorflow_similarity.index.engines.nmslib import _nmslib
+
+    return _nmslib()
