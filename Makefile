@@ -21,10 +21,10 @@ demo: $(VENV)/.installed-demo  ## Train, index, look up, calibrate, evaluate, sa
 test: $(VENV)/.installed-test  ## Run the fast tests
 	@$(PYTEST) -n $(JOBS)
 
-test-slow: $(VENV)/.installed-test  ## Run the slow tests only
+test-slow: $(VENV)/.installed-test-slow  ## Run the slow tests only
 	@$(PYTEST) -n $(JOBS) -m slow
 
-test-all: $(VENV)/.installed-test  ## Run every test
+test-all: $(VENV)/.installed-test-slow  ## Run every test
 	@$(PYTEST) -n $(JOBS) -m "slow or not slow"
 
 lint: $(VENV)/.installed-lint  ## Check style and formatting

@@ -1,5 +1,6 @@
 """The Ray example: two workers embed shards into one collection, where some is already."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,13 @@ from tensorflow_similarity.models import SimilarityModel
 EXAMPLE = Path(__file__).parents[2] / "examples" / "embed_shards_ray.py"
 
 
+# What Ray says where its own processes do not start in time, as on a busy machine.
+NOT_STARTED = ["timed out on startup", "Failed to start", "failed to start", "RaySystemError"]
+
+
 @pytest.mark.slow
 def test_two_workers_fill_one_collection(tmp_path):
-    for name, extra in (("ray", "ray"), ("milvus_lite", "milvus"), ("pyarrow", "ray")):
-        # Each is hundreds of megabytes.
-        if name != "ray":
-            pytest.importorskip(name, reason=f"the extra [{extra}] is not installed")
-        elif not _installed(name):
-            pytest.skip("the extra [ray] is not installed")
+    require_extras()
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -40,13 +40,10 @@ def test_two_workers_fill_one_collection(tmp_path):
     model.vector_index.close()
     shards = [f"{shard}.parquet" for shard in range(3)]
     command = [sys.executable, str(EXAMPLE), "m.keras", *shards, "--uri", "index.db"]
-    done = subprocess.run(
-        [*command, "--workers", "2", "--batch", "64"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run([*command, "--workers", "2", "--batch", "64"], tmp_path)
+    if done.returncode and any(text in done.stderr for text in NOT_STARTED):
+        # Ray's processes did not find one another in time. What was interrupted is run again.
+        done = run([*command, "--workers", "2", "--batch", "64"], tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "700 examples embedded; 700 records in index.db" in done.stdout
     model = keras.saving.load_model(tmp_path / "m.keras")
@@ -58,8 +55,12 @@ def test_two_workers_fill_one_collection(tmp_path):
     model.vector_index.close()
 
 
-def _installed(name):
-    # Importing Ray here would start threads in this process.
-    import importlib.util
+def require_extras():
+    # Importing Ray here would start threads in this process. With pip, `[test-slow]` brings both.
+    for name, extra in (("ray", "ray"), ("milvus_lite", "milvus"), ("pyarrow", "ray")):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the extra [{extra}] is not installed")
 
-    return importlib.util.find_spec(name) is not None
+
+def run(command, folder):
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
