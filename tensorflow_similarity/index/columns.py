@@ -138,11 +138,18 @@ class Chained:
 
 
 class Chosen:
-    """Some rows of an array, gathered only when they are looked at."""
+    """Some rows of an array, gathered only when they are looked at.
 
-    def __init__(self, source: RowArray, rows: np.ndarray) -> None:
+    Args:
+        source: The array.
+        rows: The rows.
+        there: bool `[n]`: of which of them the values are told, and not zeros; None for all.
+    """
+
+    def __init__(self, source: RowArray, rows: np.ndarray, there: np.ndarray | None = None) -> None:
         self._source = source
         self._rows = rows
+        self._there = np.ones(len(rows), bool) if there is None else there
         self.shape = (len(rows), *source.shape[1:])
 
     def __len__(self) -> int:
@@ -153,11 +160,13 @@ class Chosen:
         return math.prod(self.shape) * self._source[:0].dtype.itemsize
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        return self._source[self._rows[key]]
+        values = self._source[self._rows[key]]
+        values[~self._there[key]] = 0
+        return values
 
     def take(self, indices: Any, axis: int = 0) -> np.ndarray:
         """As that of an array, for the first axis."""
-        return self._source.take(self._rows.take(indices), axis)
+        return self[np.asarray(indices)]
 
 
 def taken(source: RowArray, rows: np.ndarray) -> np.ndarray:
@@ -183,13 +192,18 @@ class Column:
     Args:
         rows: The first rows, `[n, ...]`, which fix shape and dtype. Taken as
             they are, without a copy: until the first append, and for good if
-            they lie in a file.
+            they lie in a file, or are the first of chained ones.
         roomy: Whether rows may be moved to a file when they are many.
     """
 
-    def __init__(self, rows: np.ndarray, roomy: bool = False) -> None:
-        self._base = rows if lies_in_file(rows) else None
-        self._buffer = rows if self._base is None else rows[:0].copy()
+    def __init__(self, rows: np.ndarray | Chained, roomy: bool = False) -> None:
+        self._base: np.ndarray | None = None
+        if isinstance(rows, Chained):
+            self._base, self._buffer = rows.parts
+        elif lies_in_file(rows):
+            self._base, self._buffer = rows, rows[:0].copy()
+        else:
+            self._buffer = rows
         self._length = len(self._buffer)
         self._empty = roomy_empty if roomy else aligned_empty
         self._process = os.getpid()

@@ -171,9 +171,7 @@ class LiveRecords:
     def compact(self) -> None:
         """Drops dead rows, and builds the graph anew if one is of use."""
         with self._building:
-            with self._writing:
-                self._drop_dead()
-                state = self.state
+            state = self._compacted()
             if self.folding.worthwhile(state):
                 self._build(state)
             else:
@@ -191,7 +189,7 @@ class LiveRecords:
 
     def _build_and_release(self) -> None:
         try:
-            self._build(self.state)
+            self._build(self._compacted())
         finally:
             self._building.release()
         if self.when_built is not None:
@@ -235,6 +233,12 @@ class LiveRecords:
         if len(batch):
             self.next_id = max(self.next_id, int(batch.ids.max()) + 1)
         self.state = dataclasses.replace(self.state, rows=rows)
+
+    def _compacted(self) -> State:
+        """The state without dead rows: a graph that walks over the others then has no copy."""
+        with self._writing:
+            self._drop_dead()
+            return self.state
 
     def _drop_dead(self) -> None:
         """Moves the live rows together, and tells the graph where its own went."""

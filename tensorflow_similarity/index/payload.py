@@ -74,10 +74,10 @@ class JsonPayload:
 
     columnar = get
 
-    def take(self, rows: np.ndarray) -> JsonPayload:
-        """The payload of these rows alone."""
+    def take(self, rows: np.ndarray, there: np.ndarray | None = None) -> JsonPayload:
+        """The payload of these rows alone; nothing, not even null, where not `there`."""
         starts, ends = self._bounds(rows)
-        lengths = ends - starts
+        lengths = ends - starts if there is None else np.where(there, ends - starts, 0)
         new_ends = np.cumsum(lengths)
         text = roomy_empty((int(new_ends[-1]) if len(rows) else 0,), np.uint8)
         # Byte i of the new text comes from i + shift of its row. Some rows at a time, as

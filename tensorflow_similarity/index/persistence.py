@@ -15,6 +15,7 @@ from tensorflow_similarity.index.archive import Archive, write_archive
 from tensorflow_similarity.index.changes import arrays_of, columns_of
 from tensorflow_similarity.index.columns import (
     LARGEST_IN_MEMORY,
+    Chained,
     Chosen,
     RowArray,
     lies_in_file,
@@ -24,11 +25,17 @@ from tensorflow_similarity.index.folding import Folding
 from tensorflow_similarity.index.live import LiveRecords, RecordsNow
 from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index.records import Batch, Rows, Store
-from tensorflow_similarity.index.search import Graph
+from tensorflow_similarity.index.search import Graph, State
 from tensorflow_similarity.index.settings import Settings
 from tensorflow_similarity.index.tuning import MeasuredRecall, tune
+from tensorflow_similarity.index.vectors import EncodedRows
 
 __all__ = ["SavedIndex", "load", "save"]
+
+# Which rows are alive, in the file.
+_LIVE = "live"
+# Rows that are dead stay in the file for the sake of a graph if they are not more than this.
+_DEAD_SHARE = 1 / 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +61,10 @@ class SavedIndex:
 
 
 def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None = None) -> None:
-    """Writes an index to a file, atomically. Deleted records are not in it.
+    """Writes an index to a file, atomically.
+
+    Deleted records are not in it, save for their embeddings where a graph leads
+    through these.
 
     Args:
         path: The file.
@@ -72,7 +82,8 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
         )
     now = now or index.live.now()
     state, recall = now.state, now.recall
-    graph, arrays = state.graph, _live_arrays(state.rows)
+    kept = _kept(state)
+    graph, arrays = state.graph, _arrays(state.rows, kept)
     meta: dict[str, Any] = {
         "config": index.settings.get_config(),
         "next_id": now.next_id,
@@ -82,8 +93,8 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
     }
     files = {}
     if graph is not None:
-        if state.rows.dead:
-            graph = graph.moved(np.flatnonzero(state.rows.live))
+        if kept is not None:
+            graph = graph.moved(kept)
         meta["graph"] = {
             "engine": graph.engine.name,
             "params": graph.engine.params,
@@ -99,19 +110,50 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
     write_archive(path, meta, arrays, files)
 
 
-def _live_arrays(rows: Rows) -> dict[str, RowArray]:
-    """The live rows; those of large columns are gathered when they are written."""
-    names = [field.name for field in dataclasses.fields(Batch)]
+def _kept(state: State) -> np.ndarray | None:
+    """The rows to write; None for all.
+
+    Those that are alive. But where a graph walks over the first rows, all of
+    these: one that is loaded can then do so in the file, or in the memory of the
+    index, without a copy.
+    """
+    rows, graph = state.rows, state.graph
     if not rows.dead:
-        return arrays_of({name: getattr(rows, name) for name in names})
-    alive, data = np.flatnonzero(rows.live), rows.data
-    arrays = arrays_of({name: getattr(rows, name) for name in names if name != "data"})
+        return None
+    in_place = (
+        graph is not None
+        and graph.engine.shared is not None
+        and not isinstance(rows.vectors, EncodedRows)
+        and rows.dead <= _DEAD_SHARE * rows.live_count
+        and _are_first(graph.rows)
+    )
+    if graph is None or not in_place:
+        return np.flatnonzero(rows.live)
+    return np.flatnonzero(rows.live | (np.arange(len(rows)) < graph.covered))
+
+
+def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
+    """The rows that are kept; those of large columns are gathered when they are written."""
+    columns: dict[str, Any] = {
+        field.name: getattr(rows, field.name) for field in dataclasses.fields(Batch)
+    }
+    if kept is None:
+        return arrays_of(columns)
+    live = rows.live[kept]
+    data = columns.pop("data")
+    arrays: dict[str, RowArray] = {
+        name: Chosen(each, kept) for name, each in arrays_of(columns).items()
+    }
+    for name in ("labels", "has_label"):
+        arrays[name] = Chosen(getattr(rows, name), kept, live)
     if isinstance(data, ArrayPayload):
-        arrays |= arrays_of({"data": data})
-    chosen: dict[str, RowArray] = {name: Chosen(each, alive) for name, each in arrays.items()}
-    if isinstance(data, JsonPayload):
-        chosen |= arrays_of({"data": data.take(alive)})
-    return chosen
+        payload = arrays_of({"data": data})
+        arrays |= {name: Chosen(each, kept, live) for name, each in payload.items()}
+    elif isinstance(data, JsonPayload):
+        arrays |= arrays_of({"data": data.take(kept, live)})
+    if not live.all():
+        arrays[_LIVE] = live
+    return arrays
 
 
 def load(
@@ -153,7 +195,8 @@ def load(
             graph = _graph(archive, folding, batch.vectors)
         if graph is not None:
             batch = dataclasses.replace(batch, vectors=_held_once(batch.vectors, graph))
-        live = LiveRecords(Store.of(batch), settings.distance, folding, meta["next_id"])
+        store = Store.of(batch, archive.array(_LIVE) if _LIVE in archive else None)
+        live = LiveRecords(store, settings.distance, folding, meta["next_id"])
         if graph is not None:
             live.adopt(live.state, graph, _recall(meta, live, graph))
         index = SavedIndex(settings, live, About())
@@ -162,7 +205,7 @@ def load(
 
 
 def _columns(archive: Archive) -> list[str]:
-    return [name for name in archive if not name.startswith("graph.")]
+    return [name for name in archive if not name.startswith("graph.") and name != _LIVE]
 
 
 def _column(archive: Archive, name: str, mmap: bool, verify: bool, kept: bool) -> np.ndarray:
@@ -215,7 +258,9 @@ def _held_once(vectors: RowArray, graph: Graph) -> RowArray:
     shared = graph.engine.shared
     if shared is None or not isinstance(vectors, np.ndarray) or lies_in_file(vectors):
         return vectors
-    return shared if len(shared) == len(vectors) and _are_first(graph.rows) else vectors
+    if np.may_share_memory(shared, vectors) or not _are_first(graph.rows):
+        return vectors
+    return Chained(shared, vectors[len(shared) :].copy())
 
 
 def _recall(meta: dict[str, Any], live: LiveRecords, graph: Graph) -> MeasuredRecall | None:

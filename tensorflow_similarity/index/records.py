@@ -150,16 +150,23 @@ class Store:
         self.rows = self._snapshot(IdMap(), dead=0)
 
     @classmethod
-    def of(cls, batch: Batch) -> Store:
-        """A store that holds the batch as it is, without a copy."""
+    def of(cls, batch: Batch, live: np.ndarray | None = None) -> Store:
+        """A store that holds the batch as it is, without a copy.
+
+        Args:
+            batch: The first records.
+            live: bool `[n]`, which of them are alive; None for all.
+        """
+        live = np.ones(len(batch), bool) if live is None else live
         store = cls.__new__(cls)
         store._ids = Column(batch.ids)
         store._vectors = VectorColumn.of(batch.vectors)
         store._labels = Column(batch.labels)
         store._has_label = Column(batch.has_label)
-        store._live = Column(np.ones(len(batch), bool))
+        store._live = Column(live)
         store._data = Payload(batch.data, len(batch))
-        store.rows = store._snapshot(IdMap.of_column(batch.ids), dead=0)
+        dead = len(batch) - int(live.sum())
+        store.rows = store._snapshot(IdMap.of_column(batch.ids), dead)
         return store
 
     def emptied(self) -> Store:

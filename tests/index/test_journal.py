@@ -142,11 +142,13 @@ def test_one_process_at_a_time(folder):
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        index = Index.open(folder)
-        index.add(vectors(1))
-        os.write(write, b"open")
-        time.sleep(60)
-        os._exit(1)
+        try:
+            index = Index.open(folder)
+            index.add(vectors(1))
+            os.write(write, b"open")
+            time.sleep(60)
+        finally:
+            os._exit(1)
     os.read(read, 4)
     with pytest.raises(IndexLockedError, match=f"open in process {child}. One index at a time"):
         Index.open(folder)
@@ -229,9 +231,11 @@ def test_a_copy_that_lives_on_does_not_keep_the_folder(folder):
     read, write = os.pipe()
     child = os.fork()
     if not child:
-        os.close(write)
-        os.read(read, 1)  # until the other end is closed
-        os._exit(0)
+        try:
+            os.close(write)
+            os.read(read, 1)  # until the other end is closed
+        finally:
+            os._exit(0)
     try:
         index.close()
         Index.open(folder).close()
@@ -249,15 +253,18 @@ def test_a_copy_that_outlives_the_process_does_not_keep_the_folder(folder):
     wait, end = os.pipe()
     process = os.fork()
     if not process:
-        index = Index.open(folder)
-        if not os.fork():  # the copy
-            os.close(end)
-            os.write(tell, b"1")
-            os.read(wait, 1)  # until the other end is closed
-            os._exit(0)
-        index.add(vectors(1))
-        os.write(tell, b"1")
-        time.sleep(60)
+        try:
+            index = Index.open(folder)
+            if os.fork():
+                index.add(vectors(1))
+                os.write(tell, b"1")
+                time.sleep(60)
+            else:  # the copy
+                os.close(end)
+                os.write(tell, b"1")
+                os.read(wait, 1)  # until the other end is closed
+        finally:
+            os._exit(1)
     try:
         told = os.read(ready, 1) + os.read(ready, 1)
         assert told == b"11"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oracle.engines import require
-from tensorflow_similarity.index import Index, live
+from tensorflow_similarity.index import Index, live, persistence
 from tensorflow_similarity.index.columns import lies_in_file
 
 DIM = 32
@@ -132,11 +132,73 @@ def test_the_graph_outlives_what_the_index_does(name, mmap, tmp_path):
     assert rows_and_engine(index)[1].shared.shape == (600, DIM)
 
 
+@pytest.mark.parametrize("data", [None, "json", "array"])
+@pytest.mark.parametrize("mmap", [False, True])
+def test_a_few_dead_rows_stay_in_place(name, data, mmap, tmp_path):
+    """So that the graph, when it is loaded, still walks over the rows of the index."""
+    if data == "json":
+        data = [f"of {i}" for i in range(600)]
+    elif data == "array":
+        data = 10**9 + np.arange(600)
+    index = Index(DIM, "euclidean", search=name, search_params={"ef": 800})
+    index.add(vectors(600), labels=np.arange(600), data=data)
+    index.lookup(vectors(1))
+    new = None if data is None else data[:10]
+    index.upsert(np.arange(5, 15), vectors(10, seed=3), labels=[7] * 10, data=new)
+    index.add(vectors(10, seed=4), data=new)
+    index.delete([30, 31, 599, 605, 14])
+    index.save(tmp_path / "x")
+    loaded = Index.load(tmp_path / "x", mmap=mmap)
+    rows, engine = rows_and_engine(loaded)
+    assert loaded._live.state.rows.dead == 13  # and not those that came after the graph
+    if name == "faiss":
+        assert np.shares_memory(rows[:1], engine.shared)
+        assert lies_in_file(engine.shared) == mmap
+    for _ in range(2):
+        assert len(loaded) == len(index)
+        np.testing.assert_array_equal(loaded.ids, index.ids)
+        a, b = index.get(index.ids), loaded.get(index.ids)
+        np.testing.assert_array_equal(a.embeddings, b.embeddings)
+        np.testing.assert_array_equal(a.labels, b.labels)
+        np.testing.assert_array_equal(a.has_label, b.has_label)
+        np.testing.assert_equal(a.data, b.data)
+        assert 30 not in loaded
+        assert_same_answers(index, loaded)
+        for each in (index, loaded):
+            each.upsert([3, 30], vectors(2, seed=8))
+            each.delete([3])
+            each.add(vectors(1, seed=11), ids=[31])
+            each.delete([31, 30])
+    if data is not None:
+        content = (tmp_path / "x").read_bytes()
+        gone = b"of 599" if isinstance(data, list) else np.int64(10**9 + 599).tobytes()
+        assert gone not in content
+    loaded.compact()
+    index.compact()
+    assert np.shares_memory(*(rows_and_engine(loaded)[0], rows_and_engine(loaded)[1].shared))
+    assert_same_answers(index, loaded)
+
+
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_what_came_after_the_graph_is_held_beside_it(tmp_path):
+    """usearch wants its rows in one piece with its links: the index takes them from there."""
+    require("usearch")
+    index = built("usearch")
+    index.add(vectors(30, seed=1))
+    index.save(tmp_path / "x")
+    rows, engine = rows_and_engine(Index.load(tmp_path / "x"))
+    first, second = rows.parts
+    assert first is engine.shared
+    assert second.base is None or len(second.base) == 30
+    np.testing.assert_array_equal(rows[:], np.concatenate([vectors(600), vectors(30, seed=1)]))
+
+
 @pytest.mark.parametrize("mmap", [False, True])
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, moved, mmap):
     """The file has the rows that it leads through, though not the records."""
     monkeypatch.setattr(live, "_MOST_DEAD", 0 if moved else 10**6)
+    monkeypatch.setattr(persistence, "_DEAD_SHARE", 0)
     index = built(name)
     index.upsert(np.arange(10), vectors(10, seed=3))
     for start in range(0, 400, 80):

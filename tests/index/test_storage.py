@@ -279,9 +279,12 @@ def test_a_copy_of_the_process_appends_elsewhere():
     assert room > 20
     child = os.fork()
     if not child:
-        column.append(np.full((room, 3), 7, np.int32))
-        there = (column.view()[400:] == 7).all() and not column.view()[:400].any()
-        os._exit(0 if there else 1)
+        try:
+            column.append(np.full((room, 3), 7, np.int32))
+            if (column.view()[400:] == 7).all() and not column.view()[:400].any():
+                os._exit(0)
+        finally:
+            os._exit(1)
     column.append(np.full((room // 2, 3), 5, np.int32))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     np.testing.assert_array_equal(column.view()[400:], np.full((room // 2, 3), 5))
