@@ -142,14 +142,14 @@ class Chosen:
 
     Args:
         source: The array.
-        rows: The rows.
+        rows: The rows, increasing.
         there: bool `[n]`: of which of them the values are told, and not zeros; None for all.
     """
 
     def __init__(self, source: RowArray, rows: np.ndarray, there: np.ndarray | None = None) -> None:
         self._source = source
         self._rows = rows
-        self._there = np.ones(len(rows), bool) if there is None else there
+        self._there = there
         self.shape = (len(rows), *source.shape[1:])
 
     def __len__(self) -> int:
@@ -160,7 +160,14 @@ class Chosen:
         return math.prod(self.shape) * self._source[:0].dtype.itemsize
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        values = self._source[self._rows[key]]
+        rows = self._rows[key]
+        if isinstance(key, slice) and len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            values = self._source[rows[0] : rows[-1] + 1]  # which need not be copied together
+        else:
+            values = self._source[rows]
+        if self._there is None or self._there[key].all():
+            return values
+        values = values.copy()
         values[~self._there[key]] = 0
         return values
 

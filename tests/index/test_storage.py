@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle.engines import ENGINES
 from oracle.search import nearest
 from tensorflow_similarity.index import CorruptIndexError, Index, columns
-from tensorflow_similarity.index.columns import Chained, Column, lies_in_file, taken
+from tensorflow_similarity.index.columns import Chained, Chosen, Column, lies_in_file, taken
 from tensorflow_similarity.index.payload import JsonPayload, parse_payload
 from tensorflow_similarity.index.vectors import EncodedRows
 
@@ -241,6 +241,29 @@ def test_chained_arrays_read_as_one(first, second, rows, start, stop):
     for index in (rows, rows.reshape(1, -1, 1)):
         np.testing.assert_array_equal(both[index], whole[index])
         np.testing.assert_array_equal(both.take(index, axis=0), whole.take(index, axis=0))
+
+
+@given(st.lists(st.booleans(), max_size=12), st.data())
+def test_chosen_rows_read_as_an_array(kept, data):
+    source = np.arange(1, 2 * len(kept) + 1).reshape(-1, 2)
+    before = source.copy()
+    rows = np.flatnonzero(kept)
+    there = data.draw(st.none() | st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    there = None if there is None else np.array(there, bool)
+    expected = source[rows]
+    if there is not None:
+        expected[~there] = 0
+    chosen = Chosen(source, rows, there)
+    assert len(chosen) == len(rows)
+    assert chosen.nbytes == expected.nbytes
+    bound = st.integers(0, len(rows))
+    key = slice(data.draw(bound), data.draw(bound), data.draw(st.sampled_from([1, 2, -1])))
+    np.testing.assert_array_equal(chosen[key], expected[key])
+    if len(rows):
+        some = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9)), int)
+        np.testing.assert_array_equal(chosen[some], expected[some])
+        np.testing.assert_array_equal(chosen.take(some), expected.take(some, axis=0))
+    np.testing.assert_array_equal(source, before)
 
 
 @pytest.fixture
