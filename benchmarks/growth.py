@@ -101,7 +101,7 @@ def bare(engine: str, n: int) -> dict[str, Any]:
         return {"bytes": keys.nbytes, "build s": 0.0}
     from bare_engines import bare_build
 
-    bare_build(engine, clustered(2000), PARAMS)  # what libraries take for themselves
+    bare_build(engine, clustered(3000), PARAMS)  # what libraries take for themselves
     before, built = held(), []
     taken = seconds(lambda: built.append(bare_build(engine, keys, PARAMS)))
     return {"bytes": held() - before, "build s": taken}
@@ -113,10 +113,11 @@ def one(engine: str, n: int, storage: str) -> dict[str, Any]:
     from tensorflow_similarity.index.choosing import takes
 
     # What libraries take for themselves is not the index's.
-    warm = Index(DIM, search="exact")
-    warm.add(clustered(20_000))
-    warm.lookup(clustered(1000), k=10)
-    del warm
+    for kind, size in (("exact", 20_000), (engine, 3000)):
+        warm = Index(DIM, search=kind)
+        warm.add(clustered(size))
+        warm.lookup(clustered(1000), k=10)
+        del warm
     vectors, labels = clustered(n + 1400), np.arange(n) // 100
     keys, queries, new = vectors[:n], vectors[n : n + 1000], vectors[n + 1000 :]
     before = held()
@@ -205,6 +206,35 @@ def table(rows: list[dict[str, Any]]) -> str:
     )
 
 
+# Of the table of the documentation: its heading, and what is shown of a row.
+COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "engine": lambda row: row["engine"],
+    "records": lambda row: f"{row['records']:,}",
+    "build s": lambda row: _shown(row["add s"] + row["build s"]),
+    "memory MB (of engine and payload)": lambda row: _with_ratio(row, "MB", "memory / engine"),
+    "recall": lambda row: f"{row['recall']:.3f}",
+    "one lookup ms": lambda row: _shown(row["one lookup ms"]),
+    "1,000 lookups ms": lambda row: _shown(row["1,000 lookups ms"]),
+    "add one ms": lambda row: _shown(row["add one ms"]),
+    "delete one ms": lambda row: _shown(row["delete one ms"]),
+    "file MB": lambda row: _shown(row["file MB"]),
+    "save s (of the disk's)": lambda row: _with_ratio(row, "save s", "save / disk"),
+    "load s (of the disk's)": lambda row: _with_ratio(row, "load s", "load / disk"),
+    "mapped load s": lambda row: _shown(row["mmap load s"]),
+}
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of the documentation: one line per index, one column per cost."""
+    lines = [list(COLUMNS), ["---"] + ["--:"] * (len(COLUMNS) - 1)]
+    lines += [[show(row) for show in COLUMNS.values()] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _with_ratio(row: dict[str, Any], name: str, ratio: str) -> str:
+    return f"{_shown(row[name])} ({row[ratio]:.2f})"
+
+
 def _shown(value: Any) -> str:
     if value is None:
         return ""
@@ -229,18 +259,28 @@ def plot(rows: list[dict[str, Any]], path: str) -> None:
     }
     rows = [row for row in rows if row["storage"] == "float32"]
     engines = list(dict.fromkeys(row["engine"] for row in rows))
-    figure, axes = plt.subplots(1, len(engines), figsize=(5 * len(engines), 4.5), sharey=True)
-    for axis, engine in zip(np.atleast_1d(axes), engines, strict=True):
+    lines = -(-len(engines) // 2)
+    figure, axes = plt.subplots(
+        lines, 2, figsize=(10, 4.2 * lines), sharex=True, sharey=True, squeeze=False
+    )
+    figure.subplots_adjust(hspace=0.15, wspace=0.05)
+    for axis in axes.ravel()[len(engines) :]:
+        axis.set_visible(False)
+    for axis, engine in zip(axes.ravel(), engines, strict=False):
         own = sorted((r for r in rows if r["engine"] == engine), key=lambda r: r["records"])
-        for name, (key, unit) in costs.items():
+        for place, (name, (key, unit)) in enumerate(costs.items()):
             if engine == "exact" and name == "build":
-                key = "add s"
+                continue  # there is none
             values = [row[key] * unit for row in own]
-            axis.plot([row["records"] for row in own], values, marker="o", label=name)
-        axis.set(xscale="log", yscale="log", title=engine, xlabel="records × 128")
+            axis.plot([row["records"] for row in own], values, marker="o", color=f"C{place}")
+        axis.set(xscale="log", yscale="log", title=engine)
         axis.grid(alpha=0.3)
-    np.atleast_1d(axes)[0].set_ylabel("seconds")
-    np.atleast_1d(axes)[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    for axis in axes[-1]:
+        axis.set_xlabel("records × 128")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("seconds")
+    marks = [plt.Line2D([], [], marker="o", color=f"C{place}") for place in range(len(costs))]
+    axes[0, 1].legend(marks, list(costs), loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, bbox_inches="tight")
 
 
@@ -251,6 +291,7 @@ def main() -> int:
     parser.add_argument("--storages", nargs="+", default=["float32"], choices=STORAGES)
     parser.add_argument("--json", metavar="PATH", help="write the figures there, too")
     parser.add_argument("--plot", metavar="PATH", help="draw them there (needs matplotlib)")
+    parser.add_argument("--markdown", action="store_true", help="also print the docs' table")
     parser.add_argument("--read", metavar="PATH", help="take the figures from there")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--bare", nargs=2, help=argparse.SUPPRESS)
@@ -274,6 +315,8 @@ def main() -> int:
                     rows.append(compared(run("--one", engine, str(n), storage), alone))
                     print(f"{engine}, {n:,} records, {storage}: done", flush=True)
     print(table(rows))
+    if arguments.markdown:
+        print(markdown(rows))
     if arguments.json:
         with open(arguments.json, "w") as file:
             json.dump(rows, file, indent=2)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
-import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,29 +12,24 @@ import numpy as np
 from tensorflow_similarity.index.about import About
 from tensorflow_similarity.index.archive import Archive, write_archive
 from tensorflow_similarity.index.changes import arrays_of, columns_of
-from tensorflow_similarity.index.columns import (
-    LARGEST_IN_MEMORY,
-    Chained,
-    Chosen,
-    RowArray,
-    lies_in_file,
-)
-from tensorflow_similarity.index.file_errors import CorruptIndexError
-from tensorflow_similarity.index.folding import Folding
+from tensorflow_similarity.index.columns import LARGEST_IN_MEMORY, Chosen, RowArray
 from tensorflow_similarity.index.live import LiveRecords, RecordsNow
 from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index.records import Batch, Rows, Store
-from tensorflow_similarity.index.search import Graph, State
+from tensorflow_similarity.index.saved_graph import (
+    graph_sections,
+    held_once,
+    read_graph,
+    rows_to_keep,
+)
+from tensorflow_similarity.index.search import Graph
 from tensorflow_similarity.index.settings import Settings
 from tensorflow_similarity.index.tuning import MeasuredRecall, tune
-from tensorflow_similarity.index.vectors import EncodedRows
 
 __all__ = ["SavedIndex", "load", "save"]
 
 # Which rows are alive, in the file.
 _LIVE = "live"
-# Rows that are dead stay in the file for the sake of a graph if they are not more than this.
-_DEAD_SHARE = 1 / 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +76,7 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
         )
     now = now or index.live.now()
     state, recall = now.state, now.recall
-    kept = _kept(state)
+    kept = rows_to_keep(state)
     graph, arrays = state.graph, _arrays(state.rows, kept)
     meta: dict[str, Any] = {
         "config": index.settings.get_config(),
@@ -91,45 +85,12 @@ def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None
         "recall": None if recall is None else recall.get_config(),
         "graph": None,
     }
-    files = {}
+    files: dict[str, Iterator[bytes]] = {}
     if graph is not None:
-        if kept is not None:
-            graph = graph.moved(kept)
-        meta["graph"] = {
-            "engine": graph.engine.name,
-            "params": graph.engine.params,
-            "effort": graph.engine.effort,
-            "covered": graph.covered,
-            "shared": graph.engine.shared is not None,
-        }
-        arrays["graph.rows"] = graph.rows
-        if graph.engine.shared is not None:
-            # Rows that a graph leads through, of records that are gone.
-            arrays["graph.gone"] = graph.engine.shared[graph.rows < 0]
-        files["graph.file"] = graph.engine.content()
+        graph = graph if kept is None else graph.moved(kept)
+        meta["graph"], own, files = graph_sections(graph)
+        arrays |= own
     write_archive(path, meta, arrays, files)
-
-
-def _kept(state: State) -> np.ndarray | None:
-    """The rows to write; None for all.
-
-    Those that are alive. But where a graph walks over the first rows, all of
-    these: one that is loaded can then do so in the file, or in the memory of the
-    index, without a copy.
-    """
-    rows, graph = state.rows, state.graph
-    if not rows.dead:
-        return None
-    in_place = (
-        graph is not None
-        and graph.engine.shared is not None
-        and not isinstance(rows.vectors, EncodedRows)
-        and rows.dead <= _DEAD_SHARE * rows.live_count
-        and _are_first(graph.rows)
-    )
-    if graph is None or not in_place:
-        return np.flatnonzero(rows.live)
-    return np.flatnonzero(rows.live | (np.arange(len(rows)) < graph.covered))
 
 
 def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
@@ -192,9 +153,9 @@ def load(
         batch = Batch(**{"data": None, **columns})
         folding, graph = settings.folding(), None
         if meta["graph"] is not None and settings.same_engine(was):
-            graph = _graph(archive, folding, batch.vectors)
+            graph = read_graph(archive, folding, batch.vectors)
         if graph is not None:
-            batch = dataclasses.replace(batch, vectors=_held_once(batch.vectors, graph))
+            batch = dataclasses.replace(batch, vectors=held_once(batch.vectors, graph))
         store = Store.of(batch, archive.array(_LIVE) if _LIVE in archive else None)
         live = LiveRecords(store, settings.distance, folding, meta["next_id"])
         if graph is not None:
@@ -215,52 +176,6 @@ def _column(archive: Archive, name: str, mmap: bool, verify: bool, kept: bool) -
     if kept and payload and archive.size(name) > LARGEST_IN_MEMORY:
         return archive.mapped(name, verify=True)
     return archive.array(name, roomy=payload)
-
-
-def _graph(archive: Archive, folding: Folding, vectors: RowArray) -> Graph | None:
-    saved = archive.meta["graph"]
-    if folding.new_engine() is None:
-        raise CorruptIndexError(f"{archive.path!r} has a graph, and names no engine.")
-    engine = folding.saved_engine(saved.get("engine"), saved.get("params"))
-    if engine is None:
-        warnings.warn(
-            f"{archive.path!r} has a graph of the engine {saved['engine']!r}, which is not "
-            "installed here. All is found without it, by exact search, until another graph pays.",
-            stacklevel=4,
-        )
-        return None
-    rows = archive.array("graph.rows")
-    shared = [_built_of(archive, rows, vectors)] if saved.get("shared") else []
-    with tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True) as folder:
-        file = os.path.join(folder, "graph")
-        archive.extract("graph.file", file)
-        engine.load(file, *shared)
-    engine.effort = saved["effort"]
-    return Graph(engine, rows, saved["covered"])
-
-
-def _built_of(archive: Archive, rows: np.ndarray, vectors: RowArray) -> np.ndarray:
-    """The rows that a graph was built of: as they lie there, if none is gone."""
-    if _are_first(rows):
-        return vectors[: len(rows)]
-    built, there = np.empty((len(rows), vectors.shape[1]), np.float32), rows >= 0
-    built[there] = vectors[rows[there]]
-    built[~there] = archive.array("graph.gone")
-    return built
-
-
-def _are_first(rows: np.ndarray) -> bool:
-    return bool((rows == np.arange(len(rows))).all())
-
-
-def _held_once(vectors: RowArray, graph: Graph) -> RowArray:
-    """The rows in memory where the engine wants them, if it has the same ones there."""
-    shared = graph.engine.shared
-    if shared is None or not isinstance(vectors, np.ndarray) or lies_in_file(vectors):
-        return vectors
-    if np.may_share_memory(shared, vectors) or not _are_first(graph.rows):
-        return vectors
-    return Chained(shared, vectors[len(shared) :].copy())
 
 
 def _recall(meta: dict[str, Any], live: LiveRecords, graph: Graph) -> MeasuredRecall | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from oracle.engines import require
-from tensorflow_similarity.index import Index, live, persistence
+from tensorflow_similarity.index import Index, live, saved_graph
 from tensorflow_similarity.index.columns import lies_in_file
 
 DIM = 32
@@ -198,7 +198,7 @@ def test_what_came_after_the_graph_is_held_beside_it(tmp_path):
 def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, moved, mmap):
     """The file has the rows that it leads through, though not the records."""
     monkeypatch.setattr(live, "_MOST_DEAD", 0 if moved else 10**6)
-    monkeypatch.setattr(persistence, "_DEAD_SHARE", 0)
+    monkeypatch.setattr(saved_graph, "_DEAD_SHARE", 0)
     index = built(name)
     index.upsert(np.arange(10), vectors(10, seed=3))
     for start in range(0, 400, 80):
