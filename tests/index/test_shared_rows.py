@@ -11,6 +11,8 @@ from tensorflow_similarity.index import Index, live, saved_graph
 from tensorflow_similarity.index.columns import lies_in_file
 
 DIM = 32
+# All is found, so that answers do not depend on the order in which threads add.
+THOROUGH = {"M": 32, "efConstruction": 200, "ef": 800}
 
 
 def vectors(n, seed=0, unit=False):
@@ -26,8 +28,7 @@ def name(request, graphs_of_any_size):
 
 
 def built(name, distance="euclidean", unit=False, **arguments):
-    # All is found, so that answers do not depend on the order in which threads add.
-    params = {"ef": 800, **arguments.pop("params", {})}
+    params = {**THOROUGH, **arguments.pop("params", {})}
     index = Index(DIM, distance, search=name, search_params=params, **arguments)
     index.add(vectors(600, unit=unit), labels=np.arange(600))
     index.lookup(vectors(1))
@@ -140,7 +141,7 @@ def test_a_few_dead_rows_stay_in_place(name, data, mmap, tmp_path):
         data = [f"of {i}" for i in range(600)]
     elif data == "array":
         data = 10**9 + np.arange(600)
-    index = Index(DIM, "euclidean", search=name, search_params={"ef": 800})
+    index = Index(DIM, "euclidean", search=name, search_params=THOROUGH)
     index.add(vectors(600), labels=np.arange(600), data=data)
     index.lookup(vectors(1))
     new = None if data is None else data[:10]
