@@ -25,6 +25,8 @@ _ROWS_PER_NEIGHBOR = 64
 # Asked for in addition where some will be dropped.
 _SPARE = 1.2, 8
 _NONE = np.empty(0, np.int64)
+# So many are sorted before they could be packed for that.
+_FEW_SORTED = 256
 # Rows whose positions fit into 32 bits, with a sign.
 _MOST_PACKED = 2**31
 _MAGNITUDE = np.int32(0x7FFFFFFF)
@@ -155,7 +157,7 @@ def _nearest(
     source: Rows, rows: np.ndarray, distances: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest in each row, by distance, then id."""
-    if source.tie_order is None and len(source) <= _MOST_PACKED:
+    if rows.size > _FEW_SORTED and source.tie_order is None and len(source) <= _MOST_PACKED:
         return _unpacked(np.sort(_packed(rows, distances), axis=1)[:, :k])
     order = np.lexsort((source.ids[rows], distances), axis=-1)[:, :k]
     each = np.arange(len(order))[:, None]

@@ -10,7 +10,7 @@ from tensorflow_similarity.index.engines.pipeline import in_parallel, one_ahead
 
 @pytest.fixture(params=[1, 3])
 def cores(request, monkeypatch):
-    monkeypatch.setattr(pipeline.os, "cpu_count", lambda: request.param)
+    monkeypatch.setattr(pipeline, "_CORES", request.param)
     return request.param
 
 

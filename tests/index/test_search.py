@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -21,7 +21,13 @@ def store(ids):
     return Store.of(Batch(ids, vectors, nothing, np.zeros(n, bool), None)).rows
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["packed", "not packed"])
+def packed(request, monkeypatch):
+    monkeypatch.setattr(search, "_FEW_SORTED", 0 if request.param else 10**6)
+
+
 @pytest.mark.parametrize("in_order", [True, False])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     distances=hnp.arrays(
         np.float32, st.tuples(st.integers(1, 4), st.just(9)), elements=st.sampled_from(VALUES)

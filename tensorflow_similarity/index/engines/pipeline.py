@@ -13,6 +13,8 @@ _T = TypeVar("_T")
 _S = TypeVar("_S")
 # Fewer items than this take less time than to start threads.
 _FEW = 8
+# Asked once: the system reads a file to tell.
+_CORES = os.cpu_count() or 1
 
 
 def in_parallel(function: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
@@ -20,10 +22,9 @@ def in_parallel(function: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
 
     For functions that leave the interpreter to others most of the time.
     """
-    cores = os.cpu_count() or 1
-    if len(items) < _FEW or cores == 1:
+    if len(items) < _FEW or _CORES == 1:
         return [function(item) for item in items]
-    with ThreadPoolExecutor(min(cores, len(items) // 2), thread_name_prefix="index-rank") as pool:
+    with ThreadPoolExecutor(min(_CORES, len(items) // 2), thread_name_prefix="index-rank") as pool:
         return list(pool.map(function, items))
 
 
