@@ -18,7 +18,6 @@ import numpy as np
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index.columns import RowArray
 from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms, unit_rows
-from tensorflow_similarity.index.engines.pipeline import in_parallel
 from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
@@ -92,14 +91,12 @@ class ProductForm(Form):
         """
         prepared = self.prepare(queries)
         step = max(1, _TEMPORARY // max(1, rows.shape[1] * keys.shape[1]))
-
-        def part(start: int) -> np.ndarray:
-            some = rows[start : start + step]
+        parts = []
+        for start in range(0, max(len(rows), 1), step):
+            part = rows[start : start + step]
             own = prepared[start : start + step, None]
             # Several times as fast as indexing.
-            return self.compare(own, keys.take(some, axis=0), terms.take(some))
-
-        parts = in_parallel(part, range(0, max(len(rows), 1), step))
+            parts.append(self.compare(own, keys.take(part, axis=0), terms.take(part)))
         result = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if rows.size and rows.min() < 0:
             result[rows < 0] = np.inf

@@ -1,31 +1,14 @@
-"""Work on several cores, by threads that live no longer than it: a fork loses none."""
+"""Two steps of work at a time."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["in_parallel", "one_ahead"]
+__all__ = ["one_ahead"]
 
 _T = TypeVar("_T")
-_S = TypeVar("_S")
-# Fewer items than this take less time than to start threads.
-_FEW = 8
-# Asked once: the system reads a file to tell.
-_CORES = os.cpu_count() or 1
-
-
-def in_parallel(function: Callable[[_S], _T], items: Sequence[_S]) -> list[_T]:
-    """The function of each item, by as many threads as there are cores if there are many.
-
-    For functions that leave the interpreter to others most of the time.
-    """
-    if len(items) < _FEW or _CORES == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(min(_CORES, len(items) // 2), thread_name_prefix="index-rank") as pool:
-        return list(pool.map(function, items))
 
 
 def one_ahead(items: Iterator[_T]) -> Iterator[_T]:
