@@ -210,17 +210,17 @@ def table(rows: list[dict[str, Any]]) -> str:
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "engine": lambda row: row["engine"],
     "records": lambda row: f"{row['records']:,}",
-    "build s": lambda row: _shown(row["add s"] + row["build s"]),
+    "build s": lambda row: _brief(row["add s"] + row["build s"]),
     "memory MB (of engine and payload)": lambda row: _with_ratio(row, "MB", "memory / engine"),
     "recall": lambda row: f"{row['recall']:.3f}",
-    "one lookup ms": lambda row: _shown(row["one lookup ms"]),
-    "1,000 lookups ms": lambda row: _shown(row["1,000 lookups ms"]),
-    "add one ms": lambda row: _shown(row["add one ms"]),
-    "delete one ms": lambda row: _shown(row["delete one ms"]),
-    "file MB": lambda row: _shown(row["file MB"]),
+    "one lookup ms": lambda row: _brief(row["one lookup ms"]),
+    "1,000 lookups ms": lambda row: _brief(row["1,000 lookups ms"]),
+    "add one ms": lambda row: _brief(row["add one ms"]),
+    "delete one ms": lambda row: _brief(row["delete one ms"]),
+    "file MB": lambda row: _brief(row["file MB"]),
     "save s (of the disk's)": lambda row: _with_ratio(row, "save s", "save / disk"),
     "load s (of the disk's)": lambda row: _with_ratio(row, "load s", "load / disk"),
-    "mapped load s": lambda row: _shown(row["mmap load s"]),
+    "mapped load s": lambda row: _brief(row["mmap load s"]),
 }
 
 
@@ -232,7 +232,12 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def _with_ratio(row: dict[str, Any], name: str, ratio: str) -> str:
-    return f"{_shown(row[name])} ({row[ratio]:.2f})"
+    return f"{_brief(row[name])} ({row[ratio]:.2f})"
+
+
+def _brief(value: float) -> str:
+    """Two digits, which is what another run would give again."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "< 0.001"
 
 
 def _shown(value: Any) -> str:
