@@ -124,11 +124,12 @@ def test_the_graph_outlives_what_the_index_does(name, mmap, tmp_path):
         index = Index.load(tmp_path / "x", mmap=mmap)
     plain = Index(DIM, "euclidean", search="exact")
     plain.add(vectors(600))
-    for seed in range(1, 12):
+    for seed in range(1, 5):
         for each in (index, plain):
-            each.add(vectors(200, seed=seed))
+            each.add(vectors(500, seed=seed))
             each.delete(np.arange(20 * seed, 20 * seed + 10))
-        gc.collect()
+        if seed == 4:
+            gc.collect()
         assert_same_answers(index, plain)
     assert rows_and_engine(index)[1].shared.shape == (600, DIM)
 
