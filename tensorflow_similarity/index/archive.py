@@ -26,8 +26,9 @@ from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerInde
 __all__ = ["Archive", "write_archive"]
 
 _MAGIC = b"TFSIMIDX"
-# 2 may hold embeddings in fewer bytes, and says which engine made its graph.
-_VERSION = 2
+# 2 may hold embeddings in fewer bytes, and says which engine made its graph. 3 may hold a
+# graph without its rows, and rows that are dead.
+_VERSION = 3
 _ALIGNMENT = 64
 # Magic, version, manifest's offset, size and checksum, size of the file. All
 # versions begin like this, or older programs could not tell that one is newer.

@@ -29,12 +29,14 @@ class FolderLock:
     """
 
     def __init__(self, folder: str) -> None:
+        self._process = os.getpid()
         self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
+        _locks.add(self)
         try:
             _lock(self._descriptor)
         except OSError as error:
             if error.errno not in _HELD:
-                os.close(self._descriptor)
+                self.forget()
                 raise OSError(
                     error.errno,
                     f"{folder!r} cannot be locked: its file system gives no locks ({error}). Put "
@@ -42,7 +44,7 @@ class FolderLock:
                 ) from error
             # Windows does not let a locked byte be read; the number is only advice.
             holder = _holder(self._descriptor)
-            os.close(self._descriptor)
+            self.forget()
             raise IndexLockedError(
                 f"{folder!r} is open in {holder}. One index at a time may write there: `close` "
                 "the other, or let its process end."
@@ -50,22 +52,19 @@ class FolderLock:
         with contextlib.suppress(OSError):  # a full disk
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, str(os.getpid()).encode())
-        _locks.add(self)
 
     def release(self) -> None:
-        """Lets others have the folder."""
-        if self._descriptor < 0:
-            return
-        descriptor, self._descriptor = self._descriptor, -1
-        with contextlib.suppress(OSError):
-            _unlock(descriptor)
-        os.close(descriptor)
+        """Lets others have the folder. A copy of the process only forgets the lock."""
+        if self._descriptor >= 0 and os.getpid() == self._process:
+            with contextlib.suppress(OSError):
+                _unlock(self._descriptor)
+        self.forget()
 
     def forget(self) -> None:
-        """Of a copy of the process: closes its descriptor, which leaves the lock as it is.
+        """Closes the descriptor, which leaves the lock to those that have another.
 
-        A lock is held while any descriptor of it is open: else the copy would
-        hold it when the process itself has died.
+        A lock is held while any descriptor of it is open: a copy of the process
+        that kept its own would hold it when the process itself has died.
         """
         if self._descriptor >= 0:
             os.close(self._descriptor)

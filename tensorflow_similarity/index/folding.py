@@ -58,6 +58,11 @@ class Folding:
     debt: float = 0.0
     in_vain: int = 0
 
+    @property
+    def in_place(self) -> bool:
+        """Whether a graph may walk over the rows of the index itself."""
+        return any(kind.in_place for kind in self._kinds())
+
     def new_engine(self) -> Engine | None:
         """An engine that has not built anything; None where scanning is the way."""
         kinds = self._kinds()

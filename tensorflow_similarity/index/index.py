@@ -55,7 +55,7 @@ class Index(IndexChanging):
             the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
             rounded to 1/127 of the largest of its row. Distances are the true ones
             to what is kept, which is also what `get` returns. Engines with a graph
-            hold their own copy in their own way.
+            hold what they search in their own way.
         path: A folder for the index to live in, made if it is missing. What was
             there is opened: its embedding size, distance and storage must be those
             given here; how it is searched is as given here. Every change is written

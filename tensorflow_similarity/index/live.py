@@ -18,6 +18,7 @@ import numpy as np
 
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index.changes import Change
+from tensorflow_similarity.index.columns import LARGEST_IN_MEMORY, lies_in_file
 from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.folding import Folding
 from tensorflow_similarity.index.journal import Journal
@@ -189,7 +190,7 @@ class LiveRecords:
 
     def _build_and_release(self) -> None:
         try:
-            self._build(self._compacted())
+            self._build(self._in_place())
         finally:
             self._building.release()
         if self.when_built is not None:
@@ -235,10 +236,21 @@ class LiveRecords:
         self.state = dataclasses.replace(self.state, rows=rows)
 
     def _compacted(self) -> State:
-        """The state without dead rows: a graph that walks over the others then has no copy."""
         with self._writing:
             self._drop_dead()
             return self.state
+
+    def _in_place(self) -> State:
+        """The state; without dead rows where a graph then needs no copy of the others.
+
+        What lies in files stays there.
+        """
+        rows = self.state.rows
+        movable = isinstance(rows.vectors, np.ndarray) and not lies_in_file(rows.vectors)
+        small = rows.data is None or rows.data.nbytes <= LARGEST_IN_MEMORY
+        if rows.dead and movable and small and self.folding.in_place:
+            return self._compacted()
+        return self.state
 
     def _drop_dead(self) -> None:
         """Moves the live rows together, and tells the graph where its own went."""

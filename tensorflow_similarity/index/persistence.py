@@ -57,8 +57,8 @@ class SavedIndex:
 def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None = None) -> None:
     """Writes an index to a file, atomically.
 
-    Deleted records are not in it, save for their embeddings where a graph leads
-    through these.
+    Deleted records are not in it, save for their ids and embeddings where a graph
+    leads through these.
 
     Args:
         path: The file.

@@ -9,6 +9,7 @@ import pytest
 from oracle.engines import require
 from tensorflow_similarity.index import Index, live, saved_graph
 from tensorflow_similarity.index.columns import lies_in_file
+from tensorflow_similarity.index.engines import usearch
 
 DIM = 32
 # All is found, so that answers do not depend on the order in which threads add.
@@ -239,5 +240,61 @@ def test_usearch_files_of_another_kind_are_not_cut():
     index = built("usearch")
     engine = rows_and_engine(index)[1]
     engine.shared = engine.shared[:-1]
-    with pytest.raises(RuntimeError, match="usearch writes files"):
+    with pytest.raises(RuntimeError, match="not understood"):
         list(engine.content())
+
+
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_usearch_files_of_another_kind_hold_the_rows(monkeypatch, tmp_path):
+    require("usearch")
+    monkeypatch.setattr(usearch, "_files_are_known", lambda: False)
+    index = built("usearch")
+    assert rows_and_engine(index)[1].shared is None
+    index.save(tmp_path / "x")
+    assert_same_answers(index, Index.load(tmp_path / "x"))
+
+
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_usearch_walks_over_no_copy_that_goes_away(monkeypatch):
+    """Whether all rows are of length 1 is asked of other blocks than are added."""
+    require("usearch")
+    monkeypatch.setattr(usearch.UsearchEngine, "_as_they_are", lambda self, vectors: True)
+    x = 1.5 * vectors(300, unit=True)
+    engine = usearch.UsearchEngine("cosine", THOROUGH)
+    engine.build(x)
+    before = engine.search(vectors(20, seed=2, unit=True), 5)
+    gc.collect()
+    x /= 1.5  # what it walks over
+    assert (engine.search(x, 1)[:, 0] == np.arange(300)).mean() > 0.9
+    assert before.shape == (20, 5)
+
+
+@pytest.mark.parametrize("search", ["nmslib", "faiss"])
+@pytest.mark.usefixtures("graphs_of_any_size")
+def test_a_graph_takes_nothing_out_of_the_file(search, tmp_path):
+    require(search)
+    index = Index(DIM, "euclidean")
+    index.add(vectors(600), data=np.arange(600))
+    index.save(tmp_path / "x")
+    saved = Index.load(tmp_path / "x")
+    mapped = Index.load(tmp_path / "x", mmap=True)
+    mapped._live.folding = Index(DIM, "euclidean", search=search)._live.folding
+    mapped.delete([7])
+    rows = mapped._live.state.rows
+    mapped.lookup(vectors(1))
+    assert mapped.engine == search
+    assert mapped._live.state.rows is rows
+    assert lies_in_file(rows.vectors)
+    assert lies_in_file(rows.data.values)
+    assert len(saved) == len(mapped) + 1
+
+
+def test_a_graph_is_built_of_rows_that_lie_together(name):
+    """Else it would be built of a copy of those that are alive."""
+    index = Index(DIM, "euclidean", search=name, search_params=THOROUGH)
+    index.add(vectors(600))
+    index.delete(np.arange(0, 600, 50))
+    index.lookup(vectors(1))
+    rows, engine = rows_and_engine(index)
+    assert np.shares_memory(rows, engine.shared)
+    assert len(rows) == 588

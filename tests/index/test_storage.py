@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oracle.engines import ENGINES
+from oracle.engines import ENGINES, require
 from oracle.search import nearest
 from tensorflow_similarity.index import CorruptIndexError, Index, columns
 from tensorflow_similarity.index.columns import Chained, Chosen, Column, lies_in_file, taken
@@ -218,6 +218,27 @@ def test_files_of_format_1(engine):
         assert list(records.data[38:]) == [None, None]
         found = index.lookup(x[expected], k=1)
         assert found.ids[:, 0].tolist() == expected
+        assert index.add(x[:1]) == 101
+
+
+def test_a_file_of_format_2():
+    """Written before graphs were saved without their rows; see `format_2.py` beside it."""
+    require("faiss")
+    path = os.path.join(os.path.dirname(__file__), "data", "format_2_faiss.tfsim")
+    with open(path, "rb") as file:
+        assert file.read(12)[8:] == b"\2\0\0\0"
+    angle = np.arange(40)[:, None] * np.array([0.1, 0.37, 1.3])
+    x = np.sin(angle).astype(np.float32)
+    for mmap in (False, True):
+        index = Index.load(path, mmap=mmap)
+        expected = [i for i in range(40) if i not in (5, 7)]
+        assert index.ids.tolist() == [*expected, 90, 100]
+        assert index.engine == "faiss"
+        assert index.storage == "float16"
+        records = index.get(expected)
+        np.testing.assert_allclose(records.embeddings, x[expected], atol=1e-3)
+        assert records.data == [{"i": i} for i in expected]
+        assert index.lookup(x[expected], k=1).ids[:, 0].tolist() == expected
         assert index.add(x[:1]) == 101
 
 

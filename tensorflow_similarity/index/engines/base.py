@@ -53,6 +53,8 @@ class Engine(abc.ABC):
     builds: ClassVar[tuple[Mapping[str, int], ...]] = ({},)
     #: What may be tried for `effort`, from fast to thorough. Known after `build`.
     efforts: tuple[int, ...] = ()
+    #: Whether it may search in the rows it was built of, and keep no copy.
+    in_place: ClassVar[bool] = False
     #: The rows it was built of, where it searches in these and keeps no copy. They are
     #: then not in its `content`. Known after `build`.
     shared: np.ndarray | None = None

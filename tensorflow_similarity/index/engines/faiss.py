@@ -80,12 +80,13 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
     Args:
         distance: Canonical name of the distance.
         params: `M` (links per node, 16), `efConstruction` (100), `ef` (else chosen by
-            measured recall), `dtype`: how the graph holds its own copy of the vectors,
-            `"float32"`, `"bfloat16"` (half the memory) or `"int8"` (a quarter). Distances
-            are true ones all the same.
+            measured recall), `dtype`: how the graph holds the vectors, `"float32"` (those of the
+            index itself, where it can), or a copy in `"bfloat16"` (half the memory) or `"int8"`
+            (a quarter). Distances are true ones all the same.
     """
 
     name: ClassVar[str] = "faiss"
+    in_place: ClassVar[bool] = True
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16", "int8")}
 
     def build(self, vectors: np.ndarray) -> None:

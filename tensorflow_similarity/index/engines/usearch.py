@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -35,22 +36,25 @@ class UsearchEngine(HnswEngine):
     Args:
         distance: Canonical name of the distance.
         params: `M` (links per node, 16), `efConstruction` (100), `ef` (else chosen by
-            measured recall), `dtype`: how the graph holds its own copy of the vectors,
-            `"float32"` or `"bfloat16"` (half the memory). Distances are true ones all the
-            same.
+            measured recall), `dtype`: how the graph holds the vectors, `"float32"` (those of the
+            index itself, where it can), or a copy in `"bfloat16"` (half the memory). Distances
+            are true ones all the same.
     """
 
     name: ClassVar[str] = "usearch"
     library: ClassVar[str | None] = "usearch.index"
     extra: ClassVar[str | None] = "usearch"
+    in_place: ClassVar[bool] = True
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": tuple(_TYPES)}
     _index: Any
 
     def build(self, vectors: np.ndarray) -> None:
         self._use(self._new(vectors.shape[1]))
-        shares = self._as_they_are(vectors)
+        shares = self._as_they_are(vectors) and _files_are_known()
         for start in range(0, len(vectors), _BLOCK):
-            rows = self._rows(vectors[start : start + _BLOCK])
+            rows = vectors[start : start + _BLOCK]
+            # What is not copied must be the rows themselves, that are here to stay.
+            rows = rows if shares else self._rows(rows)
             keys = np.arange(start, start + len(rows), dtype=np.uint64)
             threads = 1 if len(vectors) <= _FEW else 0
             self._index.add(keys, rows, copy=not shares, threads=threads)
@@ -120,5 +124,14 @@ def _links_of(path: str, rows: np.ndarray) -> int:
     """Where, in a file of the library, the rows end and links begin."""
     with open(path, "rb") as file:
         if file.read(_SHAPE.size) != _shape(rows):
-            raise RuntimeError("This version of usearch writes files that are not understood.")
+            raise RuntimeError("usearch wrote a file that is not understood.")
     return _SHAPE.size + rows.nbytes
+
+
+@functools.cache
+def _files_are_known() -> bool:
+    """Whether this version of the library writes files of rows and links, as others do."""
+    rows = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
+    index = UsearchEngine("euclidean", {})._new(4)
+    index.add(np.arange(3, dtype=np.uint64), rows, threads=1)
+    return bytes(index.save()).startswith(_shape(rows) + rows.tobytes())
