@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.index import engines
+from tensorflow_similarity.index.engines.nmslib import _nmslib
 
 __all__ = ["K", "bare_build"]
 
@@ -18,7 +19,7 @@ K = 10
 def bare_build(name: str, keys: np.ndarray, params: dict[str, Any]) -> Any:
     """The library's own calls, with parameters of the engine of that name, on unit rows."""
     n, dim = keys.shape
-    library = engines.get(name)("cosine", {})._library if name != "nmslib" else _nmslib()
+    library = _nmslib() if name == "nmslib" else engines.get(name)("cosine", {})._library
     m, ef = params.get("M", 16), params.get("efConstruction", 100)
     if name == "nmslib":
         graph = library.init(method="hnsw", space="cosinesimil")
@@ -51,9 +52,3 @@ def bare_build(name: str, keys: np.ndarray, params: dict[str, Any]) -> Any:
         builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100)
         return builder.build()
     raise ValueError(f"No library is known for the engine {name!r}.")
-
-
-def _nmslib() -> Any:
-    from tensorflow_similarity.index.engines.nmslib import _nmslib
-
-    return _nmslib()

@@ -23,8 +23,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from bare_engines import K, bare_build
 
+from bare_engines import K, bare_build
 from tensorflow_similarity.index import Index, engines, exact_search
 from timing import in_turn
 

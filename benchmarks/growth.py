@@ -285,7 +285,7 @@ def plot(rows: list[dict[str, Any]], path: str) -> None:
     for axis in axes[:, 0]:
         axis.set_ylabel("seconds")
     marks = [plt.Line2D([], [], marker="o", color=f"C{place}") for place in range(len(costs))]
-    axes[0, 1].legend(marks, list(costs), loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    figure.legend(marks, list(costs), loc="center left", bbox_to_anchor=(0.9, 0.5), frameon=False)
     figure.savefig(path, bbox_inches="tight")
 
 

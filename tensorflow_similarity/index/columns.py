@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 __all__ = [
+    "ALIGNMENT",
     "LARGEST_IN_MEMORY",
     "Chained",
     "Chosen",
@@ -30,8 +31,8 @@ __all__ = [
 # most twice on average, and memory that was never written is never paged in.
 _SLACK = 1.5
 _SMALLEST_CAPACITY = 64
-# What other libraries ask of memory to read it in place; NumPy gives 16.
-_ALIGNMENT = 64
+#: What other libraries ask of memory to read it in place; NumPy gives 16.
+ALIGNMENT = 64
 # Columns that may lie in a file do so from this size on.
 LARGEST_IN_MEMORY = 1 << 26
 # Bytes copied at a time.
@@ -58,8 +59,8 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Like `np.empty`, at an address that is a multiple of 64."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    raw = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
 
 

@@ -8,7 +8,6 @@ there as they did when it was built.
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from tensorflow_similarity.index.archive import Archive
 from tensorflow_similarity.index.columns import Chained, RowArray, lies_in_file
+from tensorflow_similarity.index.engines.files import temporary_folder
 from tensorflow_similarity.index.file_errors import CorruptIndexError
 from tensorflow_similarity.index.folding import Folding
 from tensorflow_similarity.index.search import Graph, State
@@ -38,16 +38,16 @@ def rows_to_keep(state: State) -> np.ndarray | None:
     rows, graph = state.rows, state.graph
     if not rows.dead:
         return None
-    in_place = (
+    kept = rows.live
+    if (
         graph is not None
         and graph.engine.shared is not None
         and not isinstance(rows.vectors, EncodedRows)
         and rows.dead <= _DEAD_SHARE * rows.live_count
         and _are_first(graph.rows)
-    )
-    if graph is None or not in_place:
-        return np.flatnonzero(rows.live)
-    return np.flatnonzero(rows.live | (np.arange(len(rows)) < graph.covered))
+    ):
+        kept = kept | (np.arange(len(rows)) < graph.covered)
+    return np.flatnonzero(kept)
 
 
 def graph_sections(
@@ -90,7 +90,7 @@ def read_graph(archive: Archive, folding: Folding, vectors: RowArray) -> Graph |
         return None
     rows = archive.array("graph.rows")
     shared = [_built_of(archive, rows, vectors)] if saved.get("shared") else []
-    with tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True) as folder:
+    with temporary_folder() as folder:
         file = os.path.join(folder, "graph")
         archive.extract("graph.file", file)
         engine.load(file, *shared)

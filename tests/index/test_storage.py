@@ -195,15 +195,19 @@ def test_an_empty_index_is_mapped(tmp_path):
     assert mapped.lookup(np.eye(3), k=1).ids[:, 0].tolist() == [0, 1, 2]
 
 
+def written_earlier(name):
+    """The path of a file in `data`, all embeddings that were added first, and the rows left."""
+    angle = np.arange(40)[:, None] * np.array([0.1, 0.37, 1.3])
+    path = os.path.join(os.path.dirname(__file__), "data", f"{name}.tfsim")
+    return path, np.sin(angle).astype(np.float32), [i for i in range(40) if i not in (5, 7)]
+
+
 @pytest.mark.parametrize("engine", ["exact", "nmslib"])
 def test_files_of_format_1(engine):
     """Written by 0.20.0; see `format_1.py` beside them."""
-    path = os.path.join(os.path.dirname(__file__), "data", f"format_1_{engine}.tfsim")
-    angle = np.arange(40)[:, None] * np.array([0.1, 0.37, 1.3])
-    x = np.sin(angle).astype(np.float32)
+    path, x, expected = written_earlier(f"format_1_{engine}")
     for mmap in (False, True):
         index = Index.load(path, mmap=mmap)
-        expected = [i for i in range(40) if i not in (5, 7)]
         assert index.ids.tolist() == [*expected, 90, 100]
         assert index.engine == engine
         assert index.notes == {"by": "0.20.0"}
@@ -224,14 +228,11 @@ def test_files_of_format_1(engine):
 def test_a_file_of_format_2():
     """Written before graphs were saved without their rows; see `format_2.py` beside it."""
     require("faiss")
-    path = os.path.join(os.path.dirname(__file__), "data", "format_2_faiss.tfsim")
+    path, x, expected = written_earlier("format_2_faiss")
     with open(path, "rb") as file:
         assert file.read(12)[8:] == b"\2\0\0\0"
-    angle = np.arange(40)[:, None] * np.array([0.1, 0.37, 1.3])
-    x = np.sin(angle).astype(np.float32)
     for mmap in (False, True):
         index = Index.load(path, mmap=mmap)
-        expected = [i for i in range(40) if i not in (5, 7)]
         assert index.ids.tolist() == [*expected, 90, 100]
         assert index.engine == "faiss"
         assert index.storage == "float16"

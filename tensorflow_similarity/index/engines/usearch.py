@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tensorflow_similarity.index.columns import aligned_empty
+from tensorflow_similarity.index.columns import ALIGNMENT, aligned_empty
 from tensorflow_similarity.index.engines.effort_gate import EffortGate
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
 from tensorflow_similarity.index.engines.hnsw import HnswEngine
@@ -27,7 +27,6 @@ _FEW = 1 << 14
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 # What its files begin with: how many rows, and bytes in each. The rows follow, then links.
 _SHAPE = struct.Struct("<II")
-_ALIGNMENT = 64
 
 
 class UsearchEngine(HnswEngine):
@@ -88,7 +87,7 @@ class UsearchEngine(HnswEngine):
             self._use(self._library.Index.restore(path))
             return
         # The library reads rows and links from one piece of memory.
-        start, size = _ALIGNMENT, vectors.nbytes
+        start, size = ALIGNMENT, vectors.nbytes
         whole = aligned_empty((start + size + os.path.getsize(path),), np.uint8)
         whole[start - _SHAPE.size : start] = np.frombuffer(_shape(vectors), np.uint8)
         self.shared = whole[start : start + size].view(np.float32).reshape(vectors.shape)
