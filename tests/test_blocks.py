@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity._blocks import map_row_blocks
 
 X = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
 KEYS = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")

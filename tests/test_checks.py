@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 
 @pytest.mark.parametrize(

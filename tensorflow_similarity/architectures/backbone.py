@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.architectures.freezing import set_trainable
 from tensorflow_similarity.architectures.preprocessing import ImagePreprocessing
 from tensorflow_similarity.layers import (

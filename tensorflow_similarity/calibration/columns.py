@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 __all__ = ["lookup_columns"]
 

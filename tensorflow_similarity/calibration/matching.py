@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.calibration.counts import count_outcomes
 from tensorflow_similarity.calibration.matchers import derive
 from tensorflow_similarity.calibration.results import Calibration

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.calibration.matchers import derive
-from tensorflow_similarity.text_table import text_table
 
 __all__ = ["Calibration", "CalibrationResults"]
 

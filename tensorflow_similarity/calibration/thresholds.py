@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.calibration.bounds import metric_bound
 from tensorflow_similarity.calibration.conformal import conformal_threshold, queries_needed
 from tensorflow_similarity.calibration.counts import Counts, count_outcomes

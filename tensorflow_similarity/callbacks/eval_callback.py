@@ -13,7 +13,8 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from tensorflow_similarity import calibration, checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import calibration, distances
 from tensorflow_similarity.calibration import make_classification_matcher
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import distance_of, embedder_of

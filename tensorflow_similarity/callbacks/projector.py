@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import embedder_of
 from tensorflow_similarity.callbacks.schedule import Schedule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 __all__ = ["Schedule"]
 

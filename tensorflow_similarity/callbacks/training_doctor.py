@@ -9,7 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
 from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
 from tensorflow_similarity.callbacks.doctor.patient import Patient
@@ -24,7 +26,6 @@ from tensorflow_similarity.callbacks.model_access import (
 )
 from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.models import SimilarityModel
-from tensorflow_similarity.text_table import text_table
 
 __all__ = ["TrainingDoctor"]
 

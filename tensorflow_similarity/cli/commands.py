@@ -13,11 +13,11 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import evaluation
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.cli.examples import Examples, read_examples
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.models import SimilarityModel, assessment
 from tensorflow_similarity.models.loading import load_model
-from tensorflow_similarity.text_table import text_table
 
 __all__ = ["evaluate", "index", "info", "lookup"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.images import image_files, image_folder, load_image
 from tensorflow_similarity.samplers.loading import load_examples
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.configured import Configured
+from tensorflow_similarity._configured import Configured
 
 __all__ = ["CallableDistance", "Distance", "promote"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity._blocks import map_row_blocks
 from tensorflow_similarity.distances.base import Distance, promote
 
 __all__ = ["ManhattanDistance"]

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.evaluation.bootstrap import ClassSums, interval
 from tensorflow_similarity.evaluation.result import EvaluationResult
-from tensorflow_similarity.text_table import text_table
 
 __all__ = ["Comparison", "compare"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
 from tensorflow_similarity.evaluation import metrics as rank_metrics
 from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
 from tensorflow_similarity.evaluation.ranks import block_rows, rank

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 __all__ = ["class_disjoint", "class_disjoint_folds", "shared_examples"]
 

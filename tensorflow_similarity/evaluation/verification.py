@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
-from tensorflow_similarity.text_table import text_table
 
 __all__ = ["VerificationResult", "verify"]
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tensorflow_similarity.atomic_file import replacing
+from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity.index.columns import RowArray, aligned_empty, roomy_empty
 from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index.payload import parse_payload
 from tensorflow_similarity.index.records import Batch
 

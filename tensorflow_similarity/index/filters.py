@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index.records import Rows
 
 __all__ = ["Filter", "allowed_rows", "parse_filter"]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.atomic_file import fsync_folder
+from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 
 __all__ = ["Journal", "JournalReader", "opened_elsewhere"]

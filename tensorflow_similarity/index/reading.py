@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
 from tensorflow_similarity.index import report, tuning
 from tensorflow_similarity.index.about import About
 from tensorflow_similarity.index.arguments import check_embeddings, check_ids

@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index.folding import Folding
 from tensorflow_similarity.index.vectors import STORAGES

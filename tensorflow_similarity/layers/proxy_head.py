@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.checks import count
+from tensorflow_similarity._checks import count
 from tensorflow_similarity.distances.cosine import unit_rows
 
 __all__ = ["ProxyHead"]

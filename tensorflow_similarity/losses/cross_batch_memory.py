@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import distances
-from tensorflow_similarity.checks import count
+from tensorflow_similarity._checks import count
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.losses import phase
 from tensorflow_similarity.losses.labels import to_tensor

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.checks import count
+from tensorflow_similarity._checks import count
 from tensorflow_similarity.losses.arguments import checked_cosine
 from tensorflow_similarity.losses.histograms import soft_histogram
 from tensorflow_similarity.losses.masked import mean_over_pairs, number_of

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity._blocks import map_row_blocks
 from tensorflow_similarity.losses.masked import masked_sum, mean_over_pairs, number_of
 from tensorflow_similarity.losses.metric_loss import MetricLoss, checked_number, query_places
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.blocks import map_row_blocks
+from tensorflow_similarity._blocks import map_row_blocks
 from tensorflow_similarity.losses.masked import masked_logsumexp, masked_sum, mean_over_pairs
 from tensorflow_similarity.losses.metric_loss import MetricLoss, checked_number, query_places
 from tensorflow_similarity.losses.triplet_loss import strategy_config

@@ -10,8 +10,8 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import distances
-from tensorflow_similarity.blocks import map_row_blocks
-from tensorflow_similarity.checks import count
+from tensorflow_similarity._blocks import map_row_blocks
+from tensorflow_similarity._checks import count
 from tensorflow_similarity.losses.labels import (
     checked_class_id,
     class_ids_or_relevance,

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import ops
 
-from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
+from tensorflow_similarity._blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity.losses.metric_loss import MetricLoss, query_places
 from tensorflow_similarity.mining.rows import Rows
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.checks import count
+from tensorflow_similarity._checks import count
 from tensorflow_similarity.losses.arguments import checked_positive
 from tensorflow_similarity.losses.proxy_loss import SoftmaxProxyLoss
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
+from tensorflow_similarity._blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity.losses.masked import mean_over_pairs
 from tensorflow_similarity.losses.metric_loss import checked_number, query_places
 from tensorflow_similarity.losses.mined_loss import MinedLoss

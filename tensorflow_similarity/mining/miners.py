@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.configured import Configured
+from tensorflow_similarity._configured import Configured
 from tensorflow_similarity.mining.rows import Rows
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 

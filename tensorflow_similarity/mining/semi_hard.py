@@ -11,7 +11,7 @@ from typing import Any
 
 from keras import ops
 
-from tensorflow_similarity.blocks import MINING_ROWS, map_row_blocks
+from tensorflow_similarity._blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity.mining.slots import Slots
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 

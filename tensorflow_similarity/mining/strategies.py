@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.configured import Configured
+from tensorflow_similarity._configured import Configured
 from tensorflow_similarity.mining.selection import farthest, nearest, nearest_beyond
 
 __all__ = [

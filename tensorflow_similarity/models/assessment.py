@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import calibration, checks
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import calibration
 from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.evaluation import EvaluationResult, evaluate
 from tensorflow_similarity.index import Index

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.evaluation import (
     Comparison,
@@ -18,7 +19,6 @@ from tensorflow_similarity.evaluation import (
 )
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.embedding import Embedder
-from tensorflow_similarity.text_table import text_table
 
 __all__ = ["BaselineResult", "evaluate_baselines"]
 

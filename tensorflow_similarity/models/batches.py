@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 __all__ = ["Batches", "batches_of"]
 

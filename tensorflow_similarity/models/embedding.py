@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.models.batches import Batches, batches_of
 
 __all__ = ["Embedder"]

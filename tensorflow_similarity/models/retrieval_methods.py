@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup, Neighbors

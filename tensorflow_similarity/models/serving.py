@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index

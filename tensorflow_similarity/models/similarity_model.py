@@ -11,7 +11,7 @@ import keras
 # Not exported by Keras; `type(keras.Model(inputs, outputs))` is this class.
 from keras.src.models.functional import Functional
 
-from tensorflow_similarity.atomic_file import replacing
+from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
 
 __all__ = ["BalancedDraws"]

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
 from tensorflow_similarity.samplers.class_choice import ClassChoice, others
 
 __all__ = ["HardClasses"]

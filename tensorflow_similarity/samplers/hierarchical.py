@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.class_choice import ClassChoice, others
 
 __all__ = ["HierarchicalClasses"]

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.augmentation import Augmentation
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.loading import load_examples
 from tensorflow_similarity.samplers.memory import arrays

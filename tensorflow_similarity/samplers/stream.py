@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 if TYPE_CHECKING:
     import tensorflow as tf

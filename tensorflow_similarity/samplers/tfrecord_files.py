@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
-from tensorflow_similarity.atomic_file import replacing
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._atomic_file import replacing
 
 __all__ = ["Shards", "tfrecord_parser", "write_tfrecords"]
 

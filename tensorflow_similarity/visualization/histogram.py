@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
 
 if TYPE_CHECKING:

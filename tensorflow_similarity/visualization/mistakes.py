@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.visualization.class_names import ClassNames
 from tensorflow_similarity.visualization.drawing import is_image
 from tensorflow_similarity.visualization.figures import finish, new_figure

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
 from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
 

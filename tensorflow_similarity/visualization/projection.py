@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 
 METHODS = ("pca", "tsne", "umap")
 

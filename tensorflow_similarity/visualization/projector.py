@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name
 from tensorflow_similarity.visualization.colors import class_colors

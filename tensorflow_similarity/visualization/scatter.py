@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity import checks
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
 from tensorflow_similarity.visualization.colors import class_colors, class_markers
 from tensorflow_similarity.visualization.figures import finish, new_figure

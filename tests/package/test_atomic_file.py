@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from tensorflow_similarity.atomic_file import replacing
+from tensorflow_similarity._atomic_file import replacing
 
 
 def write(path, text, fail=False, **kwargs):

@@ -14,11 +14,11 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # A part imports only from parts above it.
 ORDER = [
-    "checks",
-    "configured",
-    "text_table",
-    "atomic_file",
-    "blocks",
+    "_checks",
+    "_configured",
+    "_text_table",
+    "_atomic_file",
+    "_blocks",
     "distances",
     "mining",
     "layers",

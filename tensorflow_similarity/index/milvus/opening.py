@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tensorflow_similarity import checks, distances
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
 from tensorflow_similarity.index.milvus.about import AboutCollection
 from tensorflow_similarity.index.milvus.collection import METRICS, Collection, IndexType
 from tensorflow_similarity.index.milvus.connection import Connection, connect, is_file
