@@ -11,6 +11,7 @@ import keras
 # Not exported by Keras; `type(keras.Model(inputs, outputs))` is this class.
 from keras.src.models.functional import Functional
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses.phase import phase
@@ -20,6 +21,7 @@ from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.heads import check_margin_heads, embedding_below_head
 from tensorflow_similarity.models.index_distance import distance_and_output
+from tensorflow_similarity.models.micro_batches import call_in_parts
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
@@ -71,6 +73,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     model = keras.saving.load_model("model.keras")
     ```
     """
+
+    _micro_batch_size: int | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SimilarityModel:
         if cls is SimilarityModel and is_functional_call(args, kwargs):
@@ -136,6 +140,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         distance: Any = "auto",
         search: Any = "auto",
         embedding_output: int | str | None = None,
+        micro_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Configures training, as `keras.Model.compile`, and the index.
@@ -154,6 +159,13 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 Defaults to `None`: what a `ProxyHead` or `MarginHead` at the end of a functional
                 model reads; else the only output, or the only one whose loss has a
                 distance.
+            micro_batch_size: Examples that go through the network at a time in training
+                (gradient caching): batches may then be larger than memory holds the
+                activations of. The loss sees the whole batch; value and gradient
+                are those of the plain step up to rounding, at the price of a second
+                forward pass. A batch normalisation normalises each part by itself. Random
+                numbers must come from `keras.random`, as those of Keras' layers do.
+                Defaults to `None`: the whole batch.
             **kwargs: Further arguments of `keras.Model.compile`, such as `metrics`.
 
         Raises:
@@ -162,9 +174,12 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 loss do not belong to each other.
         """
         check_margin_heads(self, loss)
+        if micro_batch_size is not None:
+            micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")
         resolved, output = self._resolve(loss, distance, embedding_output)
         self._binding.configure(resolved, search, output)
         super().compile(optimizer, loss, *args, **kwargs)
+        self._micro_batch_size = micro_batch_size
         self._binding.forget_traces()
 
     def create_index(
@@ -231,6 +246,44 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             output = embedding_below_head(self)
         names = output_names(self) if functional else None
         return distance_and_output(loss, distance, output, names)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.__call__`; in training, in parts of `micro_batch_size` examples."""
+        call = super().__call__
+        size = self._micro_batch_size
+        symbolic = any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(args))
+        if size is None or not kwargs.get("training") or len(args) != 1 or symbolic:
+            return call(*args, **kwargs)
+        return call_in_parts(self, lambda x: call(x, **kwargs), args[0], size)
+
+    def stateless_call(
+        self,
+        trainable_variables: Any,
+        non_trainable_variables: Any,
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.stateless_call`, by which JAX trains; in parts as `__call__`."""
+        if self._micro_batch_size is None or not kwargs.get("training"):
+            return super().stateless_call(
+                trainable_variables,
+                non_trainable_variables,
+                *args,
+                return_losses=return_losses,
+                **kwargs,
+            )
+        # Keras' own goes by `call`, past `__call__`.
+        held = self.trainable_variables, self.non_trainable_variables
+        mapping = [
+            *zip(held[0], trainable_variables, strict=True),
+            *zip(held[1], non_trainable_variables, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=return_losses) as scope:
+            outputs = self(*args, **kwargs)
+            losses = self.losses if return_losses else None
+        updated = [scope.get_current_value(variable) for variable in held[1]]
+        return (outputs, updated, losses) if return_losses else (outputs, updated)
 
     def compute_loss(
         self,
@@ -519,6 +572,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             config["distance"] = keras.saving.serialize_keras_object(self._binding.distance)
             config["search"] = search if isinstance(search, str) else "auto"
             config["embedding_output"] = self._binding.embedding_output
+            config["micro_batch_size"] = self._micro_batch_size
             config["optimizer_built"] = bool(self.optimizer and self.optimizer.built)
         return config
 
