@@ -56,7 +56,7 @@ clean:  ## Remove everything that was made here
 
 # One stamp per set of extras: installed again when pyproject.toml changes, else nothing is done.
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
-	@echo "Installing tensorflow_similarity[$(EXTRAS)] into $(VENV) (the first time takes some minutes)"
+	@echo "Installing keras-similarity[$(EXTRAS)] into $(VENV) (the first time takes some minutes)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(EXTRAS)]"
 	@touch $@
 

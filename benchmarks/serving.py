@@ -4,7 +4,7 @@ Starts examples/serve_http.py with a small model over 100,000 records of 64 numb
 asks it from several connections at once, which wait for each answer. The clients run
 on the same machine and take their share of it.
 
-    pip install "tensorflow_similarity[serve]"
+    pip install "keras-similarity[serve]"
     python benchmarks/serving.py
     python benchmarks/serving.py --records 10000 --seconds 2 --json out.json
 """

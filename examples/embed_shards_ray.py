@@ -1,6 +1,6 @@
 """Embeds shards in parallel with Ray Data, into one collection of Milvus.
 
-    pip install "tensorflow_similarity[milvus,ray]"
+    pip install "keras-similarity[milvus,ray]"
     python examples/embed_shards_ray.py MODEL.keras shards/*.parquet --uri index.db --workers 2
 
 A shard is a Parquet file with a column `id` (integers), a column `x` (what the model

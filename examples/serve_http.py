@@ -1,6 +1,6 @@
 """Serves the lookups of a saved model over HTTP.
 
-    pip install "tensorflow_similarity[serve]"
+    pip install "keras-similarity[serve]"
     python examples/serve_http.py MODEL.keras --port 8000
     curl localhost:8000/lookup -H "content-type: application/json" -d '{"inputs": [[…]], "k": 3}'
 

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import calibration, distances
+from tensorflow_similarity._extras import missing
 from tensorflow_similarity.calibration import make_classification_matcher
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import distance_of, embedder_of
@@ -52,7 +53,7 @@ class EvalCallback(keras.callbacks.Callback):
             for none, which saves their lookup.
         tb_logdir: A folder for scalars of these values alone, `<tb_logdir>/index`.
             Defaults to `None`. `keras.callbacks.TensorBoard` writes them too. Either
-            needs `pip install "tensorflow_similarity[tensorboard]"`.
+            needs `pip install "keras-similarity[tensorboard]"`.
         k: Neighbours that the matcher of `metrics` sees. Defaults to 1.
         matcher: `"match_nearest"` (the default), `"match_majority_vote"` or a
             `ClassificationMatch`, for `metrics`.
@@ -162,10 +163,7 @@ class EvalCallback(keras.callbacks.Callback):
         self._writer: Any = None
         self._tb_logdir = None if tb_logdir is None else os.path.join(tb_logdir, "index")
         if tb_logdir is not None and importlib.util.find_spec("tensorboard") is None:
-            raise ImportError(
-                "`tb_logdir` needs TensorBoard. Install it with "
-                '`pip install "tensorflow_similarity[tensorboard]"`.'
-            )
+            raise missing("`tb_logdir`", "TensorBoard", "tensorboard")
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Called by Keras."""

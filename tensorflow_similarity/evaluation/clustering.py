@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._extras import missing
 
 __all__ = ["clustering"]
 
@@ -43,10 +44,7 @@ def clustering(
     try:
         from sklearn import cluster, metrics
     except ImportError as error:
-        raise ImportError(
-            "`clustering` needs scikit-learn. Install it with "
-            '`pip install "tensorflow_similarity[evaluation]"`.'
-        ) from error
+        raise missing("`clustering`", "scikit-learn", "evaluation") from error
     ids = checks.class_ids(labels)
     if clusters is None:
         if embeddings is None:

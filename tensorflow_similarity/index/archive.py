@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tensorflow_similarity._atomic_file import replacing
+from tensorflow_similarity._extras import upgrade
 from tensorflow_similarity.index.columns import RowArray, aligned_empty, roomy_empty
 from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 
@@ -201,7 +202,7 @@ class Archive:
             raise NewerIndexError(
                 f"{self.path!r} has format {version}, which a newer tensorflow_similarity wrote; "
                 f"this one reads up to {_VERSION}. Upgrade with "
-                "`pip install --upgrade tensorflow_similarity`."
+                f"`{upgrade()}`."
             )
         actual = os.fstat(self._file.fileno()).st_size
         if actual != total:

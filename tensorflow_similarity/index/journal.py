@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity._atomic_file import fsync_folder
+from tensorflow_similarity._extras import upgrade
 from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
 
 __all__ = ["Journal", "JournalReader", "opened_elsewhere"]
@@ -201,7 +202,7 @@ class JournalReader:
             raise NewerIndexError(
                 f"{self._path!r} has format {version}, which a newer tensorflow_similarity wrote; "
                 f"this one reads up to {_VERSION}. Upgrade with "
-                "`pip install --upgrade tensorflow_similarity`."
+                f"`{upgrade()}`."
             )
 
     def _entry(self, file: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorflow_similarity._extras import missing
 from tensorflow_similarity.index.live import LiveRecords
 from tensorflow_similarity.index.records import Rows
 from tensorflow_similarity.index.settings import Settings
@@ -80,9 +81,7 @@ def data_frame(rows: Rows, num_records: int | None) -> Any:
     try:
         import pandas as pd
     except ImportError as error:
-        raise ImportError(
-            '`to_data_frame` needs pandas: pip install "tensorflow_similarity[pandas]".'
-        ) from error
+        raise missing("`to_data_frame`", "pandas", "pandas") from error
     records = rows.records(rows.live_rows[:num_records])
     labels = pd.array(records.labels, dtype="Int64")
     labels[~records.has_label] = pd.NA

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from tensorflow_similarity._extras import missing
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import stack
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
@@ -109,10 +110,7 @@ def _examples(dataset_name: Any, split: str, data_dir: str | None, verbose: int)
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise ImportError(
-            "TFDatasetMultiShotMemorySampler needs TensorFlow Datasets. Install it with "
-            'pip install "tensorflow_similarity[tfds]".'
-        ) from error
+        raise missing("TFDatasetMultiShotMemorySampler", "TensorFlow Datasets", "tfds") from error
     if isinstance(dataset_name, str):
         ds = tfds.load(dataset_name, split=split, data_dir=data_dir)
     else:

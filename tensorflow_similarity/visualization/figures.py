@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tensorflow_similarity._extras import missing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -25,9 +27,7 @@ def new_figure(size: tuple[float, float], show: bool) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(
-            'Drawing needs matplotlib. Install it with pip install "tensorflow_similarity[viz]".'
-        ) from error
+        raise missing("Drawing", "matplotlib", "viz") from error
     if not show:
         return Figure(figsize=size, layout="constrained")
     from matplotlib import pyplot as plt

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._extras import missing
 
 METHODS = ("pca", "tsne", "umap")
 
@@ -81,10 +82,7 @@ def _tsne(x: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise ImportError(
-            'method="tsne" needs scikit-learn. Install it with '
-            '`pip install "tensorflow_similarity[evaluation]"`.'
-        ) from error
+        raise missing('method="tsne"', "scikit-learn", "evaluation") from error
     perplexity = min(30.0, max(1.0, (len(x) - 1) / 3))
     tsne = TSNE(dimensions, perplexity=perplexity, metric="cosine", random_state=seed)
     return tsne.fit_transform(x)
@@ -94,10 +92,7 @@ def _umap(x: np.ndarray, dimensions: int, seed: int) -> np.ndarray:
     try:
         from umap import UMAP
     except ImportError as error:
-        raise ImportError(
-            'method="umap" needs umap-learn. Install it with '
-            '`pip install "tensorflow_similarity[umap]"`.'
-        ) from error
+        raise missing('method="umap"', "umap-learn", "umap") from error
     # One job: with a seed UMAP allows no more, and would warn.
     return UMAP(
         n_components=dimensions, metric="cosine", random_state=seed, n_jobs=1

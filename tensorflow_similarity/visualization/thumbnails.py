@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._extras import missing
 from tensorflow_similarity.visualization.drawing import image_values, is_image
 
 _PER_SHEET = 1024
@@ -27,9 +28,7 @@ def sprite_sheets(images: Any, size: int) -> dict[str, Any]:
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError(
-            'Thumbnails need Pillow. Install it with `pip install "tensorflow_similarity[viz]"`.'
-        ) from error
+        raise missing("Showing thumbnails", "Pillow", "viz") from error
     pictures = [Image.fromarray(pixels) for pixels in _as_bytes(images)]
     width, height = pictures[0].size
     shrink = min(1.0, size / max(width, height))

@@ -1,5 +1,8 @@
-"""Every code block of the README and of the pages runs as written."""
+"""Every code block of the README and of the pages runs as written, with what its page names."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,18 +11,46 @@ from code_blocks import blocks, run
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
+CODE = {
+    name: text
+    for name, text in TEXTS.items()
+    if any(block.language == "python" for block in blocks(text))
+}
+# A page that trains says so itself. The second test runs it.
+QUICK = [name for name, text in CODE.items() if "<!-- slow -->" not in text]
 
 
-def with_code():
-    for path in PAGES:
-        text = path.read_text(encoding="utf-8")
-        if any(block.language == "python" for block in blocks(text)):
-            # A page says so itself where it trains.
-            marks = [pytest.mark.slow] if "<!-- slow -->" in text else []
-            yield pytest.param(path, marks=marks, id=str(path.relative_to(ROOT)))
-
-
-@pytest.mark.parametrize("path", list(with_code()))
-def test_code_runs(path, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", QUICK)
+def test_code_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run(path.read_text(encoding="utf-8"), path.relative_to(ROOT)) > 0
+    assert run(CODE[name], name) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CODE)
+def test_code_runs_with_no_more_than_the_page_says_to_install(name, tmp_path):
+    program = Path(__file__).parents[1] / "bare_environment.py"
+    path = os.pathsep.join([str(ROOT), str(program.parent)])
+    result = subprocess.run(
+        [sys.executable, program, ROOT / name],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.mark.parametrize("extra", ["", "evaluation"])
+def test_what_a_page_does_not_name_cannot_be_imported(extra, tmp_path):
+    """The runner itself: a page that imports a library which it does not name fails."""
+    page = tmp_path / "page.md"
+    install = f'`pip install "keras-similarity[{extra}]"`' if extra else ""
+    page.write_text(f"{install}\n\n```python\nimport sklearn.datasets\n```\n", encoding="utf-8")
+    program = Path(__file__).parents[1] / "bare_environment.py"
+    result = subprocess.run([sys.executable, program, page], capture_output=True, text=True)
+    if extra:
+        assert result.returncode == 0, result.stderr
+    else:
+        assert "No module named 'sklearn'" in result.stderr

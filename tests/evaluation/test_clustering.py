@@ -46,5 +46,5 @@ def test_names_the_extra_where_scikit_learn_is_missing(monkeypatch):
         return plain(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match=r"tensorflow_similarity\[evaluation\]"):
+    with pytest.raises(ImportError, match=r"keras-similarity\[evaluation\]"):
         clustering(labels=[0, 1], clusters=[0, 1])

@@ -180,5 +180,5 @@ def test_the_largest_id_leaves_none_to_assign(make):
 
 def test_without_pandas(index, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(ImportError, match=r'pip install "tensorflow_similarity\[pandas\]"'):
+    with pytest.raises(ImportError, match=r'pip install "keras-similarity\[pandas\]"'):
         index.to_data_frame()

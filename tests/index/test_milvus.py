@@ -330,7 +330,7 @@ class TestOpening:
 
     def test_without_the_extra(self, monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, "pymilvus", None)
-        with pytest.raises(ImportError, match=r'pip install "tensorflow_similarity\[milvus\]"'):
+        with pytest.raises(ImportError, match=r'pip install "keras-similarity\[milvus\]"'):
             MilvusIndex(6, uri=str(tmp_path / "a.db"))
 
     def test_a_client_of_ones_own(self, fake):

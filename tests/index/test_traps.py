@@ -189,7 +189,7 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch, name):
 
     monkeypatch.setattr(importlib, "import_module", missing)
     extra = engines.get(name).extra
-    with pytest.raises(ImportError, match=rf'pip install "tensorflow_similarity\[{extra}\]"'):
+    with pytest.raises(ImportError, match=rf'pip install "keras-similarity\[{extra}\]"'):
         Index(8, search=name)
 
 

@@ -16,6 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = [
     "_checks",
     "_configured",
+    "_extras",
     "_text_table",
     "_atomic_file",
     "_blocks",

@@ -65,7 +65,7 @@ def test_bad_arguments_are_named(stand_in):
 
 def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(ImportError, match=r"tensorflow_similarity\[tfds\]"):
+    with pytest.raises(ImportError, match=r"keras-similarity\[tfds\]"):
         made()
 
 

@@ -121,5 +121,5 @@ def test_original_spelling_resolves():
 
 def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match=r'pip install "tensorflow_similarity\[viz\]"'):
+    with pytest.raises(ImportError, match=r'pip install "keras-similarity\[viz\]"'):
         viz_neighbors_imgs(image(), 0, [])

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._extras import missing
 
 __all__ = ["Engine"]
 
@@ -123,10 +124,7 @@ class Engine(abc.ABC):
         try:
             return importlib.import_module(str(cls.library))
         except ImportError as error:
-            raise ImportError(
-                f"search={cls.name!r} needs {cls.library}: "
-                f'pip install "tensorflow_similarity[{cls.extra}]".'
-            ) from error
+            raise missing(f"search={cls.name!r}", str(cls.library), str(cls.extra)) from error
 
     def _check(self, key: str, value: Any) -> None:
         if key in self.parameters:

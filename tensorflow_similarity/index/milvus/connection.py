@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from tensorflow_similarity._extras import missing
 from tensorflow_similarity.index.file_errors import IndexLockedError
 
 __all__ = ["Connection", "connect", "is_file"]
@@ -66,10 +67,7 @@ def connect(uri: str, token: str, must_exist: bool = False) -> tuple[Any, Callab
         if file:
             import milvus_lite  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            "Indexes in Milvus need pymilvus. Install it with "
-            '`pip install "tensorflow_similarity[milvus]"`.'
-        ) from error
+        raise missing("An index in Milvus", "pymilvus", "milvus") from error
     ending = contextlib.ExitStack()  # which runs each callback once
     if not file:
         client = pymilvus.MilvusClient(uri=os.fspath(uri), token=token)

@@ -32,7 +32,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
     `Index(..., search="milvus", uri=...)` makes one. The same program works on
     a file beside it (`uri="index.db"`, Milvus Lite, for trying it out) and on
     a cluster (`uri="http://host:19530"`). What an `Index` does, this one does,
-    but for what follows. It needs `pip install "tensorflow_similarity[milvus]"`.
+    but for what follows. It needs `pip install "keras-similarity[milvus]"`.
 
     - Every change is in Milvus when its method returns, and is there when the
       program has ended. `MilvusIndex.open(uri)` attaches to what is there.
