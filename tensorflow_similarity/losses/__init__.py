@@ -7,9 +7,11 @@ from tensorflow_similarity.losses.circle_loss import CircleLoss
 from tensorflow_similarity.losses.contrastive_loss import ContrastiveLoss
 from tensorflow_similarity.losses.cosface_loss import CosFaceLoss
 from tensorflow_similarity.losses.cross_batch_memory import CrossBatchMemory
+from tensorflow_similarity.losses.dino_loss import DINOLoss
 from tensorflow_similarity.losses.fastap_loss import FastAPLoss
 from tensorflow_similarity.losses.generalized_lifted_struct_loss import GeneralizedLiftedStructLoss
 from tensorflow_similarity.losses.histogram_loss import HistogramLoss
+from tensorflow_similarity.losses.info_nce_loss import InfoNCELoss
 from tensorflow_similarity.losses.intra_pair_variance_loss import IntraPairVarianceLoss
 from tensorflow_similarity.losses.lifted_struct_loss import LiftedStructLoss
 from tensorflow_similarity.losses.margin_loss import MarginLoss
@@ -54,9 +56,11 @@ __all__ = [
     "ContrastiveLoss",
     "CosFaceLoss",
     "CrossBatchMemory",
+    "DINOLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructLoss",
     "HistogramLoss",
+    "InfoNCELoss",
     "IntraPairVarianceLoss",
     "LiftedStructLoss",
     "MarginLoss",

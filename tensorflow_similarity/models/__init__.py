@@ -1,6 +1,7 @@
 """Models that carry their own search index."""
 
 from tensorflow_similarity.models.baselines import BaselineResult
+from tensorflow_similarity.models.contrastive_model import ContrastiveModel
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
-__all__ = ["BaselineResult", "SimilarityModel"]
+__all__ = ["BaselineResult", "ContrastiveModel", "SimilarityModel"]
