@@ -96,6 +96,7 @@ def single_lookup(times: int) -> dict[str, float]:
             "bare forward pass": lambda i: bare(tf.convert_to_tensor(images[i % 9 : i % 9 + 1])),
             "lookup of an embedding": lambda i: model.vector_index.lookup(query, k=5),
             "single_lookup": lambda i: model.single_lookup(images[i % 9], k=5),
+            "predict, for comparison": lambda i: model.predict(images[:1], verbose=0),
             "model(x), eager": lambda i: model(images[i % 9 : i % 9 + 1], training=False),
         },
         times,

@@ -70,7 +70,7 @@ def stress(index, monkeypatch, tolerance=0.0, at_least=0.7):
         built = len(builds) > 2 or index.search == "exact"
         return time.monotonic() > begin + at_least and lookups[0] > 50 and built
 
-    while not enough() and time.monotonic() < begin + 30 and not failures:
+    while not enough() and time.monotonic() < begin + 300 and not failures:
         ids = np.arange(fresh, fresh + int(rng.integers(1, 30)))
         fresh = int(ids[-1]) + 1
         index.add(code(ids), labels=ids * 3, ids=ids, data=ids[:, None].tolist())
