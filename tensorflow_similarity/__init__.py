@@ -1,30 +1,42 @@
 """Metric learning for Keras 3: losses, samplers, and models with an index of their own.
 
 Importing the package registers its classes with Keras, so that models which use
-them load in any process.
+them load in any process. Its modules are imported when they are used.
 """
 
-from tensorflow_similarity import (
-    architectures,
-    calibration,
-    callbacks,
-    classification_metrics,
-    distances,
-    evaluation,
-    index,
-    layers,
-    losses,
-    mining,
-    models,
-    retrieval_metrics,
-    samplers,
-    training_metrics,
-    visualization,
-)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tensorflow_similarity import _registration  # noqa: F401  registers the classes
+
+if TYPE_CHECKING:
+    from tensorflow_similarity import (
+        architectures,
+        calibration,
+        callbacks,
+        classification_metrics,
+        distances,
+        evaluation,
+        index,
+        layers,
+        losses,
+        mining,
+        models,
+        retrieval_metrics,
+        samplers,
+        training_metrics,
+        visualization,
+    )
+    from tensorflow_similarity.index import Index
+    from tensorflow_similarity.models import SimilarityModel
 
 __version__ = "0.20.0"
 
 __all__ = [
+    "Index",
+    "SimilarityModel",
     "__version__",
     "architectures",
     "calibration",
@@ -42,3 +54,18 @@ __all__ = [
     "training_metrics",
     "visualization",
 ]
+
+# Classes that are used most, and the modules that have them.
+_CLASSES = {"Index": "index", "SimilarityModel": "models"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSES:
+        return getattr(importlib.import_module(f"{__name__}.{_CLASSES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,3 +5,7 @@ from tensorflow_similarity.architectures.known import EfficientNetSim, ResNet50S
 from tensorflow_similarity.architectures.preprocessing import ImagePreprocessing
 
 __all__ = ["EfficientNetSim", "ImagePreprocessing", "ResNet50Sim", "with_backbone"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -29,3 +29,7 @@ __all__ = [
     "make_classification_matcher",
     "match",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

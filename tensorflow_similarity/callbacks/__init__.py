@@ -17,3 +17,7 @@ __all__ = [
     "VitalSigns",
     "write_projector",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

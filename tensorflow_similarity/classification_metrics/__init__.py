@@ -74,3 +74,7 @@ def make_classification_metric(metric: Any, name: str = "") -> ClassificationMet
     if name:
         metric.name = name
     return metric
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -93,3 +93,7 @@ def get(distance: Any) -> Distance:
         f"`distance` must be one of {names()}, a Distance object or a function "
         f"(queries, keys) -> [n, m]. Received: {distance!r}."
     )
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,3 +27,7 @@ __all__ = [
     "Records",
     "exact_search",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

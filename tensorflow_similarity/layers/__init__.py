@@ -18,3 +18,7 @@ __all__ = [
     "MetricEmbedding",
     "ProxyHead",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -97,3 +97,7 @@ __all__ = [
     "VICRegLoss",
     "VicReg",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -41,3 +41,7 @@ __all__ = [
     "jaccard",
     "multi_hot",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

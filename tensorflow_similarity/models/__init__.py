@@ -5,3 +5,7 @@ from tensorflow_similarity.models.contrastive_model import ContrastiveModel
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
 __all__ = ["BaselineResult", "ContrastiveModel", "SimilarityModel"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -71,3 +71,7 @@ def make_retrieval_metric(
     if name == "map":
         arguments["r"] = r
     return _BY_NAME[name](**arguments)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

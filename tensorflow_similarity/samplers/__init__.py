@@ -39,3 +39,7 @@ __all__ = [
     "tfrecord_parser",
     "write_tfrecords",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -40,3 +40,7 @@ __all__ = [
     "sum_neg",
     "sum_pos",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

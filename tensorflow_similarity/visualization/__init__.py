@@ -36,3 +36,7 @@ __all__ = [
     "viz_neighbors_text",
     "worst_mistakes",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tensorflow_similarity
+from tensorflow_similarity._registration import LATE
 
 PACKAGE = Path(tensorflow_similarity.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -25,6 +26,7 @@ ORDER = [
     "layers",
     "losses",
     "training_metrics",
+    "_registration",
     "samplers",
     "index",
     "evaluation",
@@ -124,6 +126,8 @@ def test_plain_import_loads_no_extra():
 import sys, keras, tensorflow
 before = set(sys.modules)
 import tensorflow_similarity, tensorflow_similarity.cli
+for name in tensorflow_similarity.__all__:
+    getattr(tensorflow_similarity, name)
 extras = {"matplotlib", "mlxtend", "pandas", "PIL", "scipy", "sklearn", "tensorflow_datasets"}
 print(extras & (set(sys.modules) - before))
 """
@@ -131,3 +135,25 @@ print(extras & (set(sys.modules) - before))
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout == "set()\n"
+
+
+def registered_names(path):
+    """The names under which a file registers classes with Keras."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            for call in node.decorator_list:
+                if "register_keras_serializable" in ast.dump(call):
+                    names = [k.value.value for k in call.keywords if k.arg == "name"]
+                    yield names[0] if names else node.name
+
+
+def test_late_classes_are_known_by_name():
+    """A class that `import tensorflow_similarity` does not import must be in `LATE`."""
+    early = {"distances", "layers", "losses", "mining", "training_metrics"}
+    late = {
+        name
+        for path in FILES
+        if part(module_name(path)) not in early
+        for name in registered_names(path)
+    }
+    assert late == set(LATE)

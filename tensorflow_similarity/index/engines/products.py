@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 __all__ = ["Operands", "Products", "by_group"]
 
@@ -69,6 +68,8 @@ class Products:
         if len(self.left) == 1:
             yield self._single(operands, layers)
             return
+        import tensorflow as tf
+
         with tf.device("CPU:0"):
             right, bias = _tensor(operands.keys), operands.bias
             for part in self._tensors():
@@ -96,6 +97,8 @@ class Products:
 
     def _tensors(self) -> list[Any]:
         if self._parts is None:
+            import tensorflow as tf
+
             self._parts = [tf.constant(self.left[self.slice(part)]) for part in range(len(self))]
         return self._parts
 
@@ -116,6 +119,8 @@ def _with_rest(scores: np.ndarray, maxima: np.ndarray, full: int) -> tuple[np.nd
 
 def _tensor(rows: np.ndarray) -> Any:
     """A tensor of the rows, in their own memory where TensorFlow can read it."""
+    import tensorflow as tf
+
     readable = rows.flags.c_contiguous and rows.flags.writeable and rows.size
     if readable and rows.ctypes.data % _ALIGNMENT == 0:
         return tf.experimental.dlpack.from_dlpack(rows.__dlpack__())
