@@ -110,7 +110,7 @@ def bare(engine: str, n: int) -> dict[str, Any]:
 def one(engine: str, n: int, storage: str) -> dict[str, Any]:
     """All costs of one index."""
     from tensorflow_similarity.index import Index, engines, exact_search
-    from tensorflow_similarity.index.choosing import takes
+    from tensorflow_similarity.index._graphs import takes
 
     # What libraries take for themselves is not the index's.
     for kind, size in (("exact", 20_000), (engine, 3000)):

@@ -1,17 +1,17 @@
 """Indexes: records with embeddings that can be looked up, and that come and go."""
 
-from tensorflow_similarity.index.engines.exact import exact_search
-from tensorflow_similarity.index.file_errors import (
+from tensorflow_similarity.index._errors import (
     CorruptIndexError,
     IndexFileError,
     IndexLockedError,
     NewerIndexError,
 )
-from tensorflow_similarity.index.index import Index
+from tensorflow_similarity.index._graphs import MeasuredRecall
+from tensorflow_similarity.index._index import Index
+from tensorflow_similarity.index._records import Records
+from tensorflow_similarity.index._results import Lookup, Neighbors
+from tensorflow_similarity.index.engines.exact import exact_search
 from tensorflow_similarity.index.milvus import CollectionNotFoundError, MilvusIndex
-from tensorflow_similarity.index.neighbors import Lookup, Neighbors
-from tensorflow_similarity.index.records import Records
-from tensorflow_similarity.index.tuning import MeasuredRecall
 
 __all__ = [
     "CollectionNotFoundError",

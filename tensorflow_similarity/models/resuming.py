@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from tensorflow_similarity.index.arguments import check_ids
+from tensorflow_similarity.index._arguments import check_ids
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.binding import IndexBinding
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oracle.engines import ENGINES, require
-from tensorflow_similarity.index import Index, folding, search
+from tensorflow_similarity.index import Index, _graphs, _search
 
 PRODUCTS = ["cosine", "euclidean", "squared_euclidean", "inner_product"]
 
@@ -13,9 +13,9 @@ PRODUCTS = ["cosine", "euclidean", "squared_euclidean", "inner_product"]
 @pytest.fixture
 def graphs_of_any_size(monkeypatch):
     """Uses graphs also where scanning would be faster."""
-    monkeypatch.setattr(search, "FEW_ROWS", 0)
-    monkeypatch.setattr(search, "_ROWS_PER_NEIGHBOR", 0)
-    monkeypatch.setattr(folding, "FEW_ROWS", 0)
+    monkeypatch.setattr(_search, "FEW_ROWS", 0)
+    monkeypatch.setattr(_search, "_ROWS_PER_NEIGHBOR", 0)
+    monkeypatch.setattr(_graphs, "FEW_ROWS", 0)
 
 
 @pytest.fixture(params=ENGINES)

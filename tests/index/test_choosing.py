@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from oracle.search import distance_matrix
-from tensorflow_similarity.index import Index, choosing, engines, folding, tuning
+from tensorflow_similarity.index import Index, _graphs, engines
 
 
 def vectors(n, dim=6, seed=0):
@@ -68,11 +68,11 @@ def kinds(monkeypatch, graphs_of_any_size):
     }
     monkeypatch.setattr(engines, "_ENGINES", {**made, "nmslib": made["slow"]})
     monkeypatch.setattr(engines, "installed", lambda distance: list(made.values()))
-    monkeypatch.setattr(folding, "_FAST_NUMBERS", 0)
-    monkeypatch.setattr(folding, "_BUILD_COST", 1e-9)
-    monkeypatch.setattr(folding, "seconds_exact", lambda *_: (100.0, 100.0))
-    monkeypatch.setattr(choosing, "_TRIAL_RECORDS", (30, 50))
-    monkeypatch.setattr(tuning, "_SINGLES", 3)
+    monkeypatch.setattr(_graphs, "_FAST_NUMBERS", 0)
+    monkeypatch.setattr(_graphs, "_BUILD_COST", 1e-9)
+    monkeypatch.setattr(_graphs, "seconds_exact", lambda *_: (100.0, 100.0))
+    monkeypatch.setattr(_graphs, "_TRIAL_RECORDS", (30, 50))
+    monkeypatch.setattr(_graphs, "_SINGLES", 3)
     return made
 
 
@@ -119,7 +119,7 @@ def test_auto_stays_exact_where_nothing_reaches_the_target(kinds):
 
 
 def test_auto_stays_exact_where_that_is_quicker(kinds, monkeypatch):
-    monkeypatch.setattr(folding, "seconds_exact", lambda *_: (1e-9, 1e-9))
+    monkeypatch.setattr(_graphs, "seconds_exact", lambda *_: (1e-9, 1e-9))
     assert started(search="auto").engine == "exact"
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tensorflow_similarity.index import id_map
-from tensorflow_similarity.index.id_map import IdMap
+from tensorflow_similarity.index import _records
+from tensorflow_similarity.index._records import IdMap
 
 
 def replayed(batches, column=()):
@@ -31,12 +31,12 @@ def replayed(batches, column=()):
     st.integers(1, 10),
 )
 def test_against_a_dictionary(batches, column, smallest):
-    old = id_map._SMALLEST_MERGE
-    id_map._SMALLEST_MERGE = smallest  # merge often
+    old = _records._SMALLEST_MERGE
+    _records._SMALLEST_MERGE = smallest  # merge often
     try:
         replayed(batches, column)
     finally:
-        id_map._SMALLEST_MERGE = old
+        _records._SMALLEST_MERGE = old
 
 
 def test_increasing_ids_need_no_memory():

@@ -21,9 +21,8 @@ from tensorflow_similarity.index import (
     Index,
     IndexLockedError,
     NewerIndexError,
-    durable,
-    folder_lock,
-    journal,
+    _folder,
+    _journal,
 )
 
 DIM = 3
@@ -284,7 +283,7 @@ def test_a_file_system_without_locks_is_told_from_a_lock(folder, monkeypatch):
         def lock(_):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(folder_lock, "_lock", lock)
+        monkeypatch.setattr(_folder, "_lock", lock)
 
     fails_with(errno.ENOLCK)
     with pytest.raises(OSError, match="file system gives no locks") as caught:
@@ -345,7 +344,7 @@ def test_saving_folds_the_journal(folder, tmp_path):
 
 @pytest.mark.parametrize("background", [False, True])
 def test_a_long_journal_is_folded(folder, tmp_path, monkeypatch, background):
-    monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 2000)
+    monkeypatch.setattr(_folder, "_SMALLEST_JOURNAL", 2000)
     index = Index(DIM, path=folder, background=background)
     for seed in range(40):
         index.add(vectors(20, seed), labels=[seed] * 20)
@@ -611,7 +610,7 @@ def test_a_flipped_byte_before_whole_changes_is_noticed(folder, tmp_path):
 
 def test_magic_numbers_in_embeddings_are_no_entries(folder, monkeypatch):
     """Bytes that look like the beginning of an entry do not make a torn end into damage."""
-    monkeypatch.setattr(journal, "_CHUNK", 64)  # found across the pieces that are read, too
+    monkeypatch.setattr(_journal, "_CHUNK", 64)  # found across the pieces that are read, too
     index = Index(DIM, path=folder)
     (word,) = struct.unpack("<f", b"\xf5TFS")
     index.add(np.full((99, DIM), word))
@@ -687,12 +686,12 @@ def test_a_full_disk_refuses_the_change_and_no_other(folder, room, tmp_path):
 
 
 def test_a_change_that_fails_is_not_in_the_journal(folder, monkeypatch):
-    from tensorflow_similarity.index import records
+    from tensorflow_similarity.index import _records
 
     index = Index(DIM, path=folder)
     index.add(vectors(2))
     with monkeypatch.context() as patch:
-        patch.setattr(records.Store, "_snapshot", lambda *_, **__: 1 / 0)
+        patch.setattr(_records.Store, "_snapshot", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             index.add(vectors(2))
         with pytest.raises(ZeroDivisionError):
@@ -709,16 +708,16 @@ def test_a_change_that_fails_is_not_in_the_journal(folder, monkeypatch):
 
 
 def test_a_snapshot_that_fails_costs_nothing(folder, tmp_path, monkeypatch):
-    from tensorflow_similarity.index import archive
+    from tensorflow_similarity.index import _archive
 
-    monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 1000)
+    monkeypatch.setattr(_folder, "_SMALLEST_JOURNAL", 1000)
     index = Index(DIM, path=folder)
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(archive, "replacing", full)
+        patch.setattr(_archive, "replacing", full)
         with pytest.warns(UserWarning, match="No snapshot of the index could be written"):
             index.add(vectors(100))
         index.add(vectors(1))  # is not told again at once
@@ -771,7 +770,7 @@ def _live(folder, first, acknowledge):
 @pytest.mark.filterwarnings("ignore:.*no whole change")
 def test_killed_while_living(folder, monkeypatch):
     """Whenever a process dies, all that it acknowledged is there, and nothing half done."""
-    monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 3000)  # snapshots are written meanwhile
+    monkeypatch.setattr(_folder, "_SMALLEST_JOURNAL", 3000)  # snapshots are written meanwhile
     Index(DIM, "euclidean", path=folder).close()
     model = Index(DIM, "euclidean")  # makes the same changes, in memory
     draw, done, half_written, unanswered = random.Random(0), 0, 0, 0

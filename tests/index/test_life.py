@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from oracle.engines import ENGINES, require
 from oracle.search import nearest
-from tensorflow_similarity.index import Index, durable, folding, live, search
+from tensorflow_similarity.index import Index, _folder, _graphs, _memory, _search
 
 DIM = 4
 IDS = st.lists(st.integers(0, 60), min_size=1, max_size=12, unique=True)
@@ -195,12 +195,12 @@ class Life(RuleBasedStateMachine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_random_lives(monkeypatch, tmp_path, engine):
     require(engine)
-    monkeypatch.setattr(search, "FEW_ROWS", 0)
-    monkeypatch.setattr(search, "_ROWS_PER_NEIGHBOR", 0)
-    monkeypatch.setattr(folding, "FEW_ROWS", 0)
-    monkeypatch.setattr(folding, "_BUILD_COST", 50)  # graphs are built again and again
-    monkeypatch.setattr(live, "_MOST_DEAD", 10)
-    monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 2000)
+    monkeypatch.setattr(_search, "FEW_ROWS", 0)
+    monkeypatch.setattr(_search, "_ROWS_PER_NEIGHBOR", 0)
+    monkeypatch.setattr(_graphs, "FEW_ROWS", 0)
+    monkeypatch.setattr(_graphs, "_BUILD_COST", 50)  # graphs are built again and again
+    monkeypatch.setattr(_memory, "_MOST_DEAD", 10)
+    monkeypatch.setattr(_folder, "_SMALLEST_JOURNAL", 2000)
     case = type("Life", (Life,), {"engine": engine, "folder": tmp_path}).TestCase
     case.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
     case().runTest()

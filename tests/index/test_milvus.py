@@ -21,6 +21,7 @@ import fake_milvus
 from fake_milvus import BusyError, MilvusClient
 from tensorflow_similarity.calibration import calibrate
 from tensorflow_similarity.index import CollectionNotFoundError, Index, MilvusIndex
+from tensorflow_similarity.index._payload import parse_payload
 from tensorflow_similarity.index.milvus import (
     about,
     collection,
@@ -29,7 +30,6 @@ from tensorflow_similarity.index.milvus import (
     payloads,
 )
 from tensorflow_similarity.index.milvus.collection import IndexType
-from tensorflow_similarity.index.payload import parse_payload
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.models import SimilarityModel
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tensorflow_similarity.index import Index
-from tensorflow_similarity.index.payload import Payload, parse_payload
+from tensorflow_similarity.index._payload import Payload, parse_payload
 
 JSON = st.recursive(
     st.none()
@@ -94,12 +94,12 @@ def test_tensors():
 
 def test_after_an_append_that_failed(monkeypatch):
     """What a failed append left behind is written over."""
-    from tensorflow_similarity.index import records
+    from tensorflow_similarity.index import _records
 
     index = Index(1)
     index.add([[1.0]], data=["first"])
     with monkeypatch.context() as patch:
-        patch.setattr(records.Store, "_snapshot", lambda *_, **__: 1 / 0)
+        patch.setattr(_records.Store, "_snapshot", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             index.add([[2.0], [2.0]], data=["lost", "lost"])
     assert len(index) == 1

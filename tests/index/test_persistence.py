@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tensorflow_similarity.calibration import Calibration
-from tensorflow_similarity.index import CorruptIndexError, Index, NewerIndexError, archive
+from tensorflow_similarity.index import CorruptIndexError, Index, NewerIndexError, _archive
 
 
 def vectors(n, dim=8, seed=0):
@@ -165,7 +165,7 @@ def test_a_failed_save_leaves_the_old_file(lived, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archive.os, "fsync", full)
+    monkeypatch.setattr(_archive.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         lived.save(path)
     assert path.read_bytes() == before
@@ -182,7 +182,7 @@ def test_a_full_disk(lived, tmp_path, monkeypatch):
     def on_a_full_disk(name, mode="r", *args, **kwargs):
         return real("/dev/full" if "x" in mode else name, mode.replace("x", "w"), *args, **kwargs)
 
-    monkeypatch.setattr(archive, "open", on_a_full_disk, raising=False)
+    monkeypatch.setattr(_archive, "open", on_a_full_disk, raising=False)
     with pytest.raises(OSError, match="No space left"):
         lived.save(path)
     assert path.read_bytes() == before

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tensorflow_similarity.index import search
-from tensorflow_similarity.index.records import Batch, Store
+from tensorflow_similarity.index import _search
+from tensorflow_similarity.index._records import Batch, Store
 
 ROWS = 40
 # Many ties, both zeros, both signs, the smallest and the largest.
@@ -23,7 +23,7 @@ def store(ids):
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["packed", "not packed"])
 def packed(request, monkeypatch):
-    monkeypatch.setattr(search, "_FEW_SORTED", 0 if request.param else 10**6)
+    monkeypatch.setattr(_search, "_FEW_SORTED", 0 if request.param else 10**6)
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -45,7 +45,7 @@ def test_nearest(in_order, distances, seed, padding, k):
     if padding:
         rows[:, -padding:] = -1
         distances[:, -padding:] = np.inf
-    found, values = search._nearest(source, rows, distances, k)
+    found, values = _search._nearest(source, rows, distances, k)
     for row, own, got, value in zip(rows, distances, found, values, strict=True):
         pairs = [(d, ids[r], r) for d, r in zip(own.tolist(), row.tolist(), strict=True) if r >= 0]
         expected = sorted(pairs)[:k]
@@ -55,10 +55,10 @@ def test_nearest(in_order, distances, seed, padding, k):
 
 
 def test_more_rows_than_can_be_packed(monkeypatch):
-    monkeypatch.setattr(search, "_MOST_PACKED", ROWS - 1)
-    monkeypatch.setattr(search, "_packed", None)
+    monkeypatch.setattr(_search, "_MOST_PACKED", ROWS - 1)
+    monkeypatch.setattr(_search, "_packed", None)
     source = store(np.arange(ROWS))
-    found, values = search._nearest(
+    found, values = _search._nearest(
         source, np.array([[5, 2, 9]]), np.array([[1, 1, 0]], np.float32), 2
     )
     assert found.tolist() == [[9, 2]]

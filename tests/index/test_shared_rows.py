@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from oracle.engines import require
-from tensorflow_similarity.index import Index, live, saved_graph
-from tensorflow_similarity.index.columns import lies_in_file
+from tensorflow_similarity.index import Index, _memory, _snapshot
+from tensorflow_similarity.index._columns import lies_in_file
 from tensorflow_similarity.index.engines import usearch
 
 DIM = 32
@@ -200,8 +200,8 @@ def test_what_came_after_the_graph_is_held_beside_it(tmp_path):
 @pytest.mark.parametrize("moved", [False, True])
 def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, moved, mmap):
     """The file has the rows that it leads through, though not the records."""
-    monkeypatch.setattr(live, "_MOST_DEAD", 0 if moved else 10**6)
-    monkeypatch.setattr(saved_graph, "_DEAD_SHARE", 0)
+    monkeypatch.setattr(_memory, "_MOST_DEAD", 0 if moved else 10**6)
+    monkeypatch.setattr(_snapshot, "_DEAD_SHARE", 0)
     index = built(name)
     index.upsert(np.arange(10), vectors(10, seed=3))
     for start in range(0, 400, 80):

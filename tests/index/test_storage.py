@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 
 from oracle.engines import ENGINES, require
 from oracle.search import nearest
-from tensorflow_similarity.index import CorruptIndexError, Index, columns
-from tensorflow_similarity.index.columns import Chained, Chosen, Column, lies_in_file, taken
-from tensorflow_similarity.index.payload import JsonPayload, parse_payload
-from tensorflow_similarity.index.vectors import EncodedRows
+from tensorflow_similarity.index import CorruptIndexError, Index, _columns
+from tensorflow_similarity.index._columns import (
+    Chained,
+    Chosen,
+    Column,
+    EncodedRows,
+    lies_in_file,
+    taken,
+)
+from tensorflow_similarity.index._payload import JsonPayload, parse_payload
 
 # How far a stored number may be from what was given, as a share of the largest of its row,
 # and of itself.
@@ -291,7 +297,7 @@ def test_chosen_rows_read_as_an_array(kept, data):
 @pytest.fixture
 def small_memory(monkeypatch):
     """Columns that may lie in a file do so from 1,000 bytes on."""
-    monkeypatch.setattr(columns, "LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr(_columns, "LARGEST_IN_MEMORY", 1000)
 
 
 @pytest.mark.usefixtures("small_memory")
@@ -349,8 +355,8 @@ def test_rows_taken_to_a_file():
 @pytest.mark.usefixtures("small_memory")
 @pytest.mark.parametrize("kind", ["json", "array"])
 def test_large_payloads_lie_in_files(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("tensorflow_similarity.index.payload._TEXT_BYTES", 50)
-    monkeypatch.setattr("tensorflow_similarity.index.persistence.LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr("tensorflow_similarity.index._payload._TEXT_BYTES", 50)
+    monkeypatch.setattr("tensorflow_similarity.index._snapshot.LARGEST_IN_MEMORY", 1000)
     data = [["é" * (i % 9), i] for i in range(400)]
     if kind == "array":
         data = np.random.default_rng(0).normal(size=(400, 4))
@@ -412,9 +418,9 @@ def test_a_full_disk_for_payloads(tmp_path):
     program = """
 import resource, signal, sys
 import numpy as np
-from tensorflow_similarity.index import Index, columns
+from tensorflow_similarity.index import Index, _columns
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-columns.LARGEST_IN_MEMORY = 10_000
+_columns.LARGEST_IN_MEMORY = 10_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 index = Index(2)
 index.add(np.ones((10, 2)), data=np.ones((10, 100)))

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tensorflow_similarity.index import Index, durable, folding, journal
+from tensorflow_similarity.index import Index, _folder, _graphs, _journal
 from tensorflow_similarity.index.engines import exact
 
 DIM = 6
@@ -24,9 +24,9 @@ def stress(index, monkeypatch, tolerance=0.0, at_least=0.7):
     """One writer and four readers, who check whatever they find."""
     permanent = np.arange(100)
     stop, failures, lookups, builds = threading.Event(), [], [0], []
-    build = folding.Folding.build
+    build = _graphs.Folding.build
     monkeypatch.setattr(
-        folding.Folding, "build", lambda self, state: builds.append(1) or build(self, state)
+        _graphs.Folding, "build", lambda self, state: builds.append(1) or build(self, state)
     )
 
     def read(seed):
@@ -102,7 +102,7 @@ def stress(index, monkeypatch, tolerance=0.0, at_least=0.7):
     indirect=True,
 )
 def test_one_writer_and_many_readers(make, monkeypatch):
-    monkeypatch.setattr(folding, "_BUILD_COST", 300)  # graphs are built meanwhile, many times
+    monkeypatch.setattr(_graphs, "_BUILD_COST", 300)  # graphs are built meanwhile, many times
     index = make(DIM, "euclidean")
     index.add(code(np.arange(300)), labels=np.arange(300) * 3)
     stress(index, monkeypatch, at_least=1.5)
@@ -111,8 +111,8 @@ def test_one_writer_and_many_readers(make, monkeypatch):
 @pytest.mark.usefixtures("graphs_of_any_size")
 def test_readers_of_an_index_that_lives_in_a_folder(monkeypatch, tmp_path):
     """Snapshots and graphs are made by threads of their own meanwhile."""
-    monkeypatch.setattr(folding, "_BUILD_COST", 300)
-    monkeypatch.setattr(durable, "_SMALLEST_JOURNAL", 5000)
+    monkeypatch.setattr(_graphs, "_BUILD_COST", 300)
+    monkeypatch.setattr(_folder, "_SMALLEST_JOURNAL", 5000)
     params = {"M": 24, "efConstruction": 300, "ef": 600}
     index = Index(
         DIM, "euclidean", "nmslib", search_params=params, background=True, path=tmp_path / "index"
@@ -140,7 +140,7 @@ def test_lookups_run_together_and_wait_for_no_writer(tmp_path, monkeypatch):
     index = Index(DIM, "euclidean", path=tmp_path / "index")
     index.add(code(np.arange(50)))
     together, inside, go_on = threading.Barrier(3), threading.Event(), threading.Event()
-    real, append = exact.ExactScan.search, journal.Journal.append
+    real, append = exact.ExactScan.search, _journal.Journal.append
 
     def search(*args, **kwargs):
         together.wait(20)  # until three lookups are in here
@@ -152,7 +152,7 @@ def test_lookups_run_together_and_wait_for_no_writer(tmp_path, monkeypatch):
         append(*args)
 
     monkeypatch.setattr(exact.ExactScan, "search", search)
-    monkeypatch.setattr(journal.Journal, "append", slow)
+    monkeypatch.setattr(_journal.Journal, "append", slow)
     writer = threading.Thread(target=lambda: index.delete(7))
     writer.start()
     assert inside.wait(20)
@@ -215,14 +215,14 @@ def test_graphs_built_in_the_background(graphs_of_any_size, monkeypatch):
     index = Index(DIM, "euclidean", search="nmslib", background=True)
     index.add(code(np.arange(500)))
     begun, go_on = threading.Event(), threading.Event()
-    build = folding.Folding.build
+    build = _graphs.Folding.build
 
     def slow(self, state):
         begun.set()
         assert go_on.wait(30)
         return build(self, state)
 
-    monkeypatch.setattr(folding.Folding, "build", slow)
+    monkeypatch.setattr(_graphs.Folding, "build", slow)
     assert index.lookup(code([3]), k=1).ids.item() == 3  # does not wait
     assert begun.wait(30)
     (added,) = index.add(code([7777]))
@@ -244,7 +244,7 @@ def test_a_graph_of_records_that_are_gone_is_let_go(graphs_of_any_size, monkeypa
     """The index is cleared while a graph of its records is being built."""
     index = Index(DIM, "euclidean", search="nmslib")
     index.add(code(np.arange(100)))
-    build = folding.Folding.build
+    build = _graphs.Folding.build
 
     def cleared_meanwhile(self, state):
         built = build(self, state)
@@ -253,7 +253,7 @@ def test_a_graph_of_records_that_are_gone_is_let_go(graphs_of_any_size, monkeypa
         return built
 
     with monkeypatch.context() as patch:
-        patch.setattr(folding.Folding, "build", cleared_meanwhile)
+        patch.setattr(_graphs.Folding, "build", cleared_meanwhile)
         assert index.lookup(code([205]), k=1).ids.item() == 105
     assert index.engine == "exact"
     assert index.lookup(code([205]), k=1).distances.item() == 0

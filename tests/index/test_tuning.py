@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tensorflow_similarity.index import Index, engines, folding
+from tensorflow_similarity.index import Index, _graphs, engines
 
 
 def vectors(n, dim=24, seed=0):
@@ -72,11 +72,11 @@ def test_a_fixed_effort_below_the_target_is_the_users_choice():
 
 
 def test_auto_is_exact_until_a_graph_pays(monkeypatch):
-    monkeypatch.setattr(folding, "_FAST_NUMBERS", 2500 * 24)
-    monkeypatch.setattr(folding, "_BUILD_COST", 100)
+    monkeypatch.setattr(_graphs, "_FAST_NUMBERS", 2500 * 24)
+    monkeypatch.setattr(_graphs, "_BUILD_COST", 100)
     # Which engine is quickest, and whether a scan is quicker, is not for small tests.
-    monkeypatch.setattr(folding, "trial_order", lambda *_: [engines.get("nmslib")])
-    monkeypatch.setattr(folding, "seconds_exact", lambda *_: (1.0, 1.0))
+    monkeypatch.setattr(_graphs, "trial_order", lambda *_: [engines.get("nmslib")])
+    monkeypatch.setattr(_graphs, "seconds_exact", lambda *_: (1.0, 1.0))
     index = Index(24, "euclidean", search="auto", target_recall=0.99)
     index.add(vectors(2501))
     index.lookup(vectors(90))
@@ -96,7 +96,7 @@ def test_auto_is_exact_until_a_graph_pays(monkeypatch):
 
 
 def test_a_tail_is_folded_in_when_that_pays(monkeypatch):
-    monkeypatch.setattr(folding, "_BUILD_COST", 100)
+    monkeypatch.setattr(_graphs, "_BUILD_COST", 100)
     index = Index(24, "euclidean", search="nmslib")
     index.add(vectors(3000))
     index.lookup(vectors(1))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.columns import RowArray
+from tensorflow_similarity.index._columns import RowArray
 from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm
 from tensorflow_similarity.index.engines.pipeline import one_ahead
 from tensorflow_similarity.index.engines.products import Products, by_group

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
-from tensorflow_similarity.index.columns import Column, RowArray
+from tensorflow_similarity.index._columns import Column, RowArray
 from tensorflow_similarity.index.engines.candidates import MOST_CANDIDATES, Keys, find_candidates
 from tensorflow_similarity.index.engines.forms import form_of
 

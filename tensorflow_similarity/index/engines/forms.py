@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
-from tensorflow_similarity.index.columns import RowArray
+from tensorflow_similarity.index._columns import RowArray
 from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms, unit_rows
 from tensorflow_similarity.index.engines.products import Operands
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tensorflow_similarity.index.columns import ALIGNMENT, aligned_empty
+from tensorflow_similarity.index._columns import ALIGNMENT, aligned_empty
 from tensorflow_similarity.index.engines.effort_gate import EffortGate
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
 from tensorflow_similarity.index.engines.hnsw import HnswEngine

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from tensorflow_similarity.index.about import Notes
+from tensorflow_similarity.index._metadata import Notes
 from tensorflow_similarity.index.milvus.connection import Connection
 
 __all__ = ["AboutCollection", "notes_in"]

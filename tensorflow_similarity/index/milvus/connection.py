@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorflow_similarity._extras import missing
-from tensorflow_similarity.index.file_errors import IndexLockedError
+from tensorflow_similarity.index._errors import IndexLockedError
 
 __all__ = ["Connection", "connect", "is_file"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.index.filters import Filter, parse_filter
+from tensorflow_similarity.index._filters import Filter, parse_filter
 
 __all__ = ["expression", "one_of"]
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.arguments import (
+from tensorflow_similarity.index._arguments import (
     check_batch,
     check_changes,
     check_ids,
 )
-from tensorflow_similarity.index.index import Index
+from tensorflow_similarity.index._index import Index
+from tensorflow_similarity.index._payload import PayloadRows
+from tensorflow_similarity.index._records import Batch
 from tensorflow_similarity.index.milvus import payloads
 from tensorflow_similarity.index.milvus.opening import checked_config, open_collection
 from tensorflow_similarity.index.milvus.reading import MilvusReading
-from tensorflow_similarity.index.payload import PayloadRows
-from tensorflow_similarity.index.records import Batch
 
 __all__ = ["MilvusIndex"]
 

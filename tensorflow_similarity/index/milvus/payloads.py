@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.payload import ArrayPayload, JsonPayload, Payload, PayloadRows
+from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload, Payload, PayloadRows
 
 __all__ = ["decoded", "encoded", "kind_of", "of_kind"]
 

@@ -9,19 +9,19 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
-from tensorflow_similarity.index import report
-from tensorflow_similarity.index.about import calibration_of
-from tensorflow_similarity.index.arguments import check_embeddings, check_ids
+from tensorflow_similarity.index import _results
+from tensorflow_similarity.index._arguments import check_embeddings, check_ids
+from tensorflow_similarity.index._filters import Filter
+from tensorflow_similarity.index._index import Index
+from tensorflow_similarity.index._metadata import calibration_of
+from tensorflow_similarity.index._records import Batch, Records, Rows, Store
+from tensorflow_similarity.index._results import Neighbors
 from tensorflow_similarity.index.engines.exact import ExactScan
-from tensorflow_similarity.index.filters import Filter
-from tensorflow_similarity.index.index import Index
 from tensorflow_similarity.index.milvus import payloads
 from tensorflow_similarity.index.milvus.about import notes_in
 from tensorflow_similarity.index.milvus.collection import MOST_ROWS
 from tensorflow_similarity.index.milvus.expressions import expression
 from tensorflow_similarity.index.milvus.opening import Opened
-from tensorflow_similarity.index.neighbors import Neighbors
-from tensorflow_similarity.index.records import Batch, Records, Rows, Store
 
 __all__ = ["MilvusReading"]
 
@@ -199,4 +199,4 @@ class MilvusReading(Index):
         print_fn("\n".join(["Index", *(f"  {name + ':':<12} {value}" for name, value in lines)]))
 
     def to_data_frame(self, num_records: int | None = None) -> Any:
-        return report.data_frame(self._rows(self.ids[:num_records]), None)
+        return _results.data_frame(self._rows(self.ids[:num_records]), None)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from tensorflow_similarity.index import Index, folding, search
+from tensorflow_similarity.index import Index, _graphs, _search
 
-search.FEW_ROWS = folding.FEW_ROWS = 0
-search._ROWS_PER_NEIGHBOR = 0
+_search.FEW_ROWS = _graphs.FEW_ROWS = 0
+_search._ROWS_PER_NEIGHBOR = 0
 n, dim = 40, 3
 angle = np.arange(n)[:, None] * np.array([0.1, 0.37, 1.3])
 x = np.sin(angle).astype(np.float32)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.index.records import Rows
+from tensorflow_similarity.index._records import Rows
 
 __all__ = ["Filter", "allowed_rows", "parse_filter"]
 

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
+from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.exact import ExactScan
-from tensorflow_similarity.index.records import Rows
 
 __all__ = ["Graph", "State", "search"]
 

@@ -4,30 +4,130 @@
 appears whole or not at all; until then the one before and all journals since
 say the same. So the folder is good at any moment, and what is older than the
 newest snapshot is only waiting to be removed.
+
+A lock on a folder, which ends with the process that holds it, however that ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
+import sys
 import threading
 import warnings
 import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from tensorflow_similarity.index import persistence
-from tensorflow_similarity.index.changes import Change
-from tensorflow_similarity.index.file_errors import CorruptIndexError
-from tensorflow_similarity.index.folder_lock import FolderLock
-from tensorflow_similarity.index.journal import Journal, JournalReader, opened_elsewhere
-from tensorflow_similarity.index.live import RecordsNow
-from tensorflow_similarity.index.persistence import SavedIndex
-from tensorflow_similarity.index.settings import Settings
+from tensorflow_similarity.index import _snapshot
+from tensorflow_similarity.index._arguments import Settings
+from tensorflow_similarity.index._errors import CorruptIndexError, IndexLockedError
+from tensorflow_similarity.index._journal import Change, Journal, JournalReader, opened_elsewhere
+from tensorflow_similarity.index._memory import RecordsNow
+from tensorflow_similarity.index._snapshot import SavedIndex
 
-__all__ = ["IndexFolder"]
+__all__ = ["FolderLock", "IndexFolder"]
+
+_NAME = "lock"
+# What it is called when another has the lock; the last one is Windows'.
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+
+
+class FolderLock:
+    """Holds a folder for this process.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        IndexLockedError: If another process, or another index of this one, holds it.
+        OSError: If it cannot be locked at all.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._process = os.getpid()
+        self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
+        _locks.add(self)
+        try:
+            _lock(self._descriptor)
+        except OSError as error:
+            if error.errno not in _HELD:
+                self.forget()
+                raise OSError(
+                    error.errno,
+                    f"{folder!r} cannot be locked: its file system gives no locks ({error}). Put "
+                    "the index into a folder on another, such as a local disk.",
+                ) from error
+            # Windows does not let a locked byte be read; the number is only advice.
+            holder = _holder(self._descriptor)
+            self.forget()
+            raise IndexLockedError(
+                f"{folder!r} is open in {holder}. One index at a time may write there: `close` "
+                "the other, or let its process end."
+            ) from error
+        with contextlib.suppress(OSError):  # a full disk
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, str(os.getpid()).encode())
+
+    def release(self) -> None:
+        """Lets others have the folder. A copy of the process only forgets the lock."""
+        if self._descriptor >= 0 and os.getpid() == self._process:
+            with contextlib.suppress(OSError):
+                _unlock(self._descriptor)
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes the descriptor, which leaves the lock to those that have another.
+
+        A lock is held while any descriptor of it is open: a copy of the process
+        that kept its own would hold it when the process itself has died.
+        """
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_locks: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for lock in list(_locks):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        number = int(os.read(descriptor, 20))
+    except (OSError, ValueError):
+        return "another process"
+    return "this process" if number == os.getpid() else f"process {number}"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
 
 _FILE = re.compile(r"(snapshot|journal)\.(\d+)")
 # A journal is folded into a snapshot when it is larger than the snapshot, and
@@ -95,9 +195,7 @@ class IndexFolder:
             last = Journal(self._file("journal", 1), self._fsync)
         else:
             self._number = max(snapshots)
-            index = persistence.load(
-                self._file("snapshot", self._number), settings, mmap, kept=True
-            )
+            index = _snapshot.load(self._file("snapshot", self._number), settings, mmap, kept=True)
             last = self._replay(index, [n for n in journals if n >= self._number], repair)
             self._remove_older()
             self._remove_half_written()
@@ -229,7 +327,7 @@ class IndexFolder:
         return os.getpid() == self._process
 
     def _write(self, number: int, index: SavedIndex, now: RecordsNow) -> None:
-        persistence.save(self._file("snapshot", number), index, now)
+        _snapshot.save(self._file("snapshot", number), index, now)
 
     def _file(self, kind: str, number: int) -> str:
         return os.path.join(self.path, f"{kind}.{number}")

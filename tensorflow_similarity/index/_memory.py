@@ -17,14 +17,12 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
-from tensorflow_similarity.index.changes import Change
-from tensorflow_similarity.index.columns import LARGEST_IN_MEMORY, lies_in_file
+from tensorflow_similarity.index._columns import LARGEST_IN_MEMORY, lies_in_file
+from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, warn_below
+from tensorflow_similarity.index._journal import Change, Journal
+from tensorflow_similarity.index._records import Batch, Rows, Store
+from tensorflow_similarity.index._search import Graph, State
 from tensorflow_similarity.index.engines.exact import ExactScan
-from tensorflow_similarity.index.folding import Folding
-from tensorflow_similarity.index.journal import Journal
-from tensorflow_similarity.index.records import Batch, Rows, Store
-from tensorflow_similarity.index.search import Graph, State
-from tensorflow_similarity.index.tuning import MeasuredRecall, warn_below
 
 __all__ = ["LiveRecords", "RecordsNow", "found"]
 

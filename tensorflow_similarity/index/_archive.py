@@ -21,8 +21,8 @@ import numpy as np
 
 from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity._extras import upgrade
-from tensorflow_similarity.index.columns import RowArray, aligned_empty, roomy_empty
-from tensorflow_similarity.index.file_errors import CorruptIndexError, NewerIndexError
+from tensorflow_similarity.index._columns import RowArray, aligned_empty, roomy_empty
+from tensorflow_similarity.index._errors import CorruptIndexError, NewerIndexError
 
 __all__ = ["Archive", "write_archive"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index.columns import Column, RowArray, roomy_empty, taken
+from tensorflow_similarity.index._columns import Column, RowArray, roomy_empty, taken
 
 __all__ = ["ArrayPayload", "JsonPayload", "Payload", "parse_payload"]
 

@@ -1,0 +1,586 @@
+"""The index: records with ids that can be added, deleted, updated and searched.
+
+The half of an index that only reads: what it is, lookups, and figures.
+
+The half of an index that changes it: add, upsert, update, delete, clear, compact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import distances
+from tensorflow_similarity.index import _graphs, _results, _snapshot
+from tensorflow_similarity.index._arguments import (
+    Settings,
+    check_batch,
+    check_changes,
+    check_embeddings,
+    check_ids,
+)
+from tensorflow_similarity.index._filters import Filter, allowed_rows
+from tensorflow_similarity.index._folder import IndexFolder
+from tensorflow_similarity.index._memory import LiveRecords, found
+from tensorflow_similarity.index._metadata import About
+from tensorflow_similarity.index._records import Records
+from tensorflow_similarity.index._results import Neighbors
+from tensorflow_similarity.index._search import search as search_state
+from tensorflow_similarity.index._snapshot import SavedIndex
+
+__all__ = ["Index", "IndexChanging", "IndexReading"]
+
+
+class IndexReading:
+    """What may be asked of an index. All of it may be called by any number of threads."""
+
+    _settings: Settings
+    _live: LiveRecords
+    _about: About
+
+    # -- What it is -------------------------------------------------------------------------
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers in an embedding."""
+        return self._settings.embedding_size
+
+    @property
+    def distance(self) -> distances.Distance:
+        """The distance."""
+        return self._settings.distance
+
+    @property
+    def search(self) -> Any:
+        """What was asked for: `"auto"`, `"exact"`, an engine's name or an engine."""
+        return self._settings.search
+
+    @property
+    def storage(self) -> str:
+        """How embeddings are kept: `"float32"`, `"float16"` or `"int8"`."""
+        return self._settings.storage
+
+    @property
+    def engine(self) -> str:
+        """What lookups use now: `"exact"`, or the name of the engine that has a graph."""
+        graph = self._live.state.graph
+        return "exact" if graph is None else graph.engine.name
+
+    @property
+    def recall(self) -> _graphs.MeasuredRecall | None:
+        """What the engine was last measured to find; None for exact search."""
+        return self._live.recall
+
+    @property
+    def calibration(self) -> Any:
+        """What decides on matches from distances; None until the index is calibrated."""
+        return self._about.calibration
+
+    @calibration.setter
+    def calibration(self, calibration: Any) -> None:
+        self._about.calibration = calibration
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Notes that are saved with the index, any JSON by name; yours to change.
+
+        They are kept as JSON has them (tuples as lists, keys as strings). Where the
+        index lives in a folder, a note is there as soon as it is set. To change a
+        part of one, set it anew: what is changed within is only written with the
+        next change.
+
+        A `SimilarityModel` keeps in them which weights made the records.
+        """
+        return self._about.notes
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The ids of all records, in increasing order: int64 `[n]`."""
+        rows = self._live.state.rows
+        return rows.ids[rows.live_rows]
+
+    def __len__(self) -> int:
+        return self._live.state.rows.live_count
+
+    def __contains__(self, id: object) -> bool:
+        if isinstance(id, bool) or not isinstance(id, int | np.integer):
+            return False
+        return bool(self._live.state.rows.find(np.array([id], np.int64))[0] >= 0)
+
+    def has(self, ids: Any) -> np.ndarray:
+        """Which ids are in use.
+
+        Args:
+            ids: Ids `[n]`, or one id.
+
+        Returns:
+            bool `[n]`.
+        """
+        return self._live.state.rows.find(check_ids(ids, distinct=False)) >= 0
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({len(self)} records, embedding_size={self.embedding_size}, "
+            f"distance={self.distance.name!r}, search={self.search!r})"
+        )
+
+    # -- Searching --------------------------------------------------------------------------
+
+    def lookup(self, queries: Any, k: int = 5, filter: Filter | None = None) -> Neighbors:
+        """The k nearest records of each query.
+
+        Args:
+            queries: Finite numbers `[q, embedding_size]`.
+            k: How many. If there are fewer records, columns are padded: id -1,
+                label -1, distance inf.
+            filter: Which records may be returned: a mapping with any of
+                `"labels"` (a class id or several), `"ids"` (likewise) and
+                `"data"` (a function of the payload of one record that returns
+                a bool), all of which must hold; or such a function alone.
+
+        Returns:
+            The `Neighbors`: `.ids`, `.distances`, `.labels`, `[q, k]` each;
+            `neighbors[i]` is a list of `Lookup`.
+
+        Raises:
+            TypeError: If an argument has the wrong type.
+            ValueError: If the index is empty, a query has another size or is not
+                finite, or k < 1.
+        """
+        queries = check_embeddings(queries, "queries", self.embedding_size)
+        k = checks.count(k, "k")
+        if not len(self):
+            raise ValueError("The index is empty: add records before `lookup`.")
+        state = self._live.ready()
+        allowed = None if filter is None else allowed_rows(filter, state.rows)
+        rows, values, scanned = search_state(state, queries, k, allowed)
+        self._live.folding.owe(len(queries), scanned)
+        return Neighbors.of_rows(state.rows, rows, values)
+
+    def get(self, ids: Any) -> Records:
+        """The records with these ids, in this order.
+
+        Args:
+            ids: Ids `[n]` in use, or one id. The same id may be there twice.
+
+        Raises:
+            KeyError: If an id is not in use.
+        """
+        rows = self._live.state.rows
+        return rows.records(found(rows, check_ids(ids, distinct=False)))
+
+    def measure_recall(self, queries: Any = None, k: int = 10) -> _graphs.MeasuredRecall | None:
+        """Measures anew what share of the true nearest the engine finds.
+
+        Warns where that is below the `target_recall`, which happens as records
+        come and go.
+
+        Args:
+            queries: Embeddings to look up `[q, embedding_size]`; None for a
+                sample of the records.
+            k: Neighbours to look for.
+
+        Returns:
+            What was measured; None while search is exact.
+        """
+        if queries is not None:
+            queries = check_embeddings(queries, "queries", self.embedding_size)
+        k = checks.count(k, "k")
+        state = self._live.state
+        if state.graph is None:
+            return None
+        before = self._live.recall
+        measured = self._live.recall = _graphs.measure(state, state.graph, queries, k)
+        alike = before is not None and queries is None and before.k == k
+        _graphs.warn_below(
+            measured, self._settings.target_recall, before.recall if before and alike else None
+        )
+        return measured
+
+    def stats(self) -> dict[str, Any]:
+        """What `summary` shows, by name."""
+        return _results.stats(self._settings, self._live, self.calibration is not None)
+
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Prints what the index holds and how it searches.
+
+        Args:
+            print_fn: Takes the text.
+        """
+        print_fn(_results.text(self.stats()))
+
+    def to_data_frame(self, num_records: int | None = None) -> Any:
+        """The records as a pandas data frame, in the order of their ids.
+
+        Args:
+            num_records: How many; None for all.
+
+        Returns:
+            A `pandas.DataFrame` with `id` as its index and the columns `label`
+            (nullable integers), `embedding` and `data`.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return _results.data_frame(self._live.state.rows, num_records)
+
+
+class IndexChanging(IndexReading):
+    """What may be done to an index. Any thread may; one at a time does."""
+
+    _folder: IndexFolder | None
+
+    def add(
+        self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
+    ) -> np.ndarray:
+        """Adds records. They are found as soon as this returns.
+
+        Args:
+            embeddings: Finite numbers `[n, embedding_size]`.
+            labels: Class ids `[n]` or `[n, 1]`, of any integer dtype; or None. In a
+                list, None stands for a record without a label.
+            data: The payload: an array whose first axis is the record (rows
+                of images, say), or a list with one JSON value per record, which
+                comes back as JSON has it (tuples as lists, keys as strings).
+                The first payload decides which of the two an index holds.
+            ids: Ids `[n]`, distinct, not negative and not in use; None to have
+                them assigned, in increasing order, and none ever twice.
+
+        Returns:
+            The ids, int64 `[n]`.
+
+        Raises:
+            TypeError: If embeddings, labels, ids or payload have the wrong type.
+            ValueError: If a shape or length is wrong, a number is not finite,
+                or an id is in use. Nothing has been added then.
+        """
+        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
+        with self._changing():
+            return self._live.add(batch, assign=ids is None)
+
+    def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
+        """Adds records, in place of those with the same ids, which they replace wholly.
+
+        Args:
+            ids: Ids `[n]`, distinct and not negative; in use or not.
+            embeddings: As for `add`.
+            labels: As for `add`.
+            data: As for `add`.
+
+        Returns:
+            The ids, int64 `[n]`.
+
+        Raises:
+            TypeError: As `add`.
+            ValueError: As `add`. Nothing has changed then.
+        """
+        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
+        with self._changing():
+            self._live.upsert(batch)
+        return batch.ids
+
+    def update(
+        self, ids: Any, embeddings: Any = None, labels: Any = None, data: Any = None
+    ) -> None:
+        """Changes what is given of some records, and keeps the rest of them.
+
+        Args:
+            ids: Ids `[n]` in use.
+            embeddings: As for `add`, or None to keep them.
+            labels: Likewise.
+            data: Likewise.
+
+        Raises:
+            KeyError: If an id is not in use. Nothing has changed then.
+            TypeError: As `add`.
+            ValueError: As `add`.
+        """
+        ids = check_ids(ids)
+        changes = check_changes(self.embedding_size, ids, embeddings, labels, data)
+        with self._changing():
+            self._live.update(ids, changes)
+
+    def delete(self, ids: Any) -> None:
+        """Deletes records. They are not found any more when this returns.
+
+        Their bytes leave memory and saved files with `compact`, at the latest.
+
+        Args:
+            ids: Ids `[n]` in use, or one id.
+
+        Raises:
+            KeyError: If an id is not in use. Nothing has been deleted then.
+            TypeError: If the ids are not integers.
+            ValueError: If an id is there twice.
+        """
+        ids = check_ids(ids)
+        with self._changing():
+            self._live.delete(ids)
+
+    def clear(self) -> None:
+        """Deletes all records. Ids that were assigned are not assigned again."""
+        with self._changing():
+            self._live.clear()
+
+    def compact(self) -> None:
+        """Drops deleted records from memory, and builds the engine's graph anew.
+
+        Lookups become as fast as they can be, and what was deleted is gone.
+        Changes by other threads go on meanwhile.
+        """
+        self._live.compact()
+        if self._folder is not None:
+            self._folder.fold()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Around each change: notes go to the journal first, and it may be folded after."""
+        if self._folder is None:
+            yield
+            return
+        self._folder.tell()
+        yield
+        self._folder.fold_if_due()
+
+
+class Index(IndexChanging):
+    """Finds the records nearest to a query, and lets records come and go.
+
+    A record has an id, an embedding, and optionally a label and a payload. It
+    is found from the moment `add` returns, and no longer from the moment
+    `delete` returns. All distances are true ones, computed by direct difference
+    whatever the engine; records at equal distance come in the order of their
+    ids.
+
+    Lookups may run in any number of threads, also while another thread changes
+    the index: each sees the index as it was at one moment.
+
+    Args:
+        embedding_size: Numbers in an embedding.
+        distance: Any that `distances.get` takes.
+        search: `"exact"`; an approximate engine: `"nmslib"` (HNSW graphs), or, as an
+            extra of the same name, `"faiss"` (HNSW graphs), `"faiss_ivf"` (inverted
+            lists; extra `faiss`), `"scann"` or `"usearch"` (HNSW graphs); or `"auto"`:
+            exact while that takes milliseconds (up to 33 million numbers), and
+            beyond, once lookups have cost as much as building takes, the engine
+            that is quickest on a part of the records, of those that are installed.
+            Engines that do not know a distance leave it to exact search.
+            `"milvus"` is another kind of index, whose records live in a database:
+            a `MilvusIndex`, which takes other arguments.
+        target_recall: The share of the true 10 nearest that an approximate
+            engine shall find. Its effort is chosen for that on a sample of the
+            records, and the graph is built anew with more links where no effort
+            reaches it. What it reached is shown by `summary`.
+        search_params: Parameters of the engine, which then are not chosen. For HNSW
+            graphs: `M`, `efConstruction` and `ef`; for faiss and usearch also
+            `dtype`, for nmslib `post` and `indexThreadQty`. For `"faiss_ivf"`: `nlist`
+            and `nprobe`. For `"scann"`: `num_leaves`, `num_leaves_to_search`,
+            `reordering_num_neighbors`, `dimensions_per_block`.
+        background: Whether graphs are built by a thread of their own, while
+            lookups go on without. Else the lookup that finds one due builds it.
+            Likewise for snapshots, where there is a `path`.
+        storage: How embeddings are kept: `"float32"`, as they come; `"float16"`, half
+            the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
+            rounded to 1/127 of the largest of its row. Distances are the true ones
+            to what is kept, which is also what `get` returns. Engines with a graph
+            hold what they search in their own way.
+        path: A folder for the index to live in, made if it is missing. What was
+            there is opened: its embedding size, distance and storage must be those
+            given here; how it is searched is as given here. Every change is written
+            to a journal there before the method returns, so that it survives
+            the death of the process (`kill -9`, out of memory) without `save`.
+            One index at a time may have a folder open. None to live in memory,
+            and be kept by `save`.
+        fsync: Whether each change is also forced to the disk before its method
+            returns. It then survives a failure of power or of the system too, as
+            far as the disk does what it says, and costs at least one write of
+            the disk (a millisecond or so): change records in batches. If False,
+            such a failure may lose the changes that the system had not written
+            yet (by default Linux writes within half a minute), and `open` may
+            need `repair=True` afterwards.
+        uri: For `search="milvus"`: the file or the server, see `MilvusIndex`.
+        collection: For `search="milvus"`: the name of the collection.
+
+    Raises:
+        CorruptIndexError: If what is at `path` is damaged (a ValueError).
+        ImportError: If the engine's library is not installed.
+        IndexLockedError: If it is open already, here or in another process (an OSError).
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or names nothing known.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.index import Index
+
+    index = Index(embedding_size=2, distance="euclidean")
+    ids = index.add([[0.0, 0.0], [3.0, 4.0]], labels=[7, 8], data=["origin", "far"])
+    neighbors = index.lookup([[0.0, 1.0]], k=2)
+    neighbors.labels  # array([[7, 8]])
+    neighbors[0][0].data  # 'origin'
+    ```
+    """
+
+    #: Kinds of index of their own, by the `search` that asks for one; each enters itself.
+    _kinds: ClassVar[dict[str, type[Index]]] = {}
+
+    def __init_subclass__(cls, search: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if search is not None:
+            Index._kinds[search] = cls
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Index:
+        search = kwargs.get("search", args[2] if len(args) > 2 else None)
+        if cls is Index and isinstance(search, str):
+            cls = Index._kinds.get(search, cls)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        embedding_size: int,
+        distance: Any = "cosine",
+        search: Any = "auto",
+        target_recall: float = 0.95,
+        search_params: Mapping[str, Any] | None = None,
+        background: bool = False,
+        storage: str = "float32",
+        path: str | os.PathLike[str] | None = None,
+        fsync: bool = False,
+        uri: str | None = None,
+        collection: str | None = None,
+    ) -> None:
+        if uri is not None or collection is not None:
+            raise ValueError(
+                "`uri` and `collection` are for search='milvus'. Received: "
+                f"uri={uri!r}, collection={collection!r}, search={search!r}."
+            )
+        settings = Settings(
+            embedding_size, distance, search, target_recall, search_params, background, storage
+        )
+        if path is None:
+            self._hold(SavedIndex.empty(settings), None)
+        else:
+            folder = IndexFolder(path, fsync, settings)
+            self._hold(folder.index, folder)
+
+    def _hold(self, index: SavedIndex, folder: IndexFolder | None) -> None:
+        self._settings, self._live, self._about = index.settings, index.live, index.about
+        self._folder = folder
+
+    @classmethod
+    def _of(cls, index: SavedIndex, folder: IndexFolder | None) -> Index:
+        made = cls.__new__(cls)
+        made._hold(index, folder)
+        return made
+
+    @property
+    def path(self) -> str | None:
+        """The folder that the index lives in; None if it lives in memory only."""
+        return None if self._folder is None else self._folder.path
+
+    def save(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Writes the index, its graph and its calibration to one file.
+
+        Whatever happens meanwhile, `path` holds the old index or the new one,
+        whole. Changes by other threads during the save are not in the file.
+
+        Args:
+            path: The file, which is replaced if it exists. None for an index that
+                lives in a folder: its journal is folded into a snapshot, which
+                makes opening it fast.
+
+        Raises:
+            OSError: If it cannot be written. What was there is still there.
+            ValueError: If there is no path, and the index lives in no folder, or
+                in one that another process opened, of which this one is a copy.
+        """
+        if path is not None:
+            _snapshot.save(path, SavedIndex(self._settings, self._live, self._about))
+        elif self._folder is not None:
+            self._folder.fold()
+        else:
+            raise ValueError("`path` must be given, as the index lives in no folder.")
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], mmap: bool = False, verify: bool | None = None
+    ) -> Index:
+        """Reads what `save` wrote. The index answers as the one that was saved did.
+
+        Args:
+            path: The file.
+            mmap: Whether embeddings and payload stay in the file, and are read when
+                they are looked at: loading takes no time and no memory for them,
+                and processes that load the same file share what they read. What
+                is added is held in memory. The file may be replaced (as `save`
+                does) or removed meanwhile, but not be written into. A graph is
+                read, wherever its engine cannot do without.
+            verify: Whether embeddings and payload are read once, to verify their
+                checksums. None: unless `mmap`. All else is verified always.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            CorruptIndexError: If it is not an index, truncated or damaged (a ValueError).
+            NewerIndexError: If a newer version of the package wrote it (a ValueError).
+        """
+        return cls._of(_snapshot.load(path, mmap=mmap, verify=verify), None)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        mmap: bool = False,
+        fsync: bool = False,
+        repair: bool = False,
+    ) -> Index:
+        """Opens the index that lives in a folder, as it was made with `Index(path=…)`.
+
+        Every change is there that had returned before the process ended, however
+        it ended. What it was writing when it died is dropped, with a warning.
+
+        Args:
+            path: The folder.
+            mmap: Whether embeddings and payload stay on the disk, see `load`.
+            fsync: See `Index`.
+            repair: Whether to give up all changes after one that is damaged, in
+                place of an error.
+
+        Raises:
+            CorruptIndexError: If it is damaged, or not such a folder (a ValueError).
+            FileNotFoundError: If there is none.
+            IndexLockedError: If it is open already, here or in another process (an
+                OSError).
+            NewerIndexError: If a newer version of the package wrote it (a ValueError).
+        """
+        folder = IndexFolder(path, fsync, mmap=mmap, repair=repair)
+        return cls._of(folder.index, folder)
+
+    def close(self) -> None:
+        """Ends an index that lives in a folder, so that it can be opened elsewhere.
+
+        It can still be read, and no longer be changed. Also done at the end of a
+        `with` block, and when the index is let go. Does nothing for others.
+        """
+        if self._folder is not None:
+            self._folder.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor, for JSON; neither records nor path are in it."""
+        return self._settings.get_config()
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Index:
+        """An empty index with that config, in memory."""
+        return cls(**config)
