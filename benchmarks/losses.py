@@ -30,6 +30,13 @@ MINED = {
     "TripletLoss, 10 classes": (4096, None, "TripletLoss", {}, (15.0, 2.0)),
     "TripletSemiHardLoss, 10 classes": (4096, None, "TripletSemiHardLoss", {}, (15.0, 2.0)),
 }
+#: No losses themselves, or the same computation as another.
+BASES = (
+    "MetricLoss",
+    "MinedLoss",
+    "NpairsMultilabelLoss",
+    "StatisticsLoss",
+)
 HUGE = {
     f"{name}, batch 32,768, block_size 1024": (
         32768,
@@ -111,7 +118,7 @@ def every_loss() -> dict:
     cases = {}
     for batch in (256, 1024, 4096):
         for name in losses.__all__:
-            if name in ("MetricLoss", "MinedLoss", "NpairsMultilabelLoss"):
+            if name in BASES:
                 continue
             arguments = {}
             if name in ("ContrastiveLoss", "NpairsLoss"):

@@ -11,14 +11,13 @@ from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.losses import phase
+from tensorflow_similarity.losses.arguments import checked_flag
+from tensorflow_similarity.losses.base import PerExampleLoss
+from tensorflow_similarity.losses.comparison import Comparison, Examples
 from tensorflow_similarity.losses.labels import to_tensor
 from tensorflow_similarity.losses.metric_loss import MetricLoss
-from tensorflow_similarity.losses.per_example_loss import PerExampleLoss
-from tensorflow_similarity.mining.rows import is_relevance
 
 __all__ = ["CrossBatchMemory"]
-
-_NO_CLASS = -1
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -138,13 +137,11 @@ class CrossBatchMemory(PerExampleLoss):
             )
         super().__init__(name=name, reduction=loss.reduction)
         self.loss = loss
-        # The same loss, for which an id is no class. (Keras copies by saving and loading.)
-        self._loss_on_memory = object.__new__(type(loss))
-        self._loss_on_memory.__dict__.update(loss.__dict__, ignore_class=_NO_CLASS)
+        self.across_replicas = loss.across_replicas
         self.memory_size = count(memory_size, "memory_size")
         self.warmup_steps = count(warmup_steps, "warmup_steps", minimum=0)
-        self.example_ids = bool(example_ids)
-        self.batch_loss = bool(batch_loss)
+        self.example_ids = checked_flag(example_ids, "example_ids")
+        self.batch_loss = checked_flag(batch_loss, "batch_loss")
         # Keras saves the layers of `model.loss`, though not the variables of a loss.
         self.memory = MemoryBank(self.memory_size, name=f"{name}_bank")
 
@@ -162,45 +159,42 @@ class CrossBatchMemory(PerExampleLoss):
             y_pred = self.checked_predictions(y_pred)
             labels, examples = self.checked_labels(y_true, y_pred.shape[0])
             self.memory.build_for(y_pred)
-            counted = self.loss.counted(labels)
-            if not training:
-                return self.reduced(self.loss.call(labels, y_pred), sample_weight, counted)
-            losses = self.call((labels, examples), y_pred)
-            self.memory.add(y_pred, labels, examples, self.warmup_steps)
-            return self.reduced(losses, sample_weight, counted)
+            batch = self.loss.compare(labels, y_pred)
+            losses = self.loss.losses(batch) if self.batch_loss or not training else 0
+            if training:
+                examples = None if examples is None else batch.replicas.gather(examples)
+                losses = losses + self._against_memory(batch, examples)
+                everything = batch.batch
+                self.memory.add(everything.outputs, everything.labels, examples, self.warmup_steps)
+            losses = self.marked(losses, y_true)
+            return self.reduced(losses, sample_weight, self.loss.counted(labels))
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each example of the batch against the memory: `[batch]`."""
-        labels, examples = y_true
-        memory = self.memory
+    def invalid_labels(self, y_true: Any) -> Any:
+        return self.loss.invalid_labels(to_tensor(y_true)[:, 0] if self.example_ids else y_true)
+
+    def _against_memory(self, batch: Comparison, examples: Any) -> Any:
+        """The loss of each example of the batch against the batch and the memory: `[batch]`."""
+        memory, every = self.memory, batch.batch
         # The memory as it will be with this batch in front: so many keys at any batch size.
-        room = ops.maximum(self.memory_size - ops.shape(y_pred)[0], 0)
-        remembered = ops.stop_gradient(ops.cast(memory.embeddings[:room], y_pred.dtype))
-        known = ops.arange(room, dtype="int64") < memory.filled
-        if examples is not None:
-            again = ops.equal(memory.examples[:room, None], examples[None, :])
-            known = ops.logical_and(known, ops.logical_not(ops.any(again, axis=1)))
-        # Any integer may be a class id: counted from 0 in their order, -1 is left for none.
-        key_labels = ops.concatenate([labels, memory.labels[:room]])
-        ids = ops.sort(key_labels)
-
-        def ranks(labels: Any, known: Any) -> Any:
-            counted = self.loss.counted(labels)
-            known = known if counted is None else ops.logical_and(known, counted)
-            return ops.where(known, ops.cast(ops.searchsorted(ids, labels), "int64"), _NO_CLASS)
-
-        remembered_labels = ranks(memory.labels[:room], known)
-        ranked = ranks(labels, ops.ones_like(labels, dtype="bool"))
-        losses = self._loss_on_memory.query_losses(
-            ranked,
-            y_pred,
-            ops.concatenate([ranked, remembered_labels]),
-            ops.concatenate([y_pred, remembered]),
-            queries_are_keys=True,
+        batch_size = ops.shape(every.outputs)[0]
+        room = self.memory_size - batch_size
+        room = max(room, 0) if isinstance(room, int) else ops.maximum(room, 0)
+        labels, remembered, old = (
+            ops.convert_to_tensor(x)[:room]
+            for x in (memory.labels, memory.embeddings, memory.examples)
         )
-        if not self.batch_loss:
-            return losses
-        return self.loss.call(labels, y_pred) + ops.where(ops.any(known), losses, 0)
+        known = ops.arange(ops.shape(labels)[0], dtype="int32") < ops.cast(memory.filled, "int32")
+        if examples is not None:
+            again = ops.any(ops.equal(old[:, None], examples[None, :]), axis=1)
+            known = ops.logical_and(known, ops.logical_not(again))
+        some = ops.any(known)
+        counted = self.loss.counted(labels)
+        if counted is not None:
+            known = ops.logical_and(known, counted)
+        remembered = ops.stop_gradient(ops.cast(remembered, every.outputs.dtype))
+        losses = self.loss.losses(batch.with_keys(Examples(labels, remembered, known)))
+        # The loss within the batch is there already, and nothing comes on top of it.
+        return ops.where(some, losses, 0) if self.batch_loss else losses
 
     def _told_training(self) -> bool:
         told = phase.current()
@@ -235,12 +229,6 @@ class CrossBatchMemory(PerExampleLoss):
             examples = self.loss.checked_labels(y_true[:, 1], batch)
             y_true = y_true[:, 0]
         labels = self.loss.checked_labels(y_true, batch)
-        if is_relevance(labels):
-            raise ValueError(
-                "`y_true` must be integer class ids of shape [batch] or [batch, 1] for a "
-                "CrossBatchMemory: relevance and multi-hot labels say nothing about past batches. "
-                f"Received: shape {tuple(to_tensor(y_true).shape)}."
-            )
         return labels, examples
 
     def get_config(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "masked_sum",
     "mean_over_pairs",
     "number_of",
+    "with_slope",
 ]
 
 #: The logarithm of an empty sum: below everything, and still safe to add to.
@@ -90,3 +91,15 @@ def mean_over_pairs(sums: Any, pairs: Any, counted: Any = None) -> Any:
     ones = ops.ones_like(pairs)
     queries = ops.sum(ones if counted is None else ops.cast(counted, sums.dtype))
     return sums * (queries / ops.maximum(ops.sum(pairs), 1))
+
+
+def with_slope(value: Any, slope: Any, distances: Any) -> Any:
+    """`value`, with `slope` for its derivative.
+
+    Args:
+        value: `[rows]`, a constant.
+        slope: `[rows, keys]`, a constant.
+        distances: `[rows, keys]`, what is differentiated.
+    """
+    linear = ops.sum(ops.stop_gradient(slope) * distances, axis=1)
+    return ops.stop_gradient(value) + (linear - ops.stop_gradient(linear))

@@ -1,84 +1,74 @@
-"""The base of all losses: rows of queries against keys."""
+"""The bases of the losses on embeddings: functions of queries against keys."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from tensorflow_similarity import distances
-from tensorflow_similarity._blocks import map_row_blocks
 from tensorflow_similarity._checks import count
-from tensorflow_similarity.losses.labels import (
-    checked_class_id,
-    class_ids_or_relevance,
-    rows_of_labels,
-)
-from tensorflow_similarity.losses.per_example_loss import PerExampleLoss, wide_float
-from tensorflow_similarity.mining.named_miners import get_miner
-from tensorflow_similarity.mining.relevance import get_relevance, relevance_config
-from tensorflow_similarity.mining.rows import Rows, is_relevance, relevant_pairs
+from tensorflow_similarity.losses.arguments import checked_class_id, checked_number
+from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+from tensorflow_similarity.losses.comparison import Comparison, Examples, PairSettings
+from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
+from tensorflow_similarity.losses.masked import mean_over_pairs
+from tensorflow_similarity.losses.replicas import ALONE
+from tensorflow_similarity.mining.miners import Miner, get_miner
+from tensorflow_similarity.mining.pairs import Pairs, get_relevance, relevance_config
 
-__all__ = ["MetricLoss", "checked_number"]
-
-
-def checked_number(value: Any, name: str) -> float:
-    """Returns a finite number as float, or raises an error that names the argument."""
-    if hasattr(value, "item"):
-        value = value.item()  # NumPy scalars.
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"`{name}` must be a number. Received: {value!r}.")
-    if not math.isfinite(value):
-        raise ValueError(f"`{name}` must be finite. Received: {value!r}.")
-    return float(value)
+__all__ = ["MetricLoss", "MinedLoss", "PairwiseValuesLoss", "StatisticsLoss", "checked_number"]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MetricLoss(PerExampleLoss):
-    """Base of the losses on embeddings: a function of queries against keys.
+    """Base of the losses on embeddings.
 
-    A subclass writes `row_loss`, the mathematics of one block of queries
-    against all keys, and gets from here: class ids compared as integers,
-    mathematics in float32 at least, `sample_weight` and `reduction`, blocks in
-    bounded memory, serialisation, and the errors.
+    A subclass writes `row_loss`, the formula for some queries against all keys, and gets
+    from here: class ids compared as integers, mathematics in float32 at least,
+    `sample_weight` and `reduction`, mining, blocks in bounded memory, the keys of other
+    replicas and of a `CrossBatchMemory`, serialisation, and the errors. For a formula on a
+    statistic of the whole batch see `StatisticsLoss`.
 
     Args:
-        distance: The distance between embeddings: a name, a `Distance` or a
-            function, see `tensorflow_similarity.distances.get`. None where the
-            loss takes pairwise values instead of embeddings.
-        block_size: Queries computed at a time, to the same value and gradient:
-            memory is then that of `block_size` rows of the distance matrix, and
-            the gradient recomputes them. None computes all rows at once.
-        reduction: As in Keras: `"sum_over_batch_size"` (the default), `"sum"`,
-            `"mean"`, `"mean_with_sample_weight"` or None.
+        distance: The distance between embeddings: a name, a `Distance` or a function, see
+            `tensorflow_similarity.distances.get`. None where the loss takes pairwise values
+            instead of embeddings.
+        block_size: Queries computed at a time, to the same value and gradient: memory is
+            then that of `block_size` rows of the distance matrix, and the gradient
+            recomputes them. None computes all rows at once.
+        reduction: As in Keras: `"sum_over_batch_size"` (the default), `"sum"`, `"mean"`,
+            `"mean_with_sample_weight"` or None.
         name: Name of the loss.
-        dtype: Accepted as in Keras. Half precision is computed in float32 all
-            the same, and float64 embeddings in float64.
-        mining: Which pairs the loss looks at, of those that the labels make: a
-            name, a `Miner` or a function, see
-            `tensorflow_similarity.mining.get_miner`. None, the default, leaves
-            all. It sees the distances that the loss has computed.
-        ignore_class: A class id for examples of which nothing is known: the loss
-            is that of the batch without them. None: every id is a class.
-        relevance: How labels say which pairs are alike, where they are not class
-            ids: `"multi_hot"`, `"jaccard"` or a function, see
+        dtype: Accepted as in Keras. Half precision is computed in float32 all the same, and
+            float64 embeddings in float64.
+        mining: Which pairs the loss looks at, of those that the labels make: a name, a
+            `Miner` or a function, see `tensorflow_similarity.mining.get_miner`. None, the
+            default, leaves all. It sees the distances that the loss has computed.
+        ignore_class: A class id for examples of which nothing is known: the loss is that of
+            the batch without them. None: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids:
+            `"multi_hot"`, `"jaccard"`, `"matrix"` or a function, see
             `tensorflow_similarity.mining.get_relevance`.
+        across_replicas: Under a `tf.distribute` strategy, or in processes of
+            `torch.distributed`: whether a replica compares its examples with those of all
+            replicas (the default), so that value and gradient are those of one device on the
+            whole batch, or with its own alone.
 
     Calling it takes:
 
-    - `y_true`: integer class ids, `[batch]` or `[batch, 1]`, of any integer
-      dtype and size; or a bool or float matrix `[batch, batch]`, above 0 where
-      two examples are alike, and NaN where that is not known. With `relevance`,
-      the labels that it takes, `[batch, ...]`.
+    - `y_true`: integer class ids, `[batch]` or `[batch, 1]`, of any integer dtype and size.
+      (Whole numbers below 2**24 in a float dtype are taken for class ids, with a warning.)
+      With `relevance`, the labels that it takes, `[batch, ...]`; with
+      `relevance="matrix"` a bool or float matrix `[batch, batch]`, above 0 where a pair is
+      positive, and NaN where that is unknown.
     - `y_pred`: embeddings `[batch, dim]`.
     - `sample_weight`: optional `[batch]`, the weights of the queries.
 
     Raises:
-        ValueError, TypeError: If labels are one-hot, floats or strings, or their
-            number is not that of the embeddings.
+        ValueError, TypeError: If labels are one-hot, fractions or strings, or their number is
+            not that of the embeddings.
 
     Example:
 
@@ -90,16 +80,27 @@ class MetricLoss(PerExampleLoss):
     class PullOnlyLoss(MetricLoss):
         '''The mean distance of each query's positives.'''
 
-        def row_loss(self, rows):
-            alike = keras.ops.cast(rows.positives, rows.distances.dtype)
-            total = keras.ops.sum(rows.distances * alike, axis=1)
-            return total / keras.ops.maximum(keras.ops.sum(alike, axis=1), 1)
+        def row_loss(self, pairs):
+            positive = keras.ops.cast(pairs.positives, pairs.distances.dtype)
+            total = keras.ops.sum(pairs.distances * positive, axis=1)
+            return total / keras.ops.maximum(keras.ops.sum(positive, axis=1), 1)
 
     loss = PullOnlyLoss(distance="euclidean")
     loss([1, 1, 2], [[0.0, 0.0], [3.0, 4.0], [9.0, 9.0]])  # (5 + 5 + 0) / 3
     ```
     """
 
+    options: ClassVar[tuple[str, ...]] = (
+        "block_size",
+        "reduction",
+        "dtype",
+        "mining",
+        "ignore_class",
+        "relevance",
+        "across_replicas",
+    )
+    #: Which of `mining`, `ignore_class` and `relevance` can be used without a distance.
+    of_values: ClassVar[tuple[str, ...]] = ()
     #: Whether class ids must be the numbers of a head's classes, and not any integers.
     numbers_classes: bool = False
 
@@ -114,8 +115,11 @@ class MetricLoss(PerExampleLoss):
         mining: Any = None,
         ignore_class: int | None = None,
         relevance: Any = None,
+        across_replicas: bool = True,
     ) -> None:
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        super().__init__(
+            name=name, reduction=reduction, dtype=dtype, across_replicas=across_replicas
+        )
         self.distance = None if distance is None else distances.get(distance)
         self.block_size = None if block_size is None else count(block_size, "block_size")
         self.ignore_class = checked_class_id(ignore_class, "ignore_class")
@@ -130,10 +134,11 @@ class MetricLoss(PerExampleLoss):
             "relevance": self.relevance,
         }
         given = [f"{name}={value!r}" for name, value in chosen.items() if value is not None]
-        if self.distance is None and given:
+        beside = [text for text in given if text.split("=")[0] not in self.of_values]
+        if self.distance is None and beside:
             raise ValueError(
                 f"`distance` must be given where the loss chooses pairs of embeddings. Received: "
-                f"distance=None with {', '.join(given)}."
+                f"distance=None with {', '.join(beside)}."
             )
         if self.relevance is not None and self.ignore_class is not None:
             raise ValueError(
@@ -147,12 +152,39 @@ class MetricLoss(PerExampleLoss):
                 f"{self.distance!r}."
             )
 
-    def row_loss(self, rows: Rows) -> Any:
-        """The loss of some queries, `[queries]`, from their rows of the picture.
+    def row_loss(self, pairs: Pairs) -> Any:
+        """The loss of some queries, `[queries]`, against all keys.
 
-        A query that has not the pairs that the loss needs must get exactly 0.
+        A query that lacks the pairs the loss needs gets exactly 0.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `row_loss`.")
+
+    def losses(self, comparison: Comparison) -> Any:
+        """The loss of each query of a comparison, `[queries]`."""
+        return comparison.map(self.row_loss)
+
+    def miners(self) -> tuple[Miner, ...]:
+        """The miners that narrow the pairs, one after the other."""
+        return () if self.mining is None else (self.mining,)
+
+    def embeddings(self, outputs: Any) -> Any:
+        """The embeddings in what the model returned: here, all of it."""
+        return outputs
+
+    def compare(self, labels: Any, outputs: Any) -> Comparison:
+        """A batch compared with itself, and with the parts of other replicas.
+
+        Args:
+            labels: As `checked_labels` returns them.
+            outputs: As `checked_predictions` returns them.
+        """
+        batch = Examples(labels, outputs, self.counted(labels))
+        return Comparison.of_batch(self._pair_settings(), batch, self.replicas())
+
+    def _pair_settings(self) -> PairSettings:
+        return PairSettings(
+            self._distance(), self.relevance, self.miners(), self.block_size, self.embeddings
+        )
 
     def query_losses(
         self,
@@ -162,84 +194,44 @@ class MetricLoss(PerExampleLoss):
         keys: Any,
         queries_are_keys: bool = False,
     ) -> Any:
-        """The loss of each query against the keys.
+        """The loss of each query against keys of any origin: a memory, another tower.
 
         Args:
-            query_labels: Class ids `[queries]`, or relevance `[queries, keys]`.
+            query_labels: Class ids `[queries]`, or what `relevance` takes.
             queries: Embeddings `[queries, dim]`.
-            key_labels: Class ids `[keys]` (for relevance, anything).
+            key_labels: Class ids `[keys]`, or what `relevance` takes.
             keys: Embeddings `[keys, dim]`.
-            queries_are_keys: Whether the queries are the first of the keys, so
-                that query i must not be paired with key i, itself.
+            queries_are_keys: Whether the queries are the first of the keys, so that query i
+                must not be paired with key i, itself.
 
         Returns:
             Losses `[queries]`.
         """
-        return self.map_rows(
-            self.row_loss, query_labels, queries, key_labels, keys, queries_are_keys
+        sides = (
+            Examples(labels, outputs, None if labels is None else self.counted(labels))
+            for labels, outputs in ((query_labels, queries), (key_labels, keys))
         )
-
-    def map_rows(
-        self,
-        function: Callable[[Rows], Any],
-        query_labels: Any,
-        queries: Any,
-        key_labels: Any,
-        keys: Any,
-        queries_are_keys: bool,
-    ) -> Any:
-        """`function` of the rows of all queries, a block at a time.
-
-        For losses that set their queries against each other in the end, such as a
-        mean over all pairs: `function` returns sums and counts, `[queries]` each.
-        """
-        return map_row_blocks(
-            lambda *block: function(self.rows(*block)),
-            (query_labels, queries, query_places(queries, queries_are_keys)),
-            (key_labels, keys),
-            self.block_size,
+        rows = ops.arange(ops.shape(queries)[0], dtype="int32")
+        positions = rows if queries_are_keys else ops.zeros_like(rows) - 1
+        query_side, key_side = sides
+        comparison = Comparison(
+            self._pair_settings(),
+            query_side,
+            key_side,
+            positions,
+            query_side,
+            ALONE,
+            keys_are_batch=keys is queries,
         )
+        return self.losses(comparison)
 
-    def rows(
-        self, query_labels: Any, queries: Any, places: Any, key_labels: Any, keys: Any
-    ) -> Rows:
-        """Distances and pairs of some queries; the arguments of `query_losses`, a block of them."""
-        if self.relevance is not None:
-            query_labels = self._matrix_of(self.relevance, query_labels, key_labels)
-        key_places = ops.arange(ops.shape(keys)[0], dtype="int32")
-        positives, negatives = relevant_pairs(
-            query_labels, key_labels, places, key_places, self.ignore_class
-        )
-        relevance = query_labels if is_relevance(query_labels) else None
-        distances = self._distance()(queries, keys)
-        rows = Rows(distances, positives, negatives, relevance, queries, keys)
-        return rows if self.mining is None else self.mining(rows)
-
-    @staticmethod
-    def _matrix_of(relevance: Callable[..., Any], query_labels: Any, key_labels: Any) -> Any:
-        matrix = relevance(query_labels, key_labels)
-        shape = query_labels.shape[0], key_labels.shape[0]
-        if len(matrix.shape) != 2 or any(
-            None not in sizes and sizes[0] != sizes[1]
-            for sizes in zip(matrix.shape, shape, strict=True)
-        ):
-            raise ValueError(
-                f"`relevance` must return [queries, keys], here {list(shape)}. Received: shape "
-                f"{tuple(matrix.shape)}."
-            )
-        return matrix
-
-    def are_matrix(self, labels: Any) -> bool:
-        """Whether labels are relevance `[queries, keys]`, and not one label for each example."""
-        return self.relevance is None and is_relevance(labels)
-
-    def all_of_a_class(self, labels: Any) -> bool:
+    def all_of_a_class(self) -> bool:
         """Whether the positives of a query are all of its class: for ways that need no masks."""
-        return self.mining is None and self.relevance is None and not is_relevance(labels)
+        return not self.miners() and self.relevance is None
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example of a batch against the others: `[batch]`."""
-        return self.query_losses(y_true, y_pred, y_true, y_pred, queries_are_keys=True)
+        return self.losses(self.compare(y_true, y_pred))
 
     def checked_predictions(self, y_pred: Any) -> Any:
         """Embeddings as a tensor of float32, or float64 if they are that.
@@ -256,10 +248,13 @@ class MetricLoss(PerExampleLoss):
         return y_pred
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
-        """Labels as a tensor of int64 `[batch]`, or as relevance `[batch, batch]`."""
+        """Labels as a tensor: class ids `[batch]`, or what `relevance` takes."""
         if self.relevance is not None:
-            return rows_of_labels(y_true, batch)
-        return class_ids_or_relevance(y_true, batch)
+            return relevance_labels(y_true, batch, self.relevance)
+        return class_ids(y_true, batch, self)
+
+    def invalid_labels(self, y_true: Any) -> Any:
+        return None if self.relevance is not None else invalid_numbers(y_true)
 
     def _distance(self) -> distances.Distance:
         if self.distance is None:
@@ -296,10 +291,128 @@ class MetricLoss(PerExampleLoss):
         return f"{type(self).__name__}({arguments})"
 
 
-def query_places(queries: Any, queries_are_keys: bool) -> Any:
-    """Each query's own place among the keys, int32 `[queries]`; -1 if it is none of them."""
-    places = ops.arange(ops.shape(queries)[0], dtype="int32")
-    return places if queries_are_keys else ops.zeros_like(places) - 1
+class StatisticsLoss(MetricLoss):
+    """Base of the losses on a statistic of the whole batch, such as a mean over its pairs.
+
+    A subclass writes `statistics`, by rows, and `value`, from the statistics of all rows;
+    blocks, memory and replicas are the base's. Without a `value` of its own, the loss is the
+    sum of means over pairs: `statistics` then returns sums and numbers of pairs.
+
+    Args:
+        distance: As for `MetricLoss`.
+        name: As for `MetricLoss`.
+        **options: As for `MetricLoss`.
+
+    Example:
+
+    ```python
+    import keras
+    from keras import ops
+    from tensorflow_similarity.losses import StatisticsLoss
+
+    @keras.saving.register_keras_serializable(package="mine")
+    class SeparationLoss(StatisticsLoss):
+        '''How much farther positives are than negatives, on average over the batch.'''
+
+        def statistics(self, pairs):
+            return tuple(
+                (ops.sum(ops.where(mask, sign * pairs.distances, 0), axis=1),
+                 ops.sum(ops.cast(mask, "float32"), axis=1))
+                for sign, mask in ((1, pairs.positives), (-1, pairs.negatives))
+            )
+
+    loss = SeparationLoss(distance="euclidean")
+    loss([1, 1, 2], [[0.0], [1.0], [4.0]])  # 1 - (4 + 3) / 2
+    ```
+    """
+
+    def __init__(self, distance: Any = "cosine", name: str | None = None, **options: Any) -> None:
+        super().__init__(distance=distance, name=name, **options)
+
+    def statistics(self, pairs: Pairs) -> Any:
+        """What the value is made of, for some queries against all keys.
+
+        Returns:
+            An array `[queries, ...]`, or a structure of them, of floats. For a mean over
+            pairs, a tuple of terms `(sums [queries], pairs [queries])`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `statistics`.")
+
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
+        """The loss of each query of the whole batch, `[batch]`.
+
+        Args:
+            statistics: What `statistics` returned, for the queries of all blocks and
+                replicas.
+            comparison: The queries and keys: for a second pass over the pairs
+                (`comparison.map`), and for `comparison.counted`, the queries over which
+                means are taken.
+        """
+        return sum(mean_over_pairs(*term, comparison.counted) for term in statistics)
+
+    def losses(self, comparison: Comparison) -> Any:
+        statistics = comparison.gather(comparison.map(self.statistics))
+        return comparison.own(self.value(statistics, comparison))
+
+
+class MinedLoss(MetricLoss):
+    """Base of the losses that select keys for each query and look at these alone.
+
+    Mining looks at all distances, a block of rows at a time, and without a gradient. The
+    distances of the selected pairs are then computed again from their embeddings, exactly,
+    so the gradient costs as much as the selected pairs and not another product of matrices.
+
+    A subclass writes `select` and `selected_loss`.
+    """
+
+    def select(self, pairs: Pairs) -> Any:
+        """Selects keys for each query.
+
+        Args:
+            pairs: Some queries against all keys.
+
+        Returns:
+            A structure of arrays `[queries, ...]` for `selected_loss`: rows of keys, and
+            masks that say which of them count.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement `select`.")
+
+    def selected_loss(self, queries: Any, keys: Any, selection: Any) -> Any:
+        """The loss of each query `[queries]` from what `select` returned."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `selected_loss`.")
+
+    def losses(self, comparison: Comparison) -> Any:
+        selection = comparison.mine(self.select)
+        queries, keys = (
+            self.embeddings(side.outputs) for side in (comparison.queries, comparison.keys)
+        )
+        return self.selected_loss(queries, keys, selection)
+
+
+class PairwiseValuesLoss(MetricLoss):
+    """Base of losses for which `distance=None` means: `y_pred` holds the pairwise values.
+
+    A subclass writes the formula for embeddings, `values_loss` for pairwise values, and
+    `checked_values` for what these must look like.
+    """
+
+    def values_loss(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example from pairwise values: `[batch]`."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `values_loss`.")
+
+    def checked_values(self, y_pred: Any) -> Any:
+        """Pairwise values in the shape that `values_loss` expects, or a ValueError."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `checked_values`.")
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        if self.distance is not None:
+            return super().checked_predictions(y_pred)
+        return self.checked_values(wide_float(y_pred))
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        if self.distance is None:
+            return self.values_loss(y_true, y_pred)
+        return super().call(y_true, y_pred)
 
 
 def _by_name(name: str) -> Any:

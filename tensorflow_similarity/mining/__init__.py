@@ -1,16 +1,16 @@
 """Mining: which of a query's positives and negatives a loss looks at."""
 
-from tensorflow_similarity.mining.distance_weighted import DistanceWeightedMiner
 from tensorflow_similarity.mining.miners import (
     CallableMiner,
+    DistanceWeightedMiner,
     Miner,
     MultiSimilarityMiner,
     PairMarginMiner,
+    StrategyMiner,
     TripletMarginMiner,
+    get_miner,
 )
-from tensorflow_similarity.mining.named_miners import get_miner
-from tensorflow_similarity.mining.relevance import get_relevance, jaccard, multi_hot
-from tensorflow_similarity.mining.rows import Rows
+from tensorflow_similarity.mining.pairs import Pairs, Rows, get_relevance, jaccard, multi_hot
 from tensorflow_similarity.mining.strategies import (
     All,
     Farthest,
@@ -31,8 +31,10 @@ __all__ = [
     "MultiSimilarityMiner",
     "Nearest",
     "PairMarginMiner",
+    "Pairs",
     "Rows",
     "SemiHard",
+    "StrategyMiner",
     "TripletMarginMiner",
     "get_miner",
     "get_negative",

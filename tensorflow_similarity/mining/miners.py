@@ -1,7 +1,8 @@
-"""Miners: which pairs of the picture are left for a loss.
+"""Miners: which pairs are left for a loss, and miners by name.
 
-A `MiningStrategy` looks at one side of a query, its positives or its negatives. A
-miner sees both, on the same distances that the loss goes on with.
+A `MiningStrategy` looks at one side of a query, its positives or its negatives. A miner
+sees both, and the distances that the loss goes on with. `StrategyMiner` makes one of two
+strategies.
 """
 
 from __future__ import annotations
@@ -13,15 +14,26 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._configured import Configured
-from tensorflow_similarity.mining.rows import Rows
+from tensorflow_similarity.mining.pairs import Pairs
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
+from tensorflow_similarity.mining.strategies import (
+    All,
+    at,
+    get_negative,
+    get_positive,
+    strategy_config,
+)
 
 __all__ = [
     "CallableMiner",
+    "DistanceWeightedMiner",
     "Miner",
     "MultiSimilarityMiner",
     "PairMarginMiner",
+    "StrategyMiner",
     "TripletMarginMiner",
+    "content_noise",
+    "get_miner",
 ]
 
 
@@ -39,8 +51,8 @@ class Miner(Configured):
 
     @keras.saving.register_keras_serializable(package="mine")
     class FarPositives(Miner):
-        def keep(self, rows):
-            return rows.distances > 0.1, rows.negatives
+        def keep(self, pairs):
+            return pairs.distances > 0.1, pairs.negatives
 
     loss = SupConLoss(mining=FarPositives())
     ```
@@ -49,40 +61,116 @@ class Miner(Configured):
     #: Names of the distances that it can be used with; None for all.
     distances: tuple[str, ...] | None = None
 
-    def keep(self, rows: Rows) -> tuple[Any, Any]:
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
         """The pairs that are kept.
 
         Args:
-            rows: Some queries against all keys; distances are constants to the
-                gradient.
+            pairs: Some queries against all keys; distances and embeddings are constants to
+                the gradient.
 
         Returns:
-            Masks of positives and of negatives, bool `[queries, keys]` each. What
-            was no positive before will be none; so for negatives.
+            Masks of positives and of negatives, bool `[queries, keys]` each. A pair that
+            was not positive before will not be one; likewise for negatives.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `keep`.")
 
-    def __call__(self, rows: Rows) -> Rows:
-        """The rows with the pairs that are kept."""
+    def __call__(self, pairs: Pairs) -> Pairs:
+        """The same queries and keys, with the pairs that are kept."""
         constant = {
-            name: None if value is None else ops.stop_gradient(value)
-            for name, value in rows._asdict().items()
-            if name in ("distances", "queries", "keys")
+            name: ops.stop_gradient(getattr(pairs, name))
+            for name in ("distances", "queries", "keys")
+            if getattr(pairs, name) is not None
         }
-        positives, negatives = self.keep(rows._replace(**constant))
-        return rows._replace(
-            positives=ops.logical_and(rows.positives, positives),
-            negatives=ops.logical_and(rows.negatives, negatives),
+        positives, negatives = self.keep(pairs._replace(**constant))
+        return pairs._replace(
+            positives=ops.logical_and(pairs.positives, positives),
+            negatives=ops.logical_and(pairs.negatives, negatives),
         )
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class CallableMiner(Miner):
-    """A plain function of `Rows` as a miner.
+class StrategyMiner(Miner):
+    """A strategy for the positives and one for the negatives, as a miner.
+
+    This is what `positive_mining_strategy` and `negative_mining_strategy` of losses are
+    made of. Negatives are mined at the distance of the farthest positive that is kept,
+    which matters for `"semi-hard"`.
 
     Args:
-        function: Takes `Rows`, and returns the masks of the positives and of the
-            negatives that are kept, or `Rows` with these. To be saved with a model
+        positive_mining_strategy: `"easy"`, `"hard"`, `"all"` (the default) or a
+            `MiningStrategy`.
+        negative_mining_strategy: `"easy"`, `"hard"`, `"semi-hard"`, `"all"` (the default) or
+            a `MiningStrategy`.
+
+    Raises:
+        ValueError: If there is no strategy of that name.
+        TypeError: If it is neither a name nor a `MiningStrategy`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import SupConLoss
+    from tensorflow_similarity.mining import StrategyMiner
+
+    loss = SupConLoss(mining=StrategyMiner(positive_mining_strategy="easy"))
+    ```
+    """
+
+    def __init__(
+        self, positive_mining_strategy: Any = "all", negative_mining_strategy: Any = "all"
+    ) -> None:
+        self.positive_mining_strategy = get_positive(positive_mining_strategy)
+        self.negative_mining_strategy = get_negative(negative_mining_strategy)
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether it leaves everything as it is."""
+        strategies = self.positive_mining_strategy, self.negative_mining_strategy
+        return all(type(strategy) is All for strategy in strategies)
+
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        distances, negatives = pairs.distances, pairs.negatives
+        nothing = ops.zeros_like(distances[:, 0])
+        positives = self.positive_mining_strategy.keep(distances, pairs.positives, nothing)
+        if type(self.negative_mining_strategy) is not All:
+            farthest = _highest(distances, positives)[:, 0]
+            negatives = self.negative_mining_strategy.keep(distances, negatives, farthest)
+        return positives, negatives
+
+    def pick(self, pairs: Pairs) -> tuple[Any, Any, Any]:
+        """One positive and one negative of each query.
+
+        Args:
+            pairs: Some queries against all keys, without a gradient.
+
+        Returns:
+            The keys that are picked, int `[queries]` each, and which queries have both,
+            bool `[queries]`.
+        """
+        nothing = ops.zeros_like(pairs.distances[:, 0])
+        positive = self.positive_mining_strategy.pick(pairs.distances, pairs.positives, nothing)
+        threshold = at(pairs.distances, positive)
+        negative = self.negative_mining_strategy.pick(pairs.distances, pairs.negatives, threshold)
+        return (
+            positive,
+            negative,
+            ops.logical_and(at(pairs.positives, positive), at(pairs.negatives, negative)),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "positive_mining_strategy": strategy_config(self.positive_mining_strategy, "positive"),
+            "negative_mining_strategy": strategy_config(self.negative_mining_strategy, "negative"),
+        }
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class CallableMiner(Miner):
+    """A plain function of `Pairs` as a miner.
+
+    Args:
+        function: Takes `Pairs`, and returns the masks of the positives and of the
+            negatives that are kept, or `Pairs` with these. To be saved with a model
             it must be registered with `keras.saving.register_keras_serializable`.
 
     Raises:
@@ -94,21 +182,21 @@ class CallableMiner(Miner):
     from tensorflow_similarity.losses import SupConLoss
     from tensorflow_similarity.mining import CallableMiner
 
-    near = CallableMiner(lambda rows: (rows.positives, rows.distances < 0.5))
-    loss = SupConLoss(mining=near)  # mining=lambda rows: … is the same
+    near = CallableMiner(lambda pairs: (pairs.positives, pairs.distances < 0.5))
+    loss = SupConLoss(mining=near)  # mining=lambda pairs: … is the same
     ```
     """
 
-    def __init__(self, function: Callable[[Rows], Any]) -> None:
+    def __init__(self, function: Callable[[Pairs], Any]) -> None:
         if isinstance(function, dict):
             function = keras.saving.deserialize_keras_object(function)
         if not callable(function):
             raise TypeError(f"`function` must be callable. Received: {function!r}.")
         self.function = function
 
-    def keep(self, rows: Rows) -> tuple[Any, Any]:
-        kept = self.function(rows)
-        if isinstance(kept, Rows):
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        kept = self.function(pairs)
+        if isinstance(kept, Pairs):
             return kept.positives, kept.negatives
         positives, negatives = kept
         return ops.cast(positives, "bool"), ops.cast(negatives, "bool")
@@ -159,8 +247,8 @@ class MultiSimilarityMiner(Miner):
     def __init__(self, epsilon: float = 0.1) -> None:
         self.epsilon = float(epsilon)
 
-    def keep(self, rows: Rows) -> tuple[Any, Any]:
-        distances, positives, negatives, *_ = rows
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        distances, positives, negatives, *_ = pairs
         return (
             ops.logical_and(positives, distances > _lowest(distances, negatives) - self.epsilon),
             ops.logical_and(negatives, distances < _highest(distances, positives) + self.epsilon),
@@ -192,8 +280,8 @@ class PairMarginMiner(Miner):
         self.positive_margin = float(positive_margin)
         self.negative_margin = float(negative_margin)
 
-    def keep(self, rows: Rows) -> tuple[Any, Any]:
-        distances, positives, negatives, *_ = rows
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        distances, positives, negatives, *_ = pairs
         return (
             ops.logical_and(positives, distances > self.positive_margin),
             ops.logical_and(negatives, distances < self.negative_margin),
@@ -240,8 +328,8 @@ class TripletMarginMiner(Miner):
         self.margin = float(margin)
         self.type_of_triplets = kind
 
-    def keep(self, rows: Rows) -> tuple[Any, Any]:
-        distances, positives, negatives, *_ = rows
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        distances, positives, negatives, *_ = pairs
         if self.type_of_triplets == "semi-hard":
             return self._semi_hard(distances, positives, negatives)
         margin = 0.0 if self.type_of_triplets == "hard" else self.margin
@@ -275,3 +363,170 @@ def _next_beyond(values: Any, mask: Any) -> Any:
     ordered, _ = sort_rows(ops.where(mask, values, float("inf")))
     ordered = ops.concatenate([ordered, ops.full_like(ordered[:, :1], float("inf"))], axis=1)
     return ops.take_along_axis(ordered, places_beyond(ordered[:, :-1], values), axis=1)
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class DistanceWeightedMiner(Miner):
+    """As many negatives as a query has positives, drawn evenly over the distances.
+
+    Random points on a sphere of many dimensions are nearly all `sqrt(2)` apart, and
+    so are negatives that are drawn evenly. Here a negative at distance d is drawn with
+    a weight of one over the density of the distances of random points,
+    `d^(dim - 2) (1 - d^2 / 4)^((dim - 3) / 2)`. All positives are kept.
+
+    The draw is without replacement, and changes with the embeddings; it depends on
+    them, and on `seed`, alone: the same embeddings get the same draw, in any order
+    and in blocks of any size.
+
+    Args:
+        cutoff: Nearer distances are taken for this one, so that noise is not
+            drawn all the time.
+        nonzero_loss_cutoff: Negatives at this distance or beyond are not drawn: the
+            loss would be 0.
+        seed: Integer; another one gives another draw.
+
+    Requirements: normalised embeddings and `distance="euclidean"`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import MarginLoss
+    from tensorflow_similarity.mining import DistanceWeightedMiner
+
+    loss = MarginLoss(mining=DistanceWeightedMiner(cutoff=0.5))
+    ```
+
+    Reference:
+        Wu et al., *Sampling Matters in Deep Embedding Learning*, ICCV 2017,
+        https://arxiv.org/abs/1706.07567
+    """
+
+    distances = ("euclidean",)
+
+    def __init__(
+        self, cutoff: float = 0.5, nonzero_loss_cutoff: float = 1.4, seed: int = 0
+    ) -> None:
+        if not 0 < cutoff < 2:
+            raise ValueError(f"`cutoff` must be between 0 and 2. Received: {cutoff!r}.")
+        self.cutoff = float(cutoff)
+        self.nonzero_loss_cutoff = float(nonzero_loss_cutoff)
+        self.seed = int(seed)
+
+    def log_weights(self, distances: Any, dim: int) -> Any:
+        """The logarithms of the weights, up to a constant: `[queries, keys]`."""
+        distances = ops.clip(distances, self.cutoff, 2 - 1e-3)
+        towards = (dim - 2) * ops.log(distances)
+        across = (dim - 3) / 2 * ops.log1p(-ops.square(distances) / 4)
+        return -(towards + across)
+
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        distances, positives, negatives, *_ = pairs
+        candidates = ops.logical_and(negatives, distances < self.nonzero_loss_cutoff)
+        weights = self.log_weights(distances, int(pairs.keys.shape[1]))
+        # The largest of weights with Gumbel noise are a draw without replacement.
+        uniform = content_noise(pairs.queries, pairs.keys, self.seed)
+        noise = -ops.log(-ops.log(ops.cast(uniform, distances.dtype)))
+        drawn = ops.where(candidates, -(weights + noise), float("inf"))
+        ordered, _ = sort_rows(drawn)
+        wanted = ops.sum(ops.cast(positives, "int32"), axis=1, keepdims=True)
+        last = ops.take_along_axis(ordered, ops.maximum(wanted - 1, 0), axis=1)
+        chosen = ops.logical_and(drawn <= last, wanted > 0)
+        return positives, ops.logical_and(candidates, chosen)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "cutoff": self.cutoff,
+            "nonzero_loss_cutoff": self.nonzero_loss_cutoff,
+            "seed": self.seed,
+        }
+
+
+_BITS = 23  # As many as a float32 holds.
+
+
+def content_noise(queries: Any, keys: Any, seed: int = 0) -> Any:
+    """Uniform random numbers of pairs, float32 `[queries, keys]`, above 0 and below 1.
+
+    They are hashed from the embeddings. A generator would have a state, which a loss
+    cannot keep, and would give other numbers when the backward pass computes a block again.
+    These are the same then, in any order and in blocks of any size, and change from step to
+    step with the embeddings.
+
+    Args:
+        queries: Embeddings `[queries, dim]`.
+        keys: Embeddings `[keys, dim]`.
+        seed: Integer; another one gives other numbers.
+    """
+    mixed = _hash(_hash(_signatures(queries)) + (seed & 0x7FFFFFFF))[:, None]
+    mixed = _hash(mixed + _hash(_signatures(keys))[None, :] * 3)
+    return (ops.cast(ops.bitwise_and(mixed, 2**_BITS - 1), "float32") + 0.5) / 2**_BITS
+
+
+def _signatures(embeddings: Any) -> Any:
+    """An integer for each row, which depends on its direction: int32 `[rows]`."""
+    embeddings = ops.cast(ops.stop_gradient(embeddings), "float32")
+    dim = int(embeddings.shape[1])
+    scale = ops.max(ops.abs(embeddings), axis=1, keepdims=True)
+    whole = ops.cast(embeddings / ops.where(scale > 0, scale, 1) * 2.0**_BITS, "int32")
+    # A sum of integers is the same in any order, whatever a compiler makes of it.
+    factors = ops.convert_to_tensor([(2 * i + 1) * 40503 for i in range(dim)], dtype="int32")
+    return ops.sum(whole * factors, axis=1)
+
+
+def _hash(x: Any) -> Any:
+    """Scatters int32 values over all of int32: a bijection; overflow wraps around."""
+    for shift, factor in ((16, 0x7FEB352D), (15, -0x7B935975), (16, 1)):
+        # The shift is logical: bits that the sign fills in are cleared.
+        high = ops.bitwise_and(ops.bitwise_right_shift(x, shift), (1 << (32 - shift)) - 1)
+        x = ops.bitwise_xor(x, high) * factor
+    return x
+
+
+_BY_NAME: dict[str, type[Miner]] = {
+    "multi_similarity": MultiSimilarityMiner,
+    "pair_margin": PairMarginMiner,
+    "triplet_margin": TripletMarginMiner,
+    "distance_weighted": DistanceWeightedMiner,
+}
+
+
+def get_miner(mining: Any) -> Miner | None:
+    """Resolves a miner.
+
+    Args:
+        mining: `"multi_similarity"`, `"pair_margin"`, `"triplet_margin"`,
+            `"distance_weighted"`, a `Miner`, its serialised config, a function of
+            `Pairs` (see `CallableMiner`), or None for no mining.
+
+    Raises:
+        ValueError: If no miner has that name.
+        TypeError: If it is none of the above.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity import mining
+
+    mining.get_miner("pair_margin")  # PairMarginMiner(positive_margin=0.2, negative_margin=0.8)
+    ```
+    """
+    if isinstance(mining, dict):
+        mining = keras.saving.deserialize_keras_object(mining)
+    if mining is None or isinstance(mining, Miner):
+        return mining
+    if isinstance(mining, str):
+        key = mining.lower().replace("-", "_")
+        if key in _BY_NAME:
+            return _BY_NAME[key]()
+        raise ValueError(
+            f"`mining` must be one of {list(_BY_NAME)}, a Miner object or a function of Pairs. "
+            f"Received: {mining!r}."
+        )
+    if isinstance(mining, type) and issubclass(mining, Miner):
+        return mining()
+    if callable(mining):
+        return CallableMiner(mining)
+    raise TypeError(
+        f"`mining` must be one of {list(_BY_NAME)}, a Miner object or a function of Pairs. "
+        f"Received: {mining!r}."
+    )

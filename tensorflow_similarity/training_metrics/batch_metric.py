@@ -1,4 +1,4 @@
-"""What all metrics of training do alike: a batch compared with itself, and added up."""
+"""Behavior shared by the metrics of training: a batch compared with itself, and added up."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity.losses.labels import checked_class_id, class_ids_or_relevance
-from tensorflow_similarity.losses.per_example_loss import wide_float
-from tensorflow_similarity.mining.rows import is_relevance, relevant_pairs
+from tensorflow_similarity.losses.arguments import checked_class_id
+from tensorflow_similarity.losses.base import wide_float
+from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
+from tensorflow_similarity.losses.replicas import current_replicas
+from tensorflow_similarity.mining.pairs import (
+    get_relevance,
+    pairs_by_class,
+    pairs_by_relevance,
+    relevance_config,
+)
 
 __all__ = ["BatchMean", "BatchMetric"]
 
@@ -19,31 +26,46 @@ class BatchMetric(keras.metrics.Metric):
 
     A subclass writes `update`. Class ids stay integers, and embeddings of half
     precision are computed in float32, whatever the dtype policy: the state is
-    float32 too.
+    float32 too. Under a distribution strategy the batch is that of all replicas.
 
     Args:
         name: Name of the metric.
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
     """
 
     def __init__(
-        self, name: str | None = None, dtype: Any = None, ignore_class: int | None = None
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.ignore_class = checked_class_id(ignore_class, "ignore_class")
+        self.relevance = get_relevance(relevance)
+        if self.relevance is not None and self.ignore_class is not None:
+            raise ValueError(
+                "`ignore_class` is a class id, and with `relevance` labels are none. Received: "
+                f"ignore_class={ignore_class!r} with relevance={relevance!r}."
+            )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal metric."""
-        return {**super().get_config(), "ignore_class": self.ignore_class}
+        config = {**super().get_config(), "ignore_class": self.ignore_class}
+        if self.relevance is not None:
+            config["relevance"] = relevance_config(self.relevance)
+        return config
 
     def update(self, positives: Any, negatives: Any, embeddings: Any, weights: Any) -> None:
         """Adds a batch.
 
         Args:
-            positives: Bool `[batch, batch]`, pairs that are alike; none with itself.
-            negatives: Bool `[batch, batch]`, pairs that are not.
+            positives: Bool `[batch, batch]`, the positive pairs; none with itself.
+            negatives: Bool `[batch, batch]`, the negative pairs.
             embeddings: `[batch, dim]`, float32 (float64 if given so).
             weights: `[batch]`, of that dtype, the weights of the queries.
         """
@@ -53,8 +75,8 @@ class BatchMetric(keras.metrics.Metric):
         """Adds a batch.
 
         Args:
-            y_true: Integer class ids `[batch]` or `[batch, 1]`, or a bool or float
-                matrix `[batch, batch]`, above 0 where two examples are alike.
+            y_true: Integer class ids `[batch]` or `[batch, 1]`; with `relevance`, the labels
+                that it takes.
             y_pred: Embeddings `[batch, dim]`.
             sample_weight: Weights of the queries `[batch]`. Defaults to `None`: all 1.
         """
@@ -64,23 +86,46 @@ class BatchMetric(keras.metrics.Metric):
                 f"`y_pred` must be embeddings of shape [batch, dim] for {type(self).__name__}. "
                 f"Received: shape {tuple(embeddings.shape)}."
             )
-        labels = class_ids_or_relevance(y_true, embeddings.shape[0])
-        places = ops.arange(ops.shape(embeddings)[0], dtype="int32")
-        positives, negatives = relevant_pairs(labels, labels, places, places, self.ignore_class)
         weights = ops.ones_like(embeddings[:, 0])
         if sample_weight is not None:
             sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), weights.dtype)
             if len(sample_weight.shape):
                 sample_weight = ops.reshape(sample_weight, (-1,))
             weights = weights * sample_weight
-        if self.ignore_class is not None and not is_relevance(labels):
-            weights = ops.where(ops.equal(labels, self.ignore_class), 0, weights)
+        invalid = None
+        if self.relevance is None:
+            labels = class_ids(y_true, embeddings.shape[0], self)
+            invalid = invalid_numbers(y_true)
+            if self.ignore_class is not None:
+                weights = ops.where(ops.equal(labels, self.ignore_class), 0, weights)
+        else:
+            labels = relevance_labels(y_true, embeddings.shape[0], self.relevance)
+        if invalid is not None:  # Shows in the result.
+            embeddings = ops.where(invalid[:, None], float("nan"), embeddings)
+        replicas = current_replicas()
+        embeddings, labels, weights = (replicas.gather(x) for x in (embeddings, labels, weights))
+        positions = ops.arange(ops.shape(embeddings)[0], dtype="int32")
+        if self.relevance is not None:
+            relevance = self.relevance(labels, labels)
+            positives, negatives = pairs_by_relevance(relevance, positions)
+        else:
+            known = None
+            if self.ignore_class is not None:
+                known = ops.not_equal(labels, self.ignore_class)
+            positives, negatives = pairs_by_class(labels, labels, positions, known, known)
         self.update(positives, negatives, embeddings, weights)
 
     def add_number(self, name: str, shape: tuple[int, ...] = (), value: float = 0.0) -> Any:
         """Adds a float32 variable, which `reset_state` sets back to `value`."""
         start = keras.initializers.Constant(value)
-        return self.add_variable(shape=shape, initializer=start, dtype="float32", name=name)
+        return self.add_variable(
+            shape=shape,
+            initializer=start,
+            dtype="float32",
+            # Each replica has the values of the whole batch.
+            aggregation="only_first_replica",
+            name=name,
+        )
 
     def reset_state(self) -> None:
         """Forgets all batches."""
@@ -98,12 +143,17 @@ class BatchMean(BatchMetric):
         name: Name of the metric.
         dtype: As for `BatchMetric`.
         ignore_class: As for `BatchMetric`.
+        relevance: As for `BatchMetric`.
     """
 
     def __init__(
-        self, name: str | None = None, dtype: Any = None, ignore_class: int | None = None
+        self,
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
-        super().__init__(name=name, dtype=dtype, ignore_class=ignore_class)
+        super().__init__(name=name, dtype=dtype, ignore_class=ignore_class, relevance=relevance)
         self._total = self.add_number("total")
         self._count = self.add_number("count")
 

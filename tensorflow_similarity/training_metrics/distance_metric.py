@@ -55,6 +55,8 @@ class DistanceMetric(BatchMetric):
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
 
     `sample_weight`, if compiled as a weighted metric, weighs queries in mean and
     sum; those of weight 0 are no part of max and min.
@@ -85,11 +87,15 @@ class DistanceMetric(BatchMetric):
         negative_mining_strategy: Any = "hard",
         dtype: Any = None,
         ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
         one_of(aggregate, "aggregate", _AGGREGATES)
         one_of(anchor, "anchor", _ANCHORS)
         super().__init__(
-            name=name or f"{aggregate}_{anchor[:3]}", dtype=dtype, ignore_class=ignore_class
+            name=name or f"{aggregate}_{anchor[:3]}",
+            dtype=dtype,
+            ignore_class=ignore_class,
+            relevance=relevance,
         )
         self.distance = distances.get(distance)
         self.aggregate = aggregate

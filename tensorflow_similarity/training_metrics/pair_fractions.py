@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import distances
-from tensorflow_similarity.losses.metric_loss import checked_number
+from tensorflow_similarity.losses.arguments import checked_number
 from tensorflow_similarity.training_metrics.batch_metric import BatchMean
 from tensorflow_similarity.training_metrics.settings import distance_config
 
@@ -38,6 +38,8 @@ class DistanceGapMetric(BatchMean):
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
 
     Example:
 
@@ -56,8 +58,11 @@ class DistanceGapMetric(BatchMean):
         name: str | None = "dist_gap",
         dtype: Any = None,
         ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
-        super().__init__(name=name or "dist_gap", dtype=dtype, ignore_class=ignore_class)
+        super().__init__(
+            name=name or "dist_gap", dtype=dtype, ignore_class=ignore_class, relevance=relevance
+        )
         self.distance = distances.get(distance)
 
     def sums(
@@ -99,6 +104,8 @@ class ActivePairFraction(BatchMean):
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
 
     Raises:
         TypeError: If the margin is not a number.
@@ -122,9 +129,13 @@ class ActivePairFraction(BatchMean):
         name: str | None = "active_pair_fraction",
         dtype: Any = None,
         ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
         super().__init__(
-            name=name or "active_pair_fraction", dtype=dtype, ignore_class=ignore_class
+            name=name or "active_pair_fraction",
+            dtype=dtype,
+            ignore_class=ignore_class,
+            relevance=relevance,
         )
         self.distance = distances.get(distance)
         self.margin = checked_number(margin, "margin")
@@ -164,6 +175,8 @@ class QueriesWithoutPositives(BatchMean):
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
 
     Example:
 
@@ -181,9 +194,13 @@ class QueriesWithoutPositives(BatchMean):
         name: str | None = "queries_without_positives",
         dtype: Any = None,
         ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
         super().__init__(
-            name=name or "queries_without_positives", dtype=dtype, ignore_class=ignore_class
+            name=name or "queries_without_positives",
+            dtype=dtype,
+            ignore_class=ignore_class,
+            relevance=relevance,
         )
 
     def sums(

@@ -24,6 +24,8 @@ class MeanCosine(BatchMean):
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
 
     Example:
 
@@ -37,9 +39,15 @@ class MeanCosine(BatchMean):
     """
 
     def __init__(
-        self, name: str | None = "mean_cosine", dtype: Any = None, ignore_class: int | None = None
+        self,
+        name: str | None = "mean_cosine",
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
-        super().__init__(name=name or "mean_cosine", dtype=dtype, ignore_class=ignore_class)
+        super().__init__(
+            name=name or "mean_cosine", dtype=dtype, ignore_class=ignore_class, relevance=relevance
+        )
 
     def sums(
         self, positives: Any, negatives: Any, embeddings: Any, weights: Any
@@ -79,6 +87,8 @@ class EffectiveRank(BatchMetric):
         dtype: Accepted as in Keras; computed in float32 all the same.
         ignore_class: A class id for examples of which nothing is known, as for losses:
             they are in no pair and do not count. Defaults to `None`: every id is a class.
+        relevance: How labels say which pairs are positive, where they are not class ids,
+            as for losses: see `mining.get_relevance`. Defaults to `None`.
 
     `sample_weight` leaves out the examples of weight 0, and weighs the others alike.
 
@@ -105,8 +115,14 @@ class EffectiveRank(BatchMetric):
         name: str | None = "effective_rank",
         dtype: Any = None,
         ignore_class: int | None = None,
+        relevance: Any = None,
     ) -> None:
-        super().__init__(name=name or "effective_rank", dtype=dtype, ignore_class=ignore_class)
+        super().__init__(
+            name=name or "effective_rank",
+            dtype=dtype,
+            ignore_class=ignore_class,
+            relevance=relevance,
+        )
         self._count = self.add_number("count")
         self._size: int | None = None
 

@@ -101,9 +101,9 @@ def healthy(name):
         class Both(losses.MetricLoss):
             """This loss pulls alone, and is meant to be added to another."""
 
-            def query_losses(self, *arguments, **options):
-                other = losses.NpairsLoss(distance="cosine").query_losses(*arguments, **options)
-                return other + loss.query_losses(*arguments, **options)
+            def losses(self, comparison):
+                other = losses.NpairsLoss(distance="cosine")
+                return other.losses(comparison) + loss.losses(comparison)
 
         return Both(distance="cosine")
     return loss

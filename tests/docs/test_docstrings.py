@@ -83,6 +83,7 @@ WITHOUT_EXAMPLE = {
     "Nearest",
     "Neighbors",
     "Ranking",
+    "Pairs",
     "Rows",
     "SemiHard",
     "TFDatasetMultiShotMemorySampler",  # it would download something

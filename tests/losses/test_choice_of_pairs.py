@@ -170,7 +170,8 @@ def test_pairs_that_are_not_known_are_neither(name):
     for i in range(9):
         picture.positives[i] = [j for j in picture.positives[i] if not unknown[i, j]]
         picture.negatives[i] = [j for j in picture.negatives[i] if not unknown[i, j]]
-    ours = case.make(reduction=None)(np.where(unknown, np.nan, alike), x)
+    loss = case.make(reduction=None, relevance="matrix")
+    ours = loss(np.where(unknown, np.nan, alike), x)
     np.testing.assert_allclose(ours, case.formula(picture), rtol=1e-7, atol=1e-9)
 
 
@@ -269,7 +270,7 @@ def test_what_is_chosen_is_saved():
         ),
         (
             lambda: losses.TripletLoss(relevance="multi_hot")(np.ones((2, 2)), np.ones((3, 2))),
-            "`y_true` must have one row per row of `y_pred`",
+            "`y_true` must be multi-hot labels.*batch=3",
         ),
         (
             lambda: losses.CrossBatchMemory(losses.TripletLoss(relevance="jaccard"), 9),

@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import json
 
@@ -12,10 +13,10 @@ from tensorflow_similarity.losses import (
     ArcFaceLoss,
     ContrastiveLoss,
     CrossBatchMemory,
-    MetricLoss,
     MultiSimilarityLoss,
     NpairsLoss,
     NpairsMultilabelLoss,
+    StatisticsLoss,
     SupConLoss,
     TripletLoss,
 )
@@ -64,9 +65,10 @@ def test_steps_of_tensorflow_similarity(case, setting):
 class ThroughQueriesOnly:
     """As in pytorch-metric-learning, where the batch's own copy in the queue is a constant."""
 
-    def query_losses(self, query_labels, queries, key_labels, keys, queries_are_keys=False):
-        keys = tf.stop_gradient(keys)
-        return super().query_losses(query_labels, queries, key_labels, keys, queries_are_keys)
+    def losses(self, comparison):
+        keys = comparison.keys
+        keys = dataclasses.replace(keys, outputs=tf.stop_gradient(keys.outputs))
+        return super().losses(dataclasses.replace(comparison, keys=keys))
 
 
 class MultiSimilarity(ThroughQueriesOnly, MultiSimilarityLoss):
@@ -77,26 +79,17 @@ class SupCon(ThroughQueriesOnly, SupConLoss):
     pass
 
 
-class Contrastive(ThroughQueriesOnly, MetricLoss):
+class Contrastive(ThroughQueriesOnly, StatisticsLoss):
     """Its contrastive loss, with its mean over the terms above 0."""
 
-    def query_losses(self, *arguments, **kwargs):
-        self.terms = []
-        super().query_losses(*arguments, **kwargs)
-        ((pull, push),) = self.terms
-
-        def mean(values):
-            above = tf.cast(values > 0, values.dtype)
-            return tf.reduce_sum(values) / tf.maximum(tf.reduce_sum(above), 1)
-
-        return (mean(pull) + mean(push)) * tf.ones_like(pull[:, 0])
-
-    def row_loss(self, rows):
-        distances = tf.sqrt(tf.maximum(2 * rows.distances, 1e-12))  # Of unit vectors.
-        pull = tf.where(rows.positives, distances, 0)
-        push = tf.where(rows.negatives, tf.nn.relu(1 - distances), 0)
-        self.terms.append((pull, push))
-        return tf.reduce_sum(pull, axis=1)
+    def statistics(self, pairs):
+        distances = tf.sqrt(tf.maximum(2 * pairs.distances, 1e-12))  # Of unit vectors.
+        pull = tf.where(pairs.positives, distances, 0)
+        push = tf.where(pairs.negatives, tf.nn.relu(1 - distances), 0)
+        return tuple(
+            (tf.reduce_sum(cost, axis=1), tf.reduce_sum(tf.cast(cost > 0, cost.dtype), axis=1))
+            for cost in (pull, push)
+        )
 
 
 @pytest.mark.parametrize(
@@ -274,7 +267,7 @@ def test_one_memory_serves_one_output():
             lambda: CrossBatchMemory(NpairsMultilabelLoss("cosine"), 9)(
                 np.eye(3, dtype=int)[:2], np.ones((2, 2)), training=True
             ),
-            "`y_true`.*class ids",
+            "`loss` must take class ids",
         ),
         (
             lambda: CrossBatchMemory(TripletLoss(), 9)(np.eye(2), np.ones((2, 2)), training=True),

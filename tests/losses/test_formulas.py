@@ -13,7 +13,7 @@ from tensorflow_similarity import losses
 
 def test_every_public_loss_is_a_case():
     # `MetricLoss` and the like are there to be subclassed.
-    bases = {"MetricLoss", "MinedLoss", "PerExampleLoss", "PairLoss"}
+    bases = {"MetricLoss", "MinedLoss", "StatisticsLoss"}
     public = {
         name
         for name in losses.__all__
@@ -61,9 +61,10 @@ def test_gradient_is_the_formulas(name):
 
 
 def query_losses(name, labels, queries, key_labels, keys, **kwargs):
-    """`query_losses` as the loss gets it: tensors, and class ids of int64."""
+    """`query_losses` of tensors: class ids of int64, or relevance."""
+    made = {"relevance": "matrix"} if labels.ndim == 2 else {}
     tensors = [ops.convert_to_tensor(x) for x in (labels, queries, key_labels, keys)]
-    return np.asarray(CASES[name].make().query_losses(*tensors, **kwargs))
+    return np.asarray(CASES[name].make(**made).query_losses(*tensors, **kwargs))
 
 
 def other_rows(name, m, seed):
@@ -120,7 +121,8 @@ def test_relevance_of_classes_is_the_classes(name, dtype):
     # What a query is to itself is nobody's business.
     np.fill_diagonal(alike[:5, :5], 0)
     loss = CASES[name].make(reduction=None)
-    np.testing.assert_allclose(loss(alike, x), loss(labels, x), rtol=1e-9, atol=1e-12)
+    by_matrix = CASES[name].make(reduction=None, relevance="matrix")
+    np.testing.assert_allclose(by_matrix(alike, x), loss(labels, x), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ON_CLASSES)
@@ -130,7 +132,7 @@ def test_relevance_need_not_be_classes(name):
     _, x = case.batch(9, seed=10, dtype="float64")
     alike = np.abs(np.subtract.outer(range(9), range(9))) < 2
     expected = case.formula(Picture(case.make().distance.name, None, x, relevance=alike))
-    ours = case.make(reduction=None)(alike, x)
+    ours = case.make(reduction=None, relevance="matrix")(alike, x)
     np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-9)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tensorflow_similarity.losses import FastAPLoss, histograms
-from tensorflow_similarity.losses.histograms import soft_histogram
+from tensorflow_similarity.losses import FastAPLoss, ranking_losses
+from tensorflow_similarity.losses.ranking_losses import soft_histogram
 
 RNG = np.random.default_rng(0)
 VALUES = np.vstack([RNG.uniform(-0.05, 2.05, size=(4, 9)), np.linspace(0, 2, 9)[None]])
@@ -26,7 +26,7 @@ def loops(values, mask, bins, maximum):
 @pytest.mark.parametrize("way", ["numpy", "scatter", "graph", "xla"])
 def test_value_and_gradient(monkeypatch, bins, way):
     if way == "scatter":
-        monkeypatch.setattr(histograms, "on_tensorflow_cpu", lambda: False)
+        monkeypatch.setattr(ranking_losses, "on_tensorflow_cpu", lambda: False)
     weights = RNG.normal(size=(5, bins + 1))
 
     def value_and_gradient(values):

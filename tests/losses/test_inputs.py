@@ -121,22 +121,26 @@ def test_multi_hot_labels_may_be_sparse():
 def test_one_example_of_a_relevance_matrix_is_a_batch_too():
     # The last batch of an epoch may be as small as this.
     for relevance in ([[1.0]], [[True]], [[0.0]]):
-        assert TripletLoss()(np.array(relevance), X[:1]) == 0
+        assert TripletLoss(relevance="matrix")(np.array(relevance), X[:1]) == 0
 
 
 BAD_LABELS = {
     "strings": (np.array(list("abcdefgh")), TypeError, "Map each class name to an integer"),
     "list of strings": (list("abcdefgh"), TypeError, "Map each class name to an integer"),
     "objects": (np.array([None] * 8), TypeError, "`y_true` must be integer class ids"),
-    "floats": (Y.astype("float32"), TypeError, r"y\.astype\('int64'\)"),
-    "column of floats": (Y.astype("float64")[:, None], TypeError, r"y\.astype\('int64'\)"),
+    "fractions": (Y / 2, TypeError, r"y\.astype\('int64'\)"),
+    "column of NaN": (np.full((8, 1), np.nan), TypeError, r"y\.astype\('int64'\)"),
+    "infinite": (Y + np.inf, TypeError, "no whole number below 2"),
+    "floats beyond what they hold": (Y + 2.0**24, TypeError, "no whole number below 2"),
+    "beyond half precision": (Y.astype("float16") + 2048, TypeError, "no whole number below 2"),
+    "square one-hot": (np.eye(8), ValueError, 'relevance="matrix"'),
+    "square one-hot bool": (np.eye(8, dtype=bool), ValueError, r"np\.argmax\(y, axis=1\)"),
     "one-hot": (np.eye(3, dtype=int)[Y], ValueError, r"np\.argmax\(y, axis=1\)"),
     "one-hot floats": (np.eye(3, dtype="float32")[Y], ValueError, r"np\.argmax\(y, axis=1\)"),
     "too few": (Y[:7], ValueError, "Received: 7 labels and 8 rows of `y_pred`"),
     "too few in a column": (Y[:7, None], ValueError, "Received: 7 labels and 8 rows"),
     "three axes": (Y[:, None, None], ValueError, r"\[batch\] or \[batch, 1\]"),
     "a scalar": (3, ValueError, r"\[batch\] or \[batch, 1\]"),
-    "relevance of others": (np.ones((7, 7), bool), ValueError, "relevance matrix.*batch=8"),
 }
 
 
@@ -285,9 +289,9 @@ def test_repr_is_readable():
 
 def test_a_loss_of_ones_own():
     class PullLoss(MetricLoss):
-        def row_loss(self, rows):
-            alike = keras.ops.cast(rows.positives, rows.distances.dtype)
-            return keras.ops.sum(rows.distances * alike, axis=1)
+        def row_loss(self, pairs):
+            positive = keras.ops.cast(pairs.positives, pairs.distances.dtype)
+            return keras.ops.sum(pairs.distances * positive, axis=1)
 
     expected = [sum(np.linalg.norm(a - b) for b, j in zip(X, Y, strict=True) if i == j)
                 for a, i in zip(X, Y, strict=True)]  # fmt: skip

@@ -132,8 +132,8 @@ def test_layer():
             "`y_true` must be class ids from 0 to 1.*Received: 2",
         ),
         (
-            lambda: MarginLoss(beta=None, classes=2)(np.eye(12), with_boundaries(X, [1, 1])),
-            "`y_true` must be class ids.*12, 12",
+            lambda: MarginLoss(beta=None, classes=2, relevance="matrix"),
+            "`relevance` must be left out",
         ),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import ops
 
-from tensorflow_similarity.mining import batch_all, sorting
+from tensorflow_similarity.mining import sorting, triplet_sums
 
 
 def loops(distances, positives, negatives, margin):
@@ -37,23 +37,23 @@ def loops(distances, positives, negatives, margin):
 def test_sums_terms_and_slope(few, in_numpy, quarters, sides, margin):
     distances, positives, negatives = quarters / 4.0, sides > 0, sides < 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_all, "_FEW", few)
+        patch.setattr(triplet_sums, "_FEW", few)
         if not in_numpy:
             patch.setattr(sorting, "on_tensorflow_cpu", lambda: False)
         tensors = [ops.convert_to_tensor(x) for x in (distances, positives, negatives)]
-        ours = batch_all.batch_all_hinge(*tensors, margin)
+        ours = triplet_sums.batch_all_hinge(*tensors, margin)
     for value, expected in zip(ours, loops(distances, positives, negatives, margin), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_each_block_of_queries_goes_its_own_way(monkeypatch):
-    monkeypatch.setattr(batch_all, "MINING_ROWS", 4)
+    monkeypatch.setattr(triplet_sums, "MINING_ROWS", 4)
     rng = np.random.default_rng(0)
     distances = rng.random((10, 40))
     positives = rng.random((10, 40)) < np.repeat([0.1, 0.9, 0.1], [4, 4, 2])[:, None]
     negatives = ~positives & (rng.random((10, 40)) < 0.9)
-    assert positives[:4].sum(axis=1).max() <= batch_all._FEW < positives[4:8].sum(axis=1).min()
+    assert positives[:4].sum(axis=1).max() <= triplet_sums._FEW < positives[4:8].sum(axis=1).min()
     tensors = [ops.convert_to_tensor(x) for x in (distances, positives, negatives)]
-    ours = batch_all.batch_all_hinge(*tensors, 0.2)
+    ours = triplet_sums.batch_all_hinge(*tensors, 0.2)
     for value, expected in zip(ours, loops(distances, positives, negatives, 0.2), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)

@@ -17,7 +17,7 @@ from oracle import miners as oracle
 from oracle.distances import matrix
 from tensorflow_similarity import mining
 from tensorflow_similarity.losses import ContrastiveLoss, MarginLoss
-from tensorflow_similarity.mining.content_noise import content_noise
+from tensorflow_similarity.mining.miners import content_noise
 
 MINERS = {
     "multi_similarity": (mining.MultiSimilarityMiner(), oracle.multi_similarity),

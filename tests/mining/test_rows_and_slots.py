@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from tensorflow_similarity.mining import sorting
-from tensorflow_similarity.mining.rows import relevant_pairs
-from tensorflow_similarity.mining.semi_hard import semi_hard_hinge
-from tensorflow_similarity.mining.slots import class_slots, relevance_slots
+from tensorflow_similarity.mining.pairs import pairs_by_class, pairs_by_relevance
+from tensorflow_similarity.mining.triplet_sums import (
+    class_slots,
+    relevance_slots,
+    semi_hard_hinge,
+)
 
 
 def labels_of(n, seed=0):
@@ -21,9 +24,7 @@ def places_of(n, queries_are_keys):
 def test_pairs_by_class(queries_are_keys):
     labels = labels_of(12)
     places = places_of(7, queries_are_keys)
-    positives, negatives = (
-        np.asarray(x) for x in relevant_pairs(labels[:7], labels, places, np.arange(12))
-    )
+    positives, negatives = (np.asarray(x) for x in pairs_by_class(labels[:7], labels, places))
     for i in range(7):
         for j in range(12):
             itself = queries_are_keys and i == j
@@ -34,7 +35,7 @@ def test_pairs_by_class(queries_are_keys):
 def test_pairs_by_relevance():
     relevance = np.array([[0.0, 0.5, 0.0], [-1.0, 1.0, 2.0]])
     places = np.array([0, 1], "int32")
-    positives, negatives = relevant_pairs(relevance, None, places, np.arange(3))
+    positives, negatives = pairs_by_relevance(relevance, places)
     np.testing.assert_array_equal(positives, [[False, True, False], [False, False, True]])
     np.testing.assert_array_equal(negatives, [[False, False, True], [True, False, False]])
 
@@ -58,7 +59,7 @@ def test_slots_are_the_positives(by, queries_are_keys, width):
     queries = np.append(labels[:6], 9)
     keys = np.concatenate([queries, labels[6:]]) if queries_are_keys else labels[6:]
     places = places_of(7, queries_are_keys)
-    positives, _ = relevant_pairs(queries, keys, places, np.arange(len(keys)))
+    positives, _ = pairs_by_class(queries, keys, places)
     slots = (
         class_slots(queries.astype("int64"), keys.astype("int64"), places)
         if by == "class"
@@ -113,7 +114,7 @@ def test_semi_hard_hinge(margin, either_form):
     labels[3] = 8
     places = np.arange(20, dtype="int32")
     distances = rng.uniform(size=(20, 20)).astype("float32")
-    positives, negatives = relevant_pairs(labels, labels, places, places)
+    positives, negatives = pairs_by_class(labels, labels, places)
     slots = class_slots(labels, labels, places)
     value, derivative = semi_hard_hinge(distances, negatives, slots, margin)
     expected, counts = np.zeros(20), np.zeros((20, 20))

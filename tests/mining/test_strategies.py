@@ -14,7 +14,7 @@ from oracle import losses as oracle
 from tensorflow_similarity import mining
 from tensorflow_similarity.losses import ContrastiveLoss, LiftedStructLoss, TripletLoss
 from tensorflow_similarity.mining import All, Farthest, MiningStrategy, Nearest, SemiHard
-from tensorflow_similarity.mining.selection import at, farthest, nearest, nearest_beyond
+from tensorflow_similarity.mining.strategies import at, farthest, nearest, nearest_beyond
 
 
 def drawn(rows=6, keys=9, seed=0, candidates=0.5):

@@ -1,0 +1,239 @@
+"""Behavior shared by all losses: types, weights, reduction, replicas, options."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from tensorflow_similarity.losses.arguments import checked_flag
+from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
+
+__all__ = ["PerExampleLoss", "wide_float"]
+
+#: The arguments that losses have in common, as their docstrings tell them.
+_OPTIONS = {
+    "block_size": "Queries computed at a time: the same value and gradient in less memory. None "
+    "(the default) computes all at once.",
+    "reduction": '`"sum_over_batch_size"` (the default), `"sum"`, `"mean"`, '
+    '`"mean_with_sample_weight"` or None, as in Keras.',
+    "dtype": "Accepted as in Keras. Computed in float32 at least, and in float64 for float64 "
+    "embeddings.",
+    "mining": "Which pairs count: a name, a `Miner` or a function, see `mining.get_miner`. None "
+    "(the default): all pairs.",
+    "ignore_class": "A class id of examples whose class is unknown, which are left out. None (the "
+    "default): every id is a class.",
+    "relevance": "How labels say which pairs are positive, where they are not class ids: "
+    '`"multi_hot"`, `"jaccard"`, `"matrix"` or a function, see `mining.get_relevance`.',
+    "across_replicas": "Whether the batch is that of all replicas where several compute it (the "
+    "default), or each replica compares its own part alone.",
+}
+
+
+class _Reduction(keras.losses.Loss):
+    """Keras' own reduction and weighting, for values that are computed already."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return y_pred
+
+
+class PerExampleLoss(keras.losses.Loss):
+    """Base of losses that keep labels as integers and compute in float32 at least.
+
+    `keras.losses.Loss` casts both arguments to one float type. Here the subclass checks and
+    converts each, and then writes `call`, which returns one loss for each example;
+    `sample_weight` and `reduction` are Keras' own.
+
+    A subclass whose `__init__` ends in `**options` takes the arguments in `options` beside
+    its own. They appear in its signature and in its docstring, where the line of `**options`
+    is.
+    """
+
+    #: Names of the arguments that `**options` of a subclass stands for.
+    options: ClassVar[tuple[str, ...]] = ("reduction", "dtype", "across_replicas")
+    #: A class id of examples that are left out; None: every id is a class.
+    ignore_class: int | None = None
+    #: Whether the batch is that of all replicas.
+    across_replicas: bool = True
+
+    def __init__(
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+        *,
+        across_replicas: bool = True,
+    ) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(
+                f"`name` must be a string. Received: {name!r}. Pass the arguments of "
+                f"{type(self).__name__} by name."
+            )
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.across_replicas = checked_flag(across_replicas, "across_replicas")
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        # Python's own error would name the class whose `__init__` it is.
+        known = inspect.signature(cls.__init__).parameters
+        unknown = [name for name in kwargs if name not in known]
+        variadic = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+        if unknown and not variadic:
+            near = difflib.get_close_matches(unknown[0], known, n=1)
+            raise TypeError(
+                f"{cls.__name__} has no argument {unknown[0]!r}."
+                + (f" Did you mean {near[0]!r}?" if near else "")
+                + f" Its arguments are: {', '.join(name for name in known if name != 'self')}."
+            )
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            _expand_options(cls)
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        """Predictions as a tensor of float32, or float64 if they are that."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `checked_predictions`.")
+
+    def checked_labels(self, y_true: Any, batch: Any) -> Any:
+        """Labels as a tensor, of the type that `call` takes."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `checked_labels`.")
+
+    def invalid_labels(self, y_true: Any) -> Any:
+        """Which labels are invalid, bool `[batch]`, where that is known only inside a graph."""
+        return None
+
+    def advice(self) -> str | None:
+        """What users should know before they train with this loss; None for nothing.
+
+        `SimilarityModel.compile` warns of it.
+        """
+        return None
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        with keras.name_scope(self.name):
+            y_pred = self.checked_predictions(y_pred)
+            labels = self.checked_labels(y_true, y_pred.shape[0])
+            losses = self.marked(self.call(labels, y_pred), y_true)
+            return self.reduced(losses, sample_weight, self.counted(labels))
+
+    def marked(self, losses: Any, y_true: Any) -> Any:
+        """Losses `[batch]`, NaN where a label is invalid that a graph cannot refuse."""
+        invalid = self.invalid_labels(y_true)
+        return losses if invalid is None else ops.where(invalid, float("nan"), losses)
+
+    def replicas(self) -> Replicas:
+        """The replicas that compute the batch together."""
+        return current_replicas() if self.across_replicas else ALONE
+
+    def counted(self, labels: Any) -> Any:
+        """Which examples count, bool `[batch]`; None for all."""
+        if self.ignore_class is None or len(labels.shape) != 1:
+            return None
+        return ops.not_equal(labels, self.ignore_class)
+
+    def reduced(self, losses: Any, sample_weight: Any = None, counted: Any = None) -> Any:
+        """Losses `[batch]`, weighted and reduced as Keras does, over those that count.
+
+        With several replicas, the sum over them (with PyTorch: the mean) is the loss of the
+        whole batch.
+        """
+        if sample_weight is not None:
+            sample_weight = _checked_weights(sample_weight, losses.shape[0])
+        replicas = self.replicas()
+        if replicas.count > 1:
+            return self._reduced_together(losses, sample_weight, counted, replicas)
+        if counted is not None:
+            counted = ops.cast(counted, losses.dtype)
+            if self.reduction in ("sum_over_batch_size", "mean"):
+                counted = counted / ops.maximum(ops.mean(counted), 1e-30)
+            weights = 1.0 if sample_weight is None else ops.cast(sample_weight, losses.dtype)
+            sample_weight = weights * counted
+        dtype = keras.backend.standardize_dtype(losses.dtype)
+        reduce = _Reduction(reduction=self.reduction, dtype=dtype)
+        return reduce(losses, losses, sample_weight=sample_weight)
+
+    def _reduced_together(
+        self, losses: Any, sample_weight: Any, counted: Any, replicas: Replicas
+    ) -> Any:
+        ones = ops.ones_like(losses)
+        number = ones if counted is None else ops.cast(counted, losses.dtype)
+        weights = number if sample_weight is None else number * ops.cast(sample_weight, ones.dtype)
+        losses = losses * weights
+        if self.reduction in (None, "none"):
+            return losses
+        part = ops.sum(losses) * replicas.weight
+        if self.reduction == "sum":
+            return part
+        by_weight = self.reduction == "mean_with_sample_weight"
+        divisor = replicas.total(ops.sum(weights if by_weight else number))
+        some = divisor > 0
+        return ops.where(some, part / ops.where(some, divisor, 1), 0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss; JSON-able."""
+        config = super().get_config()
+        # What is seldom given is stored where it is.
+        return config if self.across_replicas else {**config, "across_replicas": False}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+
+def wide_float(x: Any) -> Any:
+    """A tensor of float64 if `x` is that, else of float32."""
+    x = ops.convert_to_tensor(x)
+    if keras.backend.standardize_dtype(x.dtype) == "float64":
+        return x
+    return ops.cast(x, "float32")
+
+
+def _checked_weights(sample_weight: Any, batch: Any) -> Any:
+    weights = ops.convert_to_tensor(sample_weight)
+    shape = tuple(weights.shape)
+    scalar_like = all(size == 1 for size in shape)
+    per_query = len(shape) in (1, 2) and (batch is None or shape[0] in (None, batch))
+    if not scalar_like and not (per_query and (len(shape) == 1 or shape[1] in (None, 1))):
+        raise ValueError(
+            "`sample_weight` must be a scalar, or hold one weight per example: shape [batch] or "
+            f"[batch, 1] with batch={batch}. Received: shape {shape}."
+        )
+    # Weights in a column would make Keras return a column of losses.
+    return ops.reshape(weights, (-1,)) if len(shape) > 1 else weights
+
+
+def _expand_options(cls: type[PerExampleLoss]) -> None:
+    """Puts what `**options` stands for into the signature and the docstring of a class."""
+    own = cls.__dict__["__init__"]
+    parameters = list(inspect.signature(own).parameters.values())
+    if not parameters or parameters[-1].name != "options":
+        return
+    own_parameters = parameters[:-1]
+    named = {parameter.name for parameter in own_parameters}
+    inherited = {
+        name: parameter
+        for base in reversed(cls.__mro__[1:])
+        if "__init__" in base.__dict__
+        for name, parameter in inspect.signature(base.__init__).parameters.items()
+    }
+    expanded = [name for name in cls.options if name not in named]
+    signature = inspect.Signature(
+        [
+            *own_parameters,
+            *(inherited[name].replace(kind=inspect.Parameter.KEYWORD_ONLY) for name in expanded),
+        ]
+    )
+    own.__signature__ = signature
+    if cls.__doc__:
+        described = "".join(f"        {name}: {_OPTIONS[name]}\n" for name in expanded)
+        cls.__doc__ = re.sub(
+            r"^        \*\*options:.*\n(?:            .*\n)*",
+            lambda match: described,
+            cls.__doc__,
+            flags=re.MULTILINE,
+        )

@@ -1,0 +1,445 @@
+"""Losses that hold each pair on its side of a margin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity._checks import count
+from tensorflow_similarity.losses.arguments import checked_number
+from tensorflow_similarity.losses.comparison import Comparison
+from tensorflow_similarity.losses.labels import (
+    binary_labels,
+    check_class_range,
+    invalid_binary,
+    refuse_in_graph,
+)
+from tensorflow_similarity.losses.masked import masked_sum, mean_over_pairs, number_of
+from tensorflow_similarity.losses.metric_loss import PairwiseValuesLoss, StatisticsLoss
+from tensorflow_similarity.mining.miners import Miner, StrategyMiner
+from tensorflow_similarity.mining.pairs import Pairs
+
+__all__ = ["ContrastiveLoss", "IntraPairVarianceLoss", "MarginLoss", "SNRContrastiveLoss"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
+    """Contrastive loss: alike pairs are pulled together, others pushed to a margin.
+
+    A pair at distance d costs `y d^p + (1 - y) max(0, margin - d)^p`, where y is
+    1 for a pair that is alike, and the power p is 2 unless you say otherwise.
+
+    With `distance=None`, the default, `y_pred` **is** the distances `[batch]` and
+    `y_true` is binary, as in TensorFlow Addons. With a distance, `y_pred` is
+    embeddings and `y_true` class ids, and the loss forms the pairs itself: the
+    loss is the mean cost of the mined positive pairs plus the mean cost of the
+    mined negative pairs that are nearer than the margin, over the batch. So few
+    positives weigh as much as many negatives, and negatives that are far already
+    do not dilute the others. Per query, the sums are scaled so that the mean over
+    the batch is this value.
+
+    Args:
+        margin: Negatives at least so far cost nothing, in units of the distance.
+        distance: Distance between embeddings, by name or object; None if
+            `y_pred` holds distances.
+        positive_mining_strategy: `"all"` (the default), `"hard"`, `"easy"` or a
+            `MiningStrategy`. Used with embeddings.
+        negative_mining_strategy: `"all"` (the default), `"hard"`, `"semi-hard"`
+            (beyond the farthest kept positive), `"easy"` or a `MiningStrategy`.
+        name: Name of the loss.
+        power: 2 as in the paper, or 1, with which pairs near their goal are pulled
+            and pushed as hard as all others.
+        **options: The options of every loss.
+
+    Inputs, with `distance=None`: `y_true` `[batch]` or `[batch, 1]`, bool,
+    integer or float, 1 where the pair is alike; `y_pred` distances `[batch]` or
+    `[batch, 1]`. With a distance: `y_true` integer class ids `[batch]`, `y_pred`
+    embeddings `[batch, dim]`.
+
+    Recommended: `distance="euclidean"` on normalised embeddings. For few classes
+    with many examples keep `power=2`; for many classes with few examples, as in
+    recognising unseen classes, `power=1` learns faster.
+
+    Relations: with `power=1` and `distance="euclidean"` it is
+    pytorch-metric-learning's `ContrastiveLoss()` on normalised embeddings.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import ContrastiveLoss
+
+    ContrastiveLoss()([1, 0], [0.5, 0.2])  # (0.25 + 0.64) / 2
+    ContrastiveLoss(distance="euclidean")([0, 0, 1], [[0.0], [0.5], [9.0]])  # 0.25
+    ```
+
+    Reference:
+        Hadsell et al., *Dimensionality Reduction by Learning an Invariant
+        Mapping*, CVPR 2006,
+        http://yann.lecun.com/exdb/publis/pdf/hadsell-chopra-lecun-06.pdf
+    """
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        distance: Any = None,
+        positive_mining_strategy: Any = "all",
+        negative_mining_strategy: Any = "all",
+        name: str = "contrastive_loss",
+        *,
+        power: int = 2,
+        **options: Any,
+    ) -> None:
+        super().__init__(distance=distance, name=name, **options)
+        if power not in (1, 2):
+            raise ValueError(f"`power` must be 1 or 2. Received: {power!r}.")
+        self.power = int(power)
+        self.margin = checked_number(margin, "margin")
+        self._miner = StrategyMiner(positive_mining_strategy, negative_mining_strategy)
+        self.positive_mining_strategy = self._miner.positive_mining_strategy
+        self.negative_mining_strategy = self._miner.negative_mining_strategy
+
+    def miners(self) -> tuple[Miner, ...]:
+        return super().miners() if self._miner.keeps_all else (*super().miners(), self._miner)
+
+    def _cost(self, excess: Any) -> Any:
+        return ops.square(excess) if self.power == 2 else excess
+
+    def _push(self, distances: Any) -> Any:
+        return self._cost(ops.relu(self.margin - distances))
+
+    def statistics(self, pairs: Pairs) -> Any:
+        distances, pulled, negatives, *_ = pairs
+        pushed = ops.logical_and(negatives, ops.stop_gradient(distances) < self.margin)
+        # Distances that are not pulled may be large: not even their square is formed.
+        pull = self._cost(ops.where(pulled, distances, 0))
+        return (
+            (masked_sum(pull, pulled), number_of(pulled, pull.dtype)),
+            (masked_sum(self._push(distances), pushed), number_of(pushed, pull.dtype)),
+        )
+
+    def values_loss(self, y_true: Any, y_pred: Any) -> Any:
+        positive = ops.cast(y_true, y_pred.dtype)
+        return positive * self._cost(y_pred) + (1 - positive) * self._push(y_pred)
+
+    def checked_values(self, y_pred: Any) -> Any:
+        shape = tuple(y_pred.shape)
+        if len(shape) == 2 and shape[1] == 1:
+            return y_pred[:, 0]
+        if len(shape) != 1:
+            raise ValueError(
+                "ContrastiveLoss(distance=None) takes `y_pred` = distances of shape [batch]. "
+                f"Received: shape {shape}. If these are embeddings pass a distance, e.g. "
+                'ContrastiveLoss(distance="cosine").'
+            )
+        return y_pred
+
+    def checked_labels(self, y_true: Any, batch: Any) -> Any:
+        if self.distance is None:
+            return binary_labels(y_true, batch)
+        return super().checked_labels(y_true, batch)
+
+    def invalid_labels(self, y_true: Any) -> Any:
+        if self.distance is None:
+            return invalid_binary(y_true)
+        return super().invalid_labels(y_true)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "margin": self.margin,
+            "power": self.power,
+            **self._miner.get_config(),
+        }
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class SNRContrastiveLoss(StatisticsLoss):
+    """Contrastive loss on signal-to-noise ratios: the noise of a pair is its distance.
+
+    `loss = mean over pairs (a, p) of max(0, d(a, p) - pos_margin)
+    + mean over pairs (a, n) of max(0, neg_margin - d(a, n))`, with
+    `d(a, b) = var(a - b) / var(a)`,
+
+    the means being over the pairs whose term is above 0. Per query, the sums are
+    scaled so that the mean over the batch is this value. A query without a
+    positive is still pushed from its negatives, and the other way round.
+
+    Args:
+        distance: Distance between embeddings, by name or object.
+        pos_margin: Positives at most so far cost nothing.
+        neg_margin: Negatives at least so far cost nothing.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
+    `[batch, dim]`.
+
+    Requirements: two classes in a batch, and at least two examples of one.
+
+    Recommended: embeddings that are not normalised, with a small penalty on
+    their mean over the features (the paper's regulariser), which is an activity
+    regulariser of the last layer: the distance does not see a common offset.
+
+    Relations: the terms of `ContrastiveLoss` without the square, on another
+    distance; with `distance="euclidean"` the contrastive loss of
+    pytorch-metric-learning.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import SNRContrastiveLoss
+
+    SNRContrastiveLoss()([0, 0, 1], [[1.0, -1.0], [2.0, -2.0], [-1.0, 1.0]])  # 0.625
+    ```
+
+    Reference:
+        Yuan et al., *Signal-to-Noise Ratio: A Robust Distance Metric for Deep
+        Metric Learning*, CVPR 2019, https://arxiv.org/abs/1904.02616
+    """
+
+    def __init__(
+        self,
+        distance: Any = "snr",
+        pos_margin: float = 0.0,
+        neg_margin: float = 1.0,
+        name: str = "snr_contrastive_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(distance=distance, name=name, **options)
+        self.pos_margin = checked_number(pos_margin, "pos_margin")
+        self.neg_margin = checked_number(neg_margin, "neg_margin")
+
+    def statistics(self, pairs: Pairs) -> Any:
+        def term(costs: Any, mask: Any) -> tuple[Any, Any]:
+            active = ops.logical_and(mask, costs > 0)
+            return masked_sum(costs, active), number_of(active, costs.dtype)
+
+        return (
+            term(pairs.distances - self.pos_margin, pairs.positives),
+            term(self.neg_margin - pairs.distances, pairs.negatives),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "pos_margin": self.pos_margin,
+            "neg_margin": self.neg_margin,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class MarginLoss(StatisticsLoss):
+    """Margin-based loss: pairs are held on their side of a boundary.
+
+    `loss = sum over triplets (a, p, n) of max(0, d(a, p) - beta + margin)
+    + max(0, beta - d(a, n) + margin)`, divided by the number of terms above 0.
+
+    It takes every triplet of the batch, so a query's positives together weigh
+    as much as its negatives; no triplet is ever formed. Per query, the sum is
+    scaled so that the mean over the batch is this value. A query without a
+    positive, or without a negative, has loss 0.
+
+    Args:
+        distance: Distance between embeddings, by name or object.
+        margin: How far from the boundary a pair should be, in units of the
+            distance.
+        beta: The boundary, in units of the distance. None: it is trained, and comes
+            behind the embeddings in `y_pred`, as `layers.MarginHead` makes it. (A
+            variable in a loss would be neither trained nor saved.)
+        name: Name of the loss.
+        classes: The number of boundaries in `y_pred`, with `beta=None`: 1, or one for
+            each class. Class ids are 0 to `classes - 1` then.
+        nu: The weight of the boundary itself in the loss, which holds it back.
+        **options: The options of every loss.
+
+    Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
+    `[batch, dim]`, normalised for the default boundary.
+
+    Requirements: at least two examples of a class, and two classes, in a batch.
+
+    Recommended: `beta` of 1.2 and `margin` of 0.2 with the Euclidean distance of
+    unit vectors, in which random vectors are about 1.4 apart; in the paper negatives
+    are sampled, `mining="distance_weighted"`.
+
+    Relations: `ContrastiveLoss` with a margin for the positives too, and without
+    the square.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import MarginLoss
+
+    loss = MarginLoss(beta=1.0, margin=0.5)
+    loss([0, 0, 1], [[0.0], [1.0], [2.5]])  # 0.5
+    ```
+
+    Reference:
+        Wu et al., *Sampling Matters in Deep Embedding Learning*, ICCV 2017,
+        https://arxiv.org/abs/1706.07567
+    """
+
+    def __init__(
+        self,
+        distance: Any = "euclidean",
+        margin: float = 0.2,
+        beta: float | None = 1.2,
+        name: str = "margin_loss",
+        *,
+        classes: int = 1,
+        nu: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(distance=distance, name=name, **options)
+        self.margin = checked_number(margin, "margin")
+        self.beta = None if beta is None else checked_number(beta, "beta")
+        self.classes = count(classes, "classes")
+        self.numbers_classes = self.classes > 1
+        self.nu = checked_number(nu, "nu")
+        if self.beta is not None and self.classes > 1:
+            raise ValueError(
+                "`classes` is the number of trained boundaries: leave it out with a fixed one. "
+                f"Received: classes={classes} with beta={beta!r}."
+            )
+        if self.numbers_classes and self.relevance is not None:
+            raise ValueError(
+                "`relevance` must be left out with a boundary for each class: labels must be class "
+                f"ids. Received: classes={classes}."
+            )
+
+    def embeddings(self, outputs: Any) -> Any:
+        return outputs[:, : -self.classes] if self.beta is None else outputs
+
+    def statistics(self, pairs: Pairs) -> Any:
+        distances, positives, negatives, *_ = pairs
+        boundaries = self._boundaries(pairs)
+        pull = ops.relu(distances - boundaries[:, None] + self.margin)
+        push = ops.relu(boundaries[:, None] - distances + self.margin)
+        # A positive pair is in as many triplets as there are negatives.
+        triplets = number_of(negatives, distances.dtype), number_of(positives, distances.dtype)
+        sums = triplets[0] * masked_sum(pull, positives) + triplets[1] * masked_sum(push, negatives)
+        pulled = number_of(ops.logical_and(positives, pull > 0), distances.dtype)
+        pushed = number_of(ops.logical_and(negatives, push > 0), distances.dtype)
+        return sums, triplets[0] * pulled + triplets[1] * pushed, boundaries
+
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
+        sums, terms, boundaries = statistics
+        losses = mean_over_pairs(sums, terms, comparison.counted)
+        return losses + self.nu * ops.where(terms > 0, boundaries, 0)
+
+    def _boundaries(self, pairs: Pairs) -> Any:
+        """The boundary of each query, `[queries]`."""
+        if self.beta is not None:
+            return ops.zeros_like(pairs.outputs[:, 0]) + self.beta
+        boundaries, labels = pairs.outputs[:, -self.classes :], pairs.labels
+        if self.classes == 1:
+            return boundaries[:, 0]
+        own = labels[:, None] == ops.arange(self.classes, dtype=labels.dtype)[None, :]
+        known = ops.any(own, axis=1)
+        counted = self.counted(labels)
+        valid = known if counted is None else ops.logical_or(known, ops.logical_not(counted))
+        refuse_in_graph(
+            valid, labels, "`y_true` must be class ids from 0 to classes - 1, those of the head."
+        )
+        # Where nothing can be raised, as in XLA, an unknown class shows as NaN.
+        return ops.where(valid, ops.sum(ops.where(own, boundaries, 0), axis=1), float("nan"))
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if self.numbers_classes:
+            check_class_range(y_true, self.classes, self.ignore_class)
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "margin": self.margin,
+            "beta": self.beta,
+            "classes": self.classes,
+            "nu": self.nu,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class IntraPairVarianceLoss(StatisticsLoss):
+    """Penalizes the variance of distances among positive pairs, and among negative pairs.
+
+    With `s = 1 - d`, and m+ and m- the means of s over all positive and all
+    negative pairs of the batch,
+
+    `loss = mean over pairs (a, p) of max(0, (1 - pos_eps) m+ - s(a, p))^2
+    + mean over pairs (a, n) of max(0, s(a, n) - (1 + neg_eps) m-)^2`.
+
+    Per query, the sums are scaled so that the mean over the batch is this value.
+
+    Args:
+        distance: Distance between embeddings, by name or object. 1 less the
+            distance is taken for the similarity.
+        pos_eps: The part of the mean that a positive pair may fall short of it.
+        neg_eps: The part of the mean that a negative pair may exceed it by.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
+    `[batch, dim]`.
+
+    Requirements: several pairs of each kind in a batch: with one pair, its
+    variance is 0.
+
+    Recommended: never alone. It says nothing of positives against negatives: add
+    it to another loss, such as `TupletMarginLoss`, at half the weight.
+
+    Relations: the regulariser of the tuplet margin loss's paper.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import IntraPairVarianceLoss, TupletMarginLoss
+
+    labels, embeddings = [0, 0, 0], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    variance = IntraPairVarianceLoss(pos_eps=0.0)(labels, embeddings)  # 2 / 27
+    total = TupletMarginLoss()(labels, embeddings) + 0.5 * variance
+    ```
+
+    Reference:
+        Yu and Tao, *Deep Metric Learning with Tuplet Margin Loss*, ICCV 2019,
+        https://openaccess.thecvf.com/content_ICCV_2019/papers/Yu_Deep_Metric_Learning_With_Tuplet_Margin_Loss_ICCV_2019_paper.pdf
+    """
+
+    def __init__(
+        self,
+        distance: Any = "cosine",
+        pos_eps: float = 0.01,
+        neg_eps: float = 0.01,
+        name: str = "intra_pair_variance_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(distance=distance, name=name, **options)
+        self.pos_eps = checked_number(pos_eps, "pos_eps")
+        self.neg_eps = checked_number(neg_eps, "neg_eps")
+
+    def statistics(self, pairs: Pairs) -> Any:
+        similarities = 1 - pairs.distances
+        return tuple(
+            (masked_sum(similarities, mask), number_of(mask, similarities.dtype))
+            for mask in (pairs.positives, pairs.negatives)
+        )
+
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
+        means = [ops.sum(sums) / ops.maximum(ops.sum(n), 1) for sums, n in statistics]
+        limits = (1 - self.pos_eps) * means[0], (1 + self.neg_eps) * means[1]
+        costs = comparison.gather(comparison.map(self._costs, shared=limits))
+        return sum(
+            mean_over_pairs(cost, number, comparison.counted)
+            for cost, (_, number) in zip(costs, statistics, strict=True)
+        )
+
+    def _costs(self, pairs: Pairs, low: Any, high: Any) -> Any:
+        similarities = 1 - pairs.distances
+        return (
+            masked_sum(ops.square(ops.relu(low - similarities)), pairs.positives),
+            masked_sum(ops.square(ops.relu(similarities - high)), pairs.negatives),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "pos_eps": self.pos_eps, "neg_eps": self.neg_eps}

@@ -1,0 +1,615 @@
+"""Losses on two views of the same examples, row by row."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity import distances
+from tensorflow_similarity._checks import count
+from tensorflow_similarity.distances.cosine import unit_rows
+from tensorflow_similarity.losses.arguments import checked_number, checked_positive
+from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+from tensorflow_similarity.losses.masked import cross_entropy, masked_logsumexp
+
+__all__ = [
+    "BarlowTwinsLoss",
+    "DINOLoss",
+    "InfoNCELoss",
+    "MultiNegativesRankLoss",
+    "SimCLRLoss",
+    "SimSiamLoss",
+    "TwoViewLoss",
+    "VICRegLoss",
+]
+
+
+class TwoViewLoss(PerExampleLoss):
+    """Base of the losses on two views of the same examples, row by row: no labels.
+
+    A subclass writes `call(za, zb)`, which returns one loss for each example.
+    Calling it takes the embeddings of one view in the place of `y_true` and those
+    of the other in that of `y_pred`, `[batch, dim]` each; both get gradients. They
+    are computed in float32 at least, and in float64 where both are that. Under a distribution
+    strategy `call` gets the views of the whole batch, on each replica.
+
+    Args:
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Raises:
+        ValueError: If they are not `[batch, dim]`, or not of one shape.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.losses import TwoViewLoss
+
+    @keras.saving.register_keras_serializable(package="mine")
+    class InvarianceLoss(TwoViewLoss):
+        '''The squared distance of the two views.'''
+
+        def call(self, za, zb):
+            return keras.ops.sum(keras.ops.square(za - zb), axis=1)
+
+    InvarianceLoss()([[0.0, 0.0], [1.0, 1.0]], [[3.0, 4.0], [1.0, 1.0]])  # 12.5
+    ```
+    """
+
+    def __init__(self, name: str | None = None, **options: Any) -> None:
+        super().__init__(name=name, **options)
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        return _checked_view(y_pred, "y_pred", self)
+
+    def checked_labels(self, y_true: Any, batch: Any) -> Any:
+        return _checked_view(y_true, "y_true", self)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        shapes = tuple(getattr(y_true, "shape", ())), tuple(getattr(y_pred, "shape", ()))
+        known = all(len(shape) == 2 and None not in shape for shape in shapes)
+        if known and shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{type(self).__name__} takes two views of the same examples, of one shape "
+                f"[batch, dim]. Received: shapes {shapes[0]} and {shapes[1]}."
+            )
+        replicas = self.replicas()
+        if replicas.count == 1:
+            return super().__call__(y_true, y_pred, sample_weight)
+        with keras.name_scope(self.name):
+            y_pred = self.checked_predictions(y_pred)
+            y_true = self.checked_labels(y_true, y_pred.shape[0])
+            n = ops.shape(y_pred)[0]
+            number = replicas.number()
+            owner = replicas.gather(ops.zeros((n,), dtype="int32") + number)
+            begin = ops.sum(ops.cast(owner < number, "int32"))
+            losses = self.call(replicas.gather(y_true), replicas.gather(y_pred))
+            losses = ops.take(losses, begin + ops.arange(n, dtype="int32"), axis=0)
+            return self.reduced(losses, sample_weight)
+
+
+def _checked_view(z: Any, name: str, loss: Any) -> Any:
+    z = wide_float(z)
+    if len(z.shape) != 2:
+        raise ValueError(
+            f"`{name}` must be the embeddings of a view, [batch, dim], for "
+            f"{type(loss).__name__}, which takes two views and no labels. "
+            f"Received: shape {tuple(z.shape)}."
+        )
+    return z
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class SimCLRLoss(TwoViewLoss):
+    """SimCLR: each view must find its other view among all views of the batch.
+
+    `loss_i = -log(exp(s(a_i, b_i) / T) / (sum over j of exp(s(a_i, b_j) / T)
+    + sum over j != i of exp(s(a_i, a_j) / T)))`, and the same with a and b
+    exchanged, added. s is the cosine similarity.
+
+    Args:
+        temperature: T, above 0.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the embeddings of two views, `[batch, dim]` each.
+
+    Requirements: large batches: all others are the negatives.
+
+    Recommended: a projector of two or three layers before it, left off
+    afterwards; temperatures from 0.05 to 0.5.
+
+    Relations: `NTXentLoss` on the two views one after the other, with the
+    example's number as its class, is half of it.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import SimCLRLoss
+
+    views = [[1.0, 0.0], [0.0, 1.0]]
+    SimCLRLoss(temperature=1.0)(views, views)  # 2 * 0.551445
+    ```
+
+    Reference:
+        Chen et al., *A Simple Framework for Contrastive Learning of Visual
+        Representations*, ICML 2020, https://arxiv.org/abs/2002.05709
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.05,
+        name: str = "simclr_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.temperature = checked_positive(temperature, "temperature")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        za, zb = unit_rows(za), unit_rows(zb)
+        across = ops.matmul(za, ops.transpose(zb)) / self.temperature
+        same = ops.sum(za * zb, axis=-1) / self.temperature
+        place = ops.arange(ops.shape(za)[0])
+        others = place[:, None] != place[None, :]
+
+        def one_way(view: Any, across: Any) -> Any:
+            within = ops.matmul(view, ops.transpose(view)) / self.temperature
+            every = ops.concatenate([across, within], axis=1)
+            counted = ops.concatenate([ops.ones_like(others), others], axis=1)
+            return masked_logsumexp(every, counted) - same
+
+        return one_way(za, across) + one_way(zb, ops.transpose(across))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class MultiNegativesRankLoss(TwoViewLoss):
+    """Multiple negatives ranking: each query must find its own key among those of the batch.
+
+    `loss_i = -log(exp(-scale d(a_i, b_i)) / sum over j of exp(-scale d(a_i, b_j)))`.
+
+    For pairs that belong together, such as a question and its answer, where no
+    negative is given: the keys of the others are the negatives.
+
+    Args:
+        distance: Distance between embeddings, by name or object. The inner
+            product, the default, has the negative distance for its similarity.
+        scale: The scale of the similarities, above 0.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: query embeddings and key embeddings, `[batch, dim]` each; row i of one
+    belongs to row i of the other, and to no other.
+
+    Requirements: large batches without duplicates: a key that answers two queries
+    of a batch is pushed from one of them.
+
+    Recommended: `distance="cosine"`, or normalised embeddings, with a scale
+    of 20; or embeddings as they are with a scale of 1.
+
+    Relations: `SimCLRLoss` has the queries of the others for negatives too, and
+    both directions. With class ids, see `NpairsLoss`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import MultiNegativesRankLoss
+
+    pairs = [[1.0, 0.0], [0.0, 1.0]]
+    MultiNegativesRankLoss(scale=1.0)(pairs, pairs)  # 0.313262
+    ```
+
+    Reference:
+        Henderson et al., *Efficient Natural Language Response Suggestion for Smart
+        Reply*, 2017, https://arxiv.org/abs/1705.00652
+    """
+
+    def __init__(
+        self,
+        distance: Any = "inner_product",
+        scale: float = 20.0,
+        name: str = "multi_negatives_rank_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.distance = distances.get(distance)
+        self.scale = checked_positive(scale, "scale")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        similarities = -self.scale * self.distance(za, zb)
+        place = ops.arange(ops.shape(za)[0])
+        own = ops.cast(place[:, None] == place[None, :], similarities.dtype)
+        return cross_entropy(similarities, own, ops.ones_like(similarities, dtype="bool"))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "distance": keras.saving.serialize_keras_object(self.distance),
+            "scale": self.scale,
+        }
+
+
+_TYPES = ("negative_cosine_sim", "cosine_distance", "angular_distance")
+# The angle has an infinite slope in the cosine at 0 and at 180 degrees.
+_LARGEST_COSINE = 1 - 1e-6
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class SimSiamLoss(TwoViewLoss):
+    """SimSiam: the prediction from one view must point where the other view's projection does.
+
+    `loss_i = f(cos(projector_i, predictor_i)) / 2 + margin`, where f is `-c`,
+    `1 - c` or `arccos(c) / pi`. It has no negatives.
+
+    Args:
+        projection_type: f: `"negative_cosine_sim"`, `"cosine_distance"` or
+            `"angular_distance"`. The first two have the same gradient.
+        margin: Added to the loss, without a part in its gradient.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the projector's output for one view and the predictor's for the
+    other, `[batch, dim]` each. As in the paper, stop the gradient of the
+    projector's output (`keras.ops.stop_gradient`), without which all embeddings
+    become one; and add the loss of the exchanged views.
+
+    Recommended: no regulariser on the predictor, and its learning rate constant.
+
+    Relations: `BarlowTwinsLoss` and `VICRegLoss` need no stopped gradient.
+
+    Raises:
+        ValueError: If `projection_type` is none of these.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.losses import SimSiamLoss
+
+    loss = SimSiamLoss(projection_type="cosine_distance", margin=0.0)
+    projection, prediction = keras.ops.ones((2, 3)), keras.ops.zeros((2, 3))
+    loss(keras.ops.stop_gradient(projection), prediction)  # 0.5
+    ```
+
+    Reference:
+        Chen and He, *Exploring Simple Siamese Representation Learning*, CVPR
+        2021, https://arxiv.org/abs/2011.10566
+    """
+
+    def __init__(
+        self,
+        projection_type: str = "negative_cosine_sim",
+        margin: float = 0.001,
+        name: str = "simsiam_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        if projection_type not in _TYPES:
+            raise ValueError(
+                f"`projection_type` must be one of {list(_TYPES)}. Received: {projection_type!r}."
+            )
+        self.projection_type = projection_type
+        self.margin = checked_number(margin, "margin")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        cosine = ops.sum(unit_rows(za) * unit_rows(zb), axis=-1)
+        if self.projection_type == "negative_cosine_sim":
+            value = -cosine
+        elif self.projection_type == "cosine_distance":
+            value = 1 - cosine
+        else:
+            cosine = ops.clip(cosine, -_LARGEST_COSINE, _LARGEST_COSINE)
+            value = ops.arccos(cosine) / math.pi
+        return value / 2 + self.margin
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "projection_type": self.projection_type,
+            "margin": self.margin,
+        }
+
+
+_SMALLEST_VARIANCE = 1e-20
+
+
+def _standardised(z: Any) -> Any:
+    """Features of mean 0 and variance 1; 0 where a feature is constant."""
+    z = centred(z)
+    variance = ops.mean(ops.square(z), axis=0, keepdims=True)
+    varies = variance > _SMALLEST_VARIANCE
+    return ops.where(varies, z * ops.rsqrt(ops.where(varies, variance, 1)), 0)
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class BarlowTwinsLoss(TwoViewLoss):
+    """Barlow twins: features agree between two views, and not with each other.
+
+    With C the cross-correlation of the features of both views over the batch,
+
+    `loss = sum over f of (1 - C_ff)^2 + lambda_ * sum over f != g of C_fg^2 + margin`.
+
+    It is one value for the batch, which each example gets.
+
+    Args:
+        lambda_: The weight of the second term.
+        margin: Added to the loss, without a part in its gradient.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the embeddings of two views, `[batch, dim]` each, not normalised.
+
+    Requirements: batches from which a correlation can be told, 128 and more.
+    `sample_weight` weighs the value, not the examples in it.
+
+    Recommended: a wide projector before it; the more features, the better.
+
+    Relations: `VICRegLoss` bounds the variance and the covariance of each view
+    by itself. It is also found under TensorFlow Similarity's name, `Barlow`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import BarlowTwinsLoss
+
+    views = [[1.0, 1.0], [-1.0, -1.0]]
+    BarlowTwinsLoss(lambda_=0.5)(views, views)  # 1.0
+    ```
+
+    Reference:
+        Zbontar et al., *Barlow Twins: Self-Supervised Learning via Redundancy
+        Reduction*, ICML 2021, https://arxiv.org/abs/2103.03230
+    """
+
+    def __init__(
+        self,
+        lambda_: float = 5e-3,
+        margin: float = 1e-12,
+        name: str = "barlow_twins_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.lambda_ = checked_number(lambda_, "lambda_")
+        self.margin = checked_number(margin, "margin")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        za, zb = _standardised(za), _standardised(zb)
+        correlation = ops.matmul(ops.transpose(za), zb) / batch_size_of(za)
+        agreement = ops.sum(ops.square(1 - ops.diagonal(correlation)))
+        value = agreement + self.lambda_ * off_diagonal_squares(correlation) + self.margin
+        return value * ops.ones_like(za[:, 0])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "lambda_": self.lambda_, "margin": self.margin}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class VICRegLoss(TwoViewLoss):
+    """VICReg: views agree, every feature varies, and no two features vary together.
+
+    `loss_i = lambda_ * mean over f of (a_if - b_if)^2 + mu * (v(a) + v(b)) / 2
+    + nu * (c(a) + c(b))`, with
+    `v(z) = mean over f of max(0, 1 - sqrt(var(z_f) + std_const))` and
+    `c(z) = sum over f != g of cov(z)_fg^2 / dim`.
+
+    The second and the third term are one value for the batch, which each example
+    gets. The variance is divided by the batch size, the covariance by one less.
+
+    Args:
+        std_const: Added to the variance, above 0.
+        lambda_: The weight of the invariance.
+        mu: The weight of the variance.
+        nu: The weight of the covariance.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the embeddings of two views, `[batch, dim]` each, not normalised.
+
+    Requirements: batches from which a covariance can be told, 128 and more.
+
+    Recommended: a wide projector before it, and the defaults, the paper's.
+
+    Relations: `BarlowTwinsLoss` correlates the two views with each other.
+    pytorch-metric-learning divides the variance by one less than the batch size
+    too. It is also found under TensorFlow Similarity's name, `VicReg`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import VICRegLoss
+
+    views = [[2.0, 0.0], [-2.0, 0.0]]
+    VICRegLoss()(views, views)  # 12.375
+    ```
+
+    Reference:
+        Bardes et al., *VICReg: Variance-Invariance-Covariance Regularization for
+        Self-Supervised Learning*, ICLR 2022, https://arxiv.org/abs/2105.04906
+    """
+
+    def __init__(
+        self,
+        std_const: float = 1e-4,
+        lambda_: float = 25.0,
+        mu: float = 25.0,
+        nu: float = 1.0,
+        name: str = "vicreg_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.std_const = checked_positive(std_const, "std_const")
+        self.lambda_ = checked_number(lambda_, "lambda_")
+        self.mu = checked_number(mu, "mu")
+        self.nu = checked_number(nu, "nu")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        invariance = ops.mean(ops.square(za - zb), axis=1)
+        za, zb = centred(za), centred(zb)
+        variance = (self._variance_loss(za) + self._variance_loss(zb)) / 2
+        covariance = _covariance_loss(za) + _covariance_loss(zb)
+        return self.lambda_ * invariance + self.mu * variance + self.nu * covariance
+
+    def _variance_loss(self, z: Any) -> Any:
+        deviation = ops.sqrt(ops.mean(ops.square(z), axis=0) + self.std_const)
+        return ops.mean(ops.relu(1 - deviation))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "std_const": self.std_const,
+            "lambda_": self.lambda_,
+            "mu": self.mu,
+            "nu": self.nu,
+        }
+
+
+def _covariance_loss(z: Any) -> Any:
+    covariance = ops.matmul(ops.transpose(z), z) / ops.maximum(batch_size_of(z) - 1, 1)
+    return off_diagonal_squares(covariance) / z.shape[1]
+
+
+def batch_size_of(z: Any) -> Any:
+    """The number of rows, as a float of z's type."""
+    return ops.sum(ops.ones_like(z[:, 0]))
+
+
+def centred(z: Any) -> Any:
+    """`z` less the mean of each feature over the batch."""
+    return z - ops.mean(z, axis=0, keepdims=True)
+
+
+def off_diagonal_squares(matrix: Any) -> Any:
+    """The sum of the squares off the diagonal of a square matrix."""
+    # The difference of the two sums would cancel where the diagonal is large.
+    off = 1 - ops.eye(ops.shape(matrix)[0], dtype=matrix.dtype)
+    return ops.sum(ops.square(matrix * off))
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class InfoNCELoss(TwoViewLoss):
+    """InfoNCE: each query must find its key among all keys of the batch, as in MoCo v3.
+
+    `loss_i = -log(exp(s(q_i, k_i) / T) / sum over j of exp(s(q_i, k_j) / T))`, s is the cosine
+    similarity. One direction only; views within one side are not compared.
+
+    Args:
+        temperature: T, above 0.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the keys in the place of `y_true`, the queries in that of `y_pred`,
+    `[batch, dim]` each. In MoCo the keys come from a momentum encoder, see
+    `tensorflow_similarity.models.ContrastiveModel`.
+
+    Requirements: large batches: all other keys are the negatives.
+
+    Relations: `SimCLRLoss` goes both ways, and compares the views within each side too.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import InfoNCELoss
+
+    views = [[1.0, 0.0], [0.0, 1.0]]
+    InfoNCELoss(temperature=1.0)(views, views)  # log(1 + exp(-1)) = 0.313262
+    ```
+
+    Reference:
+        van den Oord et al., *Representation Learning with Contrastive Predictive Coding*, 2018,
+        https://arxiv.org/abs/1807.03748; Chen et al., *An Empirical Study of Training
+        Self-Supervised Vision Transformers*, ICCV 2021, https://arxiv.org/abs/2104.02057
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.2,
+        name: str = "info_nce_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.temperature = checked_positive(temperature, "temperature")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        keys, queries = unit_rows(za), unit_rows(zb)
+        scores = ops.matmul(queries, ops.transpose(keys)) / self.temperature
+        own = ops.sum(queries * keys, axis=-1) / self.temperature
+        return ops.logsumexp(scores, axis=1) - own
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class DINOLoss(TwoViewLoss):
+    """DINO: a student must say of one view what a teacher says of the other.
+
+    `loss_i = -sum over c of t_ic log softmax(student_i / T_s)_c`. The targets t are the softmax of
+    `teacher / T_t`, balanced over the batch by some steps of Sinkhorn and Knopp: every output is
+    then used equally often, which keeps the network from one answer to all. (DINO itself
+    subtracts a moving mean; this is the form of DINOv2, which needs no state.)
+
+    Args:
+        student_temperature: T_s, above 0.
+        teacher_temperature: T_t, above 0 and below T_s, so that targets are sharper.
+        iterations: Steps of balancing; at least 1.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the teacher's outputs in the place of `y_true`, the student's in that of `y_pred`,
+    `[batch, outputs]` each. The teacher's are constants to the gradient.
+
+    Requirements: a teacher that is a moving average of the student, see `momentum` of
+    `tensorflow_similarity.models.ContrastiveModel`; batches of more examples than a few.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import DINOLoss
+
+    views = [[1.0, 0.0], [0.0, 1.0]]
+    DINOLoss(student_temperature=1.0, teacher_temperature=0.02)(views, views)  # log(1 + exp(-1))
+    ```
+
+    Reference:
+        Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021,
+        https://arxiv.org/abs/2104.14294; Oquab et al., *DINOv2*, 2023,
+        https://arxiv.org/abs/2304.07193
+    """
+
+    def __init__(
+        self,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.04,
+        iterations: int = 3,
+        name: str = "dino_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.student_temperature = checked_positive(student_temperature, "student_temperature")
+        self.teacher_temperature = checked_positive(teacher_temperature, "teacher_temperature")
+        self.iterations = count(iterations, "iterations")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        targets = self._balanced(ops.stop_gradient(za) / self.teacher_temperature)
+        return -ops.sum(targets * ops.log_softmax(zb / self.student_temperature, axis=-1), axis=-1)
+
+    def _balanced(self, scores: Any) -> Any:
+        """Rows that sum to 1, columns of about equal sums; in logarithms, as scores are large."""
+        for _ in range(self.iterations):
+            scores = scores - ops.logsumexp(scores, axis=0, keepdims=True)
+            scores = scores - ops.logsumexp(scores, axis=1, keepdims=True)
+        return ops.exp(scores)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "student_temperature": self.student_temperature,
+            "teacher_temperature": self.teacher_temperature,
+            "iterations": self.iterations,
+        }

@@ -1,0 +1,200 @@
+"""Queries against keys: their distances, and which pairs are positive, which negative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+__all__ = [
+    "Pairs",
+    "Rows",
+    "get_relevance",
+    "jaccard",
+    "matrix",
+    "multi_hot",
+    "pairs_by_class",
+    "pairs_by_relevance",
+    "relevance_config",
+]
+
+
+class Pairs(NamedTuple):
+    """Some queries against all keys: distances, and which pairs are positive or negative.
+
+    This is what losses and miners are functions of. A pair is positive if both examples
+    are of the same class (or relevant to each other, where labels say so), negative if
+    they are not, and neither if that is unknown. A query's pair with itself is neither.
+
+    Attributes:
+        distances: Float `[queries, keys]`, smaller is more similar.
+        positives: Bool `[queries, keys]`, the positive pairs.
+        negatives: Bool `[queries, keys]`, the negative pairs.
+        relevance: Float `[queries, keys]`, how relevant keys are, where labels say so;
+            None for class ids.
+        queries: Embeddings `[queries, dim]`.
+        keys: Embeddings `[keys, dim]`.
+        positions: int32 `[queries]`, the row of the query among the keys; -1 if it is not one
+            of them.
+        labels: The labels of the queries, `[queries]` for class ids.
+        outputs: What the model returned for the queries, `[queries, ...]`: the embeddings,
+            and whatever a head has put behind them.
+    """
+
+    distances: Any
+    positives: Any
+    negatives: Any
+    relevance: Any = None
+    queries: Any = None
+    keys: Any = None
+    positions: Any = None
+    labels: Any = None
+    outputs: Any = None
+
+    def positive_weights(self) -> Any:
+        """The relevance of the positive pairs, float `[queries, keys]`; 1 for class ids."""
+        ones = ops.cast(self.positives, self.distances.dtype)
+        if self.relevance is None:
+            return ones
+        relevance = ops.cast(self.relevance, self.distances.dtype)
+        return ops.where(self.positives, relevance, 0)
+
+
+#: The name of `Pairs` in earlier versions.
+Rows = Pairs
+
+
+def pairs_by_class(
+    query_labels: Any,
+    key_labels: Any,
+    query_positions: Any,
+    query_known: Any = None,
+    key_known: Any = None,
+) -> tuple[Any, Any]:
+    """The masks of positive and of negative pairs, bool `[queries, keys]` each.
+
+    Args:
+        query_labels: Class ids `[queries]`.
+        key_labels: Class ids `[keys]`.
+        query_positions: int32 `[queries]`: the row of a query among the keys, -1 where it is
+            not one of them.
+        query_known: Bool `[queries]`, the queries whose class is known; None for all. The
+            others are in no pair.
+        key_known: Bool `[keys]`, likewise.
+    """
+    another = _another(query_positions, ops.shape(key_labels)[0])
+    if query_known is not None:
+        another = ops.logical_and(another, query_known[:, None])
+    if key_known is not None:
+        another = ops.logical_and(another, key_known[None, :])
+    same = ops.equal(query_labels[:, None], key_labels[None, :])
+    return ops.logical_and(same, another), ops.logical_and(ops.logical_not(same), another)
+
+
+def pairs_by_relevance(relevance: Any, query_positions: Any) -> tuple[Any, Any]:
+    """The masks of positive and of negative pairs, bool `[queries, keys]` each.
+
+    Args:
+        relevance: Bool or a number `[queries, keys]`: above 0 where a pair is positive, NaN
+            where that is unknown: such a pair is neither.
+        query_positions: As for `pairs_by_class`.
+    """
+    another = _another(query_positions, ops.shape(relevance)[1])
+    relevance = ops.cast(relevance, "float32")
+    return ops.logical_and(relevance > 0, another), ops.logical_and(relevance <= 0, another)
+
+
+def _another(query_positions: Any, keys: Any) -> Any:
+    """Which keys are not the query itself, bool `[queries, keys]`."""
+    return ops.not_equal(query_positions[:, None], ops.arange(keys, dtype="int32")[None, :])
+
+
+def matrix(query_labels: Any, key_labels: Any) -> Any:
+    """Labels that are the relevance itself, `[queries, keys]`: returned as they are.
+
+    Args:
+        query_labels: Bool or float `[queries, keys]`.
+        key_labels: Not looked at.
+    """
+    return query_labels
+
+
+def multi_hot(query_labels: Any, key_labels: Any) -> Any:
+    """The number of labels that two examples share, `[queries, keys]`.
+
+    Args:
+        query_labels: Multi-hot labels `[queries, classes]`.
+        key_labels: Multi-hot labels `[keys, classes]`.
+    """
+    query_labels, key_labels = (ops.cast(x, "float32") for x in (query_labels, key_labels))
+    return ops.matmul(query_labels, ops.transpose(key_labels))
+
+
+def jaccard(query_labels: Any, key_labels: Any) -> Any:
+    """The labels that two examples share, as a part of all that they have, `[queries, keys]`.
+
+    Two examples without any label have relevance 0.
+
+    Args:
+        query_labels: Multi-hot labels `[queries, classes]`.
+        key_labels: Multi-hot labels `[keys, classes]`.
+    """
+    shared = multi_hot(query_labels, key_labels)
+    sizes = [ops.sum(ops.cast(x, "float32"), axis=1) for x in (query_labels, key_labels)]
+    every = sizes[0][:, None] + sizes[1][None, :] - shared
+    return shared / ops.maximum(every, 1)
+
+
+_BY_NAME: dict[str, Callable[[Any, Any], Any]] = {
+    "multi_hot": multi_hot,
+    "jaccard": jaccard,
+    "matrix": matrix,
+}
+
+
+def get_relevance(relevance: Any) -> Callable[[Any, Any], Any] | None:
+    """Resolves how labels say which pairs are positive.
+
+    Args:
+        relevance: None (labels are class ids); `"multi_hot"` or `"jaccard"`, for multi-hot
+            labels; `"matrix"`, for labels that are the relevance itself, `[batch, batch]`;
+            or a function `(query_labels, key_labels) -> [queries, keys]`, bool, or a number
+            above 0 where a pair is positive and NaN where that is unknown.
+
+    Raises:
+        ValueError: If there is none of that name.
+        TypeError: If it is neither a name nor a function.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity import mining
+
+    mining.get_relevance("jaccard")([[1, 0, 1]], [[1, 1, 1], [0, 1, 0]])  # [[2 / 3, 0]]
+    ```
+    """
+    if isinstance(relevance, dict):
+        relevance = keras.saving.deserialize_keras_object(relevance)
+    if isinstance(relevance, str):
+        if relevance not in _BY_NAME:
+            raise ValueError(
+                f"`relevance` must be one of {list(_BY_NAME)}, or a function (query_labels, "
+                f"key_labels) -> [queries, keys]. Received: {relevance!r}."
+            )
+        return _BY_NAME[relevance]
+    if relevance is None or callable(relevance):
+        return relevance
+    raise TypeError(
+        f"`relevance` must be one of {list(_BY_NAME)}, or a function (query_labels, key_labels) "
+        f"-> [queries, keys]. Received: {relevance!r}."
+    )
+
+
+def relevance_config(relevance: Any) -> Any:
+    """The name of what `get_relevance` returned where it has one, else its serialised form."""
+    for name, function in _BY_NAME.items():
+        if function is relevance:
+            return name
+    return None if relevance is None else keras.saving.serialize_keras_object(relevance)
