@@ -21,6 +21,7 @@ PACKAGE = "tensorflow_similarity"
 # Registered names, and the module that registers the class itself.
 LATE = {
     "ContrastiveModel": "tensorflow_similarity.models",
+    "DualEncoder": "tensorflow_similarity.models",
     "ImagePreprocessing": "tensorflow_similarity.architectures",
     "SimilarityModel": "tensorflow_similarity.models",
 }

@@ -1,4 +1,4 @@
-"""Keras layers: embeddings of length 1, pooling, proxies and memories."""
+"""Keras layers: embeddings of length 1, pooling, proxies, memories, a temperature."""
 
 from tensorflow_similarity.layers.generalized_mean_pooling import (
     GeneralizedMeanPooling1D,
@@ -8,6 +8,7 @@ from tensorflow_similarity.layers.l2_embedding import L2Embedding, MetricEmbeddi
 from tensorflow_similarity.layers.margin_head import MarginHead
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.layers.proxy_head import ProxyHead
+from tensorflow_similarity.layers.temperature import Temperature
 
 __all__ = [
     "GeneralizedMeanPooling1D",
@@ -17,6 +18,7 @@ __all__ = [
     "MemoryBank",
     "MetricEmbedding",
     "ProxyHead",
+    "Temperature",
 ]
 
 

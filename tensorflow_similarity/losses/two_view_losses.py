@@ -11,9 +11,14 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
 from tensorflow_similarity.distances.cosine import unit_rows
-from tensorflow_similarity.losses.arguments import checked_number, checked_positive
+from tensorflow_similarity.losses.arguments import (
+    checked_flag,
+    checked_number,
+    checked_positive,
+)
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
-from tensorflow_similarity.losses.masked import cross_entropy, masked_logsumexp
+from tensorflow_similarity.losses.masked import masked_logsumexp
+from tensorflow_similarity.losses.replicas import ALONE, Replicas
 
 __all__ = [
     "BarlowTwinsLoss",
@@ -170,31 +175,36 @@ class SimCLRLoss(TwoViewLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MultiNegativesRankLoss(TwoViewLoss):
-    """Multiple negatives ranking: each query must find its own key among those of the batch.
+    """Multiple negatives ranking: each query must find its own candidate among those of the batch.
 
     `loss_i = -log(exp(-scale d(a_i, b_i)) / sum over j of exp(-scale d(a_i, b_j)))`.
 
     For pairs that belong together, such as a question and its answer, where no
-    negative is given: the keys of the others are the negatives.
+    negative is given: the candidates of the other queries are the negatives.
 
     Args:
         distance: Distance between embeddings, by name or object. The inner
             product, the default, has the negative distance for its similarity.
         scale: The scale of the similarities, above 0.
         name: Name of the loss.
+        symmetric: Whether each candidate must find its query, too: the loss is then the mean of
+            both directions, as in CLIP.
         **options: The options of every loss.
 
-    Inputs: query embeddings and key embeddings, `[batch, dim]` each; row i of one
-    belongs to row i of the other, and to no other.
+    Inputs: query embeddings and candidate embeddings, `[batch, dim]` each; row i of one
+    belongs to row i of the other, and to no other. `ranking` takes more: ids that tell
+    duplicates, explicit negatives, and a correction for popular candidates.
+    `tensorflow_similarity.models.DualEncoder` calls it.
 
-    Requirements: large batches without duplicates: a key that answers two queries
-    of a batch is pushed from one of them.
+    Requirements: large batches; without ids also without duplicates: a candidate that
+    answers two queries of a batch is pushed away from one of them.
 
-    Recommended: `distance="cosine"`, or normalised embeddings, with a scale
+    Recommended: `distance="cosine"`, or normalized embeddings, with a scale
     of 20; or embeddings as they are with a scale of 1.
 
-    Relations: `SimCLRLoss` has the queries of the others for negatives too, and
-    both directions. With class ids, see `NpairsLoss`.
+    Relations: `MultipleNegativesRankingLoss` of sentence-transformers, and the retrieval task of
+    keras-rs. `SimCLRLoss` has the queries of the others for negatives too. With class ids, see
+    `NpairsLoss`.
 
     Example:
 
@@ -207,7 +217,9 @@ class MultiNegativesRankLoss(TwoViewLoss):
 
     Reference:
         Henderson et al., *Efficient Natural Language Response Suggestion for Smart
-        Reply*, 2017, https://arxiv.org/abs/1705.00652
+        Reply*, 2017, https://arxiv.org/abs/1705.00652; Radford et al., *Learning Transferable
+        Visual Models From Natural Language Supervision*, ICML 2021,
+        https://arxiv.org/abs/2103.00020
     """
 
     def __init__(
@@ -215,24 +227,190 @@ class MultiNegativesRankLoss(TwoViewLoss):
         distance: Any = "inner_product",
         scale: float = 20.0,
         name: str = "multi_negatives_rank_loss",
+        symmetric: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(name=name, **options)
         self.distance = distances.get(distance)
         self.scale = checked_positive(scale, "scale")
+        self.symmetric = checked_flag(symmetric, "symmetric")
 
     def call(self, za: Any, zb: Any) -> Any:
-        similarities = -self.scale * self.distance(za, zb)
-        place = ops.arange(ops.shape(za)[0])
-        own = ops.cast(place[:, None] == place[None, :], similarities.dtype)
-        return cross_entropy(similarities, own, ops.ones_like(similarities, dtype="bool"))
+        return self.losses(za, zb, ALONE)
+
+    def ranking(
+        self,
+        queries: Any,
+        candidates: Any,
+        *,
+        ids: Any = None,
+        sampling_probability: Any = None,
+        negatives: Any = None,
+        negative_ids: Any = None,
+        scale: Any = None,
+        sample_weight: Any = None,
+    ) -> Any:
+        """The loss of queries and their candidates, with all that may be known of these.
+
+        Args:
+            queries: `[batch, dim]`.
+            candidates: `[batch, dim]`; row i belongs to query i.
+            ids: Integers `[batch]`, which candidate it is. Another with the same id in the batch
+                is no negative (an accidental hit). Defaults to `None`: all are different.
+            sampling_probability: Floats `[batch]`, how probable each candidate is to be in a
+                batch: the logarithm is subtracted from its scores, as popular candidates are
+                negatives more often (the log-q correction). Defaults to `None`.
+            negatives: Embeddings of further negatives, `[n, dim]` or `[batch, n, dim]`, for
+                all queries. Defaults to `None`.
+            negative_ids: Integers `[n]` or `[batch, n]`, which candidates these are: with `ids`.
+                Defaults to `None`.
+            scale: A scalar in place of that of the loss, such as the output of
+                `tensorflow_similarity.layers.Temperature`. Defaults to `None`.
+            sample_weight: Weights of the queries, `[batch]`. Defaults to `None`.
+
+        Returns:
+            The loss, reduced as Keras does.
+
+        Raises:
+            ValueError: If shapes do not fit.
+
+        Example:
+
+        ```python
+        from tensorflow_similarity.losses import MultiNegativesRankLoss
+
+        pairs = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+        loss = MultiNegativesRankLoss(scale=1.0)
+        loss.ranking(pairs, pairs, ids=[7, 7, 8])  # 7 twice: no negatives of each other
+        ```
+        """
+        queries, candidates = wide_float(queries), wide_float(candidates)
+        known = [tuple(x.shape) for x in (queries, candidates)]
+        if any(len(shape) != 2 for shape in known) or known[0][1] != known[1][1]:
+            raise ValueError(
+                "`queries` and `candidates` must be embeddings [batch, dim]. Received: shapes "
+                f"{known[0]} and {known[1]}."
+            )
+        if None not in (known[0][0], known[1][0]) and known[0][0] != known[1][0]:
+            raise ValueError(
+                "`queries` and `candidates` must have one row for each pair. Received: shapes "
+                f"{known[0]} and {known[1]}."
+            )
+        if negative_ids is not None and (negatives is None or ids is None):
+            raise ValueError(
+                "`negative_ids` go with `negatives` and `ids`. Received: "
+                f"negatives={'None' if negatives is None else 'given'}, "
+                f"ids={'None' if ids is None else 'given'}."
+            )
+        if negatives is not None:
+            negatives = ops.reshape(wide_float(negatives), (-1, known[1][1]))
+        with keras.name_scope(self.name):
+            losses = self.losses(
+                queries,
+                candidates,
+                self.replicas(),
+                _column(ids, "ids", "int"),
+                _column(sampling_probability, "sampling_probability", "float"),
+                negatives,
+                _column(negative_ids, "negative_ids", "int"),
+                self.scale if scale is None else scale,
+            )
+            return self.reduced(losses, sample_weight)
+
+    def losses(
+        self,
+        queries: Any,
+        candidates: Any,
+        replicas: Replicas,
+        ids: Any = None,
+        probability: Any = None,
+        negatives: Any = None,
+        negative_ids: Any = None,
+        scale: Any = None,
+    ) -> Any:
+        """The loss of each query of a replica, `[batch]`; see `ranking`."""
+        scale = self.scale if scale is None else scale
+        rows = ops.arange(ops.shape(queries)[0], dtype="int32")
+        positions, every = rows, candidates
+        every_ids, every_probability = ids, probability
+        if replicas.count > 1:
+            owner = replicas.gather(ops.zeros_like(rows) + replicas.number())
+            positions = rows + ops.sum(ops.cast(owner < replicas.number(), "int32"))
+            every = replicas.gather(candidates)
+            every_ids = None if ids is None else replicas.gather(ids)
+            every_probability = None if probability is None else replicas.gather(probability)
+            if negatives is not None:
+                negatives = replicas.gather(negatives)
+                negative_ids = None if negative_ids is None else replicas.gather(negative_ids)
+        columns = ops.arange(ops.shape(every)[0], dtype="int32")
+        own = ops.equal(positions[:, None], columns[None, :])
+        counted = _counted(own, ids, every_ids)
+
+        def scores(queries: Any, candidates: Any) -> Any:
+            return -ops.cast(scale, queries.dtype) * self.distance(queries, candidates)
+
+        similarities = scores(queries, every)
+        if every_probability is not None:
+            similarities = similarities - _log(every_probability, similarities)[None, :]
+        one_way = _own_of(similarities, own)
+        if negatives is None:
+            all_scores, all_counted = similarities, counted
+        else:
+            more = scores(queries, negatives)
+            wanted = ops.ones_like(more, dtype="bool")
+            if negative_ids is not None:
+                wanted = ops.not_equal(ids[:, None], negative_ids[None, :])
+            all_scores = ops.concatenate([similarities, more], axis=1)
+            all_counted = ops.concatenate([counted, wanted], axis=1)
+        one_way = masked_logsumexp(all_scores, all_counted) - one_way
+        if not self.symmetric:
+            return one_way
+        # The candidates of this replica against all queries.
+        every_query = replicas.gather(queries)
+        back = ops.transpose(scores(every_query, candidates))
+        return (one_way + masked_logsumexp(back, counted) - _own_of(back, own)) / 2
 
     def get_config(self) -> dict[str, Any]:
-        return {
+        config = {
             **super().get_config(),
             "distance": keras.saving.serialize_keras_object(self.distance),
             "scale": self.scale,
         }
+        return {**config, "symmetric": True} if self.symmetric else config
+
+
+# As in keras-rs: probabilities below are taken for this one.
+_LEAST_PROBABILITY = 1e-6
+
+
+def _log(probability: Any, like: Any) -> Any:
+    clipped = ops.clip(ops.cast(probability, like.dtype), _LEAST_PROBABILITY, 1)
+    return ops.stop_gradient(ops.log(clipped))
+
+
+def _own_of(scores: Any, own: Any) -> Any:
+    return ops.sum(ops.where(own, scores, 0), axis=1)
+
+
+def _counted(own: Any, ids: Any, every_ids: Any) -> Any:
+    """Which candidates are in the softmax: the own one, and those with another id."""
+    if ids is None:
+        return ops.ones_like(own, dtype="bool")
+    return ops.logical_or(own, ops.not_equal(ids[:, None], every_ids[None, :]))
+
+
+def _column(values: Any, name: str, kind: str) -> Any:
+    if values is None:
+        return None
+    values = ops.convert_to_tensor(values)
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    if kind not in dtype:
+        advice = "Number them on the host, e.g. by np.unique(ids, return_inverse=True)[1]."
+        raise TypeError(
+            f"`{name}` must be {'integers' if kind == 'int' else 'floats'}. Received: dtype "
+            f"{dtype}.{' ' + advice if kind == 'int' else ''}"
+        )
+    return ops.reshape(values, (-1,))
 
 
 _TYPES = ("negative_cosine_sim", "cosine_distance", "angular_distance")

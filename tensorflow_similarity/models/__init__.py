@@ -2,9 +2,10 @@
 
 from tensorflow_similarity.models.baselines import BaselineResult
 from tensorflow_similarity.models.contrastive_model import ContrastiveModel
+from tensorflow_similarity.models.dual_encoder import DualEncoder
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
-__all__ = ["BaselineResult", "ContrastiveModel", "SimilarityModel"]
+__all__ = ["BaselineResult", "ContrastiveModel", "DualEncoder", "SimilarityModel"]
 
 
 def __dir__() -> list[str]:

@@ -41,6 +41,7 @@ class IndexBinding:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._embedder: Embedder | None = None
+        self._record_embedder: Embedder | None = None
         self._warned = False
         self.index: Index | None = None
         self.distance: Distance | None = None
@@ -66,7 +67,7 @@ class IndexBinding:
         """
         if search != _MILVUS:
             engines.get(search)
-        embedder = Embedder(self._model, embedding_output)
+        embedder = Embedder(self._model.towers()[0], embedding_output)
         wanted = (distance, search, embedding_output)
         present = (self.distance, self.search, self.embedding_output)
         if keep and self.index is not None and wanted != present and len(self.index):
@@ -144,12 +145,22 @@ class IndexBinding:
     def embedder(self) -> Embedder:
         """The forward pass to the embedding output; made anew after `forget_traces`."""
         if self._embedder is None:
-            self._embedder = Embedder(self._model, self.embedding_output)
+            self._embedder = Embedder(self._model.towers()[0], self.embedding_output)
         return self._embedder
+
+    @property
+    def record_embedder(self) -> Embedder:
+        """What embeds records: another than `embedder` where the model has a tower for them."""
+        queries, tower = self._model.towers()
+        if tower is queries:
+            return self.embedder
+        if self._record_embedder is None:
+            self._record_embedder = Embedder(tower, self.embedding_output)
+        return self._record_embedder
 
     def forget_traces(self) -> None:
         """Says that the model's computation changed."""
-        self._embedder = None
+        self._embedder = self._record_embedder = None
 
     def require_index(self, embedding_size: int) -> Index:
         """The index, made now if the embedding size was not known before.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity.losses import TwoViewLoss
-from tensorflow_similarity.models.similarity_model import SimilarityModel
+from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
 
 __all__ = ["ContrastiveModel"]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class ContrastiveModel(SimilarityModel):
+class ContrastiveModel(PairedModel):
     """Trains a backbone on two views of each example, without labels; indexes its embeddings.
 
     In training, both views go through the backbone and the projector, and a loss on two views
@@ -90,6 +88,8 @@ class ContrastiveModel(SimilarityModel):
         2020, https://arxiv.org/abs/2006.07733
     """
 
+    parts = ("backbone", "projector", "predictor", "augmenter")
+
     def __init__(
         self,
         backbone: keras.Model,
@@ -99,26 +99,16 @@ class ContrastiveModel(SimilarityModel):
         momentum: float | None = None,
         name: str | None = None,
     ) -> None:
+        checked_layer(backbone, "backbone")
         for argument, value in (
-            ("backbone", backbone),
             ("projector", projector),
             ("predictor", predictor),
             ("augmenter", augmenter),
         ):
-            if not isinstance(value, keras.Layer) and not (
-                value is None and argument != "backbone"
-            ):
-                raise TypeError(
-                    f"`{argument}` must be a Keras layer or model. Received: {value!r}."
-                )
+            checked_layer(value, argument, optional=True)
         if momentum is not None and not 0 <= momentum < 1:
             raise ValueError(f"`momentum` must be at least 0 and below 1. Received: {momentum!r}.")
-        shape = getattr(backbone, "output_shape", None)
-        if not backbone.built or not isinstance(shape, tuple) or len(shape) != 2:
-            raise ValueError(
-                "`backbone` must have one output of shape [batch, dim] and be built: start it with "
-                f"keras.Input(shape). Received: output shape {shape}."
-            )
+        shape = (None, embedding_size(backbone, "backbone"))
         super().__init__(name=name)
         self.backbone = backbone
         self.projector = projector
@@ -133,8 +123,6 @@ class ContrastiveModel(SimilarityModel):
         self._averaged: list[Any] = []
         if momentum is not None:
             self._averaged = [_copy(each) for each in (backbone, projector) if each is not None]
-        self._view_loss: TwoViewLoss | None = None
-        self._in_step = False
         self.built = True
 
     def compile(
@@ -164,13 +152,13 @@ class ContrastiveModel(SimilarityModel):
                 "`loss` must be a loss on two views, such as SimCLRLoss(). "
                 f"Received: {loss!r}. For losses on labels use SimilarityModel."
             )
-        self._view_loss = loss
+        self._step_loss = loss
         super().compile(optimizer, None, *args, distance=distance, **kwargs)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """The backbone's embeddings; within a step of training, what the loss compares."""
-        if not self._in_step:
-            return self.backbone(inputs, training=training)
+    def call_outside(self, inputs: Any, training: bool) -> Any:
+        return self.backbone(inputs, training=training)
+
+    def call_in_step(self, inputs: Any, training: bool) -> Any:
         if self.augmenter is None:
             views = list(inputs)
         else:
@@ -189,23 +177,13 @@ class ContrastiveModel(SimilarityModel):
                 x = layer(x, training=training)
         return x
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """The loss between the two views."""
-        if not self._in_step or self._view_loss is None:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        (first, second), target = y_pred["online"], y_pred["target"]
-        loss = self._view_loss
+    def step_loss(self, inputs: Any, outputs: Any, sample_weight: Any, training: bool) -> Any:
+        (first, second), target = outputs["online"], outputs["target"]
+        loss = self._step_loss
         if self.predictor is None and not self._averaged:
             value = loss(first, second, sample_weight=sample_weight)
         else:
-            # The side that is a constant takes the place of the labels.
+            # The side that is a constant takes the position of the labels.
             constant = [ops.stop_gradient(each) for each in target]
             value = (
                 loss(constant[1], first, sample_weight=sample_weight)
@@ -213,8 +191,6 @@ class ContrastiveModel(SimilarityModel):
             ) / 2
         if training and self._averaged:
             self._move_average()
-        for added in self.losses:
-            value = value + ops.sum(ops.cast(added, value.dtype))
         return value
 
     def _move_average(self) -> None:
@@ -227,28 +203,7 @@ class ContrastiveModel(SimilarityModel):
                     )
                     kept.assign(ops.stop_gradient(moved))
 
-    def train_step(self, *args: Any) -> Any:
-        """As `keras.Model.train_step`, on two views."""
-        *state, data = args
-        with self._step():
-            return super().train_step(*state, self._views_of(data))
-
-    def test_step(self, *args: Any) -> Any:
-        """As `keras.Model.test_step`, on two views."""
-        *state, data = args
-        with self._step():
-            return super().test_step(*state, self._views_of(data))
-
-    @contextlib.contextmanager
-    def _step(self) -> Iterator[None]:
-        self._in_step = True
-        try:
-            yield
-        finally:
-            self._in_step = False
-
-    def _views_of(self, data: Any) -> tuple[Any, Any, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    def step_inputs(self, x: Any, y: Any) -> Any:
         if (y is None) != (self.augmenter is not None):
             raise ValueError(
                 "ContrastiveModel.fit takes examples alone, fit(x), with an `augmenter`, and both "
@@ -256,38 +211,11 @@ class ContrastiveModel(SimilarityModel):
                 f"{'examples alone' if y is None else 'two arguments'}, and "
                 f"augmenter={self.augmenter!r}."
             )
-        return (x if y is None else (x, y)), None, sample_weight
+        return x if y is None else (x, y)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal model, with fresh averages."""
-        layers = {
-            name: None if layer is None else keras.saving.serialize_keras_object(layer)
-            for name, layer in (
-                ("backbone", self.backbone),
-                ("projector", self.projector),
-                ("predictor", self.predictor),
-                ("augmenter", self.augmenter),
-            )
-        }
-        return {**layers, "momentum": self.momentum, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ContrastiveModel:
-        """Makes a model from its config."""
-        config = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects)
-            if isinstance(value, dict)
-            else value
-            for name, value in config.items()
-        }
-        return cls(**config)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """The arguments of `compile`, for saving."""
-        config = super().get_compile_config()
-        if config and self._view_loss is not None:
-            config["loss"] = keras.saving.serialize_keras_object(self._view_loss)
-        return config
+        return {**super().get_config(), "momentum": self.momentum}
 
 
 def _copy(layer: Any) -> Any:

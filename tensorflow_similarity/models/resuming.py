@@ -66,13 +66,13 @@ def index_in_pieces(
             start += len(places)
             _require(given, start, "ids", at_least=True)
             _require(data, start, "data", at_least=True)
-            labels = binding.embedder.class_ids(y, len(places))
+            labels = binding.record_embedder.class_ids(y, len(places))
             seen.append(places if given is None else given[places])
             new = np.flatnonzero(~_known(binding, seen[-1]))
             if len(new):
                 if len(new) < len(places):
                     x = keras.tree.map_structure(lambda leaf, new=new: _taken(leaf, new), x)
-                embeddings = binding.embedder.call(x)
+                embeddings = binding.record_embedder.call(x)
                 pieces.append((embeddings, places[new], None if labels is None else labels[new]))
             if sum(len(piece[0]) for piece in pieces) >= _PIECE:
                 add()

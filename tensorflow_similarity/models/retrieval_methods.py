@@ -81,7 +81,7 @@ class RetrievalMethods:
             ValueError: If lengths differ, labels are one-hot, embeddings are not
                 finite, or an id is taken.
         """
-        embedder = self._binding.embedder
+        embedder = self._binding.record_embedder
         batches = embedder.batches(x, y, batch_size)
         # Said now, and not after hours of embedding.
         for name, value in (("data", data), ("ids", ids)):
@@ -109,7 +109,7 @@ class RetrievalMethods:
         Returns:
             The id of the record.
         """
-        embedding = self._binding.embedder.call(_one(x))
+        embedding = self._binding.record_embedder.call(_one(x))
         if data is not None:
             data = np.asarray(data)[None] if hasattr(data, "__array__") else [data]
         labels, ids = (None if value is None else [value] for value in (y, id))
@@ -163,7 +163,7 @@ class RetrievalMethods:
             raise ValueError(
                 "`ids` must be given where records are to be replaced. Received: None."
             )
-        embeddings = checks.embeddings(embeddings, "embeddings", self._binding.embedder.size)
+        embeddings = checks.embeddings(embeddings, "embeddings", self._binding.record_embedder.size)
         return self._binding.add(embeddings, y, data, ids, replace)
 
     def lookup(

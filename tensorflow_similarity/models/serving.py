@@ -56,7 +56,7 @@ def export_serving(
     calibration = index.calibration if cutpoint is not None else None
     records = _Records(index)
     _check_distance(index.distance, records.search, index.embedding_size)
-    specs = _input_specs(model, input_signature, preprocess)
+    specs = _input_specs(model.towers()[0], input_signature, preprocess)
     names = _names(specs)
     flat = [
         tf.TensorSpec(spec.shape, spec.dtype, name)

@@ -297,6 +297,10 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         with phase(training):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
 
+    def towers(self) -> tuple[keras.Model, keras.Model]:
+        """The models that embed queries and records: both this one, unless there are two."""
+        return self, self
+
     @property
     def vector_index(self) -> Index:
         """The index that this model owns; assign one to swap it.

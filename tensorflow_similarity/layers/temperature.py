@@ -1,0 +1,72 @@
+"""A trainable temperature."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["Temperature"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class Temperature(keras.layers.Layer):
+    """A trainable temperature of a softmax over similarities, as in CLIP.
+
+    Multiplies its input with `1 / temperature`. The logarithm is trained, so that the temperature
+    stays above 0; a minimum keeps training from making the softmax ever sharper. It is a layer
+    because Keras trains and saves no variable that a loss holds.
+
+    Args:
+        initial: The temperature to begin with, above 0.
+        minimum: The least temperature, above 0 and at most `initial`.
+        **kwargs: As for any Keras layer.
+
+    Raises:
+        ValueError: If they are out of range.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.layers import Temperature
+
+    Temperature(initial=0.5)(np.array([[1.0, -2.0]]))  # [[2., -4.]]
+    ```
+
+    Reference:
+        Radford et al., *Learning Transferable Visual Models From Natural Language Supervision*,
+        ICML 2021, https://arxiv.org/abs/2103.00020
+    """
+
+    def __init__(self, initial: float = 0.07, minimum: float = 0.01, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not 0 < minimum <= initial:
+            raise ValueError(
+                "`minimum` must be above 0 and at most `initial`. Received: "
+                f"initial={initial!r}, minimum={minimum!r}."
+            )
+        self.initial, self.minimum = float(initial), float(minimum)
+        self.log_scale = self.add_weight(
+            name="log_scale",
+            shape=(),
+            initializer=keras.initializers.Constant(-math.log(self.initial)),
+            dtype="float32",
+        )
+        self.built = True
+
+    @property
+    def scale(self) -> Any:
+        """`1 / temperature`, a float32 scalar."""
+        return ops.exp(ops.minimum(self.log_scale, -math.log(self.minimum)))
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * ops.cast(self.scale, inputs.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "initial": self.initial, "minimum": self.minimum}
