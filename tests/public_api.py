@@ -12,11 +12,11 @@ import tensorflow_similarity
 
 
 def packages() -> list[ModuleType]:
-    """The package's direct subpackages, which are its public modules."""
+    """The package's public modules: its direct children without an underscore."""
     return [
         importlib.import_module(f"tensorflow_similarity.{info.name}")
         for info in pkgutil.iter_modules(tensorflow_similarity.__path__)
-        if info.ispkg
+        if not info.name.startswith("_")
     ]
 
 

@@ -21,6 +21,7 @@ ORDER = [
     "_text_table",
     "_atomic_file",
     "_blocks",
+    "targets",
     "distances",
     "mining",
     "layers",
