@@ -1,6 +1,6 @@
 """Lookups over HTTP on loopback: requests a second, and how long one waits.
 
-Starts examples/serve_http.py with a small model over 100,000 records of 64 numbers, and
+Starts `tfsim serve` with a small model over 100,000 records of 64 numbers, and
 asks it from several connections at once, which wait for each answer. The clients run
 on the same machine and take their share of it.
 
@@ -15,7 +15,7 @@ import argparse
 import http.client
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
 import tempfile
@@ -32,7 +32,7 @@ import numpy as np
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.models import SimilarityModel
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "serve_http.py"
+TFSIM = [sys.executable, "-c", "import sys, _tfsim; sys.exit(_tfsim.main())", "serve"]
 HEADERS = {"Content-Type": "application/json"}
 # Connections at once, examples in a request.
 LOADS = [(1, 1), (8, 1), (32, 1), (4, 32)]
@@ -49,21 +49,14 @@ def save_model(path: Path, records: int) -> None:
 
 
 def start(path: Path) -> tuple[subprocess.Popen[bytes], int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, str(EXAMPLE), str(path), "--port", str(port)])
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        try:
-            connection.request("GET", "/health")
-            assert connection.getresponse().status == 200
-            return server, port
-        except ConnectionRefusedError:
-            assert server.poll() is None, "The server has ended."
-            time.sleep(0.2)
-        finally:
-            connection.close()
+    server = subprocess.Popen(
+        [*TFSIM, str(path), "--port", "0"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert server.stderr is not None
+    line = server.stderr.readline().decode()
+    match = re.search(r"127.0.0.1:(\d+)", line)
+    assert match, f"The server has ended: {line}"
+    return server, int(match[1])
 
 
 def load(port: int, connections: int, examples: int, seconds: float) -> dict[str, Any]:

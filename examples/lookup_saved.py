@@ -5,11 +5,10 @@ python examples/lookup_saved.py MODEL.keras QUERIES.npy FOUND.npz
 
 from __future__ import annotations
 
-import quiet  # noqa: F401
-
-# isort: split
-
+import os
 import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 import keras
 import numpy as np

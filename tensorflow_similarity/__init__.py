@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         models,
         retrieval_metrics,
         samplers,
+        serving,
         training_metrics,
         visualization,
     )
@@ -51,6 +52,7 @@ __all__ = [
     "models",
     "retrieval_metrics",
     "samplers",
+    "serving",
     "training_metrics",
     "visualization",
 ]

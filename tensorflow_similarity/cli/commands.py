@@ -13,13 +13,15 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import evaluation
+from tensorflow_similarity._json import plain
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.cli.examples import Examples, read_examples
+from tensorflow_similarity.cli.pictures import draw
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.models import SimilarityModel, assessment
 from tensorflow_similarity.models.loading import load_model
 
-__all__ = ["evaluate", "index", "info", "lookup"]
+__all__ = ["evaluate", "index", "info", "lookup", "serve"]
 
 
 def index(options: argparse.Namespace) -> None:
@@ -42,8 +44,6 @@ def index(options: argparse.Namespace) -> None:
             f"{model.vector_index.distance.name!r}."
         )
     output = options.output or options.model
-    if not str(output).endswith(".keras"):
-        raise ValueError(f"--output must end in .keras. Received: {output!r}.")
     examples = _examples(options, model)
     if options.reset:
         model.reset_index()
@@ -83,15 +83,15 @@ def lookup(options: argparse.Namespace) -> None:
     model = _load(options.model)
     examples = _examples(options, model)
     embeddings, records = _embedded(model, examples, options)
-    neighbors = records.lookup(embeddings, k=options.k)
+    neighbors = records.lookup(embeddings, k=min(options.k, len(records)))
     results, rows = [], []
     for number in range(len(neighbors)):
         found = []
-        for record in neighbors[number]:
+        for rank, record in enumerate(neighbors[number], start=1):
             data = record.data if isinstance(record.data, dict) else {}
             found.append(
                 {
-                    "rank": record.rank,
+                    "rank": rank,
                     "id": record.id,
                     "label": record.label,
                     "class": data.get("class"),
@@ -101,14 +101,16 @@ def lookup(options: argparse.Namespace) -> None:
             )
             rows.append(
                 [
-                    examples.name(number) if record.rank == 0 else "",
-                    record.rank + 1,
+                    examples.name(number) if rank == 1 else "",
+                    rank,
                     float(record.distance),
                     data.get("class", record.label),
                     data.get("path", record.id),
                 ]
             )
         results.append({"query": examples.name(number), "neighbors": found})
+    if options.picture is not None:
+        draw(options.picture, examples, neighbors)
     _write(options, results, text_table(["query", "rank", "distance", "class", "record"], rows))
 
 
@@ -190,6 +192,21 @@ def info(options: argparse.Namespace) -> None:
     _write(options, result, text)
 
 
+def serve(options: argparse.Namespace) -> None:
+    """Answers lookups over HTTP."""
+    from tensorflow_similarity.serving import Limits
+    from tensorflow_similarity.serving import serve as run
+
+    model = _load(options.model)
+    if isinstance(model, keras.Model) and not isinstance(model, SimilarityModel):
+        raise ValueError(
+            f"{options.model!r} must have an index with records. Received: a plain Keras model; "
+            "see tfsim index."
+        )
+    limits = Limits(max_body=options.max_body * 2**20, max_examples=options.max_examples)
+    run(model, options.host, options.port, limits, verbose=int(not options.quiet))
+
+
 def _shape(shape: list[int | None]) -> str:
     return "[" + ", ".join("any" if side is None else str(side) for side in shape) + "]"
 
@@ -212,11 +229,18 @@ def _has_index(model: SimilarityModel) -> bool:
 
 def _examples(options: argparse.Namespace, model: Any, need_labels: bool = False) -> Examples:
     inputs = getattr(model, "inputs", None) or []
-    shape = tuple(inputs[0].shape[1:]) if len(inputs) == 1 else None
+    shape, texts = None, False
+    if len(inputs) == 1:
+        shape = tuple(inputs[0].shape[1:])
+        texts = keras.backend.standardize_dtype(inputs[0].dtype) == "string"
+    elif isinstance(model, Index):
+        shape = (model.embedding_size,)
     return read_examples(
         options.data,
+        getattr(options, "text", None),
         options.labels,
         shape,
+        texts,
         options.size,
         options.scale,
         options.batch_size,
@@ -294,19 +318,6 @@ def _named_labels(examples: Examples, records: Index) -> tuple[np.ndarray | None
 
 def _write(options: argparse.Namespace, result: Any, text: str) -> None:
     if options.json:
-        text = json.dumps(_plain(result), indent=2, allow_nan=False)
+        text = json.dumps(plain(result), indent=2, allow_nan=False)
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can express: NaN and infinity it cannot."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

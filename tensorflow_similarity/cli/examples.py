@@ -1,21 +1,36 @@
-"""What the command line embeds: arrays and folders of images."""
+"""What the command line embeds: arrays, texts and images."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from _tfsim.files import IMAGES, STANDARD_INPUT
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.images import image_files, image_folder, load_image
 from tensorflow_similarity.samplers.loading import load_examples
 
 __all__ = ["Examples", "read_examples"]
+
+# How files begin that the standard input may hold.
+_BEGINS = {
+    b"\x93NUMPY": ".npy",
+    b"PK": ".npz",
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+}
 
 
 @dataclasses.dataclass
@@ -27,12 +42,14 @@ class Examples:
         labels: Class ids `[n]`, or None.
         class_names: The name of each id from 0, or None where ids are all there is.
         paths: The files `[n]`, or None.
+        texts: The texts `[n]`, or None.
     """
 
     x: Any
     labels: np.ndarray | None = None
     class_names: list[str] | None = None
     paths: list[str] | None = None
+    texts: list[str] | None = None
 
     def relabel(self, labels: np.ndarray | None) -> None:
         """Gives the examples other class ids, in what is embedded too."""
@@ -42,7 +59,14 @@ class Examples:
 
     def name(self, number: int) -> str:
         """What to call an example."""
-        return str(number) if self.paths is None else self.paths[number]
+        names = self.paths if self.texts is None else self.texts
+        return str(number) if names is None else names[number]
+
+    def example(self, number: int) -> Any:
+        """One example, to draw it."""
+        if isinstance(self.x, _Images):
+            return self.x.image(number)
+        return self.x[number]
 
 
 class _Images(keras.utils.PyDataset):
@@ -56,6 +80,10 @@ class _Images(keras.utils.PyDataset):
     def __len__(self) -> int:
         return math.ceil(len(self._paths) / self._batch_size)
 
+    def image(self, number: int) -> np.ndarray:
+        """One of the images."""
+        return np.asarray(self._load(self._paths[number]))
+
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         part = slice(index * self._batch_size, (index + 1) * self._batch_size)
         x = load_examples(self._load, np.array(self._paths[part]))
@@ -63,20 +91,24 @@ class _Images(keras.utils.PyDataset):
 
 
 def read_examples(
-    path: str,
+    path: str | None,
+    text: str | None,
     labels: str | None,
-    image_shape: tuple[int | None, ...] | None,
+    shape: tuple[int | None, ...] | None,
+    texts: bool,
     size: str | None,
     scale: int,
     batch_size: int,
     need_labels: bool = False,
 ) -> Examples:
-    """Reads an array, or lists the images of a folder.
+    """Reads an array, texts, one image, or lists the images of a folder.
 
     Args:
-        path: A .npy or .npz file, or a folder.
+        path: A .npy, .npz, .txt or image file, a folder, or `"-"` for the standard input.
+        text: A single text, in place of a path.
         labels: A .npy file with the class ids of an array.
-        image_shape: `(height, width, channels)` that the model takes, or None.
+        shape: What the model takes, `(height, width, channels)` for images, or None if unknown.
+        texts: Whether the model takes strings.
         size: `"HxW"`, where the model takes images of any size.
         scale: The greatest value of an image, 1 or 255.
         batch_size: Images loaded at a time.
@@ -85,58 +117,168 @@ def read_examples(
     Raises:
         ValueError: If the file or the folder is not such.
     """
-    checks.count(batch_size, "--batch-size")
-    if Path(path).is_dir():
-        if labels is not None:
-            raise ValueError("--labels is for arrays. Received: a folder, whose subfolders tell.")
-        found = _folder(path, image_shape, size, scale, batch_size)
-    else:
-        found = _array(path, labels)
+    images = functools.partial(
+        _images, image_shape=shape, size=size, scale=scale, batch_size=batch_size
+    )
+    with contextlib.ExitStack() as ending:
+        if path == STANDARD_INPUT:
+            path = ending.enter_context(_standard_input())
+            name = "the standard input"
+        else:
+            name = repr(path)
+        if text is not None or path is None:
+            found = _texts([text or ""], texts)
+        elif Path(path).is_dir():
+            if labels is not None:
+                raise ValueError(
+                    "--labels is for arrays. Received: a folder, whose subfolders tell."
+                )
+            found = _folder(path, images)
+        elif (suffix := Path(path).suffix.lower()) in IMAGES:
+            found = images([path])
+            if name != repr(path):  # it goes away
+                found = Examples(found.x[0][0], paths=[STANDARD_INPUT])
+        elif suffix == ".txt":
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            found = _texts([line for line in lines if line.strip()], texts)
+        else:
+            found = _array(path, name, labels)
+            _check_shape(found.x, shape, texts, name)
     if need_labels and found.labels is None:
         raise ValueError(
-            f"{path!r} must come with class ids: y in an .npz, --labels for an .npy, or subfolders "
+            f"{name} must come with class ids: y in an .npz, --labels for an .npy, or subfolders "
             "by class. Received: none."
         )
     return found
 
 
-def _array(path: str, labels: str | None) -> Examples:
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".npy", ".npz"):
-        raise ValueError(f"DATA must be .npy, .npz or a folder. Received: {path!r}.")
-    loaded = np.load(path, mmap_mode="r" if suffix == ".npy" else None)
+@contextlib.contextmanager
+def _standard_input() -> Iterator[str]:
+    """A file with the standard input, named for what it holds."""
+    content = sys.stdin.buffer.read()
+    suffix = next((suffix for begin, suffix in _BEGINS.items() if content.startswith(begin)), "")
+    if not suffix:
+        try:
+            content.decode()
+        except UnicodeDecodeError:
+            raise ValueError(
+                "The standard input must be an image, .npy, .npz, or texts in UTF-8. Received: "
+                f"{len(content):,} bytes that are none of these."
+            ) from None
+        suffix = ".txt"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"input{suffix}")
+        path.write_bytes(content)
+        yield str(path)
+
+
+def _texts(texts: list[str], wanted: bool) -> Examples:
+    if not wanted:
+        raise ValueError("A text is for a model that takes strings. Received: one that does not.")
+    if not texts:
+        raise ValueError("There must be at least one text. Received: none.")
+    return Examples(np.array(texts), texts=texts)
+
+
+def _unreadable(name: str, error: Exception) -> ValueError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ValueError(f"{name} cannot be read as an array of NumPy: {reason}")
+
+
+def _one_array(path: str, name: str, mmap_mode: Any = None) -> np.ndarray:
+    """The array in an .npy file. What NumPy raises on others is of many kinds."""
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":
+            raise ValueError(f"{name} must be one array. Received: an archive; name it .npz.")
+    try:
+        return np.load(path, mmap_mode=mmap_mode)
+    except Exception as error:
+        raise _unreadable(name, error) from error
+
+
+def _archive(path: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """The arrays x and y in an .npz file."""
+    with open(path, "rb") as file:
+        try:
+            loaded = np.load(file)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                names = loaded.files
+                found = {key: loaded[key] for key in ("x", "y") if key in names}
+            else:
+                names, found = None, {}
+        except Exception as error:
+            raise _unreadable(name, error) from error
+    if names is None:
+        raise ValueError(f"{name} must be an .npz archive. Received: a single array; name it .npy.")
+    if "x" not in found:
+        raise ValueError(f"{name} must have an array x. Received: {sorted(names)}.")
+    return found["x"], found.get("y")
+
+
+def _array(path: str, name: str, labels: str | None) -> Examples:
     y = None
-    if suffix == ".npz":
-        with loaded:
-            if "x" not in loaded:
-                raise ValueError(f"{path!r} must have an array x. Received: {sorted(loaded)}.")
-            x, y = loaded["x"], loaded.get("y")
+    if Path(path).suffix.lower() == ".npz":
+        x, y = _archive(path, name)
     else:
-        x = loaded
+        x = _one_array(path, name, mmap_mode="r")
     if labels is not None:
-        y = np.load(labels)
-    if not x.ndim or not len(x):
-        raise ValueError(f"{path!r} must have at least one example. Received: shape {x.shape}.")
+        y = _one_array(labels, repr(labels))
+    if not x.ndim or not x.size:
+        raise ValueError(f"{name} must have at least one example. Received: shape {x.shape}.")
+    if x.dtype.kind not in "biufSU":
+        raise ValueError(f"{name} must have numbers or texts. Received: dtype {x.dtype}.")
     return Examples(x, None if y is None else checks.class_ids(y, "labels", length=len(x)))
 
 
-def _folder(path: str, image_shape: Any, size: str | None, scale: int, batch_size: int) -> Examples:
+def _check_shape(x: Any, shape: tuple[int | None, ...] | None, texts: bool, name: str) -> None:
+    """Raises where an array is not what the model takes, before it is embedded."""
+    if shape is None:
+        return
+    fits = x.ndim == 1 + len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, x.shape[1:], strict=True)
+    )
+    # Keras adds a last axis of 1 where there is none.
+    fits = fits or (shape[-1:] == (1,) and x.shape[1:] == shape[:-1])
+    if not fits and not texts:
+        shown = [wanted if wanted is not None else "any" for wanted in shape]
+        raise ValueError(
+            f"{name} must have examples of shape {shown}. Received: {list(x.shape[1:])}."
+        )
+    if (x.dtype.kind in "SU") != texts:
+        wanted_kind = "texts" if texts else "numbers"
+        raise ValueError(f"{name} must have {wanted_kind}. Received: dtype {x.dtype}.")
+
+
+def _images(
+    paths: list[str],
+    labels: Any = None,
+    names: list[str] | None = None,
+    *,
+    image_shape: Any,
+    size: str | None,
+    scale: int,
+    batch_size: int,
+) -> Examples:
     if image_shape is None or len(image_shape) != 3:
-        raise ValueError(f"The model must take images. Received: a folder, {path!r}.")
-    children = Path(path).iterdir()
-    if any(child.is_dir() and not child.name.startswith(".") for child in children):
-        paths, labels, names = image_folder(path)
-    else:
-        paths, labels, names = np.array(image_files(path)), None, None
-        if not len(paths):
-            raise ValueError(f"{path!r} must have images, or subfolders of them. Received: none.")
+        raise ValueError(f"The model must take images. Received: {paths[0]!r}.")
     load = functools.partial(
         load_image,
         target_size=_target_size(image_shape, size),
         channels=image_shape[2] or 3,
         dtype="uint8" if scale == 255 else "float32",
     )
-    return Examples(_Images(paths.tolist(), load, batch_size), labels, names, paths.tolist())
+    return Examples(_Images(paths, load, batch_size), labels, names, paths)
+
+
+def _folder(path: str, images: Callable[..., Examples]) -> Examples:
+    children = Path(path).iterdir()
+    if any(child.is_dir() and not child.name.startswith(".") for child in children):
+        paths, labels, names = image_folder(path)
+        return images(paths.tolist(), labels, names)
+    found = image_files(path)
+    if not found:
+        raise ValueError(f"{path!r} must have images, or subfolders of them. Received: none.")
+    return images(found)
 
 
 def _target_size(image_shape: Any, size: str | None) -> tuple[int, int]:

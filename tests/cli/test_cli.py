@@ -1,14 +1,19 @@
+import base64
+import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import tensorflow_similarity
 from tensorflow_similarity.cli import main
 from tensorflow_similarity.evaluation import evaluate
 from tensorflow_similarity.index import Index
@@ -19,6 +24,11 @@ CLASSES = np.repeat([3, 5, 9], 4)
 X = (CLASSES[:, None] * 10 + np.arange(12)[:, None] / 100).astype("float32") * [1.0, 0.5]
 
 
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+)
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -26,6 +36,9 @@ def folder(tmp_path, monkeypatch):
     np.savez("queries.npz", x=X[1::4] + np.float32(0.001), y=CLASSES[1::4])
     np.save("x.npy", X)
     np.save("y.npy", CLASSES)
+    Path("program.py").write_text("print(1)")
+    Path("photo.png").write_bytes(PNG)
+    Path("empty").touch()
     inputs = keras.Input((2,))
     outputs = keras.layers.Dense(2, kernel_initializer="identity", name="embedding")(inputs)
     keras.Model(inputs, outputs, name="plain").save("plain.keras")
@@ -64,7 +77,7 @@ def test_index_then_lookup_then_evaluate(capsys):
         offsets = np.array([0.001, 0.001])
         np.testing.assert_allclose(first["distance"], np.linalg.norm(offsets), rtol=0.01)
         assert second["distance"] > first["distance"]
-        assert (first["rank"], second["rank"]) == (0, 1)
+        assert (first["rank"], second["rank"]) == (1, 2)
     result = run_json(capsys, "evaluate", "out.keras", "queries.npz", "--metrics", "precision@1")
     assert result["metrics"] == {"precision@1": 1.0}
     assert (result["queries"], result["skipped"], result["classes"]) == (3, 0, 3)
@@ -232,16 +245,23 @@ def test_scale_and_size_of_images(capsys, images):
     [
         (["info", "none.keras"], "exists.*none.keras"),
         (["info", "x.npy"], "index"),
+        (["lookup", "program.py", "x.npy"], "MODEL must be a .keras file.*program.py"),
+        (["lookup", "empty", "x.npy"], "an empty file"),
+        (["lookup", "model.keras"], "either DATA, or --text"),
+        (["lookup", "model.keras", "x.npy", "--text", "x"], "either DATA, or --text"),
+        (["lookup", "model.keras", "x.npy", "--picture", "no/x.png"], "folder of --picture"),
+        (["lookup", "model.keras", "file://far/x.npy"], "of this machine"),
+        (["lookup", "model.keras", "photo.png"], "take images"),
+        (["lookup", "model.keras", "--text", "x"], "takes strings"),
         (["lookup", "model.keras", "queries.npz"], "index with records.*tfsim index"),
         (["lookup", "plain.keras", "queries.npz"], "index with records"),
         (["index", "plain.keras", "records.npz"], "--output"),
-        (["index", "model.keras", "records.txt"], "npy, .npz or a folder"),
+        (["index", "model.keras", "program.py"], "folder of images, or end in one of .*npz"),
         (["index", "model.keras", "none.npy"], "none.npy"),
         (["index", "model.keras", "records.npz", "-o", "out.h5"], "end in .keras"),
         (["index", "model.keras", "records.npz", "--distance", "cosine"], "euclidean"),
         (["index", "model.keras", "."], "take images"),
         (["index", "model.keras", "x.npy", "--labels", "x.npy"], "labels"),
-        (["index", "model.keras", "x.npy", "--batch-size", "0"], "--batch-size"),
         (["evaluate", "model.keras", "x.npy"], "class ids"),
         (["evaluate", "model.keras", "records.npz", "--leave-one-out", "--metrics", "x"], "'x'"),
     ],
@@ -264,7 +284,14 @@ def test_a_failed_index_leaves_the_model_as_it_was(capsys):
 
 
 def test_usage_errors_exit_with_2(capsys):
-    for arguments in ([], ["train"], ["lookup", "model.keras"]):
+    for arguments in (
+        [],
+        ["train"],
+        ["lookup"],
+        ["lookup", "model.keras", "x.npy", "-k", "0"],
+        ["index", "model.keras", "x.npy", "--batch-size", "0"],
+        ["serve", "model.keras", "--port", "70000"],
+    ):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         assert caught.value.code == 2
@@ -275,11 +302,199 @@ def test_a_traceback_on_request(capsys):
         main(["info", "none.keras", "--traceback"])
 
 
+def test_more_neighbours_than_there_are_is_all_there_are(capsys):
+    run(capsys, "index", "model.keras", "records.npz")
+    found = run_json(capsys, "lookup", "model.keras", "queries.npz", "-k", 10**12)
+    assert [len(query["neighbors"]) for query in found] == [12, 12, 12]
+
+
+def standard_input(monkeypatch, content):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_the_standard_input(capsys, monkeypatch):
+    run(capsys, "index", "model.keras", "records.npz")
+    expected = run_json(capsys, "lookup", "model.keras", "queries.npz")
+    standard_input(monkeypatch, Path("queries.npz").read_bytes())
+    assert run_json(capsys, "lookup", "model.keras", "-") == expected
+    standard_input(monkeypatch, b"\xfe\xfe")
+    assert main(["lookup", "model.keras", "-"]) == 1
+    assert "2 bytes that are none of these" in capsys.readouterr().err
+
+
+def test_a_file_url(capsys, folder):
+    run(capsys, "index", "model.keras", "records.npz")
+    expected = run_json(capsys, "lookup", "model.keras", "queries.npz")
+    url = (folder / "queries.npz").as_uri()
+    assert run_json(capsys, "lookup", "model.keras", url) == expected
+
+
+def test_one_image_and_its_picture(capsys, images, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the extra [viz] is not installed")
+    run(capsys, "index", "images.keras", "train")
+    arguments = ["lookup", "images.keras", "loose/dog0.png", "-k", 2]
+    (found,) = run_json(capsys, *arguments, "--picture", "found.png")
+    assert found["query"] == "loose/dog0.png"
+    assert [record["class"] for record in found["neighbors"]] == ["dog", "dog"]
+    assert Path("found.png").read_bytes().startswith(b"\x89PNG")
+    standard_input(monkeypatch, Path("loose/dog0.png").read_bytes())
+    (again,) = run_json(capsys, "lookup", "images.keras", "-", "-k", 2)
+    assert again == found | {"query": "-"}
+
+
+@pytest.fixture
+def texts(folder):
+    """A model of the lengths of texts, with an index of some."""
+    inputs = keras.Input((), dtype="string")
+    split = keras.layers.TextVectorization(
+        vocabulary=list("abc"), split="character", output_sequence_length=4
+    )
+    outputs = keras.layers.CategoryEncoding(5, output_mode="count")(split(inputs))
+    model = SimilarityModel(inputs, outputs)
+    model.create_index(distance="euclidean")
+    words = np.array(["aa", "bb", "cc"])
+    model.index(words, [0, 1, 2], data=words.tolist(), verbose=0)
+    model.save("texts.keras")
+
+
+def test_texts(capsys, texts, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the extra [viz] is not installed")
+    (found,) = run_json(
+        capsys, "lookup", "texts.keras", "--text", "bab", "-k", 1, "--picture", "found.png"
+    )
+    assert found["query"] == "bab"
+    assert found["neighbors"][0]["label"] == 1
+    assert Path("found.png").read_bytes().startswith(b"\x89PNG")
+    Path("queries.txt").write_text("cc\n\nab\n", encoding="utf-8")
+    found = run_json(capsys, "lookup", "texts.keras", "queries.txt", "-k", 1)
+    assert [query["query"] for query in found] == ["cc", "ab"]
+    standard_input(monkeypatch, b"cc\nab")
+    assert run_json(capsys, "lookup", "texts.keras", "-", "-k", 1) == found
+    np.save("words.npy", np.array(["cc", "ab"]))
+    found = run_json(capsys, "lookup", "texts.keras", "words.npy", "-k", 1)
+    assert [query["neighbors"][0]["label"] for query in found][:1] == [2]
+    assert main(["lookup", "texts.keras", "x.npy"]) == 1
+    assert "must have texts" in capsys.readouterr().err
+
+
+def odd_arrays():
+    """Files that are not what their names say."""
+
+    def saved(save, *values, **named):
+        file = io.BytesIO()
+        save(file, *values, **named)
+        return file.getvalue()
+
+    npy, npz = saved(np.save, X), saved(np.savez, x=X)
+    yield "empty.npy", b""
+    yield "empty.npz", b""
+    yield "text.npy", b"not an array"
+    yield "text.npz", b"not an archive"
+    yield "archive.npy", npz
+    yield "array.npz", npy
+    yield "other.npz", saved(np.savez, z=X)
+    yield "objects.npy", saved(np.save, np.array([{}, None], object))
+    yield "records.npy", saved(np.save, np.zeros(3, [("a", "f4")]))
+    yield "scalar.npy", saved(np.save, np.float32(3))
+    yield "none.npy", saved(np.save, np.zeros((0, 2)))
+    yield "flat.npy", saved(np.save, np.zeros((3, 0)))
+    yield "wide.npy", saved(np.save, np.zeros((3, 5)))
+    yield "deep.npy", saved(np.save, np.zeros((3, 2, 2)))
+    yield "words.npy", saved(np.save, np.array(["a", "b"]))
+    yield "huge.npy", npy.replace(b"(12, 2)", b"(9**99,)").replace(b"12, 2", b"12**9")
+    for part in (1, 6, 8, 9, 20, 60, 100, len(npy) - 1):
+        yield f"cut-{part}.npy", npy[:part]
+    for part in (3, 30, 100, len(npz) // 2, len(npz) - 1):
+        yield f"cut-{part}.npz", npz[:part]
+    rng = np.random.default_rng(0)
+    for number, content in enumerate((npy, npz) * 20):
+        changed = bytearray(content)
+        for place in rng.integers(128, size=4):
+            changed[place] = rng.integers(256)
+        yield f"changed-{number}.{'npz' if number % 2 else 'npy'}", bytes(changed)
+
+
+def test_arrays_that_are_none_get_a_line(capsys, folder):
+    run(capsys, "index", "model.keras", "records.npz")
+    for name, content in odd_arrays():
+        Path(name).write_bytes(content)
+        code = main(["lookup", "model.keras", name, "--quiet"])
+        captured = capsys.readouterr()
+        if not name.startswith("changed"):  # a changed one may be an array still
+            assert code == 1, name
+        if code == 1:
+            assert captured.err.startswith("tfsim: error: "), name
+            assert len(captured.err.splitlines()) == 1, captured.err
+        for option in ("index", "evaluate"):
+            if not name.startswith("changed"):
+                assert main([option, "model.keras", name, "--quiet"]) == 1
+        assert main(["index", "model.keras", "x.npy", "--labels", name, "--quiet"]) in (0, 1)
+        capsys.readouterr()
+
+
+TFSIM = [sys.executable, "-c", "import sys, _tfsim; sys.exit(_tfsim.main())"]
+
+
+def in_a_process(*arguments):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    begin = time.monotonic()
+    done = subprocess.run([*TFSIM, *arguments], capture_output=True, text=True, env=environment)
+    return done, time.monotonic() - begin
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["lookup", "--help"], 0),
+        (["--version"], 0),
+        (["train"], 2),
+        (["lookup", "model.keras", "records.npz", "-k", "none"], 2),
+        (["lookup", "none.keras", "records.npz"], 1),
+        (["lookup", "program.py", "records.npz"], 1),
+        (["lookup", "model.keras", "none.npz"], 1),
+    ],
+)
+def test_what_needs_no_model_imports_nothing_heavy(arguments, code):
+    program = """
+import sys, _tfsim
+try:
+    code = _tfsim.main(sys.argv[1:])
+except SystemExit as error:
+    code = error.code
+print(sorted({"keras", "tensorflow", "numpy", "tensorflow_similarity"} & set(sys.modules)), code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == f"[] {code}"
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"tfsim {tensorflow_similarity.__version__}\n"
+
+
 @pytest.mark.slow
 def test_in_a_process_of_its_own(folder):
-    program = "import sys; from tensorflow_similarity.cli import main; sys.exit(main())"
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", program, "info", "model.keras", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
+    done, _ = in_a_process("info", "model.keras", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["model"]["name"] == "line"
+    assert done.stderr == ""  # without TensorFlow's log
+    done, seconds = in_a_process("--help")
+    assert done.returncode == 0
+    assert min(seconds, *(in_a_process("--help")[1] for _ in range(4))) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.3, 1, 2, 3])
+def test_an_interrupt_while_it_starts_shows_no_traceback(folder, seconds):
+    process = subprocess.Popen(
+        [*TFSIM, "info", "model.keras"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert process.returncode == 130 or "line" in out

@@ -18,6 +18,7 @@ ORDER = [
     "_checks",
     "_configured",
     "_extras",
+    "_json",
     "_text_table",
     "_atomic_file",
     "_blocks",
@@ -38,9 +39,10 @@ ORDER = [
     "architectures",
     "callbacks",
     "visualization",
+    "serving",
     "cli",
 ]
-CORE = {"keras", "nmslib", "numpy", "tensorflow", "tqdm"}
+CORE = {"_tfsim", "keras", "nmslib", "numpy", "tensorflow", "tqdm"}
 
 
 def module_name(path):

@@ -29,10 +29,11 @@ def wheel(tmp_path_factory):
 
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    package = {n for n in names if n.startswith("tensorflow_similarity/")}
+    package = {n for n in names if n.startswith(("tensorflow_similarity/", "_tfsim/"))}
     sources = {
         str(path.relative_to(ROOT))
-        for path in (ROOT / "tensorflow_similarity").rglob("*")
+        for folder in ("tensorflow_similarity", "_tfsim")
+        for path in (ROOT / folder).rglob("*")
         if path.suffix in (".html", ".py", ".typed")
     }
     assert package == sources

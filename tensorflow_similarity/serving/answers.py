@@ -1,0 +1,46 @@
+"""What a client gets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity._json import plain
+from tensorflow_similarity.index import Neighbors
+from tensorflow_similarity.serving.requests import Query
+
+__all__ = ["as_json"]
+
+
+def as_json(neighbors: Neighbors, matches: Any, query: Query) -> bytes:
+    """The k nearest in columns: a row for each input, a column for each neighbour.
+
+    Stored data comes along where it is asked for, and by default where it is not an array.
+    Names of classes that were stored with the records (`{"class": "cat", …}`) have a column.
+    """
+    rows = [row[: query.k] for row in neighbors]
+    answer: dict[str, Any] = {
+        "ids": [[found.id for found in row] for row in rows],
+        "distances": [[float(found.distance) for found in row] for row in rows],
+        "labels": [[found.label for found in row] for row in rows],
+    }
+    data = [[found.data for found in row] for row in rows]
+    named = any(_class(value) is not None for row in data for value in row)
+    if named:
+        answer["classes"] = [[_class(value) for value in row] for row in data]
+    given = query.data
+    if given is None:
+        stored = [value for row in data for value in row if value is not None]
+        given = bool(stored) and not any(isinstance(value, np.ndarray) for value in stored)
+    if given:
+        answer["data"] = data
+    if matches is not None:
+        answer["matches"] = matches
+    return json.dumps(plain(answer), allow_nan=False).encode()
+
+
+def _class(data: Any) -> str | None:
+    name = data.get("class") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else None

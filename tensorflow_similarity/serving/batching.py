@@ -1,0 +1,127 @@
+"""Requests that wait are answered together, and fail alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity.serving.answers import as_json
+from tensorflow_similarity.serving.limits import Limits
+from tensorflow_similarity.serving.metrics import Metrics
+from tensorflow_similarity.serving.requests import Query, RequestError
+from tensorflow_similarity.serving.source import Source
+
+__all__ = ["Batcher"]
+
+
+@dataclasses.dataclass
+class _Waiting:
+    query: Query
+    answer: asyncio.Future[bytes]
+
+    @property
+    def group(self) -> tuple[Any, ...]:
+        """What queries must have in common to be looked up as one."""
+        return self.query.x.shape[1:], self.query.cutpoint
+
+
+class Batcher:
+    """Answers all queries that wait by as few lookups as their shapes allow.
+
+    Embedding thirty-two examples takes little longer than embedding one. Lookups run in a
+    thread beside the event loop. Where a lookup of several queries fails, each is asked alone,
+    so that one that cannot be answered fails no other.
+    """
+
+    def __init__(self, source: Source, limits: Limits, metrics: Metrics) -> None:
+        self._source, self._limits, self._metrics = source, limits, metrics
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limits.max_waiting)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Queries in the queue."""
+        return self._queue.qsize()
+
+    def start(self) -> None:
+        """Begins to answer. Must be called in the event loop."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Answers whatever waits, and ends."""
+        await self._queue.join()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def lookup(self, query: Query) -> bytes:
+        """The answer to a query, in JSON.
+
+        Raises:
+            RequestError: With 503, if too many wait or it takes too long; with what is wrong, if
+                the model cannot answer.
+        """
+        waiting = _Waiting(query, asyncio.get_running_loop().create_future())
+        try:
+            self._queue.put_nowait(waiting)
+        except asyncio.QueueFull:
+            raise RequestError(503, "Too many requests wait. Come back later.") from None
+        try:
+            return await asyncio.wait_for(waiting.answer, self._limits.answer_seconds)
+        except asyncio.TimeoutError:
+            raise RequestError(503, "The answer took too long. Come back later.") from None
+
+    async def _run(self) -> None:
+        held: _Waiting | None = None
+        while True:
+            batch = [held or await self._queue.get()]
+            held, examples = None, len(batch[0].query.x)
+            while not self._queue.empty():
+                one = self._queue.get_nowait()
+                examples += len(one.query.x)
+                if examples > self._limits.max_examples:
+                    held = one
+                    break
+                batch.append(one)
+            # Whoever has given up is not answered any more.
+            groups: dict[Any, list[_Waiting]] = {}
+            for waiting in batch:
+                if not waiting.answer.done():
+                    groups.setdefault(waiting.group, []).append(waiting)
+            for group in groups.values():
+                await self._answer(group)
+            for _ in batch:
+                self._queue.task_done()
+
+    async def _answer(self, group: list[_Waiting]) -> None:
+        try:
+            answers = await asyncio.to_thread(self._look_up, [one.query for one in group])
+        except Exception as error:
+            if len(group) > 1:
+                for one in group:
+                    await self._answer([one])
+            elif not group[0].answer.done():
+                group[0].answer.set_exception(error)
+            return
+        for one, answer in zip(group, answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+
+    def _look_up(self, queries: list[Query]) -> list[bytes]:
+        x = np.concatenate([query.x for query in queries])
+        self._metrics.batch(len(x))
+        # The k nearest are the first of the most that anyone asked for.
+        most = max(query.k for query in queries)
+        neighbors, matches = self._source.answer(x, most, queries[0].cutpoint)
+        answers, start = [], 0
+        for query in queries:
+            part = slice(start, start + len(query.x))
+            matched = None if matches is None else matches[part]
+            answers.append(as_json(neighbors[part], matched, query))
+            start = part.stop
+        return answers

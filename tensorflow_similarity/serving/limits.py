@@ -1,0 +1,40 @@
+"""What a service accepts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tensorflow_similarity import _checks as checks
+
+__all__ = ["Limits"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a service accepts, so that no request keeps the others waiting.
+
+    Attributes:
+        max_body: Bytes of a request. A larger one gets 413.
+        max_examples: Examples in a request, and in a batch. More get 400.
+        max_k: Neighbours of an example. More get 400.
+        max_waiting: Requests that wait for their answer. Others get 503.
+        request_seconds: How long a request may take to arrive, head and body each. Slower ones
+            get 408, or are cut off.
+        answer_seconds: How long a request may wait for its answer. Then it gets 503.
+    """
+
+    max_body: int = 16 * 2**20
+    max_examples: int = 256
+    max_k: int = 1000
+    max_waiting: int = 1024
+    request_seconds: float = 10.0
+    answer_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("max_body", "max_examples", "max_k", "max_waiting"):
+            checks.count(getattr(self, name), name)
+        for name in ("request_seconds", "answer_seconds"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"`{name}` must be greater than 0. Received: {getattr(self, name)!r}."
+                )
