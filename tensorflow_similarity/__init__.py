@@ -9,7 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tensorflow_similarity import _registration  # noqa: F401  registers the classes
+import tensorflow_similarity.compat.tensorflow_addons  # noqa: F401  registers "Addons>..."
+from tensorflow_similarity import (
+    _old_names,
+    _registration,  # noqa: F401  registers the classes
+)
 
 if TYPE_CHECKING:
     from tensorflow_similarity import (
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
         calibration,
         callbacks,
         classification_metrics,
+        compat,
         distances,
         evaluation,
         index,
@@ -43,6 +48,7 @@ __all__ = [
     "calibration",
     "callbacks",
     "classification_metrics",
+    "compat",
     "distances",
     "evaluation",
     "index",
@@ -57,6 +63,9 @@ __all__ = [
     "visualization",
 ]
 
+# Modules that older libraries had, such as `augmenters` and `types`.
+_old_names.install()
+_OLD_NAME = _old_names.of(__name__)
 # Classes that are used most, and the modules that have them.
 _CLASSES = {"Index": "index", "SimilarityModel": "models"}
 
@@ -66,7 +75,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"{__name__}.{_CLASSES[name]}"), name)
     if name in __all__:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _OLD_NAME(name)
 
 
 def __dir__() -> list[str]:

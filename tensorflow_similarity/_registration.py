@@ -24,6 +24,7 @@ LATE = {
     "DualEncoder": "tensorflow_similarity.models",
     "ImagePreprocessing": "tensorflow_similarity.architectures",
     "SimilarityModel": "tensorflow_similarity.models",
+    "XBM": "tensorflow_similarity.compat.tensorflow_similarity",
 }
 # Importing them is what registers their classes.
 _EARLY = (distances, layers, losses, mining, training_metrics)

@@ -9,15 +9,18 @@ from types import ModuleType
 from typing import Any
 
 import tensorflow_similarity
+from tensorflow_similarity import compat
 
 
 def packages() -> list[ModuleType]:
     """The package's public modules: its direct children without an underscore."""
-    return [
+    found = [
         importlib.import_module(f"tensorflow_similarity.{info.name}")
         for info in pkgutil.iter_modules(tensorflow_similarity.__path__)
         if not info.name.startswith("_")
     ]
+    # What is public of `compat` are its modules.
+    return found + [getattr(compat, m) for m in compat.__all__]
 
 
 def objects() -> dict[str, Any]:

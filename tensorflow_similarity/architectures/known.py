@@ -21,6 +21,7 @@ def EfficientNetSim(  # noqa: N802 (TensorFlow Similarity's name)
     pooling: str | None = "gem",
     gem_p: float = 3.0,
     augmentation: Any = None,
+    preprocessing: Any = "auto",
 ) -> SimilarityModel:
     """An embedding model on EfficientNet: `with_backbone("EfficientNetB0", …)`.
 
@@ -35,6 +36,8 @@ def EfficientNetSim(  # noqa: N802 (TensorFlow Similarity's name)
         pooling: `"gem"` (the default), `"avg"` or `"max"`.
         gem_p: The power of `"gem"`. Defaults to 3.
         augmentation: See `with_backbone`. Defaults to `None`.
+        preprocessing: See `with_backbone`. Defaults to `"auto"`. `None` for images that are
+            preprocessed already.
 
     Returns:
         A `SimilarityModel`, not compiled.
@@ -54,6 +57,7 @@ def EfficientNetSim(  # noqa: N802 (TensorFlow Similarity's name)
         gem_p=gem_p,
         l2_norm=l2_norm,
         augmentation=augmentation,
+        preprocessing=preprocessing,
     )
 
 
@@ -67,6 +71,7 @@ def ResNet50Sim(  # noqa: N802 (TensorFlow Similarity's name)
     pooling: str | None = "gem",
     gem_p: float = 3.0,
     augmentation: Any = None,
+    preprocessing: Any = "auto",
 ) -> SimilarityModel:
     """An embedding model on ResNet-50: `with_backbone("ResNet50", …)`.
 
@@ -80,6 +85,8 @@ def ResNet50Sim(  # noqa: N802 (TensorFlow Similarity's name)
         pooling: `"gem"` (the default), `"avg"` or `"max"`.
         gem_p: The power of `"gem"`. Defaults to 3.
         augmentation: See `with_backbone`. Defaults to `None`.
+        preprocessing: See `with_backbone`. Defaults to `"auto"`. `None` for images that are
+            preprocessed already.
 
     Returns:
         A `SimilarityModel`, not compiled.
@@ -97,4 +104,5 @@ def ResNet50Sim(  # noqa: N802 (TensorFlow Similarity's name)
         gem_p=gem_p,
         l2_norm=l2_norm,
         augmentation=augmentation,
+        preprocessing=preprocessing,
     )

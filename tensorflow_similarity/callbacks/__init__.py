@@ -1,5 +1,8 @@
 """Keras callbacks: evaluation while training, a doctor for it, and the embedding projector."""
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect
 from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
@@ -21,3 +24,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

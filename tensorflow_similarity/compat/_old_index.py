@@ -159,7 +159,8 @@ def _columns(file: Path) -> dict[str, Any]:
     """The arrays of the file; None for those that are pickled objects, or absent."""
     found: dict[str, Any] = {"pickled": {}}
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # NumPy leaves a file open that it opened and cannot read.
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             for name in ("embeddings", "labels", "data"):
                 found[name], found["pickled"][name] = None, False
                 if name not in arrays.files:
@@ -170,6 +171,6 @@ def _columns(file: Path) -> dict[str, Any]:
                     if "pickle" not in str(error).lower():
                         raise
                     found["pickled"][name] = True
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise CorruptIndexError(f"{str(file)!r} cannot be read: {error}.") from error
     return found

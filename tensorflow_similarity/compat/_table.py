@@ -29,6 +29,10 @@ class Fate:
     note: str = ""
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 def _same(module: str, names: str) -> dict[str, Fate]:
     return {name: Fate("same", f"{module}.{name}") for name in names.split()}
 
@@ -213,8 +217,7 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
         ),
         "TripletLoss": _changed(
             "losses.TripletLoss",
-            "the default margin is 1.0; `margin=None` is the soft margin. Write `margin=` by "
-            "name.",
+            "the default margin is 1.0; `margin=None` is the soft margin. Write `margin=` by name.",
         ),
         "VicReg": _renamed("losses.VICRegLoss"),
         "XBM": _renamed(
@@ -319,7 +322,7 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
     "training_metrics": {
         **{
             name: _changed(f"training_metrics.{name}", _MEAN_OF_EPOCH)
-            for name in "DistanceMetric avg_pos max_pos min_pos sum_pos".split()
+            for name in _words("DistanceMetric avg_pos max_pos min_pos sum_pos")
         },
         **{
             name: _changed(
@@ -327,20 +330,29 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
                 f"{_MEAN_OF_EPOCH} The nearest negative is the hard one, where hard and easy "
                 "were exchanged.",
             )
-            for name in "avg_neg max_neg min_neg sum_neg".split()
+            for name in _words("avg_neg max_neg min_neg sum_neg")
         },
         **{
             name: _changed(
                 f"training_metrics.{name}",
                 "the mean over queries of nearest negative less farthest positive, with its sign.",
             )
-            for name in "DistanceGapMetric dist_gap".split()
+            for name in ["DistanceGapMetric", "dist_gap"]
         },
         "batch_class_ratio": _renamed(f"{_OLD}.batch_class_ratio"),
     },
     "types": {
         **dict.fromkeys(
-            "BoolTensor EqFunc FloatTensor IntTensor PandasDataFrame Symbol Tensor Value".split(),
+            [
+                "BoolTensor",
+                "EqFunc",
+                "FloatTensor",
+                "IntTensor",
+                "PandasDataFrame",
+                "Symbol",
+                "Tensor",
+                "Value",
+            ],
             _TYPE,
         ),
         "CalibrationResults": _renamed("calibration.Calibration"),
@@ -348,9 +360,12 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
     },
     "utils": {
         name: _renamed(f"{_OLD}.{name}")
-        for name in (
-            "is_tensor_or_variable tf_cap_memory unpack_lookup_distances unpack_lookup_labels"
-        ).split()
+        for name in [
+            "is_tensor_or_variable",
+            "tf_cap_memory",
+            "unpack_lookup_distances",
+            "unpack_lookup_labels",
+        ]
     }
     | {
         "unpack_results": _gone(
@@ -395,10 +410,14 @@ ADDONS: dict[str, Fate] = {
     ),
     **{
         name: _renamed(f"compat.tensorflow_addons.{name}")
-        for name in (
-            "contrastive_loss lifted_struct_loss npairs_loss npairs_multilabel_loss "
-            "triplet_hard_loss triplet_semihard_loss"
-        ).split()
+        for name in [
+            "contrastive_loss",
+            "lifted_struct_loss",
+            "npairs_loss",
+            "npairs_multilabel_loss",
+            "triplet_hard_loss",
+            "triplet_semihard_loss",
+        ]
     },
     **_all_gone("GIoULoss giou_loss", f"{_CLASS} KerasHub and KerasCV have it."),
     "PinballLoss": _gone(_CLASS),

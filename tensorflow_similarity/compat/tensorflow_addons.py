@@ -11,7 +11,6 @@ import inspect
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from tensorflow_similarity import distances, losses
@@ -327,6 +326,8 @@ def npairs_multilabel_loss(y_true: Any, y_pred: Any) -> Any:
     tfa.npairs_multilabel_loss([[1, 0, 1], [0, 1, 1]], [[0.0, 0.0], [0.0, 0.0]])  # log(2)
     ```
     """
-    if isinstance(y_true, tf.SparseTensor):
+    if hasattr(y_true, "dense_shape"):
+        import tensorflow as tf
+
         y_true = tf.sparse.to_dense(y_true)
     return NpairsMultilabelLoss()(y_true, y_pred)

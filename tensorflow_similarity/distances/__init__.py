@@ -5,10 +5,11 @@ One object names the distance of a loss, of a metric and of an index.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.distances.base import CallableDistance, Distance
 from tensorflow_similarity.distances.cosine import CosineDistance
 from tensorflow_similarity.distances.euclidean import EuclideanDistance, SquaredEuclideanDistance
@@ -97,3 +98,7 @@ def get(distance: Any) -> Distance:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

@@ -366,6 +366,9 @@ def _nothing() -> None:
 
 def _require_folder(path: str, begin: bool) -> None:
     if os.path.isdir(path):
+        # Asked before the lock, which would leave its file in a folder of others.
+        if not begin and not any(_FILE.fullmatch(name) for name in os.listdir(path)):
+            raise CorruptIndexError(f"{path!r} holds no index.{_advice(path)}")
         return
     if os.path.exists(path):
         raise NotADirectoryError(
@@ -377,3 +380,13 @@ def _require_folder(path: str, begin: bool) -> None:
             f"There is no index at {path!r}. `Index(embedding_size, path=path)` begins one."
         )
     os.makedirs(path)
+
+
+def _advice(path: str) -> str:
+    """What to do with a folder of TensorFlow Similarity."""
+    if not os.path.isfile(os.path.join(path, "index.npz")):
+        return ""
+    return (
+        " It looks like one of TensorFlow Similarity, which "
+        "`tensorflow_similarity.compat.tensorflow_similarity.convert_index` reads."
+    )

@@ -1,5 +1,8 @@
 """Keras layers: embeddings of length 1, pooling, proxies, memories, a temperature."""
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.layers.generalized_mean_pooling import (
     GeneralizedMeanPooling1D,
     GeneralizedMeanPooling2D,
@@ -24,3 +27,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

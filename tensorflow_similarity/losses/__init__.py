@@ -1,5 +1,8 @@
 """Losses: embeddings and labels in, one loss per query out."""
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.losses.cross_batch_memory import CrossBatchMemory
 from tensorflow_similarity.losses.margin_losses import (
     ContrastiveLoss,
@@ -119,3 +122,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

@@ -1,5 +1,8 @@
 """Models that carry their own search index."""
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.models.baselines import BaselineResult
 from tensorflow_similarity.models.contrastive_model import ContrastiveModel
 from tensorflow_similarity.models.dual_encoder import DualEncoder
@@ -10,3 +13,7 @@ __all__ = ["BaselineResult", "ContrastiveModel", "DualEncoder", "SimilarityModel
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.losses import TwoViewLoss
 from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
 
@@ -227,3 +228,7 @@ def _copy(layer: Any) -> Any:
     copy.set_weights(layer.get_weights())
     copy.trainable = False
     return copy
+
+
+if not TYPE_CHECKING:  # Names that older libraries had in this module.
+    __getattr__ = _old_names.of(__name__)

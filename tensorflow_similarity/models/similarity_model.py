@@ -22,6 +22,7 @@ from tensorflow_similarity.models.functional import functional_class, is_functio
 from tensorflow_similarity.models.heads import check_margin_heads, embedding_below_head
 from tensorflow_similarity.models.index_distance import distance_and_output
 from tensorflow_similarity.models.micro_batches import call_in_parts
+from tensorflow_similarity.models.registered_losses import registered_loss
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
@@ -173,6 +174,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 index holds records that would not fit, or a `MarginHead` and the
                 loss do not belong to each other.
         """
+        loss = registered_loss(loss)
         check_margin_heads(self, loss)
         if micro_batch_size is not None:
             micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")

@@ -1,5 +1,8 @@
 """Samplers: batches that hold several examples of each of their classes."""
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.files import MultiShotFileSampler
@@ -43,3 +46,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

@@ -4,6 +4,9 @@ They take class ids and embeddings, as the losses do, and compare each batch wit
 itself.
 """
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.training_metrics.distance_metric import (
     DistanceMetric,
     avg_neg,
@@ -44,3 +47,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

@@ -6,6 +6,9 @@ makes a page to explore.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.visualization.confusion import confusion_matrix
 from tensorflow_similarity.visualization.curves import training_curves
 from tensorflow_similarity.visualization.histogram import distance_histogram
@@ -40,3 +43,7 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+if not TYPE_CHECKING:  # A type checker is to know the names of today only.
+    __getattr__ = _old_names.of(__name__)

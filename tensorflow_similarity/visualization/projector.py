@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name
 from tensorflow_similarity.visualization.colors import class_colors
@@ -197,3 +198,7 @@ def _nearest(embeddings: Any, distance: Any, wanted: int) -> list[list[int]] | N
     found = index.lookup(x, k=wanted + 1).ids
     # The example itself comes first, unless others are equal to it.
     return [[j for j in row if j != i][:wanted] for i, row in enumerate(found.tolist())]
+
+
+if not TYPE_CHECKING:  # Names that older libraries had in this module.
+    __getattr__ = _old_names.of(__name__)

@@ -87,7 +87,7 @@ print(new & {"nmslib", "tqdm", "tensorflow", "matplotlib"})
 """
     parts, others = fresh(program).split("\n")
     loaded = {part for part in eval(parts) if not part.startswith("_")}
-    assert loaded == {"distances", "layers", "losses", "mining", "training_metrics"}
+    assert loaded == {"compat", "distances", "layers", "losses", "mining", "training_metrics"}
     assert others == "set()"
 
 
