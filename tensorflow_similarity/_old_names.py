@@ -7,18 +7,21 @@ raises an error that says what to write instead.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["install", "of"]
+__all__ = ["explains_arguments", "install", "of"]
 
 _ROOT = __name__.partition(".")[0]
 _TABLE = f"{_ROOT}.compat.names"
+_ARGUMENTS = f"{_ROOT}.compat.arguments"
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def of(module: str) -> Callable[[str], Any]:
@@ -70,3 +73,21 @@ def install() -> None:
     """Lets the modules of the older libraries be imported. More than once is once."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
         sys.meta_path.append(_OldModules())
+
+
+def explains_arguments(callable_name: str) -> Callable[[_Function], _Function]:
+    """A decorator: an argument that an older library had, and this not, raises what to write.
+
+    Args:
+        callable_name: The name under which `compat.arguments` knows the function.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @functools.wraps(function)
+        def explaining(*args: Any, **kwargs: Any) -> Any:
+            importlib.import_module(_ARGUMENTS).check(callable_name, args, kwargs)
+            return function(*args, **kwargs)
+
+        return explaining  # type: ignore[return-value]
+
+    return decorate

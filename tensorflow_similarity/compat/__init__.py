@@ -4,6 +4,7 @@
 - `compat.tensorflow_similarity`: what TensorFlow Similarity 0.17 had and this package has
   under another name or with other defaults.
 - `compat.names`: every public name of both, and what became of it.
+- `compat.arguments`: the arguments that are gone, and what to write instead.
 
 The old import paths, such as `tensorflow_similarity.schedules`, lead here.
 """
@@ -14,9 +15,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tensorflow_similarity.compat import names, tensorflow_addons, tensorflow_similarity
+    from tensorflow_similarity.compat import arguments, names, tensorflow_addons, tensorflow_similarity
 
-__all__ = ["names", "tensorflow_addons", "tensorflow_similarity"]
+__all__ = ["arguments", "names", "tensorflow_addons", "tensorflow_similarity"]
 
 
 def __getattr__(name: str) -> Any:

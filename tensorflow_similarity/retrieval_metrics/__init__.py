@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tensorflow_similarity.retrieval_metrics.bndcg import BNDCG
-from tensorflow_similarity.retrieval_metrics.map_at_k import MapAtK
-from tensorflow_similarity.retrieval_metrics.precision_at_k import PrecisionAtK
-from tensorflow_similarity.retrieval_metrics.recall_at_k import RecallAtK
-from tensorflow_similarity.retrieval_metrics.retrieval_metric import RetrievalMetric
+from tensorflow_similarity.retrieval_metrics._base import RetrievalMetric
+from tensorflow_similarity.retrieval_metrics._metrics import (
+    BNDCG,
+    MapAtK,
+    PrecisionAtK,
+    RecallAtK,
+)
 
 __all__ = [
     "BNDCG",
@@ -39,8 +41,8 @@ def make_retrieval_metric(
     Args:
         metric: `"recall"`, `"precision"`, `"map"` or `"bndcg"` (`@k` may follow),
             or a `RetrievalMetric`, which is returned as it is.
-        k: Number of neighbours looked at.
-        distance_threshold: Neighbours farther than this are no match.
+        k: Number of neighbors looked at.
+        distance_threshold: Neighbors farther than this are no match.
         r: Class id -> number of indexed examples; for `"map"`.
 
     Raises:

@@ -15,7 +15,7 @@ _AVERAGES = ("micro", "macro")
 
 
 class RetrievalMetric:
-    """A value from the neighbours of queries. A subclass writes `values`.
+    """A value from the neighbors of queries. A subclass writes `values`.
 
     `tensorflow_similarity.evaluation.evaluate` is the newer way: it needs no
     lookup, and gives intervals. These keep what the original's users know.
@@ -23,12 +23,12 @@ class RetrievalMetric:
     Args:
         name: What results call it; `@k` is appended.
         canonical_name: The metric's own name.
-        k: Number of neighbours looked at.
-        distance_threshold: Neighbours farther than this are no match.
+        k: Number of neighbors looked at.
+        distance_threshold: Neighbors farther than this are no match.
         average: `"micro"`, the mean over queries, or `"macro"`, the mean over
             classes of the mean over the class's queries.
-        drop_closest_lookup: Whether to leave the nearest neighbour out, for
-            queries that are indexed themselves. k neighbours are looked at after
+        drop_closest_lookup: Whether to leave the nearest neighbor out, for
+            queries that are indexed themselves. k neighbors are looked at after
             it, so k + 1 must be given.
 
     Example:
@@ -74,7 +74,7 @@ class RetrievalMetric:
         """The metric of each query.
 
         Args:
-            matches: bool `[queries, k]`: whether that neighbour counts as a match.
+            matches: bool `[queries, k]`: whether that neighbor counts as a match.
             query_labels: int64 `[queries]`.
 
         Returns:
@@ -94,11 +94,11 @@ class RetrievalMetric:
 
         Args:
             query_labels: Class ids of the queries `[queries]`.
-            match_mask: bool `[queries, neighbours]`: whether the neighbour has the
+            match_mask: bool `[queries, neighbors]`: whether the neighbor has the
                 query's label. None: computed from `lookup_labels`.
-            lookup_labels: Class ids of the neighbours, nearest first; needed
+            lookup_labels: Class ids of the neighbors, nearest first; needed
                 without `match_mask`.
-            lookup_distances: Distances of the neighbours; needed with
+            lookup_distances: Distances of the neighbors; needed with
                 `distance_threshold`.
 
         Raises:
@@ -119,17 +119,22 @@ class RetrievalMetric:
         needed = self.k + first
         if matches.ndim != 2 or matches.shape[0] != len(ids) or matches.shape[1] < needed:
             raise ValueError(
-                f"Neighbours must have shape [{len(ids)} queries, at least {needed}]. "
+                f"Neighbors must have shape [{len(ids)} queries, at least {needed}]. "
                 f"Received: {matches.shape}. Look up k={needed}."
             )
-        if math.isfinite(self.distance_threshold):
+        if lookup_distances is not None:
             distances = np.asarray(lookup_distances, np.float64)
             if distances.shape != matches.shape:
                 raise ValueError(
-                    "`lookup_distances` must be given with `distance_threshold`, in the shape of "
-                    f"the neighbours, {matches.shape}. Received: shape {distances.shape}."
+                    "`lookup_distances` must have the shape of the neighbors, "
+                    f"{matches.shape}. Received: shape {distances.shape}."
                 )
             matches = matches & (distances <= self.distance_threshold)
+        elif math.isfinite(self.distance_threshold):
+            raise ValueError(
+                "`lookup_distances` must be given with `distance_threshold`. Received: None, with "
+                f"distance_threshold={self.distance_threshold}."
+            )
         values = np.asarray(self.values(matches[:, first:needed], ids), np.float64)
         if self.average == "micro":
             return float(values.mean())
