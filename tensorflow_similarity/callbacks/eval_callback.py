@@ -24,6 +24,7 @@ from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.classification_metrics import make_classification_metric
 from tensorflow_similarity.evaluation import EvaluationResult, evaluate
 from tensorflow_similarity.evaluation import metrics as rank_metrics
+from tensorflow_similarity.retrieval_metrics import RetrievalMetric
 
 __all__ = ["EvalCallback"]
 
@@ -64,7 +65,9 @@ class EvalCallback(keras.callbacks.Callback):
             `_known_classes` and `_unknown_classes` behind the name.
         retrieval_metrics: Names or `RankMetric` objects, see
             `tensorflow_similarity.evaluation.metrics`. Defaults to `None`:
-            precision@1, hit_rate@4, r_precision and map@r.
+            precision@1, hit_rate@4, r_precision and map@r. Objects of
+            `tensorflow_similarity.retrieval_metrics` may be among them, and are logged
+            under their own names, such as `precision@5`, without `prefix`.
         freq: `"epoch"` (the default), or the number of steps between evaluations; the
             epoch's logs then have the latest values.
         prefix: What stands before the names of retrieval metrics. Defaults to
@@ -120,14 +123,14 @@ class EvalCallback(keras.callbacks.Callback):
         targets: Any = None,
         target_labels: Any = None,
         distance: Any = "auto",
-        metrics: Sequence[Any] = ("binary_accuracy", "f1score"),
+        metrics: Sequence[Any] = ("binary_accuracy", "f1"),
         tb_logdir: str | os.PathLike[str] | None = None,
         k: int = 1,
         matcher: Any = "match_nearest",
         distance_thresholds: Any = None,
         known_classes: Any = None,
-        *,
         retrieval_metrics: Any = None,
+        *,
         freq: Any = "epoch",
         prefix: str = "val_",
         embedding_output: int | str | None = None,
@@ -145,7 +148,7 @@ class EvalCallback(keras.callbacks.Callback):
         self.distance = distance if distance == "auto" else distances.get(distance)
         given = [metrics] if isinstance(metrics, str) else metrics
         self.metrics = [make_classification_metric(metric) for metric in given]
-        self.retrieval_metrics = rank_metrics.get_all(retrieval_metrics)
+        self.retrieval_metrics, self._lookup_metrics = self._split(retrieval_metrics)
         self.k = checks.count(k, "k")
         self.matcher = make_classification_matcher(matcher)
         self.distance_thresholds = math.inf if distance_thresholds is None else distance_thresholds
@@ -213,27 +216,57 @@ class EvalCallback(keras.callbacks.Callback):
         finite = np.isfinite(queries).all() and (targets is None or np.isfinite(targets).all())
         if not finite:
             names = [_log_name(self.prefix, metric.name) for metric in self.retrieval_metrics]
-            names += [metric.name for metric in self.metrics]
+            names += [metric.name for metric in (*self.metrics, *self._lookup_metrics)]
             return {f"{name}{suffix}": math.nan for suffix in groups for name in names}
-        self.result = evaluate(
-            queries,
-            labels,
-            targets,
-            None if targets is None else target_labels,
-            distance=distance,
-            metrics=self.retrieval_metrics,
-        )
-        values = {
-            f"{_log_name(self.prefix, name)}{suffix}": _mean(self.result.per_query[name][group])
-            for suffix, group in groups.items()
-            for name in self.result
-        }
+        values: dict[str, float] = {}
+        if self.retrieval_metrics:
+            self.result = evaluate(
+                queries,
+                labels,
+                targets,
+                None if targets is None else target_labels,
+                distance=distance,
+                metrics=self.retrieval_metrics,
+            )
+            values = {
+                f"{_log_name(self.prefix, name)}{suffix}": _mean(self.result.per_query[name][group])
+                for suffix, group in groups.items()
+                for name in self.result
+            }
+        if self._lookup_metrics:
+            k = max(metric.k + metric.drop_closest_lookup for metric in self._lookup_metrics)
+            near, found = nearest_targets(queries, targets, target_labels, distance, k)
+            values |= {
+                f"{metric.name}{suffix}": metric.compute(
+                    query_labels=labels[group],
+                    lookup_labels=found[group],
+                    lookup_distances=near[group],
+                )
+                for suffix, group in groups.items()
+                for metric in self._lookup_metrics
+            }
         if self.metrics:
             near, found = nearest_targets(queries, targets, target_labels, distance, self.k)
             for suffix, group in groups.items():
                 measured = self._classify((near[group], found[group]), labels[group])
                 values |= {f"{name}{suffix}": value for name, value in measured.items()}
         return values
+
+    def _split(self, metrics: Any) -> tuple[list[Any], list[RetrievalMetric]]:
+        """Metrics of rankings, and those of lookups, which TensorFlow Similarity has."""
+        several = isinstance(metrics, Sequence) and not isinstance(metrics, str)
+        given = list(metrics) if several else [metrics]
+        of_lookups = [metric for metric in given if isinstance(metric, RetrievalMetric)]
+        if not of_lookups:
+            return rank_metrics.get_all(metrics), []
+        dropping = [metric.name for metric in of_lookups if metric.drop_closest_lookup]
+        if dropping and self._targets is None:
+            raise ValueError(
+                "`drop_closest_lookup` leaves the query itself out, which is not found anyway "
+                f"where there are no `targets`. Received: True for {dropping}."
+            )
+        others = [metric for metric in given if not isinstance(metric, RetrievalMetric)]
+        return (rank_metrics.get_all(others) if others else []), of_lookups
 
     def _evaluate_and_report(self, step: int) -> None:
         start = time.perf_counter()

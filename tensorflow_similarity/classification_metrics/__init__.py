@@ -45,7 +45,8 @@ def make_classification_metric(metric: Any, name: str = "") -> ClassificationMet
     Args:
         metric: A name: precision, recall, f1, binary_accuracy, npv, fpr (or the
             long forms), or a `ClassificationMetric`.
-        name: Another name for results to call it; empty: its own.
+        name: Another name for results to call it; empty: `metric` as it was given, or the
+            object's own.
 
     Raises:
         ValueError: If there is no metric of that name.
@@ -65,6 +66,8 @@ def make_classification_metric(metric: Any, name: str = "") -> ClassificationMet
                 f"Unknown classification metric. Expected one of {sorted(_BY_NAME)}. "
                 f"Received: {metric!r}."
             )
+        # Results are found under the name that was asked for.
+        name = name or metric
         metric = _BY_NAME[metric.lower()]()
     elif not isinstance(metric, ClassificationMetric):
         raise TypeError(

@@ -15,7 +15,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tensorflow_similarity.compat import arguments, names, tensorflow_addons, tensorflow_similarity
+    from tensorflow_similarity.compat import (
+        arguments,
+        names,
+        tensorflow_addons,
+        tensorflow_similarity,
+    )
 
 __all__ = ["arguments", "names", "tensorflow_addons", "tensorflow_similarity"]
 

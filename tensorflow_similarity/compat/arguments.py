@@ -12,11 +12,11 @@ __all__ = ["REMOVED", "check", "removed"]
 _BUILT = "records are found as soon as this returns, so there is nothing to build. Leave it out."
 _STORE = (
     "an index keeps its own records. Leave it out; for records on disk use "
-    "`create_index(path=FOLDER)`, on a server `create_index(search=\"milvus\", uri=...)`."
+    '`create_index(path=FOLDER)`, on a server `create_index(search="milvus", uri=...)`.'
 )
 _EVALUATOR = "evaluation needs no object. Leave it out."
 _BUFFER = "lookups are not timed. Leave it out."
-_FILE = "`model.save(\"m.keras\")` writes one file with the index in it. Leave it out."
+_FILE = '`model.save("m.keras")` writes one file with the index in it. Leave it out.'
 _SAVED_MODEL = "for a SavedModel use `model.export_serving(FOLDER)` or `model.export(FOLDER)`."
 _COMPRESSION = "index files are not compressed. Leave it out."
 _WARMUP = (
@@ -84,11 +84,12 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_loss_function(value: Any) -> bool:
-    """Whether it is a function with more arguments than a distance has."""
+    """Whether it is a function that needs more arguments than a distance has."""
     if not inspect.isfunction(value):
         return False
-    parameters = list(inspect.signature(value).parameters)
-    return len(parameters) > 2 and "query_labels" in parameters
+    parameters = inspect.signature(value).parameters.values()
+    needed = [each for each in parameters if each.default is inspect.Parameter.empty]
+    return len([each for each in needed if each.kind is each.POSITIONAL_OR_KEYWORD]) > 2
 
 
 _MOVED = {

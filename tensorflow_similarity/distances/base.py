@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,15 @@ class Distance(Configured):
     #: The canonical name, by which `distances.get` finds it.
     name: str = "distance"
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls) and cls.pairwise is Distance.pairwise:
+            raise TypeError(
+                f"{cls.__name__} must write `pairwise(self, queries, keys)`. Received: a class "
+                "with `call`, which is its name in TensorFlow Similarity; rename it. `name` is a "
+                "class attribute here."
+            )
+
     def pairwise(self, queries: Any, keys: Any) -> Any:
         """Values between every query and every key.
 
@@ -105,6 +115,13 @@ class CallableDistance(Distance):
             function = keras.saving.deserialize_keras_object(function)
         if not callable(function):
             raise TypeError(f"`function` must be callable. Received: {function!r}.")
+        if not _takes_two(function):
+            raise TypeError(
+                "`distance` must be a function of queries and keys, `(queries, keys) -> [n, m]`. "
+                f"Received: {function!r}, which cannot be called with two arguments. (Functions "
+                "of the embeddings alone, as TensorFlow Addons takes them, are for the losses of "
+                "tensorflow_similarity.compat.tensorflow_addons.)"
+            )
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)
 
@@ -116,3 +133,16 @@ class CallableDistance(Distance):
 
     def __repr__(self) -> str:
         return f"CallableDistance({self.name})"
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with queries and keys; True where that is not known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True

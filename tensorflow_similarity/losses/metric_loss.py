@@ -9,6 +9,7 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.losses.arguments import checked_class_id, checked_number
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
 from tensorflow_similarity.losses.comparison import Comparison, Examples, PairSettings
@@ -104,6 +105,7 @@ class MetricLoss(PerExampleLoss):
     #: Whether class ids must be the numbers of a head's classes, and not any integers.
     numbers_classes: bool = False
 
+    @explains_arguments("MetricLoss")
     def __init__(
         self,
         distance: Any = "cosine",

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup, Neighbors
@@ -43,6 +44,7 @@ class RetrievalMethods:
         embedder = self._binding.embedder
         return embedder.embed(embedder.batches(x, None, batch_size), False, verbose)[0]
 
+    @explains_arguments("SimilarityModel.index")
     def index(
         self,
         x: Any,
@@ -95,6 +97,7 @@ class RetrievalMethods:
         embeddings, labels = embedder.embed(batches, True, verbose)
         return self._binding.add(embeddings, labels, data, ids)
 
+    @explains_arguments("SimilarityModel.index_single")
     def index_single(
         self, x: Any, y: int | None = None, data: Any = None, id: int | None = None
     ) -> int:
@@ -166,6 +169,7 @@ class RetrievalMethods:
         embeddings = checks.embeddings(embeddings, "embeddings", self._binding.record_embedder.size)
         return self._binding.add(embeddings, y, data, ids, replace)
 
+    @explains_arguments("SimilarityModel.lookup")
     def lookup(
         self,
         x: Any,
@@ -212,6 +216,7 @@ class RetrievalMethods:
         index = self._records()
         return index.lookup(self._binding.embedder.call(_one(x)), k=k, filter=filter)[0]
 
+    @explains_arguments("SimilarityModel.calibrate")
     def calibrate(
         self,
         x: Any,
@@ -451,6 +456,7 @@ class RetrievalMethods:
         """Removes all records, and the calibration."""
         self._binding.reset()
 
+    @explains_arguments("SimilarityModel.to_data_frame")
     def to_data_frame(self, num_records: int | None = None) -> Any:
         """The records as a pandas data frame: see `Index.to_data_frame`."""
         return self.vector_index.to_data_frame(num_records)

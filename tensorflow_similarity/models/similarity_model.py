@@ -13,6 +13,7 @@ from keras.src.models.functional import Functional
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import replacing
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
@@ -133,6 +134,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             )
         return cls(model.input, model.output, name=name)
 
+    @explains_arguments("SimilarityModel.compile")
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -184,6 +186,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         self._micro_batch_size = micro_batch_size
         self._binding.forget_traces()
 
+    @explains_arguments("SimilarityModel.create_index")
     def create_index(
         self,
         distance: Any = "auto",
@@ -324,6 +327,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             raise TypeError(f"`vector_index` must be an Index. Received: {index!r}.")
         self._binding.adopt(index)
 
+    @explains_arguments("SimilarityModel.save_index")
     def save_index(self, filepath: str | os.PathLike[str]) -> None:
         """Saves the index alone, with records and calibration: see `Index.save`.
 
@@ -468,6 +472,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             overwrite,
         )
 
+    @explains_arguments("SimilarityModel.save")
     def save(
         self,
         filepath: str | os.PathLike[str],
@@ -485,8 +490,17 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             overwrite: As in Keras.
             zipped: As in Keras.
             **kwargs: As in Keras.
+
+        Raises:
+            ValueError: If it is to be an HDF5 file, which has no place for an index.
         """
         path = os.fspath(filepath)
+        if path.endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"`filepath` must end in .keras. Received: {path!r}: an HDF5 file does not hold "
+                "the index. (`model.save_weights` writes weights alone, to a name that ends in "
+                ".weights.h5.)"
+            )
         plain_file = path.endswith(".keras") and zipped is not False and "://" not in path
         if not plain_file or (not overwrite and os.path.exists(path)):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
@@ -66,6 +67,7 @@ class MultiShotFileSampler(MultiShotMemorySampler):
 
     class_names: list[str] | None = None
 
+    @explains_arguments("MultiShotFileSampler")
     def __init__(
         self,
         x: Any,

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import load_examples
@@ -79,6 +80,7 @@ class MultiShotMemorySampler(Sampler):
     ```
     """
 
+    @explains_arguments("MultiShotMemorySampler")
     def __init__(
         self,
         x: Any,

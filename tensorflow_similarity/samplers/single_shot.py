@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.loading import load_examples
 from tensorflow_similarity.samplers.memory import arrays
@@ -67,6 +68,7 @@ class SingleShotMemorySampler(Sampler):
     ```
     """
 
+    @explains_arguments("SingleShotMemorySampler")
     def __init__(
         self,
         x: Any,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 
@@ -20,6 +21,7 @@ __all__ = ["TFDataSampler"]
 _READ = 1024
 
 
+@explains_arguments("TFDataSampler")
 def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     ds: tf.data.Dataset,
     classes_per_batch: int = 2,

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import stack
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
@@ -53,6 +54,7 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
         ValueError: If there is no such feature, or examples have different shapes.
     """
 
+    @explains_arguments("TFDatasetMultiShotMemorySampler")
     def __init__(
         self,
         dataset_name: Any,

@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import _old_names
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name
 from tensorflow_similarity.visualization.colors import class_colors
@@ -61,6 +62,7 @@ class ProjectorPage:
         )
 
 
+@explains_arguments("projector")
 def projector(
     embeddings: Any,
     labels: Any = None,

@@ -90,8 +90,8 @@ def test_arguments_of_the_earlier_library():
         right += accepted and vote == label
         wrong += accepted and vote != label
         none += not accepted and vote == label
-    assert history["f1"] == [pytest.approx(2 * right / (2 * right + wrong + none))]
-    assert 0 < history["f1"][0] < 1
+    assert history["f1score"] == [pytest.approx(2 * right / (2 * right + wrong + none))]
+    assert 0 < history["f1score"][0] < 1
     assert "binary_accuracy" in history
 
 
