@@ -5,46 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
+import house
 import tensorflow_similarity
+from every import every
+from house import CORE, ORDER
 from tensorflow_similarity._registration import LATE
 
 PACKAGE = Path(tensorflow_similarity.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-
-# A part imports only from parts above it.
-ORDER = [
-    "_checks",
-    "_configured",
-    "_extras",
-    "_json",
-    "_old_names",
-    "_text_table",
-    "_atomic_file",
-    "_blocks",
-    "targets",
-    "distances",
-    "mining",
-    "layers",
-    "losses",
-    "training_metrics",
-    "_registration",
-    "samplers",
-    "index",
-    "evaluation",
-    "classification_metrics",
-    "retrieval_metrics",
-    "calibration",
-    "models",
-    "architectures",
-    "callbacks",
-    "visualization",
-    "serving",
-    "compat",
-    "cli",
-]
-CORE = {"_tfsim", "keras", "nmslib", "numpy", "tensorflow", "tqdm"}
 
 
 def module_name(path):
@@ -88,8 +56,15 @@ def test_every_part_has_its_place():
     assert {part(module) for module in MODULES if part(module)} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_imports_go_up_only(path):
+def test_the_map_in_contributing_is_that_of_the_order():
+    assert house.shown() == house.drawn(), "run: python tests/house.py"
+
+
+def test_the_map_fits_its_page():
+    assert max(len(line) for line in house.drawn().split("\n")) <= 100
+
+
+def check_imports_go_up(path):
     here = part(module_name(path))
     if here is None:  # The package itself gathers everything.
         return
@@ -97,6 +72,11 @@ def test_imports_go_up_only(path):
         there = part(module)
         if there not in (None, here):
             assert ORDER.index(there) < ORDER.index(here), f"{here} imports {module}"
+
+
+def test_imports_go_up_only():
+    assert len(FILES) > 200
+    every(check_imports_go_up, FILES)
 
 
 def test_no_circle_between_modules():
@@ -119,10 +99,13 @@ def test_no_circle_between_modules():
         visit(module)
 
 
-@pytest.mark.parametrize("path", FILES, ids=module_name)
-def test_only_core_dependencies_are_loaded(path):
+def check_only_core_is_loaded(path):
     known = CORE | set(sys.stdlib_module_names) | {"tensorflow_similarity"}
     assert {module.split(".")[0] for module in imports(path, everywhere=False)} <= known
+
+
+def test_only_core_dependencies_are_loaded():
+    every(check_only_core_is_loaded, FILES)
 
 
 def test_plain_import_loads_no_extra():
