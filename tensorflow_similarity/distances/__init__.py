@@ -10,24 +10,28 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from tensorflow_similarity import _old_names
-from tensorflow_similarity.distances.base import CallableDistance, Distance
+from tensorflow_similarity.distances.base import CallableDistance, Distance, product_of
 from tensorflow_similarity.distances.cosine import CosineDistance
 from tensorflow_similarity.distances.euclidean import EuclideanDistance, SquaredEuclideanDistance
 from tensorflow_similarity.distances.inner_product import InnerProductDistance
 from tensorflow_similarity.distances.manhattan import ManhattanDistance
+from tensorflow_similarity.distances.product import SPACES, Product
 from tensorflow_similarity.distances.snr import SNRDistance
 
 __all__ = [
+    "SPACES",
     "CallableDistance",
     "CosineDistance",
     "Distance",
     "EuclideanDistance",
     "InnerProductDistance",
     "ManhattanDistance",
+    "Product",
     "SNRDistance",
     "SquaredEuclideanDistance",
     "get",
     "names",
+    "product_of",
 ]
 
 _BY_NAME: dict[str, type[Distance]] = {

@@ -10,8 +10,9 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._configured import Configured
+from tensorflow_similarity.distances.product import Product
 
-__all__ = ["CallableDistance", "Distance", "promote"]
+__all__ = ["CallableDistance", "Distance", "product_of", "promote"]
 
 
 def promote(a: Any, b: Any) -> tuple[Any, Any]:
@@ -27,11 +28,12 @@ def promote(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 class Distance(Configured):
-    """Base of all distances: smaller is more alike.
+    """Base of all distances: smaller is nearer.
 
     A subclass writes `pairwise`, and `paired` too where a cheaper or more exact
-    form exists. Instances are called. The gradient must be finite where a query
-    equals a key, as a batch is compared with itself: a root needs a floor.
+    form exists, and `product` where one matrix product ranks it. Instances are
+    called. The gradient must be finite where a query equals a key, as a batch is
+    compared with itself: a root needs a floor.
 
     Example:
 
@@ -76,8 +78,16 @@ class Distance(Configured):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `pairwise`.")
 
+    def product(self) -> Product | None:
+        """The matrix product that ranks this distance; None, the default, where there is none.
+
+        A subclass that overrides `pairwise` and not this has none: what its base says is of
+        another distance.
+        """
+        return None
+
     def paired(self, a: Any, b: Any) -> Any:
-        """Values between rows of the same place, `[..., dim]` and `[..., dim]` -> `[...]`.
+        """Values between rows of the same position, `[..., dim]` and `[..., dim]` -> `[...]`.
 
         The leading axes are broadcast against each other. Built on `pairwise`
         unless a subclass knows better.
@@ -94,8 +104,24 @@ class Distance(Configured):
         """Values between every query `[n, dim]` and every key `[m, dim]`: `[n, m]`.
 
         Computed in float32 at least, and in float64 where an input is float64.
+
+        Raises:
+            ValueError: If they are not matrices of one width.
         """
-        return self.pairwise(*promote(queries, keys))
+        queries, keys = promote(queries, keys)
+        shapes = tuple(queries.shape), tuple(keys.shape)
+        if any(len(shape) != 2 for shape in shapes):
+            raise ValueError(
+                f"`queries` and `keys` must be matrices, [n, dim] and [m, dim]. Received: shapes "
+                f"{shapes[0]} and {shapes[1]}. For one vector write x[None, :]; for rows of the "
+                "same position use `paired`."
+            )
+        if None not in (shapes[0][1], shapes[1][1]) and shapes[0][1] != shapes[1][1]:
+            raise ValueError(
+                f"`queries` and `keys` must have one width. Received: shapes {shapes[0]} and "
+                f"{shapes[1]}."
+            )
+        return self.pairwise(queries, keys)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -146,3 +172,19 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def product_of(distance: Distance) -> Product | None:
+    """The product that ranks a distance, or None: asked of the object, never guessed.
+
+    A class that overrides `pairwise` below the class that wrote `product` computes something else,
+    which its product does not rank.
+    """
+    if "pairwise" in vars(distance) or "__call__" in vars(type(distance)):
+        return None
+    for cls in type(distance).__mro__:
+        if "product" in vars(cls):
+            return distance.product()
+        if "pairwise" in vars(cls):
+            return None
+    return None

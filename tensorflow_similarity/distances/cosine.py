@@ -8,12 +8,10 @@ import keras
 from keras import ops
 
 from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.product import Product
+from tensorflow_similarity.distances.rows import SMALLEST_ROW
 
 __all__ = ["CosineDistance", "unit_rows"]
-
-# Below this a row counts as zero: 1 / 1e-30 is still a finite float32, so the
-# gradient of everything above stays finite.
-_SMALLEST_ROW = 1e-30
 
 
 def unit_rows(x: Any) -> Any:
@@ -32,7 +30,7 @@ def unit_rows(x: Any) -> Any:
     largest = ops.max(sizes, axis=-1, keepdims=True)
     # A row with NaN must stay NaN. Its sum is NaN, which compares as false; its maximum is
     # 0 to XLA, and the negation of `>` becomes `<=` in TensorFlow's graphs.
-    zero = ops.sum(sizes, axis=-1, keepdims=True) <= _SMALLEST_ROW
+    zero = ops.sum(sizes, axis=-1, keepdims=True) <= SMALLEST_ROW
     # The scale is a constant to the gradient: the result does not depend on it.
     x = ops.where(zero, 0, x) / ops.where(zero, 1, largest)
     squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
@@ -59,6 +57,9 @@ class CosineDistance(Distance):
     """
 
     name = "cosine"
+
+    def product(self) -> Product:
+        return Product("cosine")
 
     def pairwise(self, queries: Any, keys: Any) -> Any:
         return 1 - ops.matmul(unit_rows(queries), ops.transpose(unit_rows(keys)))

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.product import Product
 
 __all__ = ["EuclideanDistance", "SquaredEuclideanDistance", "squared_differences"]
 
@@ -59,6 +60,9 @@ class SquaredEuclideanDistance(Distance):
 
     name = "squared_euclidean"
 
+    def product(self) -> Product:
+        return Product("squared_euclidean")
+
     def pairwise(self, queries: Any, keys: Any) -> Any:
         return ops.relu(squared_differences(queries, keys))
 
@@ -83,6 +87,9 @@ class EuclideanDistance(Distance):
     """
 
     name = "euclidean"
+
+    def product(self) -> Product:
+        return Product("euclidean")
 
     def pairwise(self, queries: Any, keys: Any) -> Any:
         return ops.sqrt(ops.maximum(squared_differences(queries, keys), _SMALLEST_SQUARE))

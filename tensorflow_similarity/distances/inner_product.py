@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.product import Product
 
 __all__ = ["InnerProductDistance"]
 
@@ -30,6 +31,9 @@ class InnerProductDistance(Distance):
     """
 
     name = "inner_product"
+
+    def product(self) -> Product:
+        return Product("inner_product")
 
     def pairwise(self, queries: Any, keys: Any) -> Any:
         return ops.matmul(-queries, ops.transpose(keys))

@@ -9,20 +9,25 @@ from keras import ops
 
 from tensorflow_similarity.distances.base import Distance, promote
 from tensorflow_similarity.distances.euclidean import squared_differences
+from tensorflow_similarity.distances.product import Product
 
 __all__ = ["SNRDistance"]
 
 _SMALLEST_SIGNAL = 1e-30
 
 
-def _centred(x: Any) -> Any:
-    return x - ops.mean(x, axis=-1, keepdims=True)
+def _centered(x: Any, xp: Any = ops) -> Any:
+    return x - xp.mean(x, axis=-1, keepdims=True)
 
 
-def _signal(x: Any) -> Any:
-    """Sum of squares of centred rows; 1 where a row has no variance to divide by."""
-    squares = ops.sum(ops.square(x), axis=-1)
-    return ops.where(squares > _SMALLEST_SIGNAL, squares, 1)
+def _signal(x: Any, xp: Any = ops) -> Any:
+    """Sum of squares of centered rows; 1 where a row has no variance to divide by."""
+    squares = xp.sum(xp.square(x), axis=-1)
+    return xp.where(squares > _SMALLEST_SIGNAL, squares, xp.ones_like(squares))
+
+
+def _over_signal(noise: Any, queries: Any, xp: Any) -> Any:
+    return noise / _signal(queries, xp)[:, None]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -31,7 +36,7 @@ class SNRDistance(Distance):
 
     Variances are taken over the embedding axis. Not symmetric: `a` is the
     query. A query without any variance has no signal to compare with; there the
-    value is the sum of squares of the centred difference, which is finite.
+    value is the sum of squares of the centered difference, which is finite.
 
     Names: `"snr"`, `"signal_to_noise_ratio"`.
 
@@ -50,12 +55,15 @@ class SNRDistance(Distance):
 
     name = "snr"
 
+    def product(self) -> Product:
+        return Product("squared_euclidean", transform=_centered, finish=_over_signal)
+
     def pairwise(self, queries: Any, keys: Any) -> Any:
-        queries, keys = _centred(queries), _centred(keys)
+        queries, keys = _centered(queries), _centered(keys)
         noise = ops.relu(squared_differences(queries, keys))
         return noise / _signal(queries)[:, None]
 
     def paired(self, a: Any, b: Any) -> Any:
         a, b = promote(a, b)
-        a, b = _centred(a), _centred(b)
+        a, b = _centered(a), _centered(b)
         return ops.sum(ops.square(a - b), axis=-1) / _signal(a)

@@ -1,67 +1,79 @@
-"""Distances of which a single matrix product gives the order.
+"""The matrix product that ranks a gallery for evaluation.
 
-Cosine and Euclidean distance grow with ||q - k||^2 (for cosine, of unit rows,
-where it also keeps the digits that 1 - cos loses when all embeddings point the
-same way). `[-2q, |q|^2, 1] . [k, 1, |k|^2]` is that square; the keys' side is
-made once for all blocks of queries.
+Cosine and Euclidean distance grow with ||q - k||^2 (for cosine, of unit rows, where it also keeps
+the digits that 1 - cos loses when all embeddings point the same way). `[-2q, |q|^2, 1] . [k, 1,
+|k|^2]` is that square; the keys' side is made once for all blocks of queries.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.distances import (
-    CosineDistance,
-    Distance,
-    EuclideanDistance,
-    SquaredEuclideanDistance,
-)
-from tensorflow_similarity.distances.cosine import unit_rows
+from tensorflow_similarity.distances import Distance, Product, product_of
+from tensorflow_similarity.distances.rows import unit_rows
 
-__all__ = ["SquareProduct"]
+__all__ = ["RankingProduct"]
 
 
-@dataclasses.dataclass(frozen=True)
-class SquareProduct:
-    """`left(queries) @ right.T` is the square of a distance, or of its chord for cosine."""
+class RankingProduct:
+    """`left(queries) @ right.T` is in the order of a distance to a gallery, for each query.
 
-    right: np.ndarray
-    centre: np.ndarray
-    of_unit_rows: bool
+    Args:
+        product: What the distance says of itself.
+        gallery: float32 `[n, dim]`.
+
+    Attributes:
+        right: The gallery's side, float32 `[n, m]`.
+        floor: No value is below it but for rounding.
+    """
+
+    def __init__(self, product: Product, gallery: np.ndarray) -> None:
+        self._product = product
+        keys = product.rows(gallery, np)
+        self._unit = product.space == "cosine"
+        self._squares = product.space != "inner_product"
+        self.floor = 0.0 if self._squares else -np.inf
+        if not self._squares:
+            self.right = _float32(keys)
+            return
+        rows = unit_rows(_float32(keys)) if self._unit else keys
+        self._center = _center(rows)
+        moved = rows - self._center
+        right = np.column_stack([moved, np.ones(len(rows), np.float32), _squares(moved)])
+        if self._unit:
+            # Rows of zeros are at distance 1 from all, which is a square of 2.
+            right[~keys.any(axis=1)] = np.append(np.zeros(right.shape[1] - 1), 2)
+        self.right = _float32(right)
 
     @classmethod
-    def of(cls, distance: Distance, gallery: np.ndarray) -> SquareProduct | None:
+    def of(cls, distance: Distance, gallery: np.ndarray) -> RankingProduct | None:
         """The product for a distance to a gallery `[n, dim]`, or None where there is none."""
-        # By type: a user's subclass may compute something else.
-        of_unit_rows = type(distance) is CosineDistance
-        if not of_unit_rows and type(distance) not in (EuclideanDistance, SquaredEuclideanDistance):
-            return None
-        keys = np.asarray(unit_rows(gallery)) if of_unit_rows else gallery
-        centre = _centre(keys)
-        moved = keys - centre
-        right = np.column_stack([moved, np.ones(len(keys), np.float32), _squares(moved)])
-        if of_unit_rows:
-            # Rows of zeros are at distance 1 from all, which is a square of 2.
-            right[~gallery.any(axis=1)] = np.append(np.zeros(len(centre) + 1), 2)
-        return cls(np.ascontiguousarray(right, np.float32), centre, of_unit_rows)
+        product = product_of(distance)
+        return None if product is None else cls(product, gallery)
 
     def left(self, queries: np.ndarray) -> np.ndarray:
-        """The queries' side of the product, float32 `[rows, dim + 2]`."""
-        rows = np.asarray(unit_rows(queries)) if self.of_unit_rows else queries
-        moved = rows - self.centre
-        left = np.column_stack([-2 * moved, _squares(moved), np.ones(len(rows), np.float32)])
-        if self.of_unit_rows:
-            left[~queries.any(axis=1)] = 0  # All keys alike.
-        return np.ascontiguousarray(left, np.float32)
+        """The queries' side, float32 `[rows, m]`."""
+        queries = self._product.rows(queries, np)
+        if not self._squares:
+            return -_float32(queries)
+        moved = (unit_rows(_float32(queries)) if self._unit else queries) - self._center
+        left = np.column_stack([-2 * moved, _squares(moved), np.ones(len(moved), np.float32)])
+        if self._unit:
+            left[~queries.any(axis=1)] = 0  # As far from all keys.
+        return _float32(left)
+
+
+def _float32(rows: Any) -> np.ndarray:
+    return np.ascontiguousarray(rows, np.float32)
 
 
 def _squares(rows: np.ndarray) -> np.ndarray:
     return np.einsum("ij,ij->i", rows, rows)
 
 
-def _centre(keys: np.ndarray) -> np.ndarray:
+def _center(keys: np.ndarray) -> np.ndarray:
     """What to move embeddings by, so that no large common offset is squared.
 
     A multiple of a power of two near the spread: whole numbers stay whole, and

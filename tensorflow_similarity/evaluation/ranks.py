@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.evaluation.keys import LAST, LAST_EXACT, exact_keys, pack
 from tensorflow_similarity.evaluation.metrics import Ranking
-from tensorflow_similarity.evaluation.products import SquareProduct
+from tensorflow_similarity.evaluation.products import RankingProduct
 from tensorflow_similarity.evaluation.relevance import Relevance
 
 __all__ = ["block_rows", "rank"]
@@ -106,30 +106,25 @@ class _Blocks:
     floor = -np.inf
 
     def __init__(self, gallery: np.ndarray, distance: Distance, queries: int) -> None:
-        on_tensorflow = keras.backend.backend() == "tensorflow"
-        # Tensors of other backends may have to be moved to the host first.
-        self._to_numpy = np.asarray if on_tensorflow else keras.ops.convert_to_numpy
-        self._left: Callable[[np.ndarray], np.ndarray] = np.asarray
-        compute: Callable = distance
-        product = SquareProduct.of(distance, gallery)
-        if product is not None:
-            self.floor, self._left = 0.0, product.left
-            gallery, compute = product.right, _product
+        self._product = RankingProduct.of(distance, gallery)
+        if self._product is not None:
+            self.floor = self._product.floor
+            return
+        # A distance of one's own is written for the backend.
+        self._compute: Callable[..., Any] = distance
         self._keys = keras.ops.convert_to_tensor(gallery)
-        if on_tensorflow and queries * len(gallery) >= _WORTH_COMPILING:
+        compiled = keras.backend.backend() == "tensorflow"
+        if compiled and queries * len(gallery) >= _WORTH_COMPILING:
             import tensorflow as tf
 
-            compute = tf.function(compute, reduce_retracing=True)
-        self._compute = compute
+            self._compute = tf.function(distance, reduce_retracing=True)
 
     def __call__(self, queries: np.ndarray) -> np.ndarray:
         """float32 `[rows, keys]`."""
-        rows = keras.ops.convert_to_tensor(self._left(queries))
-        return np.asarray(self._to_numpy(self._compute(rows, self._keys)), dtype=np.float32)
-
-
-def _product(left: Any, right: Any) -> Any:
-    return keras.ops.matmul(left, keras.ops.transpose(right))
+        if self._product is not None:
+            return self._product.left(queries) @ self._product.right.T
+        matrix = self._compute(keras.ops.convert_to_tensor(queries), self._keys)
+        return np.asarray(keras.ops.convert_to_numpy(matrix), dtype=np.float32)
 
 
 class _Ranker:

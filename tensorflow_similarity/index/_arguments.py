@@ -184,9 +184,10 @@ class Settings:
 
     def folding(self) -> Folding:
         """What decides on graphs, anew."""
+        product = distances.product_of(self.distance)
         return Folding(
             engine=engines.get(self.search),
-            distance=self.distance.name,
+            space=None if product is None else product.space,
             params=dict(self.search_params or {}),
             target_recall=self.target_recall,
             automatic=self.search == "auto",

@@ -23,7 +23,7 @@ import numpy as np
 
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._records import Batch, Store
-from tensorflow_similarity.index._search import FEW_ROWS, Graph, State, search
+from tensorflow_similarity.index._search import FEW_ROWS, Graph, State, search, transformed
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.exact import ExactScan
 
@@ -250,8 +250,14 @@ def build_reaching(
     """
     rows = np.flatnonzero(state.rows.live)
     vectors = state.rows.vectors[rows if state.rows.dead else slice(None)]
+    product = state.scan.product
+    if product is None:
+        raise ValueError(f"No product ranks {state.scan.distance!r}: engines cannot search it.")
+    if product.transform is not None:
+        vectors = transformed(product, vectors)
     for own in _steps(kind, params):
-        engine = kind(state.scan.distance.name, own)
+        engine = kind(product.space, own)
+        engine.may_share = product.transform is None
         engine.build(vectors)
         graph = Graph(engine, rows, covered=len(state.rows))
         recall = tune(state, graph, target, sample)
@@ -325,7 +331,7 @@ class Folding:
     Args:
         engine: The engine, or None to always scan. With `automatic`, the one that
             is always installed.
-        distance: The canonical name of the distance.
+        space: Where the distance is ranked, see `distances.Product`; None where it is not.
         params: The engine's parameters.
         target_recall: The recall to reach.
         automatic: Whether scanning all is preferred while it is fast, and the
@@ -336,7 +342,7 @@ class Folding:
     """
 
     engine: type[Engine] | None
-    distance: str
+    space: str | None
     params: dict[str, Any]
     target_recall: float
     automatic: bool
@@ -352,7 +358,7 @@ class Folding:
     def new_engine(self) -> Engine | None:
         """An engine that has not built anything; None where scanning is the way."""
         kinds = self._kinds()
-        return kinds[0](self.distance, self.params) if kinds else None
+        return kinds[0](self.space, self.params) if kinds and self.space else None
 
     def saved_engine(self, name: str | None, params: Mapping[str, Any] | None) -> Engine | None:
         """The engine to read a graph with; None where that is not installed any more.
@@ -364,14 +370,14 @@ class Folding:
         kinds = {kind.name: kind for kind in self._kinds()}
         if name is None:
             return self.new_engine()
-        return kinds[name](self.distance, params or {}) if name in kinds else None
+        return kinds[name](self.space, params or {}) if name in kinds and self.space else None
 
     def _kinds(self) -> list[type[Engine]]:
-        if self.engine is None or self.distance not in self.engine.distances:
+        if self.engine is None or self.space is None or self.space not in self.engine.distances:
             return []
         if not self.automatic:
             return [self.engine]
-        kinds = [kind for kind in engines.installed(self.distance) if takes(kind, self.params)]
+        kinds = [kind for kind in engines.installed(self.space) if takes(kind, self.params)]
         return kinds or [self.engine]  # which refuses its parameters
 
     def owe(self, queries: int, scanned: int) -> None:
@@ -382,7 +388,7 @@ class Folding:
     def worthwhile(self, state: State) -> bool:
         """Whether a graph of all records may be faster than scanning them."""
         rows = state.rows
-        if self.engine is None or self.distance not in self.engine.distances:
+        if self.engine is None or self.space not in self.engine.distances:
             return False
         if rows.live_count <= FEW_ROWS or not self.automatic:
             return rows.live_count > FEW_ROWS

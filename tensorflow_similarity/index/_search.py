@@ -12,11 +12,12 @@ import math
 
 import numpy as np
 
+from tensorflow_similarity.distances import Product
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.exact import ExactScan
 
-__all__ = ["Graph", "State", "search"]
+__all__ = ["Graph", "State", "search", "transformed"]
 
 # Up to this many rows are scanned faster than a graph is walked.
 FEW_ROWS = 2048
@@ -66,6 +67,13 @@ class State:
     rows: Rows
     scan: ExactScan
     graph: Graph | None
+
+
+def transformed(product: Product, rows: np.ndarray) -> np.ndarray:
+    """Rows as an engine takes them: float32, C-contiguous."""
+    if product.transform is None:
+        return rows
+    return np.ascontiguousarray(product.rows(rows, np), np.float32)
 
 
 def search(
@@ -136,7 +144,9 @@ def _from_graph(
     mask: np.ndarray | None,
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """The nearest that the graph finds, and the queries for which it found too few."""
-    positions = graph.engine.search(queries, ask)
+    product = state.scan.product
+    own = queries if product is None else transformed(product, queries)
+    positions = graph.engine.search(own, ask)
     if not positions.size:
         positions = np.full((len(queries), 1), -1)
     rows = graph.rows[positions]

@@ -52,7 +52,8 @@ def checked_flag(value: Any, name: str, advice: str = "") -> bool:
 def checked_cosine(distance: Any, loss: type) -> distances.Distance:
     """Returns the cosine distance, or raises an error: for losses of angles."""
     found = distances.get(distance)
-    if not isinstance(found, distances.CosineDistance):
+    product = distances.product_of(found)
+    if product is None or product.space != "cosine" or not product.plain:
         raise ValueError(
             f'`distance` must be "cosine" for {loss.__name__}, which is a function of angles. '
             f"Received: {distance!r}."

@@ -148,7 +148,9 @@ class MetricLoss(PerExampleLoss):
                 f"for pairs that are not known. Received: {', '.join(given)}."
             )
         possible = None if self.mining is None else self.mining.distances
-        if possible is not None and self.distance.name not in possible:  # type: ignore[union-attr]
+        product = None if self.distance is None else distances.product_of(self.distance)
+        space = product.space if product is not None and product.plain else None
+        if possible is not None and space not in possible:
             raise ValueError(
                 f"`distance` must be one of {list(possible)} for {self.mining!r}. Received: "
                 f"{self.distance!r}."

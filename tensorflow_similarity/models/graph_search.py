@@ -20,8 +20,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity.distances.rows import SMALLEST_ROW
 
 __all__ = ["GraphSearch", "graph_search"]
 
@@ -30,13 +32,14 @@ _TEMPORARY = 1 << 25
 # Compared beyond the k that are asked for, at first, and how that grows.
 _SPARE = 64
 _GROWTH = 8
-# As in the cosine distance: rows whose entries are all smaller count as zero.
-_SMALLEST_ROW = 1e-30
 
 
 def graph_search(distance: distances.Distance, keys: np.ndarray) -> GraphSearch:
     """The search for a distance over keys, float32 `[n, dim]`; the first of ties comes first."""
-    return _SEARCHES.get(type(distance), _AnyDistance)(distance, keys)
+    product = distances.product_of(distance)
+    if product is None:
+        return _AnyDistance(distance, keys)
+    return _SEARCHES[product.space](distance, keys)
 
 
 class GraphSearch(tf.Module):
@@ -50,6 +53,9 @@ class GraphSearch(tf.Module):
     def __init__(self, distance: distances.Distance, keys: np.ndarray) -> None:
         super().__init__()
         self._distance = distance
+        self._rule = distances.product_of(distance)
+        if self._rule is not None:
+            keys = np.ascontiguousarray(self._rule.rows(keys, np), np.float32)
         self._count, self._dim = keys.shape
         # On either side of a comparison, relative to the sizes that go into a product. Errors
         # of float32 sums stay well below this: they have both signs.
@@ -98,6 +104,12 @@ class _ProductSearch(GraphSearch):
         raise NotImplementedError
 
     def _nearest(self, queries: Any, k: Any) -> tuple[Any, Any]:
+        rule: Any = self._rule
+        own = tf.cast(rule.rows(queries, ops), tf.float32)
+        positions, values = self._nearest_in_space(own, k)
+        return positions, tf.cast(rule.values(values, own, ops), tf.float32)
+
+    def _nearest_in_space(self, queries: Any, k: Any) -> tuple[Any, Any]:
         queries = self._prepared(queries)
         scores = tf.matmul(self._left(queries), self.keys, transpose_b=True)
         most = tf.minimum(2 * k + _SPARE, self._count)
@@ -147,13 +159,13 @@ class _Cosine(_ProductSearch):
 
     def _stored(self, keys: np.ndarray) -> np.ndarray:
         norms = _norms(keys)
-        zero = norms <= _SMALLEST_ROW
+        zero = norms <= SMALLEST_ROW
         # Rounded as `Index` rounds it.
         return keys * np.where(zero, 0, 1 / np.where(zero, 1, norms)).astype(np.float32)[:, None]
 
     def _prepared(self, queries: Any) -> Any:
         norms = tf.norm(tf.cast(queries, tf.float64), axis=1, keepdims=True)
-        scale = tf.where(norms > _SMALLEST_ROW, tf.math.reciprocal_no_nan(norms), 0)
+        scale = tf.where(norms > SMALLEST_ROW, tf.math.reciprocal_no_nan(norms), 0)
         return queries * tf.cast(scale, tf.float32)
 
     def _lower(self, queries: Any, score: Any) -> Any:
@@ -217,11 +229,11 @@ class _Euclidean(_SquaredEuclidean):
         return tf.sqrt(super()._compare(queries, keys))
 
 
-_SEARCHES: dict[type[distances.Distance], type[GraphSearch]] = {
-    distances.CosineDistance: _Cosine,
-    distances.EuclideanDistance: _Euclidean,
-    distances.InnerProductDistance: _InnerProduct,
-    distances.SquaredEuclideanDistance: _SquaredEuclidean,
+_SEARCHES: dict[str, type[GraphSearch]] = {
+    "cosine": _Cosine,
+    "euclidean": _Euclidean,
+    "inner_product": _InnerProduct,
+    "squared_euclidean": _SquaredEuclidean,
 }
 
 

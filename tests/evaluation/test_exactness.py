@@ -6,7 +6,7 @@ from sklearn import metrics as sk
 
 from tensorflow_similarity import distances
 from tensorflow_similarity.evaluation import evaluate, ranks
-from tensorflow_similarity.evaluation.products import SquareProduct
+from tensorflow_similarity.evaluation.products import RankingProduct
 
 N = 1500
 
@@ -70,7 +70,7 @@ def test_product_has_the_order_of_the_distance(name, offset):
     keys = (rng.normal(size=(300, 8)) + offset).astype(np.float32)
     queries = (rng.normal(size=(50, 8)) + offset).astype(np.float32)
     keys[7], queries[3] = 0, 0
-    product = SquareProduct.of(distances.get(name), keys)
+    product = RankingProduct.of(distances.get(name), keys)
     squares = product.left(queries) @ product.right.T
     a, b = queries.astype(np.float64), keys.astype(np.float64)
     if name == "cosine":
@@ -88,5 +88,5 @@ def test_only_our_own_distances_have_a_product():
         def pairwise(self, queries, keys):
             return super().pairwise(queries * 2, keys * 2)
 
-    assert SquareProduct.of(Weighted(), np.eye(3, dtype=np.float32)) is None
-    assert SquareProduct.of(distances.get("snr"), np.eye(3, dtype=np.float32)) is None
+    assert RankingProduct.of(Weighted(), np.eye(3, dtype=np.float32)) is None
+    assert RankingProduct.of(distances.get("manhattan"), np.eye(3, dtype=np.float32)) is None

@@ -28,7 +28,7 @@ class Engine(abc.ABC):
     `engines.__init__`. The conformance tests then run over it.
 
     Args:
-        distance: The canonical name of the distance, one of `distances`.
+        distance: The space to search, one of `distances`.
         params: Parameters of the engine, any of `parameters` and `options`.
 
     Raises:
@@ -39,7 +39,8 @@ class Engine(abc.ABC):
 
     #: The name users choose it by.
     name: ClassVar[str]
-    #: Canonical names of the distances it knows.
+    #: The spaces that it searches, of `distances.SPACES`: the index asks a distance which it ranks
+    #: in, and hands over rows that are transformed for it.
     distances: ClassVar[frozenset[str]]
     #: The module of its library, and the extra of this package that installs it; None
     #: for what is always there.
@@ -56,6 +57,8 @@ class Engine(abc.ABC):
     efforts: tuple[int, ...] = ()
     #: Whether it may search in the rows it was built of, and keep no copy.
     in_place: ClassVar[bool] = False
+    #: Whether it may keep the rows it is given: False where they are no rows of the index.
+    may_share: bool = True
     #: The rows it was built of, where it searches in these and keeps no copy. They are
     #: then not in its `content`. Known after `build`.
     shared: np.ndarray | None = None

@@ -75,6 +75,7 @@ class ExactScan:
 
     def __init__(self, distance: distances.Distance) -> None:
         self.distance = distance
+        self.product = distances.product_of(distance)
         self._lock = threading.Lock()
         self._fit(0)
 

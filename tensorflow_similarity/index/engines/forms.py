@@ -11,13 +11,13 @@ NumPy throughout: these are searches on the host, never differentiated.
 from __future__ import annotations
 
 import math
-from typing import Any
 
+import keras
 import numpy as np
 
-from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.distances import Distance, Product, product_of
+from tensorflow_similarity.distances.rows import NEARLY_ONE, inverse_norms, norms, unit_rows
 from tensorflow_similarity.index._columns import RowArray
-from tensorflow_similarity.index.engines.norms import NEARLY_ONE, inverse_norms, norms, unit_rows
 from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
@@ -223,13 +223,50 @@ class MatrixForm(Form):
 
     def scores(self, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """Negative distances, float32 `[q, n]`."""
-        matrix: Any = self.distance(queries, keys)
+        matrix = keras.ops.convert_to_numpy(self.distance(queries, keys))
         scores = -np.asarray(matrix, np.float32)
         if np.isnan(scores).any():
             raise ValueError(
                 f"The distance {self.distance.name!r} gave NaN between finite embeddings."
             )
         return scores
+
+
+class _Transformed(ProductForm):
+    """A distance that is another one's on transformed rows, or increases with it."""
+
+    def __init__(self, distance: Distance, product: Product) -> None:
+        super().__init__(distance)
+        self._product = product
+        self._form = _FORMS[product.space](distance)
+
+    def _rows(self, rows: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self._product.rows(rows, np), np.float32)
+
+    def fit(self, keys: np.ndarray) -> None:
+        self._form.fit(self._rows(keys))
+
+    def terms(self, keys: np.ndarray) -> np.ndarray:
+        return self._form.terms(self._rows(keys))
+
+    def left(self, queries: np.ndarray) -> np.ndarray:
+        return self._form.left(self._rows(queries))
+
+    def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
+        return self._form.operands(self._rows(keys), terms, few)
+
+    def errors(
+        self, left: np.ndarray, terms: np.ndarray, few: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self._form.errors(left, terms, few)
+
+    def prepare(self, queries: np.ndarray) -> np.ndarray:
+        return self._rows(queries)
+
+    def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
+        prepared = self._form.prepare(queries[:, 0])
+        values = self._form.compare(prepared[:, None], self._rows(keys), terms)
+        return self._product.values(values, queries[:, 0], np).astype(np.float32, copy=False)
 
 
 _FORMS: dict[str, type[ProductForm]] = {
@@ -242,8 +279,7 @@ _FORMS: dict[str, type[ProductForm]] = {
 
 def form_of(distance: Distance) -> ProductForm | MatrixForm:
     """The form of a distance: a new one, not yet fitted."""
-    # By type, not by name: a user's subclass may compute something else.
-    own = type(distance).__module__.startswith("tensorflow_similarity.distances")
-    if own and distance.name in _FORMS:
-        return _FORMS[distance.name](distance)
-    return MatrixForm(distance)
+    product = product_of(distance)
+    if product is None:
+        return MatrixForm(distance)
+    return _FORMS[product.space](distance) if product.plain else _Transformed(distance, product)

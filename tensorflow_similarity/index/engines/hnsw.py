@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from tensorflow_similarity.distances import SPACES
+from tensorflow_similarity.distances.rows import all_unit
 from tensorflow_similarity.index.engines.base import Engine
-from tensorflow_similarity.index.engines.norms import all_unit
 
 __all__ = ["PRODUCT_DISTANCES", "HnswEngine"]
 
-#: Canonical names of the distances whose order is that of a matrix product.
-PRODUCT_DISTANCES = frozenset(["cosine", "euclidean", "inner_product", "squared_euclidean"])
+#: All spaces in which a matrix product ranks.
+PRODUCT_DISTANCES = frozenset(SPACES)
 
 
 class HnswEngine(Engine):
@@ -46,7 +47,7 @@ class HnswEngine(Engine):
     def _as_they_are(self, vectors: np.ndarray) -> bool:
         """Whether the graph may be walked over the rows themselves: no copy is of other numbers."""
         exact = self.params.get("dtype", "float32") == "float32"
-        return exact and (self.distance != "cosine" or all_unit(vectors))
+        return self.may_share and exact and (self.distance != "cosine" or all_unit(vectors))
 
     def _ef(self, k: int) -> int:
         # With ef < k lists come out short.

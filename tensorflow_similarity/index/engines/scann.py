@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tensorflow_similarity.distances.rows import unit_rows
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
 from tensorflow_similarity.index.engines.hnsw import PRODUCT_DISTANCES
 from tensorflow_similarity.index.engines.lists import ListsEngine
-from tensorflow_similarity.index.engines.norms import unit_rows
 
 __all__ = ["ScannEngine"]
 

@@ -44,7 +44,9 @@ def checked_config(
         ValueError: If Milvus does not know the distance.
     """
     found = distances.get(distance)
-    if found.name not in METRICS or found != distances.get(found.name):
+    product = distances.product_of(found)
+    by_name = found.name in distances.names() and found == distances.get(found.name)
+    if product is None or not product.plain or not by_name:
         raise ValueError(
             f"`distance` must be one that Milvus knows: {sorted(METRICS)}. Received: {distance!r}."
         )
@@ -135,7 +137,7 @@ def _opened(
     distance = distances.get(wanted["distance"])
     size, params = wanted["embedding_size"], wanted["search_params"]
     index_type = IndexType.of(params, file)
-    records = Collection(call, name, size, METRICS[distance.name], index_type)
+    records = Collection(call, name, size, _metric(distance), index_type)
     if there:
         records.open()
     else:
@@ -183,3 +185,8 @@ def _fitting(
                 "another `collection` to begin an index."
             )
     return {**found, "search_params": {**found["search_params"], **search}}
+
+
+def _metric(distance: distances.Distance) -> str:
+    product = distances.product_of(distance)
+    return METRICS[product.space]  # type: ignore[union-attr]  # checked when it was opened

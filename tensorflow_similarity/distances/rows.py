@@ -1,4 +1,4 @@
-"""Lengths of rows, and rows of length 1, as the cosine distance takes them."""
+"""Lengths of rows, and rows of length 1, as the cosine distance takes them: NumPy, for the host."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-__all__ = ["NEARLY_ONE", "all_unit", "inverse_norms", "norms", "unit_rows"]
+__all__ = ["NEARLY_ONE", "SMALLEST_ROW", "all_unit", "inverse_norms", "norms", "unit_rows"]
 
-# As in the cosine distance: rows whose entries are all smaller count as zero.
-_SMALLEST_ROW = 1e-30
+#: A row whose length is at most this counts as zero: 1 / 1e-30 is still a finite float32, so that
+#: the gradient of everything above stays finite.
+SMALLEST_ROW = 1e-30
 #: Rows this close to length 1 are taken as they are for ranking.
 NEARLY_ONE = 1e-6
 # Rows looked at together.
@@ -31,10 +32,10 @@ def inverse_norms(rows: np.ndarray) -> np.ndarray:
     if len(rows) == 1:
         row = rows[0].astype(np.float64)
         length = math.sqrt(row @ row)
-        factor = 0 if length <= _SMALLEST_ROW else 1 / length
+        factor = 0 if length <= SMALLEST_ROW else 1 / length
         return np.array([1 if abs(factor - 1) < NEARLY_ONE else factor], np.float32)
     lengths = norms(rows)
-    zero = lengths <= _SMALLEST_ROW
+    zero = lengths <= SMALLEST_ROW
     factors = 1 / np.where(zero, 1, lengths)
     factors[np.abs(factors - 1) < NEARLY_ONE] = 1
     return np.where(zero, 0, factors).astype(np.float32)
