@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
+
 __all__ = ["Targets", "align", "decode", "get"]
 
 # Floats hold every whole number below this one exactly, by dtype.
@@ -945,7 +947,7 @@ def _classes(y: Any, names: Any, ignore_class: Any, name: str) -> Targets:
             f"`{name}` holds -1 at {int(none.sum())} of {len(ids)} examples: read as unknown, no "
             "class. Write None, or say so by ignore_class=-1. If -1 is a class of yours, number "
             "the classes from 0.",
-            stacklevel=4,
+            stacklevel=levels_to_the_caller(),
         )
         known = known & ~none
     ids[~known] = -1
@@ -1084,7 +1086,7 @@ def _whole(array: np.ndarray, name: str) -> np.ndarray:
     warnings.warn(
         f"`{name}` holds whole numbers of dtype {array.dtype}, read as class ids. Cast them to "
         "silence this: y.astype('int64').",
-        stacklevel=5,
+        stacklevel=levels_to_the_caller(),
     )
     return values.astype(np.int64)
 
@@ -1117,3 +1119,7 @@ def _named(
             f"among {list(vocabulary[:10])}{' …' if len(vocabulary) > 10 else ''}."
         )
     return _Classes(ids, known, tuple(texts)).recode(vocabulary, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -216,7 +216,8 @@ class EvalCallback(keras.callbacks.Callback):
         finite = np.isfinite(queries).all() and (targets is None or np.isfinite(targets).all())
         if not finite:
             names = [_log_name(self.prefix, metric.name) for metric in self.retrieval_metrics]
-            names += [metric.name for metric in (*self.metrics, *self._lookup_metrics)]
+            names += [metric.name for metric in self.metrics]
+            names += [metric.name for metric in self._lookup_metrics]
             return {f"{name}{suffix}": math.nan for suffix in groups for name in names}
         values: dict[str, float] = {}
         if self.retrieval_metrics:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index, engines
 from tensorflow_similarity.models.embedding import Embedder
@@ -240,5 +241,5 @@ class IndexBinding:
                 "The model's weights changed after its records were indexed: distances between "
                 "new and old embeddings mean little. Index the records anew, with reset_index() "
                 "and index(x, y).",
-                stacklevel=4,
+                stacklevel=levels_to_the_caller(),
             )

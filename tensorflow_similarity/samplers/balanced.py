@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
 
 __all__ = ["BalancedDraws"]
@@ -118,7 +118,7 @@ class BalancedDraws:
                 f"{self.examples_per_class} examples and repeat them within a batch, "
                 f"for instance class {self.classes[small][0]} with {self._sizes[small][0]}. "
                 "Lower the examples per class, or leave these classes out with `class_list`.",
-                stacklevel=_levels_to_the_caller(),
+                stacklevel=levels_to_the_caller(),
             )
 
     @property
@@ -148,14 +148,6 @@ class BalancedDraws:
             f"classes_per_batch={self.classes_per_batch}, "
             f"examples_per_class={self.examples_per_class}, seed={self.seed})"
         )
-
-
-def _levels_to_the_caller() -> int:
-    """The `stacklevel` with which a warning points at the code that uses the package."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("tensorflow_similarity."):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _known(class_list: Any, classes: np.ndarray) -> np.ndarray:
