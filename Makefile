@@ -40,7 +40,7 @@ types: $(VENV)/.installed-lint  ## Check the annotations of the package
 
 docs: $(VENV)/.installed-docs  ## Build the site into site/, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "Open site/index.html"
+	@echo "Open site/index.html, or run: make docs-serve"
 
 docs-serve: $(VENV)/.installed-docs  ## Serve the site on this machine, rebuilt on change
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 import keras
 
@@ -50,6 +50,12 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     `reset_index()` and `index(...)`. (Weights assigned by hand, layer by layer,
     are noticed only after a reload.)
 
+    Args:
+        inputs: The inputs, as `keras.Model` takes them.
+        outputs: The outputs, as `keras.Model` takes them. One of them is the embedding
+            that is indexed; `compile` chooses it where there are several.
+        name: The name of the model. Defaults to `None`: one that Keras makes.
+
     Example:
 
     ```python
@@ -82,6 +88,12 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         if cls is SimilarityModel and is_functional_call(args, kwargs):
             cls = _FunctionalSimilarityModel
         return super().__new__(cls, *args, **kwargs)
+
+    @overload
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None: ...
+
+    @overload
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a subclass with `call`
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if is_functional_call(args, kwargs):
