@@ -18,7 +18,11 @@ from tensorflow_similarity import calibration, distances
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity.calibration import make_classification_matcher
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
-from tensorflow_similarity.callbacks.model_access import distance_of, embedder_of
+from tensorflow_similarity.callbacks.model_access import (
+    distance_of,
+    embedder_of,
+    record_embedder_of,
+)
 from tensorflow_similarity.callbacks.neighbors import nearest_targets
 from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.classification_metrics import make_classification_metric
@@ -210,7 +214,8 @@ class EvalCallback(keras.callbacks.Callback):
         queries, labels = self._queries.embed(embedder, self.batch_size, unique=alone)
         targets, target_labels = None, labels
         if self._targets is not None:
-            targets, target_labels = self._targets.embed(embedder, self.batch_size)
+            gallery = record_embedder_of(self.model, self.embedding_output)
+            targets, target_labels = self._targets.embed(gallery, self.batch_size)
         self._sizes = len(queries), len(target_labels)
         groups = self._groups(labels)
         finite = np.isfinite(queries).all() and (targets is None or np.isfinite(targets).all())

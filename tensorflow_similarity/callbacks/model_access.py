@@ -11,7 +11,7 @@ from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
 from tensorflow_similarity.models.index_distance import distance_and_output
 
-__all__ = ["distance_of", "embedder_of", "ignored_class", "loss_on_pairs"]
+__all__ = ["distance_of", "embedder_of", "ignored_class", "loss_on_pairs", "record_embedder_of"]
 
 
 def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
@@ -24,6 +24,13 @@ def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
     """
     if output is None and isinstance(model, SimilarityModel):
         return model._binding.embedder
+    return Embedder(model, output)
+
+
+def record_embedder_of(model: Any, output: int | str | None = None) -> Embedder:
+    """What makes the embeddings of what is searched: of a model with two towers, the other one."""
+    if output is None and isinstance(model, SimilarityModel):
+        return model._binding.record_embedder
     return Embedder(model, output)
 
 

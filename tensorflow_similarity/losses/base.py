@@ -219,7 +219,7 @@ def _expand_options(cls: type[PerExampleLoss]) -> None:
         name: parameter
         for base in reversed(cls.__mro__[1:])
         if "__init__" in base.__dict__
-        for name, parameter in inspect.signature(base.__init__).parameters.items()
+        for name, parameter in inspect.signature(base.__dict__["__init__"]).parameters.items()
     }
     expanded = [name for name in cls.options if name not in named]
     signature = inspect.Signature(

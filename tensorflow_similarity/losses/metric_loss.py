@@ -352,7 +352,8 @@ class StatisticsLoss(MetricLoss):
                 (`comparison.map`), and for `comparison.counted`, the queries over which
                 means are taken.
         """
-        return sum(mean_over_pairs(*term, comparison.counted) for term in statistics)
+        counted = comparison.counted
+        return sum(mean_over_pairs(sums, pairs, counted) for sums, pairs in statistics)
 
     def losses(self, comparison: Comparison) -> Any:
         statistics = comparison.gather(comparison.map(self.statistics))

@@ -195,11 +195,12 @@ class ContrastiveModel(PairedModel):
         return value
 
     def _move_average(self) -> None:
+        momentum = float(self.momentum or 0)
         online = [each for each in (self.backbone, self.projector) if each is not None]
         for average, source in zip(self._averaged, online, strict=True):
             for kept, variable in zip(average.weights, source.weights, strict=True):
                 if keras.backend.is_float_dtype(kept.dtype):
-                    moved = self.momentum * kept + (1 - self.momentum) * ops.cast(
+                    moved = momentum * kept + (1 - momentum) * ops.cast(
                         ops.convert_to_tensor(variable), kept.dtype
                     )
                     kept.assign(ops.stop_gradient(moved))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from oracle import golden
 from tensorflow_similarity import losses
+from tensorflow_similarity.callbacks import EvalCallback
 from tensorflow_similarity.layers import Temperature
 from tensorflow_similarity.models import DualEncoder
 
@@ -277,6 +278,17 @@ def test_it_is_one_file(tmp_path, shared):
     np.testing.assert_array_equal(found.distances, expected.distances)
     assert float(loaded.temperature.scale) == float(model.temperature.scale) != 5.0
     loaded.fit(ITEMS, ITEMS[:, ::-1], verbose=0)
+
+
+def test_a_callback_embeds_each_side_with_its_tower():
+    ids = np.arange(N)
+    callback = EvalCallback(USERS, ids, ITEMS, ids, retrieval_metrics=["precision@1"])
+    model = make(run_eagerly=True)
+    logs = model.fit(USERS, ITEMS, verbose=0, callbacks=[callback]).history
+    model.index(ITEMS, ids, verbose=0)
+    found = model.lookup(USERS, k=1, verbose=0).labels[:, 0]
+    (value,) = (v[-1] for name, v in logs.items() if "precision" in name)
+    np.testing.assert_allclose(value, (found == ids).mean())
 
 
 @pytest.mark.slow
