@@ -180,11 +180,12 @@ def product_of(distance: Distance) -> Product | None:
     A class that overrides `pairwise` below the class that wrote `product` computes something else,
     which its product does not rank.
     """
-    if "pairwise" in vars(distance) or "__call__" in vars(type(distance)):
+    if "pairwise" in vars(distance):
         return None
     for cls in type(distance).__mro__:
-        if "product" in vars(cls):
+        own = vars(cls)
+        if "product" in own and ("__call__" not in own or cls is Distance):
             return distance.product()
-        if "pairwise" in vars(cls):
+        if "pairwise" in own or "__call__" in own:
             return None
     return None

@@ -24,6 +24,7 @@ from tensorflow_similarity.evaluation.keys import LAST, LAST_EXACT, exact_keys, 
 from tensorflow_similarity.evaluation.metrics import Ranking
 from tensorflow_similarity.evaluation.products import RankingProduct
 from tensorflow_similarity.evaluation.relevance import Relevance
+from tensorflow_similarity.index.engines.forks import refuse_tensorflow
 
 __all__ = ["block_rows", "rank"]
 
@@ -110,6 +111,7 @@ class _Blocks:
         if self._product is not None:
             self.floor = self._product.floor
             return
+        refuse_tensorflow(f"The distance {distance.name!r}")
         # A distance of one's own is written for the backend.
         self._compute: Callable[..., Any] = distance
         self._keys = keras.ops.convert_to_tensor(gallery)

@@ -13,6 +13,7 @@ import numpy as np
 from tensorflow_similarity.distances.rows import unit_rows
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
+from tensorflow_similarity.index.engines.forks import forked
 from tensorflow_similarity.index.engines.hnsw import PRODUCT_DISTANCES, HnswEngine
 from tensorflow_similarity.index.engines.lists import ListsEngine
 
@@ -41,6 +42,11 @@ class _FaissEngine(Engine):
     def __init__(self, distance: str, params: Mapping[str, Any]) -> None:
         super().__init__(distance, params)
         self._efforts_made: dict[int, Any] = {}
+
+    def _after_fork(self) -> None:
+        """Leaves the threads of OpenMP alone where they stayed in the parent process."""
+        if forked():
+            self._library.omp_set_num_threads(1)
 
     def content(self) -> Iterator[bytes]:
         without = 0 if self.shared is None else self._library.IO_FLAG_SKIP_STORAGE
@@ -90,6 +96,7 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
     options: ClassVar[Mapping[str, tuple[str, ...]]] = {"dtype": ("float32", "bfloat16", "int8")}
 
     def build(self, vectors: np.ndarray) -> None:
+        self._after_fork()
         faiss, dim = self._library, vectors.shape[1]
         types = {
             "bfloat16": faiss.ScalarQuantizer.QT_bf16,
@@ -131,6 +138,7 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
         self._shared_storage, self.shared = rows, vectors
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        self._after_fork()
         ask = min(2 * k, self._index.ntotal) if self.params.get("dtype") == "int8" else k
         return self._index.search(self._rows(queries), ask, params=self._at(self._ef(k)))[1]
 
@@ -157,6 +165,7 @@ class FaissIvfEngine(_FaissEngine, ListsEngine):
         return self.params.get("nprobe")
 
     def build(self, vectors: np.ndarray) -> None:
+        self._after_fork()
         faiss, (n, dim) = self._library, vectors.shape
         usual = min(round(4 * math.sqrt(n)), n // _LIST_ROWS, _MOST_LISTS)
         lists = min(max(self.params.get("nlist", usual), 1), n)
@@ -177,6 +186,7 @@ class FaissIvfEngine(_FaissEngine, ListsEngine):
         self._know(self._index.ntotal, self._index.nlist)
 
     def search(self, queries: np.ndarray, k: int) -> np.ndarray:
+        self._after_fork()
         return self._index.search(self._rows(queries), k, params=self._at(self._lists_for(k)))[1]
 
     def _parameters(self, effort: int) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 from tensorflow_similarity.distances import Distance, Product, product_of
 from tensorflow_similarity.distances.rows import NEARLY_ONE, inverse_norms, norms, unit_rows
 from tensorflow_similarity.index._columns import RowArray
+from tensorflow_similarity.index.engines.forks import refuse_tensorflow
 from tensorflow_similarity.index.engines.products import Operands
 
 __all__ = ["Form", "MatrixForm", "ProductForm", "form_of"]
@@ -223,6 +224,7 @@ class MatrixForm(Form):
 
     def scores(self, queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
         """Negative distances, float32 `[q, n]`."""
+        refuse_tensorflow(f"The distance {self.distance.name!r}")
         matrix = keras.ops.convert_to_numpy(self.distance(queries, keys))
         scores = -np.asarray(matrix, np.float32)
         if np.isnan(scores).any():

@@ -1,8 +1,9 @@
 """Scores of queries against blocks of keys, and the maxima of their groups.
 
-TensorFlow's products run on all cores, also where NumPy's BLAS does not know
-the processor, and several threads may use them at once. A single query, which
-is bound by reading the keys, is left to NumPy.
+TensorFlow's products run on all cores, also where NumPy's BLAS does not know the
+processor, and several threads may use them at once: this module needs TensorFlow
+for speed. NumPy computes a single query, which is bound by reading the keys, and
+everything in a forked process, where TensorFlow would wait for ever.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from tensorflow_similarity.index.engines.forks import forked
 
 __all__ = ["Operands", "Products", "by_group"]
 
@@ -68,6 +71,9 @@ class Products:
         if len(self.left) == 1:
             yield self._single(operands, layers)
             return
+        if forked():
+            yield from self._by_numpy(operands, layers)
+            return
         import tensorflow as tf
 
         with tf.device("CPU:0"):
@@ -84,6 +90,17 @@ class Products:
                     tf.reshape(grouped, [len(scores), full // layers, layers]), axis=2
                 )
                 yield _with_rest(np.asarray(scores), np.asarray(maxima), full)
+
+    def _by_numpy(self, operands: Operands, layers: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+        for part in range(len(self)):
+            scores = self.left[self.slice(part)] @ operands.keys.T
+            if operands.scale is not None:
+                scores *= operands.scale
+            if operands.bias is not None:
+                scores += operands.bias
+            full = len(operands.keys) // layers * layers
+            grouped = scores[:, :full].reshape(len(scores), full // layers, layers)
+            yield _with_rest(scores, grouped.max(axis=2), full)
 
     def _single(self, operands: Operands, layers: int) -> tuple[np.ndarray, np.ndarray]:
         # One thread reads as fast as memory gives, and BLAS would wait for
