@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # Read by TensorFlow when it is first imported, hence before anything else here.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -41,3 +42,14 @@ def _keras_state():
     yield
     keras.config.set_dtype_policy(policy)
     keras.config.set_floatx(floatx)
+
+
+@pytest.fixture(autouse=True)
+def _engines():
+    """Leaves no search engine behind that a test registered: `search="auto"` would try it."""
+    module = sys.modules.get("tensorflow_similarity.index.engines")
+    before = None if module is None else dict(module._ENGINES)
+    yield
+    if module is not None:
+        module._ENGINES.clear()
+        module._ENGINES.update(before)

@@ -10,12 +10,14 @@ from tensorflow_similarity.index._graphs import MeasuredRecall
 from tensorflow_similarity.index._index import Index
 from tensorflow_similarity.index._records import Records
 from tensorflow_similarity.index._results import Lookup, Neighbors
+from tensorflow_similarity.index.engines import Engine, register
 from tensorflow_similarity.index.engines.exact import exact_search
 from tensorflow_similarity.index.milvus import CollectionNotFoundError, MilvusIndex
 
 __all__ = [
     "CollectionNotFoundError",
     "CorruptIndexError",
+    "Engine",
     "Index",
     "IndexFileError",
     "IndexLockedError",
@@ -26,6 +28,7 @@ __all__ = [
     "NewerIndexError",
     "Records",
     "exact_search",
+    "register",
 ]
 
 

@@ -268,3 +268,33 @@ def test_scann_reads_no_pickle_and_writes_nowhere_else(tmp_path, member):
     with pytest.raises(ValueError, match="No file of a ScaNN searcher"):
         engines.get("scann")("cosine", {}).load(str(tmp_path / "x"))
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_scann_reads_no_compressed_archive(tmp_path, mode):
+    """A few kilobytes may become gigabytes on the disk."""
+    require("scann")
+    with tarfile.open(tmp_path / "x", mode) as tar:
+        member = tarfile.TarInfo("serialized_partitioner.pb")
+        member.size = 1 << 20
+        tar.addfile(member, io.BytesIO(bytes(member.size)))
+    with pytest.raises(tarfile.ReadError):
+        engines.get("scann")("cosine", {}).load(str(tmp_path / "x"))
+
+
+def test_scann_writes_no_more_than_the_file_holds(tmp_path):
+    """A sparse member of a few bytes declares a gigabyte."""
+    require("scann")
+    member = tarfile.TarInfo("searcher.npy")
+    member.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.map": "0,512",
+        "GNU.sparse.size": str(1 << 30),
+        "GNU.sparse.name": "searcher.npy",
+    }
+    member.size = 512
+    with tarfile.open(tmp_path / "x", "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(member, io.BytesIO(bytes(512)))
+    with pytest.raises(ValueError, match="No file of a ScaNN searcher"):
+        engines.get("scann")("cosine", {}).load(str(tmp_path / "x"))

@@ -1,7 +1,12 @@
-"""Search engines: one file each, behind one protocol."""
+"""Search engines: one file each, behind one protocol.
+
+Packages bring engines along by entry points of the group `tensorflow_similarity.engines`.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
+import warnings
 from typing import Any
 
 from tensorflow_similarity.index.engines.base import Engine
@@ -16,6 +21,8 @@ _ENGINES: dict[str, type[Engine]] = {
     engine.name: engine
     for engine in (FaissHnswEngine, FaissIvfEngine, NmslibEngine, ScannEngine, UsearchEngine)
 }
+_ENTRY_POINTS = "tensorflow_similarity.engines"
+_loaded: set[str] = set()
 
 
 def names() -> list[str]:
@@ -24,7 +31,9 @@ def names() -> list[str]:
 
 
 def get(search: Any) -> type[Engine] | None:
-    """The engine that `search` names: None for `"exact"`, nmslib for `"auto"`.
+    """The engine that `search` names: None for `"exact"`.
+
+    `"auto"` gives the engine that is always installed, as it needs no extra.
 
     Raises:
         TypeError: If `search` is not a string.
@@ -33,14 +42,19 @@ def get(search: Any) -> type[Engine] | None:
     if not isinstance(search, str):
         raise TypeError(f"`search` must be one of {names()}. Received: {search!r}.")
     if search not in names():
+        _load_entry_points()
+    if search not in names():
         raise ValueError(f"Unknown `search`. Expected one of {names()}. Received: {search!r}.")
     if search == "exact":
         return None
-    return _ENGINES["nmslib" if search == "auto" else search]
+    if search == "auto":
+        return next(engine for engine in _ENGINES.values() if engine.extra is None)
+    return _ENGINES[search]
 
 
 def installed(distance: str) -> list[type[Engine]]:
-    """The engines whose library is there, and that know the distance."""
+    """The engines whose library is there, and that know the space of the distance."""
+    _load_entry_points()
     return [
         engine
         for engine in _ENGINES.values()
@@ -49,15 +63,73 @@ def installed(distance: str) -> list[type[Engine]]:
 
 
 def register(engine: type[Engine]) -> type[Engine]:
-    """Makes an engine known by its `name`. May be used as a decorator.
+    """Makes an engine known by its `name`, as a value of `search=`. May be used as a decorator.
+
+    Args:
+        engine: A subclass of `Engine`. A class that is defined again, as in a
+            notebook, replaces itself.
+
+    Returns:
+        The engine.
 
     Raises:
         TypeError: If it is not a subclass of `Engine`.
         ValueError: If the name is taken by another engine.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.index import Engine, Index, register
+
+    @register
+    class EverythingEngine(Engine):
+        '''Gives every row for every query: the index finds the nearest among them.'''
+
+        name = "everything"
+        distances = frozenset(["cosine", "euclidean"])
+
+        def build(self, vectors):
+            self._rows = len(vectors)
+
+        def search(self, queries, k):
+            return np.tile(np.arange(self._rows), (len(queries), 1))
+
+        def content(self):
+            yield str(self._rows).encode()
+
+        def load(self, path):
+            with open(path) as file:
+                self._rows = int(file.read())
+
+    Index(8, "cosine", search="everything").search  # 'everything'
+    ```
     """
     if not (isinstance(engine, type) and issubclass(engine, Engine)):
         raise TypeError(f"`engine` must be a subclass of Engine. Received: {engine!r}.")
-    if engine.name in names() and _ENGINES.get(engine.name) is not engine:
+    known = _ENGINES.get(engine.name)
+    other = known is not None and _origin(known) != _origin(engine)
+    if other or engine.name in ("auto", "exact"):
         raise ValueError(f"`engine.name` must not be one of {names()}. Received: {engine.name!r}.")
     _ENGINES[engine.name] = engine
     return engine
+
+
+def _origin(engine: type[Engine]) -> tuple[str, str]:
+    return engine.__module__, engine.__qualname__
+
+
+def _load_entry_points() -> None:
+    """Registers the engines of installed packages; warns of those that cannot be loaded."""
+    for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+        if entry.value in _loaded:
+            continue
+        _loaded.add(entry.value)
+        try:
+            register(entry.load())
+        except Exception as error:
+            warnings.warn(
+                f"The search engine {entry.name!r} of an installed package cannot be loaded: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )

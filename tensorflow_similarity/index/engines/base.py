@@ -19,16 +19,16 @@ __all__ = ["Engine"]
 class Engine(abc.ABC):
     """An immutable approximate searcher over the rows of one matrix.
 
-    That is all an engine is asked for. Everything else is done once for all
-    engines by the index: ids, additions, deletions, filters, true distances,
-    padding, checks of arguments. Whatever an engine gets, is valid: finite
-    float32, C-contiguous, of the right size, and at least one row.
+    A subclass writes `build`, `search`, `content` and `load`, and sets `name` and
+    `distances`; `register` makes it a value of `search=`. The index does everything
+    else for all engines: ids, additions, deletions, filters, true distances, padding,
+    checks of arguments, measuring recall. What an engine gets is valid: finite float32,
+    C-contiguous, of the right size, and at least one row.
 
-    To add an engine, write a subclass in a module of its own and name it in
-    `engines.__init__`. The conformance tests then run over it.
+    The page *An engine of your own* has worked examples.
 
     Args:
-        distance: The space to search, one of `distances`.
+        distance: The space to search, one of `distances`; kept as `self.distance`.
         params: Parameters of the engine, any of `parameters` and `options`.
 
     Raises:
@@ -127,6 +127,11 @@ class Engine(abc.ABC):
         try:
             return importlib.import_module(str(cls.library))
         except ImportError as error:
+            if cls.extra is None:  # an engine of another package
+                raise ImportError(
+                    f"search={cls.name!r} needs the library {cls.library!r}, which cannot be "
+                    f"imported ({error}). Install it with pip."
+                ) from error
             raise missing(f"search={cls.name!r}", str(cls.library), str(cls.extra)) from error
 
     def _check(self, key: str, value: Any) -> None:

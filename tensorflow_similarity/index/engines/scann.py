@@ -104,8 +104,14 @@ class ScannEngine(ListsEngine):
 
     def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         with temporary_folder() as folder:
-            with tarfile.open(path) as tar:
+            # Only as `content` writes it. A compressed archive may hold a thousand times its size,
+            # and a sparse member declares what is not in the file.
+            with tarfile.open(path, "r:") as tar:
+                left = os.path.getsize(path)
                 for member in tar:
+                    left -= member.size
+                    if left < 0 or member.issparse():
+                        raise ValueError(f"No file of a ScaNN searcher: {member.name!r}.")
                     _extract(tar, member, folder)
             self._searcher = self._library.scann_ops_pybind.load_searcher(folder)
             with open(os.path.join(folder, _SIZES)) as file:

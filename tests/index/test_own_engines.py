@@ -1,0 +1,104 @@
+"""The engines of docs/engines.md, and engines that packages bring along."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from code_blocks import blocks
+from oracle.search import nearest
+from tensorflow_similarity.index import Engine, Index, register
+
+PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
+CODE = [b.code for b in blocks(PAGE.read_text(encoding="utf-8")) if b.language == "python"]
+
+
+def check(index, folder):
+    """Answers with true distances at the recall that was asked for, saved and loaded too."""
+    x = np.random.default_rng(1).normal(size=(6000, 8)).astype(np.float32)
+    index.add(x)
+    queries = x[:200] + np.float32(0.05)
+    found = index.lookup(queries, k=5)
+    ids, true = nearest(queries, x, 5, index.distance.name)
+    assert index.engine == index.search
+    hits = np.mean([len(set(a) & set(b)) / 5 for a, b in zip(found.ids, ids, strict=True)])
+    assert hits > 0.85
+    same = found.ids == ids
+    np.testing.assert_allclose(found.distances[same], true[same], rtol=1e-4, atol=1e-5)
+    index.delete(found.ids[:, 0])
+    assert not np.isin(found.ids[:, 0], index.lookup(queries, k=5).ids).any()
+    index.save(folder / "saved")
+    again = Index.load(folder / "saved")
+    assert again.engine == index.engine
+    np.testing.assert_array_equal(again.lookup(queries, k=5).ids, index.lookup(queries, k=5).ids)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
+def test_the_engine_in_numpy(distance, tmp_path):
+    exec(compile(CODE[0], str(PAGE), "exec"), {})
+    check(Index(8, distance, search="numpy_lists", target_recall=0.9), tmp_path)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product", "squared_euclidean"])
+def test_the_engine_of_a_library(distance, tmp_path):
+    if importlib.util.find_spec("hnswlib") is None:
+        pytest.skip("hnswlib is not installed")
+    exec(compile(CODE[1], str(PAGE), "exec"), {})
+    check(Index(8, distance, search="hnswlib"), tmp_path)
+
+
+def test_a_library_that_is_not_there():
+    @register
+    class Missing(Engine):
+        name = "missing_library"
+        distances = frozenset(["cosine"])
+        library = "a_library_that_is_not_there"
+
+        def build(self, vectors):
+            """Not reached."""
+
+        def search(self, queries, k):
+            """Not reached."""
+
+        def content(self):
+            """Not reached."""
+
+        def load(self, path):
+            """Not reached."""
+
+    with pytest.raises(ImportError, match=r"missing_library.*a_library_that_is_not_there"):
+        Index(8, "cosine", search="missing_library")
+
+
+def test_a_class_that_is_defined_again_replaces_itself():
+    for _ in range(2):  # as a cell of a notebook that is run twice
+        exec(compile(CODE[0], str(PAGE), "exec"), {"__name__": "a_notebook"})
+    with pytest.raises(ValueError, match=r"`engine.name`.*'numpy_lists'"):
+        exec(compile(CODE[0].replace("ListsEngine", "Other"), str(PAGE), "exec"), {})
+
+
+def test_an_entry_point_is_found(tmp_path):
+    """In a process of its own, where nobody imports the package."""
+    code = CODE[0].replace("numpy_lists", "from_a_package").partition("\nx = ")[0]
+    (tmp_path / "my_package.py").write_text(code, encoding="utf-8")
+    info = tmp_path / "my_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[tensorflow_similarity.engines]\n"
+        "from_a_package = my_package:ListsEngine\n"
+        "broken = not_a_module:Engine\n"
+    )
+    program = (
+        "import warnings; warnings.simplefilter('error', ImportWarning); import sys; "
+        f"sys.path.insert(0, {str(tmp_path)!r}); "
+        "from tensorflow_similarity.index import Index; "
+        "print(Index(8, 'euclidean', search='from_a_package').search)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "from_a_package\n", done.stderr
+    assert "'broken'" in done.stderr
+    assert "not_a_module" in done.stderr
