@@ -28,7 +28,7 @@ def check(index, folder):
     assert hits > 0.85
     same = found.ids == ids
     np.testing.assert_allclose(found.distances[same], true[same], rtol=1e-4, atol=1e-5)
-    index.delete(found.ids[:, 0])
+    index.delete(np.unique(found.ids[:, 0]))
     assert not np.isin(found.ids[:, 0], index.lookup(queries, k=5).ids).any()
     index.save(folder / "saved")
     again = Index.load(folder / "saved")
