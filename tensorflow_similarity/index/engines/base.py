@@ -35,6 +35,33 @@ class Engine(abc.ABC):
         ImportError: If the library is not installed.
         TypeError: If a parameter has the wrong type.
         ValueError: If a parameter is unknown, or out of range.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.index import Engine, register
+
+    @register
+    class FirstEngine(Engine):
+        '''Gives the first rows, to show what an engine is.'''
+
+        name = "first"
+        distances = frozenset(["euclidean"])
+
+        def build(self, vectors):
+            self._rows = len(vectors)
+
+        def search(self, queries, k):
+            return np.tile(np.arange(k), (len(queries), 1))
+
+        def content(self):
+            yield str(self._rows).encode()
+
+        def load(self, path):
+            with open(path) as file:
+                self._rows = int(file.read())
+    ```
     """
 
     #: The name users choose it by.
