@@ -35,23 +35,24 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return self.iterate()
 
-    def take(self, places: np.ndarray) -> tuple[Any, Any]:
-        """Some examples of arrays, by their ascending places, and their labels.
+    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+        """Returns some examples of arrays, by their ascending positions, and their labels.
 
         Raises:
             ValueError: If the batches are those of a dataset.
         """
         if self.arrays is None:
-            raise ValueError("Only examples of arrays can be taken by their places.")
+            raise ValueError("Only examples of arrays can be taken by their positions.")
         x, y = self.arrays
 
         def rows(leaf: Any) -> Any:
             # Tensors are not indexed by arrays; HDF5 is, by ascending ones.
-            return (
-                keras.ops.take(leaf, places, axis=0) if keras.ops.is_tensor(leaf) else leaf[places]
-            )
+            if keras.ops.is_tensor(leaf):
+                return keras.ops.take(leaf, positions, axis=0)
+            # Tensors of a library that is not the backend.
+            return (np.asarray(leaf) if hasattr(leaf, "numpy") else leaf)[positions]
 
-        return keras.tree.map_structure(rows, x), None if y is None else y[places]
+        return keras.tree.map_structure(rows, x), None if y is None else y[positions]
 
 
 def batches_of(
@@ -107,9 +108,27 @@ def _length(dataset: Any) -> int | None:
 def _unpack(batch: Any) -> tuple[Any, Any]:
     # A list is a tuple here, as in Keras: PyDatasets and torch's DataLoader yield lists.
     if not isinstance(batch, (list, tuple)):
-        return batch, None
+        return _native(batch), None
     x, y, _ = keras.utils.unpack_x_y_sample_weight(tuple(batch))
-    return x, y
+    return _native(x), _native(y)
+
+
+def _native(batch: Any) -> Any:
+    """A batch whose tensors are those of the backend, or arrays.
+
+    Datasets of TensorFlow yield its tensors, and data loaders of torch theirs, whatever
+    the backend.
+    """
+    return keras.tree.map_structure(
+        lambda leaf: (
+            leaf
+            if isinstance(leaf, np.ndarray)
+            or keras.ops.is_tensor(leaf)
+            or not hasattr(leaf, "__array__")
+            else np.asarray(leaf)
+        ),
+        batch,
+    )
 
 
 def _in_order(dataset: keras.utils.PyDataset) -> Iterator[Any]:
@@ -136,6 +155,14 @@ def _arrays(x: Any, input_ranks: list[int] | None) -> Any:
     """`x` with every leaf something that has a length and can be sliced."""
     if isinstance(x, list) and not _is_list_of_inputs(x, input_ranks):
         x = np.asarray(x)
+    elif isinstance(x, dict):
+        # A list under a name is one column, unless it holds arrays: one for each input.
+        x = {
+            name: np.asarray(column)
+            if isinstance(column, list) and not any(hasattr(item, "shape") for item in column)
+            else column
+            for name, column in x.items()
+        }
     return keras.tree.map_structure(_array, x)
 
 
@@ -154,7 +181,7 @@ def _is_list_of_inputs(x: list[Any], input_ranks: list[int] | None) -> bool:
 def _array(leaf: Any) -> Any:
     # Not pandas, which has both but takes examples by their labels.
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not hasattr(leaf, "iloc"):
-        return leaf  # NumPy, a tensor (ragged too), HDF5: sliced as it is
+        return leaf  # NumPy, a tensor of any library (ragged too), HDF5: sliced as it is
     return np.asarray(leaf)
 
 
@@ -176,7 +203,7 @@ def _of_arrays(x: Any, y: Any, batch_size: int) -> Batches:
         for begin in range(0, n, batch_size):
             part = slice(begin, begin + batch_size)
             yield (
-                keras.tree.map_structure(lambda leaf, part=part: leaf[part], x),
+                _native(keras.tree.map_structure(lambda leaf, part=part: leaf[part], x)),
                 None if y is None else y[part],
             )
 

@@ -6,7 +6,7 @@ example cheap; on other backends it is Keras' own `predict_on_batch`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -20,6 +20,12 @@ __all__ = ["Embedder"]
 
 #: Examples embedded at a time. Larger batches are not faster on a CPU, and take more memory.
 BATCH_SIZE = 128
+
+# Structures, dtypes and ranks of inputs for which compiled passes are kept: models have one or
+# two. A shape has no part in them.
+_LAYOUTS = 8
+# Shapes that are compiled for one by one, where a model cannot be compiled for any shape.
+_SHAPES = 16
 
 
 class Embedder:
@@ -40,7 +46,8 @@ class Embedder:
         self._output = output
         self._is_functional = hasattr(model, "output_names")
         self._inner = self._layer_model()
-        self._traces: dict[Any, Any] = {}
+        self._traces: dict[Any, _Traces] = {}
+        self._composite: Any = None
         if self._is_functional and self._inner is None:
             self._select(model.output)
 
@@ -110,9 +117,11 @@ class Embedder:
             float32 `[batch, dim]`.
         """
         if keras.backend.backend() != "tensorflow":
+            count = int(keras.tree.flatten(x)[0].shape[0])
+            x = _divisible(x, count)
             if self._inner is not None:
-                return _float32(self._inner.predict_on_batch(x))
-            return _float32(self._select(self._model.predict_on_batch(x)))
+                return _float32(self._inner.predict_on_batch(x))[:count]
+            return _float32(self._select(self._model.predict_on_batch(x)))[:count]
         if self._model.run_eagerly:
             return _float32(self.forward(x))
         return _float32(self._compiled(x))
@@ -121,32 +130,28 @@ class Embedder:
         import tensorflow as tf
 
         if isinstance(x, np.ndarray):  # the usual case, spared the walk through structures
-            key: Any = (x.shape[0] == 1, x.dtype.str, x.shape[1:])
             x = tf.convert_to_tensor(x)
+            layout: Any = (x.dtype, x.shape.rank)
         else:
             x = keras.tree.map_structure(
                 lambda leaf: leaf if tf.is_tensor(leaf) else tf.convert_to_tensor(leaf), x
             )
             leaves = keras.tree.flatten(x)
             if not all(isinstance(leaf, tf.Tensor) for leaf in leaves):  # ragged or sparse
-                if None not in self._traces:
-                    self._traces[None] = tf.function(
+                if self._composite is None:
+                    self._composite = tf.function(
                         self.forward, autograph=False, reduce_retracing=True
                     )
-                return self._traces[None](x)
-            shapes = keras.tree.map_structure(lambda leaf: (leaf.dtype.name, *leaf.shape[1:]), x)
-            key = (all(leaf.shape[0] == 1 for leaf in leaves), repr(shapes))
-        if key not in self._traces:
-            # One trace serves batches of every size, and one is for single examples: kernels
-            # that know the size of their work when they are traced start faster.
-            batch = 1 if key[0] else None
-            spec = keras.tree.map_structure(
-                lambda leaf: tf.TensorSpec([batch, *leaf.shape[1:]], leaf.dtype), x
+                return self._composite(x)
+            layout = repr(
+                keras.tree.map_structure(lambda leaf: (leaf.dtype.name, leaf.shape.rank), x)
             )
-            self._traces[key] = tf.function(self.forward, autograph=False).get_concrete_function(
-                spec
-            )
-        return self._traces[key](x)
+        traces = self._traces.get(layout)
+        if traces is None:
+            while len(self._traces) >= _LAYOUTS:
+                self._traces.pop(next(iter(self._traces)), None)
+            traces = self._traces[layout] = _Traces(self.forward)
+        return traces(x)
 
     def batches(self, x: Any, y: Any = None, batch_size: int | None = None) -> Batches:
         """Anything that `predict` takes, as batches for this model.
@@ -224,9 +229,99 @@ class Embedder:
         return embeddings, np.concatenate(found) if found else None
 
 
+class _Traces:
+    """A forward pass compiled for inputs of one structure, dtype and rank.
+
+    The first shape of an example has a pass of its own. As soon as another comes, one
+    pass for all takes its place, in which the axes that differed are free: any number
+    of shapes takes as many passes as an example has axes, at most, and two are kept.
+    One serves batches of every size and one single examples: kernels that know the size
+    of their work when they are compiled start faster.
+
+    Args:
+        forward: The forward pass.
+    """
+
+    def __init__(self, forward: Callable[[Any], Any]) -> None:
+        self._forward = forward
+        self._shapes: list[tuple[int | None, ...]] | None = None
+        self._passes: dict[bool, Any] = {}
+        # By shape, where the pass cannot be compiled with free axes.
+        self._exact: dict[Any, Any] | None = None
+
+    def __call__(self, x: Any) -> Any:
+        leaves = [x] if hasattr(x, "shape") else keras.tree.flatten(x)
+        shapes = [tuple(leaf.shape) for leaf in leaves]
+        single = all(shape[:1] == (1,) for shape in shapes)
+        if self._exact is None:
+            if self._shapes is None:
+                self._shapes = [shape[1:] for shape in shapes]
+            elif not all(map(_fits, shapes, self._shapes)):
+                self._shapes = list(map(_relaxed, shapes, self._shapes))
+                self._passes.clear()
+            run = self._passes.get(single)
+            if run is not None:
+                return run(x)
+            try:
+                run = self._compile(x, single, self._shapes)
+            except Exception:
+                if all(None not in shape for shape in self._shapes):
+                    raise
+                # A layer needs to know its shape when it is compiled.
+                self._exact = {}
+            else:
+                self._passes[single] = run
+                return run(x)
+        key = (single, tuple(shape[1:] for shape in shapes))
+        run = self._exact.pop(key, None)
+        if run is None:
+            run = self._compile(x, single, [shape[1:] for shape in shapes])
+        while len(self._exact) >= _SHAPES:  # the one that was not used for longest
+            self._exact.pop(next(iter(self._exact)), None)
+        self._exact[key] = run
+        return run(x)
+
+    def _compile(self, x: Any, single: bool, shapes: list[tuple[int | None, ...]]) -> Any:
+        import tensorflow as tf
+
+        left = iter(shapes)
+        spec = keras.tree.map_structure(
+            lambda leaf: tf.TensorSpec(
+                [1 if single else None, *next(left)][: leaf.shape.rank],
+                leaf.dtype,
+            ),
+            x,
+        )
+        return tf.function(self._forward, autograph=False).get_concrete_function(spec)
+
+
+def _fits(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> bool:
+    return all(wanted in (None, size) for size, wanted in zip(shape[1:], pattern, strict=True))
+
+
+def _relaxed(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    return tuple(
+        size if size == wanted else None for size, wanted in zip(shape[1:], pattern, strict=True)
+    )
+
+
 def output_names(model: Any) -> list[str]:
     """The names by which Keras knows the outputs of a functional model."""
     return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+
+
+def _divisible(x: Any, count: int) -> Any:
+    """A batch that the devices of a distribution divide: the last example is repeated."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return x
+    mesh = distribution.device_mesh
+    name = getattr(distribution, "batch_dim_name", None) or mesh.axis_names[0]
+    devices = mesh.shape[list(mesh.axis_names).index(name)]
+    if count % devices == 0:
+        return x
+    rows = np.minimum(np.arange(count + -count % devices), count - 1)
+    return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[rows], x)
 
 
 def _float32(embeddings: Any) -> np.ndarray:

@@ -115,6 +115,85 @@ def test_two_traces_serve_batches_of_every_size():
     assert sorted(calls, key=str) == [1, None]
 
 
+class Traced(keras.layers.Layer):
+    """Counts how often it is compiled: once for each trace."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def call(self, x):
+        self.shapes.append(tuple(x.shape))
+        return keras.ops.sum(x, axis=tuple(range(1, len(x.shape) - 1))) if len(x.shape) > 2 else x
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_shapes_are_relaxed_and_traces_few(single, axes):
+    traced = Traced()
+    model = keras.Sequential([keras.Input((None,) * axes + (3,)), traced])
+    embedder = Embedder(model)
+    traced.shapes.clear()
+    rng = np.random.default_rng(0)
+    for size in range(2, 30):
+        shape = (1 if single else size, *(size % (7 + axis) + 1 for axis in range(axes)), 3)
+        x = rng.normal(size=shape).astype("float32")
+        expected = x.sum(axis=tuple(range(1, axes + 1)))
+        np.testing.assert_allclose(embedder.call(x), expected, rtol=1e-4, atol=1e-5)
+    assert len(traced.shapes) <= 1 + axes
+
+
+def test_a_model_that_needs_its_shape_is_compiled_for_each():
+    class Static(keras.Model):
+        def call(self, x):
+            return keras.ops.reshape(x, (-1, 3 * int(x.shape[1])))[:, :2]
+
+    embedder = Embedder(Static())
+    for length in [*range(1, 40), 3, 2, 1]:
+        x = np.arange(6.0 * length, dtype="float32").reshape(2, length, 3)
+        np.testing.assert_array_equal(embedder.call(x), x.reshape(2, -1)[:, :2])
+
+
+def text_model():
+    vectors = keras.layers.TextVectorization(vocabulary=["a", "bb", "ccc"], output_mode="count")
+    inputs = keras.Input((), dtype="string", name="text")
+    return keras.Model(inputs, vectors(inputs))
+
+
+TEXTS = ["a", "bb ccc", "ccc", "a bb", "a much longer text than the others, of bb", "", "é a"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda texts: texts,
+        np.array,
+        lambda texts: np.array(texts, object),
+        lambda texts: np.char.encode(np.array(texts), "utf-8"),
+        tf.constant,
+        lambda texts: {"text": texts},
+        lambda texts: {"text": np.array(texts)},
+        lambda texts: {"text": np.array(texts, object)},
+        lambda texts: tf.data.Dataset.from_tensor_slices(texts).batch(3),
+    ],
+)
+def test_text_comes_as_it_is(kind):
+    model = text_model()
+    expected = model(tf.constant(TEXTS)).numpy()
+    np.testing.assert_array_equal(embed(Embedder(model), kind(TEXTS))[0], expected)
+
+
+def test_texts_of_all_lengths_share_a_trace():
+    traced = Traced()
+    vectors = text_model()
+    model = keras.Model(vectors.input, traced(vectors.output))
+    embedder = Embedder(model)
+    traced.shapes.clear()
+    for length in range(1, 50):
+        embedder.call(np.array(["a" * length]))
+    assert len(traced.shapes) == 1
+
+
 def test_new_weights_are_seen():
     model = one_output()
     embedder = Embedder(model)

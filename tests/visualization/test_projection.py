@@ -56,7 +56,7 @@ def test_a_function_projects():
 )
 def test_missing_packages_name_their_extra(monkeypatch, method, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match=rf"tensorflow_similarity\[{extra}\]"):
+    with pytest.raises(ImportError, match=rf"keras-similarity\[{extra}\]"):
         project(cloud(), method)
 
 
