@@ -10,7 +10,7 @@ def positive(number):
 
 
 def test_all_that_fail_are_named():
-    with pytest.raises(pytest.fail.Exception, match=r"2 of 3 fail:\n-1: .*\n-2: ") as caught:
+    with pytest.raises(pytest.fail.Exception, match=r"(?s)2 of 3 fail:\n-1: .*\n-2: ") as caught:
         every(positive, [-1, 1, -2])
     assert "-1 is not positive" in str(caught.value)
     every(positive, [1, 2], count=2)

@@ -134,7 +134,7 @@ class Archive:
         checksum = 0
         for start in range(0, section.size, _CHUNK):
             part = content[start : start + _CHUNK].data
-            if self._file.readinto(part) != len(part):  # type: ignore[attr-defined]
+            if self._file.readinto(part) != len(part):
                 raise self._corrupt("it is truncated")
             checksum = zlib.crc32(part, checksum)
         self._verify(name, section, checksum)

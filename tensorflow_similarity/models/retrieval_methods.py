@@ -394,7 +394,7 @@ class RetrievalMethods:
                 "create_index(distance=...)."
             )
         return evaluate_baselines(
-            self,  # type: ignore[arg-type]
+            self,
             self._binding.embedding_output,
             self._binding.distance,
             embedder.batches(x, y, batch_size),

@@ -90,7 +90,7 @@ def _impatient(protocol: Any, seconds: float) -> Any:
     uvicorn itself waits for ever for the rest of a request's head.
     """
 
-    class Impatient(protocol):  # type: ignore[misc]
+    class Impatient(protocol):
         """See above."""
 
         _timer: Any = None
