@@ -142,3 +142,7 @@ def check(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
     moved = _MOVED.get(function)
     if moved is not None and len(args) > moved.index and moved.was_meant(args[moved.index]):
         raise TypeError(f"`{function}`: {moved.note} Received: {args[moved.index]!r}.")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -129,3 +129,7 @@ def _line(fate: Fate) -> str:
     parts = dataclasses.asdict(fate)
     target = "" if parts["target"] is None else f"{_ROOT}.{parts['target']}"
     return " ".join(part for part in (target, parts["note"]) if part)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

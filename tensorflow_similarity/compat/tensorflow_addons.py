@@ -331,3 +331,7 @@ def npairs_multilabel_loss(y_true: Any, y_pred: Any) -> Any:
 
         y_true = tf.sparse.to_dense(y_true)
     return NpairsMultilabelLoss()(y_true, y_pred)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -241,3 +241,7 @@ def _columns(lookups: Sequence[Any], field: str, missing: Any, dtype: Any) -> np
         for row in rows
     ]
     return np.array(filled, dtype=tf.as_dtype(dtype).as_numpy_dtype).reshape(len(rows), width)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -30,3 +30,7 @@ PandasDataFrame = Any
 EqFunc = Callable[[Any, Any], bool]
 PreProcessFn = Callable[[Any, Any], tuple[Any, Any]]
 Scheduler = Callable[[Any], Any]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
