@@ -452,16 +452,29 @@ class TripletSemiHardLoss(StatisticsLoss):
             self.block_size,
         )
         rows = (slots.first, slots.count, slots.own)
-        sums = ops.cond(
-            few,
-            lambda: sums,
-            lambda: comparison.map(self._many_of_a_class, rows, (slots.order,)),
-        )
+        if self.block_size is None:
+            sums = ops.cond(
+                few,
+                lambda: sums,
+                lambda: comparison.map(self._many_of_a_class, rows, (slots.order,)),
+            )
+        else:
+            # XLA refuses the gradient of a branch with a loop over blocks: each block branches.
+            sums = comparison.map(self._few_or_many, (sums, *rows), (slots.order, few))
         term = comparison.gather((sums, ops.cast(slots.count, sums.dtype)))
         return comparison.own(self.value((term,), comparison))
 
     def _many_of_a_class(self, pairs: Pairs, first: Any, count: Any, own: Any, order: Any) -> Any:
         return self._many(Slots(order, first, count, own), pairs)
+
+    def _few_or_many(
+        self, pairs: Pairs, sums: Any, first: Any, count: Any, own: Any, order: Any, few: Any
+    ) -> Any:
+        return ops.cond(
+            few,
+            lambda: sums,
+            lambda: self._many_of_a_class(pairs, first, count, own, order),
+        )
 
     def _mine_few(self, pairs: Pairs, positive: Any, exists: Any) -> tuple[Any, Any]:
         """The negative of each of few positives, by a pass over the row for each."""
