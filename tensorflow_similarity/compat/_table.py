@@ -322,9 +322,15 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
     "training_metrics": {
         **{
             name: _changed(f"training_metrics.{name}", _MEAN_OF_EPOCH)
-            for name in _words(
-                "DistanceMetric avg_neg avg_pos max_neg max_pos min_neg min_pos sum_neg sum_pos"
+            for name in _words("DistanceMetric avg_pos max_pos min_pos sum_pos")
+        },
+        **{
+            name: _changed(
+                f"training_metrics.{name}",
+                f"{_MEAN_OF_EPOCH} The nearest negative is the hard one, where hard and easy "
+                "were exchanged.",
             )
+            for name in _words("avg_neg max_neg min_neg sum_neg")
         },
         **{
             name: _changed(
