@@ -150,8 +150,14 @@ class Embedder:
         if traces is None:
             while len(self._traces) >= _LAYOUTS:
                 self._traces.pop(next(iter(self._traces)), None)
-            traces = self._traces[layout] = _Traces(self.forward)
+            traces = self._traces[layout] = _Traces(self.forward, self._declared())
         return traces(x)
+
+    def _declared(self) -> list[tuple[int | None, ...]] | None:
+        """The shapes of the inputs of a functional model, without the batch axis."""
+        if not self._is_functional:
+            return None
+        return [tuple(tensor.shape[1:]) for tensor in self._model.inputs]
 
     def batches(self, x: Any, y: Any = None, batch_size: int | None = None) -> Batches:
         """Anything that `predict` takes, as batches for this model.
@@ -240,10 +246,17 @@ class _Traces:
 
     Args:
         forward: The forward pass.
+        declared: The shapes of the inputs without the batch axis, where the model declares
+            them: other sizes are its to refuse.
     """
 
-    def __init__(self, forward: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        forward: Callable[[Any], Any],
+        declared: list[tuple[int | None, ...]] | None,
+    ) -> None:
         self._forward = forward
+        self._declared = declared
         self._shapes: list[tuple[int | None, ...]] | None = None
         self._passes: dict[bool, Any] = {}
         # By shape, where the pass cannot be compiled with free axes.
@@ -257,6 +270,8 @@ class _Traces:
             if self._shapes is None:
                 self._shapes = [shape[1:] for shape in shapes]
             elif not all(map(_fits, shapes, self._shapes)):
+                if not self._allowed(shapes):  # the model says what is wrong
+                    return self._compile(x, single, [shape[1:] for shape in shapes])(x)
                 self._shapes = list(map(_relaxed, shapes, self._shapes))
                 self._passes.clear()
             run = self._passes.get(single)
@@ -280,6 +295,15 @@ class _Traces:
             self._exact.pop(next(iter(self._exact)), None)
         self._exact[key] = run
         return run(x)
+
+    def _allowed(self, shapes: list[tuple[int, ...]]) -> bool:
+        """Whether the model declares no other sizes."""
+        if self._declared is None or len(self._declared) != len(shapes):
+            return True
+        return all(
+            len(shape) != 1 + len(declared) or _fits(shape, declared)
+            for shape, declared in zip(shapes, self._declared, strict=True)
+        )
 
     def _compile(self, x: Any, single: bool, shapes: list[tuple[int | None, ...]]) -> Any:
         import tensorflow as tf

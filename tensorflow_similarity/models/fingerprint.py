@@ -132,9 +132,15 @@ def _checksum(value: Any) -> Any:
 def _digest(weights: list[Any]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for weight in weights:
-        value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value))
+        value = np.ascontiguousarray(_array(weight.value))
         # `ascontiguousarray` makes a scalar a vector.
         digest.update(f"{value.dtype}{tuple(weight.shape)}".encode())
         # A view of bytes: bfloat16 has no buffer protocol of its own.
         digest.update(value.reshape(-1).view("uint8").data if value.size else b"")
     return digest.hexdigest()
+
+
+def _array(value: Any) -> Any:
+    # Keras copies variables of TensorFlow in a way that NumPy warns of.
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    return value.numpy() if on_tensorflow else keras.ops.convert_to_numpy(value)
