@@ -7,6 +7,7 @@ replicas send back. Alone, everything here is the identity.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -44,9 +45,9 @@ class Replicas:
         leaves = keras.tree.flatten(values)
         if self.count == 1 or not leaves:
             return values
-        n = ops.shape(leaves[0])[0]
-        columns = [ops.reshape(x, (n, -1 if x.shape[1:] else 1)) for x in leaves]
-        widths = [int(x.shape[1]) for x in columns]
+        # All but the rows are of a known size: histograms, sums and numbers.
+        widths = [math.prod(x.shape[1:]) for x in leaves]
+        columns = [ops.reshape(x, (-1, w)) for x, w in zip(leaves, widths, strict=True)]
         every = self.gather(ops.concatenate(columns, axis=1))
         parts, begin = [], 0
         for leaf, width in zip(leaves, widths, strict=True):
@@ -73,12 +74,25 @@ class _TensorFlowReplicas(Replicas):
         if x.dtype == tf.bool:
             return tf.cast(self.gather(tf.cast(x, tf.int32)), tf.bool)
         every = self.context.all_gather(x, axis=0)
+        if x.dtype.is_floating:
+            every = _with_dense_gradient(every)
         return tf.ensure_shape(every, [None, *x.shape[1:]])
 
     def number(self) -> Any:
         import tensorflow as tf
 
         return tf.cast(self.context.replica_id_in_sync_group, tf.int32)
+
+
+def _with_dense_gradient(x: Any) -> Any:
+    """The same. Losses that look at some rows send back slices, which cannot be gathered."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def same(x: Any) -> Any:
+        return tf.identity(x), tf.convert_to_tensor
+
+    return same(x)
 
 
 class _TorchReplicas(Replicas):
