@@ -20,8 +20,23 @@ def promote(a: Any, b: Any) -> tuple[Any, Any]:
 
     Half precision has 8 to 11 significant bits: differences of near neighbours
     would be rounding. float64 stays float64.
+
+    Raises:
+        ValueError: If one is a single number, or their last axes differ.
     """
     a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+    shapes = tuple(a.shape), tuple(b.shape)
+    if not all(shapes):
+        raise ValueError(
+            "`queries` and `keys` must be rows, [..., dim]. Received: shapes "
+            f"{shapes[0]} and {shapes[1]}."
+        )
+    # Broadcasting would compare one number with every coordinate.
+    if None not in (shapes[0][-1], shapes[1][-1]) and shapes[0][-1] != shapes[1][-1]:
+        raise ValueError(
+            f"`queries` and `keys` must have one width. Received: shapes {shapes[0]} and "
+            f"{shapes[1]}."
+        )
     types = {keras.backend.standardize_dtype(x.dtype) for x in (a, b)}
     dtype = "float64" if "float64" in types else "float32"
     return ops.cast(a, dtype), ops.cast(b, dtype)
@@ -115,11 +130,6 @@ class Distance(Configured):
                 f"`queries` and `keys` must be matrices, [n, dim] and [m, dim]. Received: shapes "
                 f"{shapes[0]} and {shapes[1]}. For one vector write x[None, :]; for rows of the "
                 "same position use `paired`."
-            )
-        if None not in (shapes[0][1], shapes[1][1]) and shapes[0][1] != shapes[1][1]:
-            raise ValueError(
-                f"`queries` and `keys` must have one width. Received: shapes {shapes[0]} and "
-                f"{shapes[1]}."
             )
         return self.pairwise(queries, keys)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.index.engines.forks import refuse_tensorflow
 
 __all__ = ["different_pairs", "labelled_pairs", "paired_distances", "same_pairs"]
 
@@ -76,8 +78,11 @@ def different_pairs(
 
 def paired_distances(distance: Distance, x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distances between rows `a` and rows `b`, float32 `[pairs]`."""
+    refuse_tensorflow(f"The distance {distance.name!r} between pairs")
     parts = [
-        np.asarray(distance.paired(x[a[i : i + _CHUNK_PAIRS]], x[b[i : i + _CHUNK_PAIRS]]))
+        keras.ops.convert_to_numpy(
+            distance.paired(x[a[i : i + _CHUNK_PAIRS]], x[b[i : i + _CHUNK_PAIRS]])
+        )
         for i in range(0, len(a), _CHUNK_PAIRS)
     ]
     return np.concatenate(parts).astype(np.float32)

@@ -190,6 +190,28 @@ def test_other_shapes_are_refused(name, queries, keys):
         distances.get(name)(queries, keys)
 
 
+@pytest.mark.parametrize("name", [*distances.names(), "mahalanobis"])
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [(np.ones((2, 6)), np.ones((2, 1))), (np.ones((2, 6)), 1.0), (np.ones(6), np.ones(5))],
+)
+def test_rows_of_other_widths_are_refused(name, a, b):
+    """One number is not broadcast over all coordinates."""
+    with pytest.raises(ValueError, match="`queries` and `keys` must"):
+        distances.get(ALL.get(name, name)).paired(a, b)
+
+
+def test_an_inherited_call_has_no_product():
+    class Doubled(CosineDistance):
+        def __call__(self, queries, keys):
+            return 2 - super().__call__(queries, keys)
+
+    class Below(Doubled):
+        """Changes nothing."""
+
+    assert distances.product_of(Below()) is None
+
+
 def test_whole_numbers_are_taken_as_floats():
     for name in distances.names():
         whole = np.arange(12).reshape(4, 3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from oracle.engines import require
-from tensorflow_similarity.evaluation import evaluate
+from tensorflow_similarity.evaluation import evaluate, verify
 from tensorflow_similarity.index import Index
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
@@ -107,5 +107,7 @@ def test_a_distance_that_needs_tensorflow_says_so():
             index.lookup(Q[:5])
         with pytest.raises(RuntimeError, match=r"'manhattan'.*forked.*spawn"):
             evaluate(X[:100], np.arange(100) % 5, distance="manhattan")
+        with pytest.raises(RuntimeError, match=r"between pairs.*forked.*spawn"):
+            verify(X[:100], np.arange(100) % 5)
 
     in_fork(child)
