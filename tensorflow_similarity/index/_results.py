@@ -19,6 +19,15 @@ from tensorflow_similarity.index._records import Rows
 __all__ = ["Lookup", "Neighbors", "data_frame", "stats", "text"]
 
 
+_SHOWN = 40  # characters of a payload
+
+
+def _cut(data: Any) -> str:
+    """How a payload is written, cut with an ellipsis where it is long."""
+    text = repr(data)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+
+
 @dataclasses.dataclass
 class Lookup:
     """One neighbour of one query.
@@ -45,7 +54,7 @@ class Lookup:
         if self.data is not None:
             data = self.data
             parts.append(
-                f"data=array{data.shape}" if isinstance(data, np.ndarray) else f"data={data!r:.40}"
+                f"data=array{data.shape}" if isinstance(data, np.ndarray) else f"data={_cut(data)}"
             )
         return f"Lookup({', '.join(parts)})"
 

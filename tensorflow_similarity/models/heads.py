@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from tensorflow_similarity.layers import MarginHead, ProxyHead
-from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
+from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss, TwoViewLoss
 
-__all__ = ["check_margin_heads", "embedding_below_head"]
+__all__ = ["check_margin_heads", "embedding_below_head", "refuse_two_views"]
 
 
 def embedding_below_head(model: Any) -> str | None:
@@ -97,3 +97,15 @@ def _name(model: Any, tensor: Any) -> str | None:
     operation = tensor._keras_history.operation
     names = {layer.name for layer in model.layers}
     return operation.name if operation.name in names else None
+
+
+def refuse_two_views(loss: Any) -> None:
+    """Raises for a loss on two views: `fit(x, y)` would compare embeddings with raw inputs."""
+    for one in keras.tree.flatten(loss):
+        if isinstance(one, TwoViewLoss):
+            raise ValueError(
+                f"loss={one!r} compares the embeddings of two views, and this model embeds x only: "
+                "`fit(a, b)` would compare embeddings of a with b as it is. Use DualEncoder for "
+                "pairs that belong together, such as questions and answers, or ContrastiveModel "
+                "for two views of one example; both are in tensorflow_similarity.models."
+            )

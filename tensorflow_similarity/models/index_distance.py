@@ -47,8 +47,10 @@ def distance_and_output(
         (embedding_output,) = metric
     if embedding_output is None and any(_is_on_proxies(each) for each in by_output.values()):
         raise ValueError(
-            "`embedding_output` must say which output of the model, or which layer, is the "
-            f"embedding. Received: None, and loss={loss!r}, which takes cosines to proxies."
+            f"loss={loss!r} takes cosines to proxies. End the model in a proxy head: "
+            "`outputs = ProxyHead(classes)(embedding)`, with ProxyHead of "
+            "tensorflow_similarity.layers; the embedding below it is indexed. Or name the "
+            "embedding: `embedding_output` must say which output or layer it is. Received: None."
         )
     if distance != "auto":
         return distances.get(distance), embedding_output

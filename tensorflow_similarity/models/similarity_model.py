@@ -20,7 +20,11 @@ from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
-from tensorflow_similarity.models.heads import check_margin_heads, embedding_below_head
+from tensorflow_similarity.models.heads import (
+    check_margin_heads,
+    embedding_below_head,
+    refuse_two_views,
+)
 from tensorflow_similarity.models.index_distance import distance_and_output
 from tensorflow_similarity.models.micro_batches import call_in_parts
 from tensorflow_similarity.models.registered_losses import registered_loss
@@ -185,10 +189,17 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
         Raises:
             ValueError: If distance or output cannot be told or do not exist, the
-                index holds records that would not fit, or a `MarginHead` and the
-                loss do not belong to each other.
+                index holds records that would not fit, a `MarginHead` and the loss do
+                not belong to each other, or the loss compares two views, of which this
+                model embeds one: see `DualEncoder` and `ContrastiveModel`.
         """
         loss = registered_loss(loss)
+        own_step = (
+            type(self).train_step is not keras.Model.train_step
+            or type(self).compute_loss is not SimilarityModel.compute_loss
+        )
+        if not own_step:
+            refuse_two_views(loss)
         check_margin_heads(self, loss)
         if micro_batch_size is not None:
             micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")
