@@ -10,7 +10,6 @@ from pathlib import Path
 
 # A part imports only from parts above it.
 PARTS = {
-    "_types": "names for the types of arguments: tensors of a backend, arrays and lists",
     "_caller": "where a warning points: at the code that uses the package",
     "_checks": "arguments checked at the boundary, with errors that say what to do",
     "_configured": "small objects that are their config: distances, strategies, miners",

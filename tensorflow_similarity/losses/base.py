@@ -107,13 +107,6 @@ class PerExampleLoss(keras.losses.Loss):
         """Which labels are invalid, bool `[batch]`, where that is known only inside a graph."""
         return None
 
-    def advice(self) -> str | None:
-        """What users should know before they train with this loss; None for nothing.
-
-        `SimilarityModel.compile` warns of it.
-        """
-        return None
-
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         with keras.name_scope(self.name):
             y_pred = self.checked_predictions(y_pred)
