@@ -222,7 +222,7 @@ class LiftedStructLoss(StatisticsLoss):
     ```python
     from tensorflow_similarity.losses import LiftedStructLoss
 
-    LiftedStructLoss()([0, 0, 1], [[0.0], [1.0], [1.0]])  # see below
+    LiftedStructLoss()([0, 0, 1], [[0.0], [1.0], [1.0]])  # (1 + log(1 + e))**2 / 2 = 2.6757
     ```
 
     Reference:
