@@ -72,7 +72,7 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._answers.get(timeout=60)
+            answer = self._answers.get(timeout=300)
             if answer["id"] == number:
                 assert "error" not in answer, answer
                 return answer["result"]
@@ -91,7 +91,7 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def wait(self, condition: Any, seconds: float = 20) -> None:
+    def wait(self, condition: Any, seconds: float = 300) -> None:
         """Waits until something holds."""
         until = time.monotonic() + seconds
         while not condition():
@@ -116,5 +116,5 @@ class Browser:
     def close(self) -> None:
         """Ends it."""
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(300)
         os.close(self._write)

@@ -348,7 +348,7 @@ def test_a_long_journal_is_folded(folder, tmp_path, monkeypatch, background):
     index = Index(DIM, path=folder, background=background)
     for seed in range(40):
         index.add(vectors(20, seed), labels=[seed] * 20)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not (folder / "snapshot.3").exists() and background and time.monotonic() < deadline:
         index.add(vectors(1))
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 import importlib.util
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,27 +51,41 @@ def test_the_engine_of_a_library(distance, tmp_path):
     check(Index(8, distance, search="hnswlib"), tmp_path)
 
 
+class Nothing(Engine):
+    """An engine whose methods are not reached."""
+
+    distances = frozenset(["cosine"])
+    build = search = content = load = None
+
+
 def test_a_library_that_is_not_there():
     @register
-    class Missing(Engine):
+    class Missing(Nothing):
         name = "missing_library"
-        distances = frozenset(["cosine"])
         library = "a_library_that_is_not_there"
-
-        def build(self, vectors):
-            """Not reached."""
-
-        def search(self, queries, k):
-            """Not reached."""
-
-        def content(self):
-            """Not reached."""
-
-        def load(self, path):
-            """Not reached."""
 
     with pytest.raises(ImportError, match=r"missing_library.*a_library_that_is_not_there"):
         Index(8, "cosine", search="missing_library")
+
+
+def test_a_library_made_by_swig_where_warnings_are_errors(tmp_path, monkeypatch):
+    """Such a warning, as an error, is a segmentation fault of faiss before 1.14."""
+    code = "import warnings\nwarnings.warn({!r}, DeprecationWarning)\n"
+    said = {
+        "made_by_swig": "builtin type SwigPyPacked has no __module__ attribute",
+        "made_by_hand": "made_by_hand is old",
+    }
+    for library, message in said.items():
+        (tmp_path / f"{library}.py").write_text(code.format(message))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    for library in said:
+        register(type(library, (Nothing,), {"name": library, "library": library}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Index(8, "cosine", search="made_by_swig").search == "made_by_swig"
+        with pytest.raises(DeprecationWarning, match="made_by_hand is old"):
+            Index(8, "cosine", search="made_by_hand")
 
 
 def test_a_class_that_is_defined_again_replaces_itself():

@@ -85,7 +85,7 @@ def stress(index, monkeypatch, tolerance=0.0, at_least=0.7):
         time.sleep(0.001)
     stop.set()
     for reader in readers:
-        reader.join(30)
+        reader.join(300)
     assert not failures
     assert not any(reader.is_alive() for reader in readers)
     assert enough()
@@ -143,19 +143,19 @@ def test_lookups_run_together_and_wait_for_no_writer(tmp_path, monkeypatch):
     real, append = exact.ExactScan.search, _journal.Journal.append
 
     def search(*args, **kwargs):
-        together.wait(20)  # until three lookups are in here
+        together.wait(300)  # until three lookups are in here
         return real(*args, **kwargs)
 
     def slow(*args):
         inside.set()
-        assert go_on.wait(30)
+        assert go_on.wait(300)
         append(*args)
 
     monkeypatch.setattr(exact.ExactScan, "search", search)
     monkeypatch.setattr(_journal.Journal, "append", slow)
     writer = threading.Thread(target=lambda: index.delete(7))
     writer.start()
-    assert inside.wait(20)
+    assert inside.wait(300)
     found = []
     readers = [
         threading.Thread(target=lambda: found.append(index.lookup(code([7]), k=1)))
@@ -164,10 +164,10 @@ def test_lookups_run_together_and_wait_for_no_writer(tmp_path, monkeypatch):
     for reader in readers:
         reader.start()
     for reader in readers:
-        reader.join(30)
+        reader.join(300)
     assert [each.ids.item() for each in found] == [7, 7, 7]
     go_on.set()
-    writer.join(30)
+    writer.join(300)
     assert 7 not in index
     index.close()
 
@@ -193,7 +193,7 @@ def test_lookups_of_other_efforts_do_not_disturb_each_other(make):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not failures
     assert not any(thread.is_alive() for thread in threads)
 
@@ -219,18 +219,18 @@ def test_graphs_built_in_the_background(graphs_of_any_size, monkeypatch):
 
     def slow(self, state):
         begun.set()
-        assert go_on.wait(30)
+        assert go_on.wait(300)
         return build(self, state)
 
     monkeypatch.setattr(_graphs.Folding, "build", slow)
     assert index.lookup(code([3]), k=1).ids.item() == 3  # does not wait
-    assert begun.wait(30)
+    assert begun.wait(300)
     (added,) = index.add(code([7777]))
     index.delete(4)
     assert index.lookup(code([7777]), k=1).ids.item() == added
     assert index.engine == "exact"
     go_on.set()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while index.engine == "exact":
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "serve_http.py"
 TFSIM = [sys.executable, "-c", "import sys, _tfsim; sys.exit(_tfsim.main())", "serve"]
+PATIENCE = 300  # seconds: what takes longer hangs, on any machine
 X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
 
 
@@ -46,11 +47,18 @@ def serving(*command):
 
 
 def ask(port, method, path, body=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     with contextlib.closing(connection):
         connection.request(method, path, None if body is None else json.dumps(body))
         response = connection.getresponse()
         return response.status, json.loads(response.read())
+
+
+def drip(connection):
+    """Sends a little of a request, and a little more, for a long time."""
+    for _ in range(10 * PATIENCE):
+        connection.sendall(b"G")
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +98,7 @@ def test_an_index_without_a_model_and_a_graceful_stop(saved):
             done = [one for one in asked if one.exception() is None]
         # Whoever was let in was answered in full.
         assert all(len(one.result()[1]["ids"][0]) == 60 for one in done)
-        process.wait(20)
+        process.wait(PATIENCE)
         assert "Traceback" not in process.stderr.read()
 
 
@@ -103,25 +111,20 @@ serve(Index.load(sys.argv[1]), port=0, limits=Limits(request_seconds=1))
 """
     with serving(sys.executable, "-c", program, saved / "i.index") as (_, port):
         head = b"POST /lookup HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        # However slow this machine is, it is the server that ends what would never end.
         for part in (b"", b"POST /loo", head, head + b"\r\n{"):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
                 connection.sendall(part)
-                begin = time.monotonic()
                 answer = connection.recv(100)
                 assert answer == b"" or answer.startswith(b"HTTP/1.1 408")
                 while answer:
                     answer = connection.recv(1000)
-                assert time.monotonic() - begin < 5
         # A part that comes again and again does not help either, after a whole request.
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-            begin = time.monotonic()
-            with contextlib.suppress(ConnectionError):
-                while time.monotonic() - begin < 5:
-                    connection.sendall(b"G")
-                    time.sleep(0.1)
-            assert time.monotonic() - begin < 5
+            with pytest.raises(ConnectionError):
+                drip(connection)
         assert ask(port, "GET", "/health")[0] == 200
 
 

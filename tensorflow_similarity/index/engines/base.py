@@ -5,6 +5,8 @@ from __future__ import annotations
 import abc
 import importlib
 import importlib.util
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -151,15 +153,22 @@ class Engine(abc.ABC):
 
     @classmethod
     def _import(cls) -> Any:
+        name = str(cls.library)
         try:
-            return importlib.import_module(str(cls.library))
+            if name in sys.modules:
+                return importlib.import_module(name)
+            with warnings.catch_warnings():
+                # What SWIG makes, faiss before 1.14 among it, warns of its own types, and takes
+                # the process down where warnings are errors.
+                warnings.filterwarnings("ignore", "builtin type .* has no __module__")
+                return importlib.import_module(name)
         except ImportError as error:
             if cls.extra is None:  # an engine of another package
                 raise ImportError(
-                    f"search={cls.name!r} needs the library {cls.library!r}, which cannot be "
+                    f"search={cls.name!r} needs the library {name!r}, which cannot be "
                     f"imported ({error}). Install it with pip."
                 ) from error
-            raise missing(f"search={cls.name!r}", str(cls.library), str(cls.extra)) from error
+            raise missing(f"search={cls.name!r}", name, str(cls.extra)) from error
 
     def _check(self, key: str, value: Any) -> None:
         if key in self.parameters:
