@@ -17,6 +17,7 @@ from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
+from tensorflow_similarity.models._fitting import fit_with_samplers
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.embedding import output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
@@ -324,6 +325,21 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         """As `keras.Model.compute_loss`; losses with a memory learn whether this is training."""
         with phase(training):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`; samplers of this package follow its epochs.
+
+        Epoch e has the same batches in a run that is resumed, by `initial_epoch=` or by
+        `keras.callbacks.BackupAndRestore`, as in one without an interruption, and in the same
+        order: `shuffle` is of no effect on samplers, which draw at random as they are. Another
+        `fit` from epoch 0 goes on where the sampler is; `sampler.epoch = 0` begins again.
+
+        Args:
+            *args: As of `keras.Model.fit`.
+            **kwargs: As of `keras.Model.fit`. With a sampler, `steps_per_epoch` is the number
+                of batches that its epochs have.
+        """
+        return fit_with_samplers(self, super().fit, args, kwargs)
 
     def towers(self) -> tuple[keras.Model, keras.Model]:
         """The models that embed queries and records: both this one, unless there are two."""

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from tensorflow_similarity import _old_names
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.epochs import FollowEpochs
 from tensorflow_similarity.samplers.files import MultiShotFileSampler
 from tensorflow_similarity.samplers.hard_classes import HardClasses
 from tensorflow_similarity.samplers.hierarchical import HierarchicalClasses
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
+from tensorflow_similarity.samplers.padding import Padding
 from tensorflow_similarity.samplers.sampler import Sampler
 from tensorflow_similarity.samplers.selection import select_examples
 from tensorflow_similarity.samplers.single_shot import SingleShotMemorySampler
@@ -25,11 +27,13 @@ from tensorflow_similarity.samplers.tfrecords import (
 __all__ = [
     "BalancedDraws",
     "ClassChoice",
+    "FollowEpochs",
     "HardClasses",
     "HierarchicalClasses",
     "MultiShotFileSampler",
     "MultiShotMemorySampler",
     "MultiShotTFRecordSampler",
+    "Padding",
     "Sampler",
     "SingleShotMemorySampler",
     "TFDataSampler",

@@ -9,6 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity.samplers._labels import Labels, class_list_ids, read_labels
 from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
 
 __all__ = ["BalancedDraws"]
@@ -26,11 +27,17 @@ class BalancedDraws:
     them, each as often as the others within one; a warning names how many such
     classes there are.
 
+    An example with several labels counts for each of them: labels are drawn as classes are,
+    then examples of each, and no example twice while others of the label are left. Examples
+    of unknown class are never drawn.
+
     Args:
-        labels: Integer class ids `[n]` or `[n, 1]`.
+        labels: Class ids or class names, `[n]` or `[n, 1]`, with None for an unknown one; or
+            `Targets` of classes, several labels, probabilities (drawn by the most probable
+            class) or a hierarchy (drawn by its finest level).
         classes_per_batch: Classes in a batch.
         examples_per_class: Examples of each class in a batch.
-        class_list: Class ids to draw from. Defaults to `None`: all.
+        class_list: Ids or names of classes to draw from. Defaults to `None`: all.
         total_examples_per_class: Use at most so many examples of each class,
             chosen at random from the seed. Defaults to `None`: all.
         seed: Integer. Defaults to `None`: one is made up (see the attribute).
@@ -40,13 +47,15 @@ class BalancedDraws:
 
     Attributes:
         classes: int64 `[classes]`, the class ids drawn from, sorted.
+        class_names: The names of classes 0, 1, 2, …, where labels are names; else None.
         positions: int64 `[examples]`, the positions drawn from, sorted.
         seed: The seed in use.
 
     Raises:
-        TypeError: If the labels are not integers, or `class_choice` is no `ClassChoice`.
+        TypeError: If the labels are of a kind without classes, or `class_choice` is no
+            `ClassChoice`.
         ValueError: If the labels are not `[n]` or `[n, 1]` or there are none,
-            `class_list` has ids that do not occur, or there are fewer classes
+            `class_list` has classes that do not occur, or there are fewer classes
             than `classes_per_batch`.
 
     Example:
@@ -71,9 +80,10 @@ class BalancedDraws:
         seed: int | None = None,
         class_choice: ClassChoice | None = None,
     ) -> None:
-        labels = checks.class_ids(labels, "labels")
-        if not len(labels):
-            raise ValueError("`labels` must hold at least one example. Received: none.")
+        known = labels if isinstance(labels, Labels) else read_labels(labels, "labels")
+        if not len(known.positions):
+            which = "none" if not known.length else f"{known.length}, all of unknown class"
+            raise ValueError(f"`labels` must hold at least one example. Received: {which}.")
         self.classes_per_batch = checks.count(classes_per_batch, "classes_per_batch")
         self.examples_per_class = checks.count(examples_per_class, "examples_per_class")
         if total_examples_per_class is not None:
@@ -87,15 +97,17 @@ class BalancedDraws:
         self._key = entropy.generate_state(2, np.uint64)
 
         # Positions grouped by class: class c owns a run of `_grouped`.
-        grouped = np.argsort(labels, kind="stable")
-        classes, starts, sizes = np.unique(labels[grouped], return_index=True, return_counts=True)
+        owners = known.classes
+        grouped = np.argsort(owners, kind="stable")
+        classes, starts, sizes = np.unique(owners[grouped], return_index=True, return_counts=True)
+        self.class_names = known.class_names
         if class_list is not None:
-            kept = np.isin(classes, _known(class_list, classes))
+            kept = np.isin(classes, _known(class_list, classes, known.class_names))
             classes, starts, sizes = classes[kept], starts[kept], sizes[kept]
         if total_examples_per_class is not None:
             # A random order within each class, of which its run keeps the head.
             rng = np.random.default_rng(entropy.spawn(1)[0])
-            grouped = np.lexsort((rng.random(len(labels)), labels))
+            grouped = np.lexsort((rng.random(len(owners)), owners))
             sizes = np.minimum(sizes, total_examples_per_class)
         if len(classes) < self.classes_per_batch:
             raise ValueError(
@@ -104,10 +116,13 @@ class BalancedDraws:
                 "classes to draw from."
             )
         self.classes = classes
-        self._grouped, self._starts, self._sizes = grouped, starts, sizes
-        self.positions = np.sort(grouped[_runs(starts, sizes)])
+        self._grouped, self._starts, self._sizes = known.positions[grouped], starts, sizes
+        self._several = known.several
+        self.positions = np.sort(self._grouped[_runs(starts, sizes)])
+        if known.several:
+            self.positions = np.unique(self.positions)
         self._choice = UniformClasses() if class_choice is None else class_choice
-        self._choice.bind(classes, self.classes_per_batch)
+        self._choice.bind(classes, self.classes_per_batch, known.class_names)
         self._warn_of_small_classes()
 
     def _warn_of_small_classes(self) -> None:
@@ -116,10 +131,20 @@ class BalancedDraws:
             warnings.warn(
                 f"{small.sum()} of {len(small)} classes have fewer than "
                 f"{self.examples_per_class} examples and repeat them within a batch, "
-                f"for instance class {self.classes[small][0]} with {self._sizes[small][0]}. "
+                f"for instance class {self._shown(small)} with {self._sizes[small][0]}. "
                 "Lower the examples per class, or leave these classes out with `class_list`.",
                 stacklevel=levels_to_the_caller(),
             )
+
+    def _shown(self, which: np.ndarray) -> str:
+        label = int(self.classes[which][0])
+        return str(label) if self.class_names is None else repr(self.class_names[label])
+
+    @property
+    def index_per_class(self) -> dict[int, np.ndarray]:
+        """The positions of the examples of each class drawn from, by class id."""
+        runs = zip(self.classes.tolist(), self._starts, self._sizes, strict=True)
+        return {label: np.sort(self._grouped[a : a + size]) for label, a, size in runs}
 
     @property
     def batch_size(self) -> int:
@@ -140,7 +165,26 @@ class BalancedDraws:
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, step, epoch]))
         chosen = self._choice.choose(rng, self.classes_per_batch)
         members = _members(rng, self._sizes[chosen], self.examples_per_class)
-        return self._grouped[self._starts[chosen, None] + members].ravel()
+        drawn = self._grouped[self._starts[chosen, None] + members]
+        return (self._without_repeats(rng, chosen, drawn) if self._several else drawn).ravel()
+
+    def _without_repeats(
+        self, rng: np.random.Generator, chosen: np.ndarray, drawn: np.ndarray
+    ) -> np.ndarray:
+        """Examples drawn for two labels are replaced by others of the label, if there are any."""
+        if len(np.unique(drawn)) == drawn.size:
+            return drawn
+        taken: np.ndarray = drawn[:0].ravel()
+        for row in np.argsort(self._sizes[chosen], kind="stable"):  # Rare labels choose first.
+            again = np.flatnonzero(np.isin(drawn[row], taken))
+            if len(again):
+                begin = self._starts[chosen[row]]
+                every = self._grouped[begin : begin + self._sizes[chosen[row]]]
+                free = np.setdiff1d(every, np.concatenate([taken, drawn[row]]))
+                others = rng.permutation(free)[: len(again)]
+                drawn[row, again[: len(others)]] = others
+            taken = np.concatenate([taken, drawn[row]])
+        return drawn
 
     def __repr__(self) -> str:
         return (
@@ -150,8 +194,8 @@ class BalancedDraws:
         )
 
 
-def _known(class_list: Any, classes: np.ndarray) -> np.ndarray:
-    wanted = checks.class_ids(class_list, "class_list")
+def _known(class_list: Any, classes: np.ndarray, names: list[str] | None) -> np.ndarray:
+    wanted = class_list_ids(class_list, names)
     unknown = np.setdiff1d(wanted, classes)
     if len(unknown):
         raise ValueError(

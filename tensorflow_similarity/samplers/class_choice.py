@@ -35,13 +35,16 @@ class ClassChoice(abc.ABC):
     """
 
     classes: np.ndarray
+    #: The names of classes 0, 1, 2, …, where labels are names.
+    class_names: list[str] | None = None
 
-    def bind(self, classes: np.ndarray, count: int) -> None:
+    def bind(self, classes: np.ndarray, count: int, class_names: list[str] | None = None) -> None:
         """Called by `BalancedDraws`: tells which classes there are.
 
         Args:
             classes: int64 `[classes]`, sorted.
             count: How many make a batch.
+            class_names: The names of classes 0, 1, 2, …, where labels are names.
 
         Raises:
             ValueError: If it already serves a sampler with other classes.
@@ -52,7 +55,7 @@ class ClassChoice(abc.ABC):
                 "`class_choice` must serve one sampler: make another one for these classes. "
                 f"Received: {self!r}, which serves {len(bound)} classes, for {len(classes)} others."
             )
-        self.classes = classes
+        self.classes, self.class_names = classes, class_names
         self.prepare(count)
 
     def prepare(self, count: int) -> None:  # noqa: B027 (nothing to prepare is usual)

@@ -11,6 +11,8 @@ from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
+from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["MultiShotFileSampler"]
 
@@ -24,30 +26,34 @@ class MultiShotFileSampler(MultiShotMemorySampler):
 
     Args:
         x: Paths `[n]`, or anything that `load_example_fn` makes examples of.
-        y: Integer class ids, `[n]` or `[n, 1]`.
+        y: Labels of any kind that `MultiShotMemorySampler` takes, such as class ids or names.
         load_example_fn: Makes an example of an element of `x`: an array, or a tuple or
             dict of arrays. Defaults to `load_image`.
         classes_per_batch: Classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
             to 2. Classes that have fewer repeat them, and a warning says so once.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        class_list: Class ids to draw from. Defaults to `None`: all.
+        class_list: Ids or names of classes to draw from. Defaults to `None`: all.
         total_examples_per_class: Use at most so many examples of each class,
             chosen at random from the seed. Defaults to `None`: all.
         augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
         seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
         class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
             Defaults to `None`: any.
+        sample_weight, label_output, ignore_class: As of `MultiShotMemorySampler`.
+        padding: How sequences of different lengths become one array, see `Padding`. Defaults
+            to `None`: examples must have one shape.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`. With `load_image` take threads, and not processes:
             TensorFlow does not survive a fork.
 
     Attributes:
-        class_names: The names of the classes 0, 1, 2, …, if made by `from_folder`; else
-            None.
+        class_names: The names of the classes 0, 1, 2, …, if made by `from_folder` or if labels
+            are names; else None.
 
     Raises:
-        TypeError: If the labels are not integers, or a function cannot be called.
+        TypeError: If labels are neither ids nor names nor `Targets`, or a function cannot be
+            called.
         ValueError: As `MultiShotMemorySampler`; when a batch is made, if a file cannot be
             loaded, which the error names, or the examples do not have one shape.
 
@@ -65,8 +71,6 @@ class MultiShotFileSampler(MultiShotMemorySampler):
     ```
     """
 
-    class_names: list[str] | None = None
-
     @explains_arguments("MultiShotFileSampler")
     def __init__(
         self,
@@ -81,6 +85,11 @@ class MultiShotFileSampler(MultiShotMemorySampler):
         augmenter: Callable[..., Any] | None = None,
         seed: int | None = None,
         class_choice: ClassChoice | None = None,
+        *,
+        sample_weight: Any = None,
+        label_output: int | str | None = None,
+        ignore_class: Any = None,
+        padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -95,6 +104,10 @@ class MultiShotFileSampler(MultiShotMemorySampler):
             seed=seed,
             class_choice=class_choice,
             load_example_fn=load_example_fn,
+            sample_weight=sample_weight,
+            label_output=label_output,
+            ignore_class=ignore_class,
+            padding=padding,
             **kwargs,
         )
 
@@ -142,6 +155,4 @@ class MultiShotFileSampler(MultiShotMemorySampler):
         load = functools.partial(
             load_image, target_size=target_size, dtype=dtype, interpolation=interpolation
         )
-        sampler = cls(paths, labels, load, **kwargs)
-        sampler.class_names = names
-        return sampler
+        return cls(paths, Targets.classes(labels, names=names), load, **kwargs)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity import distances
+from tensorflow_similarity import distances, targets
 from tensorflow_similarity.samplers.class_choice import ClassChoice, others
 
 __all__ = ["HardClasses"]
@@ -66,19 +66,28 @@ class HardClasses(ClassChoice):
 
         Args:
             embeddings: `[n, dim]`, of examples of the classes.
-            labels: Their class ids `[n]`. Ids that the sampler does not draw from are
-                left out; classes that are missing here are drawn at random only.
+            labels: Their class ids or names `[n]`. Classes that the sampler does not draw
+                from are left out, and so is None; classes that are missing here are drawn at
+                random only.
 
         Raises:
-            TypeError: If labels are not integers.
+            TypeError: If labels are neither ids nor names, or names where the sampler has ids.
             ValueError: If lengths differ, an embedding is not finite, no sampler has
                 this object yet, or fewer than two of its classes are there.
         """
         if not hasattr(self, "classes"):
             raise ValueError("`class_choice` must be given to a sampler before `update`.")
         rows = checks.embeddings(embeddings)
-        ids = checks.class_ids(labels, "labels", length=len(rows))
-        known = np.isin(ids, self.classes)
+        found = targets.get(labels, "labels", length=len(rows))
+        if found.class_names is not None and self.class_names is not None:
+            found = found.recode(self.class_names, "labels")
+        elif found.class_names is not None:
+            raise TypeError(
+                "`labels` must be class ids, as the sampler draws by. Received: names, such as "
+                f"{found.class_names[0]!r}."
+            )
+        ids = found.ids
+        known = found.known & np.isin(ids, self.classes)
         present, owner = np.unique(np.searchsorted(self.classes, ids[known]), return_inverse=True)
         if len(present) < 2:
             raise ValueError(

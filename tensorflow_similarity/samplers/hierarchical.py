@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.class_choice import ClassChoice, others
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["HierarchicalClasses"]
 
@@ -24,7 +26,9 @@ class HierarchicalClasses(ClassChoice):
     is drawn from all other classes.
 
     Args:
-        categories: The category of each class: class id -> any value.
+        categories: The category of each class: class id, or class name where labels are
+            names, -> any value; or the `Targets.hierarchy` that the sampler draws by, whose
+            last level but one is the category.
         categories_per_batch: How many of them. Defaults to 2.
 
     Raises:
@@ -45,24 +49,34 @@ class HierarchicalClasses(ClassChoice):
     ```
     """
 
-    def __init__(self, categories: Mapping[int, Hashable], categories_per_batch: int = 2) -> None:
+    def __init__(
+        self, categories: Mapping[Any, Hashable] | Targets, categories_per_batch: int = 2
+    ) -> None:
+        if isinstance(categories, Targets):
+            categories = _of_hierarchy(categories)
         if not isinstance(categories, Mapping):
             raise TypeError(
-                "`categories` must be a mapping of class id to category, e.g. "
+                "`categories` must be a mapping of class id or name to category, e.g. "
                 f"dict(zip(class_ids, names)). Received: {type(categories).__name__}."
             )
-        self.categories = {int(label): category for label, category in categories.items()}
+        self.categories = {
+            label if isinstance(label, str) else int(label): category
+            for label, category in categories.items()
+        }
         self.categories_per_batch = checks.count(categories_per_batch, "categories_per_batch")
 
     def prepare(self, count: int) -> None:
-        missing = [label for label in self.classes.tolist() if label not in self.categories]
+        labels: list[Any] = self.classes.tolist()
+        if self.class_names is not None and any(isinstance(key, str) for key in self.categories):
+            labels = [self.class_names[label] for label in labels]
+        missing = [label for label in labels if label not in self.categories]
         if missing:
             raise ValueError(
                 "`categories` must have every class. Received: none for "
-                f"{len(missing)} of {len(self.classes)} classes, for instance {missing[0]}."
+                f"{len(missing)} of {len(self.classes)} classes, for instance {missing[0]!r}."
             )
         members: dict[Hashable, list[int]] = {}
-        for place, label in enumerate(self.classes.tolist()):
+        for place, label in enumerate(labels):
             members.setdefault(self.categories[label], []).append(place)
         self._members = [np.array(places) for places in members.values()]
         if not self.categories_per_batch <= min(len(self._members), count):
@@ -88,3 +102,16 @@ class HierarchicalClasses(ClassChoice):
             f"HierarchicalClasses(categories={len(set(self.categories.values()))}, "
             f"categories_per_batch={self.categories_per_batch})"
         )
+
+
+def _of_hierarchy(paths: Targets) -> dict[str, Hashable]:
+    """The category of each class of a hierarchy."""
+    if paths.kind != "hierarchy" or len(paths.columns) < 2:  # type: ignore[attr-defined]
+        raise TypeError(
+            "`categories` must be a mapping, or Targets.hierarchy with at least two levels. "
+            f"Received: {paths!r}."
+        )
+    finest, above = paths.level(-1), paths.level(-2)  # type: ignore[attr-defined]
+    places = np.unique(finest.ids[finest.known], return_index=True)[1]
+    rows = np.flatnonzero(finest.known)[places]
+    return dict(zip(finest.decode(finest.ids[rows]), above.ids[rows].tolist(), strict=True))

@@ -8,15 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity.samplers.padding import Padding
+
 __all__ = ["load_examples", "stack"]
 
 
-def load_examples(load: Callable[[Any], Any], elements: Any) -> Any:
+def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | None = None) -> Any:
     """Loads the examples of a batch and stacks them.
 
     Args:
         load: Makes an array, or a tuple or dict of arrays, of one element.
         elements: What the examples are made of, `[n]`, or a tuple or dict of such.
+        padding: Whether sequences may differ in their length, which is then padded.
 
     Raises:
         ValueError: If an example cannot be loaded, or they do not have one shape.
@@ -28,21 +31,30 @@ def load_examples(load: Callable[[Any], Any], elements: Any) -> Any:
             examples.append(load(element))
         except Exception as error:
             raise ValueError(f"Loading {element!r} failed: {error}") from error
-    return stack(examples)
+    return stack(examples, padding)
 
 
-def stack(examples: list[Any]) -> Any:
-    """Stacks examples of one structure and shape."""
+def stack(examples: list[Any], padding: Padding | None = None) -> Any:
+    """Stacks examples of one structure and shape.
+
+    Where `padding` is given, sequences of different lengths become an object array of them.
+    """
 
     def together(*leaves: Any) -> np.ndarray:
         found = [np.asarray(leaf) for leaf in leaves]
         shapes = {leaf.shape for leaf in found}
-        if len(shapes) > 1:
-            raise ValueError(
-                "The examples of a batch must have one shape. Received: shapes "
-                f"{sorted(shapes)[:3]}. Bring them to one size as they are loaded, e.g. images "
-                "by load_image(path, target_size=(224, 224))."
-            )
-        return np.stack(found)
+        if len(shapes) == 1:
+            return np.stack(found)
+        sequences = len({leaf.shape[1:] if leaf.ndim else None for leaf in found}) == 1
+        if padding is not None and sequences:
+            rows = np.empty(len(found), object)
+            rows[:] = found
+            return rows
+        raise ValueError(
+            "The examples of a batch must have one shape. Received: shapes "
+            f"{sorted(shapes)[:3]}. Bring them to one size as they are loaded, e.g. images "
+            "by load_image(path, target_size=(224, 224)); for sequences of different lengths "
+            "give padding=Padding()."
+        )
 
     return keras.tree.map_structure(together, *examples)

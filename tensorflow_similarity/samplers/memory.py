@@ -10,9 +10,12 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.samplers._inputs import as_arrays, number_of_examples, take
+from tensorflow_similarity.samplers._labels import read_labels, read_weights
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import load_examples
+from tensorflow_similarity.samplers.padding import Padding
 from tensorflow_similarity.samplers.sampler import Sampler
 
 __all__ = ["MultiShotMemorySampler"]
@@ -26,45 +29,69 @@ class MultiShotMemorySampler(Sampler):
     replacement, and `examples_per_class_per_batch` examples of each.
 
     Batch `i` of epoch `e` depends on the seed, `i` and `e` only: it is the same
-    whichever worker makes it. `on_epoch_end` counts the epochs; Keras calls it
-    after each, and once before the first.
+    whichever worker makes it. `SimilarityModel.fit` tells which epoch it is, also in
+    a run that is resumed; with a plain `keras.Model` see `FollowEpochs`.
 
     Args:
         x: The examples: an array `[n, ...]`, or a tuple or dict of arrays for
-            models with several inputs. A list is one array.
-        y: Integer class ids, `[n]` or `[n, 1]`.
+            models with several inputs. A list is one array. Arrays may hold text, and
+            sequences of different lengths (a list or object array of arrays), which
+            `padding` makes one array of. A DataFrame is an array if all of it is numbers,
+            else a dict of its columns.
+        y: What batches are drawn by: class ids or class names, `[n]` or `[n, 1]`, with
+            None for an unknown one, which is never drawn; or `Targets` of classes,
+            several labels, probabilities or a hierarchy. A dict or tuple of such and of
+            auxiliary targets for models with several outputs: `label_output` says which
+            entry it is. Batches hold integers for names, see `class_names`, the finest
+            level for a hierarchy, and rows `[labels]` for several labels.
         classes_per_batch: Classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
             to 2. Classes that have fewer repeat them, and a warning says so once.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        class_list: Class ids to draw from. Defaults to `None`: all.
+        class_list: Ids or names of classes to draw from. Defaults to `None`: all.
         total_examples_per_class: Use at most so many examples of each class,
             chosen at random from the seed. Defaults to `None`: all.
         augmenter: What to do with a batch before it is returned: a Keras layer
             or model, called on `x` with `training=True`, or a function
-            `(x, y) -> (x, y)`. One that takes `seed` too gets an integer that is the
-            batch's own; the randomness of any other is not governed by `seed`.
-            Defaults to `None`.
+            `(x, y) -> (x, y)`, which may also return `(x, y, sample_weight)` or a dict
+            `{"x": x, "y": y}`. One that takes `seed` too gets an integer that is the
+            batch's own; the randomness of any other is not governed by `seed`. One that
+            takes `sample_weight` gets the weights. Defaults to `None`.
         seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
         class_choice: Which classes make up a batch, such as `HierarchicalClasses` or
             `HardClasses`. Defaults to `None`: any, all of them equally likely.
         load_example_fn: What makes an example of an element of `x`, such as a path or
             a row number; called for each example of a batch. Defaults to `None`: the
             elements are the examples.
+        sample_weight: Weights of the examples `[n]`, or a dict or tuple of such as `y`.
+            Batches are then `(x, y, sample_weight)`. Defaults to `None`.
+        label_output: Where `y` is a dict or tuple, the key or place of the entry to draw
+            by. Defaults to `None`: the one that is `Targets`, or the only one that can be
+            class ids or names.
+        ignore_class: A class id or name that stands for an unknown class. Defaults to
+            `None`.
+        padding: How sequences of different lengths become one array, see `Padding`.
+            Defaults to `None`: they are filled up with 0 to the longest of the batch.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
         class_list: int64 array, the class ids drawn from, sorted.
+        class_names: The names of classes 0, 1, 2, …, where labels are names (in sorted
+            order, or as `Targets` have them); else None.
+        output_names: The same of auxiliary targets that are names: their key -> names.
         num_examples: The number of examples drawn from.
         batch_size: Examples in a batch, before augmentation.
         epoch: The epoch whose batches are made now, from 0.
         seed: The seed in use.
 
     Raises:
-        TypeError: If the labels are not integers, or a function cannot be called.
-        ValueError: If lengths differ, labels are one-hot, `class_list` has ids
-            that do not occur, or there are fewer classes than `classes_per_batch`.
+        KeyError: If `label_output` names no entry of `y`.
+        TypeError: If labels are neither ids nor names nor `Targets`, or a function cannot be
+            called.
+        ValueError: If lengths differ, labels are one-hot, it is not clear which entry of `y`
+            holds the classes, `class_list` has classes that do not occur, or there are
+            fewer classes than `classes_per_batch`.
 
     Example:
 
@@ -94,24 +121,28 @@ class MultiShotMemorySampler(Sampler):
         seed: int | None = None,
         class_choice: ClassChoice | None = None,
         load_example_fn: Callable[[Any], Any] | None = None,
+        *,
+        sample_weight: Any = None,
+        label_output: int | str | None = None,
+        ignore_class: Any = None,
+        padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
-        checks.class_ids(y, "y")
         if load_example_fn is not None and not callable(load_example_fn):
             raise TypeError(
                 "`load_example_fn` must be a function of one element of x. "
                 f"Received: {load_example_fn!r}."
             )
-        self._x, self._y = arrays(x), np.asarray(y)
+        self._x = as_arrays(x, any_objects=load_example_fn is not None)
         self._load = load_example_fn
-        for array in keras.tree.flatten(self._x):
-            if array.ndim == 0 or len(array) != len(self._y):
-                raise ValueError(
-                    "`x` and `y` must hold the same number of examples. Received: an array of "
-                    f"shape {array.shape} in x, and {len(self._y)} labels in y."
-                )
+        self._load_padding = padding
+        first = keras.tree.flatten(self._x)[0]
+        labels = read_labels(y, "y", len(first) if first.ndim else None, label_output, ignore_class)
+        number_of_examples(self._x, labels=labels.length)
+        self._y, self.output_names = labels.values, labels.output_names
+        self._weight = read_weights(sample_weight, labels.length)
         draws = BalancedDraws(
-            self._y,
+            labels,
             classes_per_batch=checks.count(classes_per_batch, "classes_per_batch"),
             examples_per_class=checks.count(
                 examples_per_class_per_batch, "examples_per_class_per_batch"
@@ -121,25 +152,19 @@ class MultiShotMemorySampler(Sampler):
             seed=seed,
             class_choice=class_choice,
         )
-        super().__init__(draws, steps_per_epoch, augmenter, **kwargs)
+        super().__init__(draws, steps_per_epoch, augmenter, padding, **kwargs)
 
-    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
         """Fetches examples, without augmenting them.
 
         Args:
             positions: int64 `[n]`, which of all examples.
 
         Returns:
-            `(x, y)`, of n examples in that order.
+            `(x, y)`, or `(x, y, sample_weight)` if there are weights, of n examples in that
+            order.
         """
-        x, y = keras.tree.map_structure(lambda array: array[positions], (self._x, self._y))
-        return (x if self._load is None else load_examples(self._load, x)), y
-
-
-def arrays(x: Any) -> Any:
-    """`x` with its leaves as NumPy arrays: views where possible, never a gather."""
-    if isinstance(x, dict):
-        return {name: np.asarray(value) for name, value in x.items()}
-    if isinstance(x, tuple):
-        return tuple(np.asarray(value) for value in x)
-    return np.asarray(x)
+        x, y = take((self._x, self._y), positions)
+        if self._load is not None:
+            x = load_examples(self._load, x, self._load_padding)
+        return (x, y) if self._weight is None else (x, y, take(self._weight, positions))

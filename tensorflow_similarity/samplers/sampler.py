@@ -10,32 +10,40 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.samplers._epochs import EpochDataset
+from tensorflow_similarity.samplers._inputs import as_batch, padded
 from tensorflow_similarity.samplers.augmentation import Augmentation
 from tensorflow_similarity.samplers.balanced import BalancedDraws
+from tensorflow_similarity.samplers.padding import Padding
 
 __all__ = ["Sampler"]
 
 
-class Sampler(keras.utils.PyDataset, abc.ABC):
+class Sampler(EpochDataset):
     """Base of the samplers: a subclass says how examples are fetched, and nothing else.
 
     Batch `i` of epoch `e` depends on the seed, `i` and `e` only: it is the same
-    whichever worker makes it. `on_epoch_end` counts the epochs; Keras calls it after
-    each, and once before the first.
+    whichever worker makes it. `SimilarityModel.fit` tells which epoch it is; with a plain
+    `keras.Model`, which does not, see `FollowEpochs`.
 
     Args:
         draws: Which examples make up a batch.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
         augmenter: What to do with a batch before it is returned: a Keras layer or
             model, called on `x` with `training=True`, or a function
-            `(x, y) -> (x, y)`. One that takes `seed` too gets an integer that is the
-            batch's own, and can so be reproducible; the randomness of any other is not
-            governed by the seed of the sampler. Defaults to `None`.
+            `(x, y) -> (x, y)`, which may also return `(x, y, sample_weight)` or a dict
+            `{"x": x, "y": y}`. One that takes `sample_weight` gets the weights, and one
+            that takes `seed` an integer that is the batch's own, and can so be
+            reproducible; the randomness of any other is not governed by the seed of the
+            sampler. Defaults to `None`.
+        padding: How sequences of different lengths become one array, see `Padding`.
+            Defaults to `None`: `Padding()`.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
         class_list: int64 array, the class ids drawn from, sorted.
+        class_names: The names of classes 0, 1, 2, …, where labels are names; else None.
         num_examples: The number of examples drawn from.
         batch_size: Examples in a batch, before augmentation.
         epoch: The epoch whose batches are made now, from 0.
@@ -70,24 +78,29 @@ class Sampler(keras.utils.PyDataset, abc.ABC):
         draws: BalancedDraws,
         steps_per_epoch: int = 1000,
         augmenter: Callable[..., Any] | None = None,
+        padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.steps_per_epoch = checks.count(steps_per_epoch, "steps_per_epoch")
+        super().__init__(steps_per_epoch, **kwargs)
+        if padding is not None and not isinstance(padding, Padding):
+            raise TypeError(
+                f"`padding` must be a Padding, such as Padding(value=0). Received: {padding!r}."
+            )
+        self.padding = Padding() if padding is None else padding
         self.augmenter = augmenter
         self._augment = None if augmenter is None else Augmentation(augmenter)
         self._draws = draws
-        self.epoch = 0
 
     @abc.abstractmethod
-    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
         """Fetches examples, without augmenting them.
 
         Args:
             positions: int64 `[n]`, which of all examples.
 
         Returns:
-            `(x, y)`, of n examples in that order.
+            `(x, y)` or `(x, y, sample_weight)`, of n examples in that order. Text may be
+            NumPy's, and sequences of different lengths an object array of arrays.
         """
 
     @property
@@ -106,6 +119,11 @@ class Sampler(keras.utils.PyDataset, abc.ABC):
         return self._draws.classes
 
     @property
+    def class_names(self) -> list[str] | None:
+        """The names of classes 0, 1, 2, …, where labels are names; else None."""
+        return self._draws.class_names
+
+    @property
     def num_examples(self) -> int:
         """The number of examples drawn from."""
         return len(self._draws.positions)
@@ -120,39 +138,66 @@ class Sampler(keras.utils.PyDataset, abc.ABC):
         """The seed in use: the same one makes the same batches."""
         return self._draws.seed
 
-    def __len__(self) -> int:
-        return self.steps_per_epoch
+    @property
+    def index_per_class(self) -> dict[int, np.ndarray]:
+        """The positions of the examples of each class drawn from: class id -> int64 `[n]`."""
+        return self._draws.index_per_class
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        if not 0 <= index < self.steps_per_epoch:
-            # IndexError also ends a plain `for` loop over the sampler.
-            raise IndexError(
-                f"The batch must be in [0, {self.steps_per_epoch}). Received: {index}."
-            )
-        epoch = self.epoch
-        x, y = self.take(self._draws.draw(epoch, index))
-        return (x, y) if self._augment is None else self._augmented(x, y, epoch, index)
+    @property
+    def example_shape(self) -> Any:
+        """The shape of an example, without padding; a structure of shapes for several inputs."""
+        x, *_ = self.take(self._draws.positions[:1])
+        return keras.tree.map_structure(
+            lambda leaf: tuple(leaf[0].shape if isinstance(leaf[0], np.ndarray) else ()), x
+        )
 
-    def _augmented(self, x: Any, y: Any, epoch: int, index: int) -> tuple[Any, Any]:
+    def generate_batch(self, batch_id: int) -> tuple[Any, ...]:
+        """Makes a batch of this epoch as it is before augmentation.
+
+        Args:
+            batch_id: Which batch, from 0. `sampler[batch_id]` is augmented.
+
+        Returns:
+            `(x, y)`, or `(x, y, sample_weight)` if there are weights.
+        """
+        batch_id = checks.count(batch_id, "batch_id", minimum=0)
+        return self._finished(*self._fetched(self._draws.draw(self.epoch, batch_id)))
+
+    def _batch(self, epoch: int, index: int) -> tuple[Any, ...]:
+        batch = self._fetched(self._draws.draw(epoch, index))
+        return self._finished(*self._augmented(*batch, epoch, index))
+
+    def _fetched(self, positions: np.ndarray) -> tuple[Any, Any, Any]:
+        """`(x, y, weight)` of some examples, with sequences as one array."""
+        x, y, *weight = self.take(positions)
+        return padded(x, self.padding), y, weight[0] if weight else None
+
+    def _augmented(
+        self, x: Any, y: Any, weight: Any, epoch: int, index: int
+    ) -> tuple[Any, Any, Any]:
         if self._augment is None:
-            return x, y
-        return self._augment(x, y, (self.seed, epoch, index))
+            return x, y, weight
+        return self._augment(x, y, weight, (self.seed, epoch, index))
 
-    def on_epoch_end(self) -> None:
-        """Moves on to the batches of the next epoch."""
-        self.epoch += 1
+    @staticmethod
+    def _finished(x: Any, y: Any, weight: Any) -> tuple[Any, ...]:
+        """A batch as Keras takes it."""
+        x = as_batch(x)
+        return (x, y) if weight is None else (x, y, weight)
 
-    def get_slice(self, begin: int = 0, size: int | None = None) -> tuple[Any, Any]:
+    def get_slice(
+        self, begin: int = 0, size: int | None = None, augment: bool = False
+    ) -> tuple[Any, Any]:
         """Returns some of the examples drawn from, in their order in the data.
-
-        They are not augmented.
 
         Args:
             begin: The first example, from 0. Defaults to 0.
             size: The number of examples. Defaults to `None` (or -1): all that follow.
+            augment: Whether to augment them as a batch is: for several views of each, all of
+                these, one after the other. Defaults to False.
 
         Returns:
-            `(x, y)`, of at most `size` examples.
+            `(x, y)`, of at most `size` examples before augmentation.
 
         Raises:
             TypeError: If an argument is not an integer.
@@ -160,7 +205,12 @@ class Sampler(keras.utils.PyDataset, abc.ABC):
         """
         begin = checks.count(begin, "begin", minimum=0)
         end = None if size is None or size == -1 else begin + checks.count(size, "size", minimum=0)
-        return self.take(self._draws.positions[begin:end])
+        batch = self._fetched(self._draws.positions[begin:end])
+        if augment:
+            # No batch has this number: its seed is its own.
+            batch = self._augmented(*batch, self.epoch, self.steps_per_epoch + begin)
+        x, y, _ = batch
+        return as_batch(x), y
 
     def __repr__(self) -> str:
         return (

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
+from tensorflow_similarity.samplers._inputs import as_arrays, number_of_examples, take
+from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.balanced import BalancedDraws
-from tensorflow_similarity.samplers.memory import arrays
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["select_examples"]
 
@@ -19,22 +22,24 @@ def select_examples(
     class_list: Any = None,
     num_examples_per_class: int | None = None,
     seed: int | None = None,
+    label_output: int | str | None = None,
 ) -> tuple[Any, Any]:
     """Selects examples of some classes, and at most so many of each.
 
     Args:
-        x: An array `[n, ...]`, or a tuple or dict of arrays.
-        y: Integer class ids, `[n]` or `[n, 1]`.
-        class_list: The classes. Defaults to `None`: all.
+        x: An array `[n, ...]`, or a tuple or dict of arrays, as of `MultiShotMemorySampler`.
+        y: Labels, as of `MultiShotMemorySampler`. Examples of unknown class are left out.
+        class_list: The classes, ids or names. Defaults to `None`: all.
         num_examples_per_class: At most so many of each class, chosen at random.
             Defaults to `None`: all.
         seed: Integer. Defaults to `None`: a new one.
+        label_output: Where `y` is a dict or tuple, the key or place of the classes.
 
     Returns:
-        `(x, y)`, in the order of the data.
+        `(x, y)`, in the order of the data; labels as they were given: names as names.
 
     Raises:
-        TypeError: If the labels are not integers.
+        TypeError: If labels are neither ids nor names nor `Targets`.
         ValueError: If lengths differ, or `class_list` has ids that do not occur.
 
     Example:
@@ -47,12 +52,24 @@ def select_examples(
     select_examples(x, y, class_list=[0, 2])[0]  # [0, 2, 3, 5, 6, 8]
     ```
     """
-    x, y = arrays(x), np.asarray(y)
-    draws = BalancedDraws(y, 1, 1, class_list, num_examples_per_class, seed)
-    for array in keras.tree.flatten(x):
-        if array.ndim == 0 or len(array) != len(y):
-            raise ValueError(
-                "`x` and `y` must hold the same number of examples. Received: an array of "
-                f"shape {array.shape} in x, and {len(y)} labels in y."
-            )
-    return keras.tree.map_structure(lambda array: array[draws.positions], (x, y))
+    x = as_arrays(x)
+    first = keras.tree.flatten(x)[0]
+    labels = read_labels(y, "y", len(first) if first.ndim else None, label_output)
+    draws = BalancedDraws(labels, 1, 1, class_list, num_examples_per_class, seed)
+    number_of_examples(x, labels=labels.length)
+    values: Any
+    if isinstance(y, Mapping):
+        values = {key: _as_given(y[key], labels.values[key], draws.positions) for key in y}
+    elif isinstance(labels.values, tuple):
+        pairs = zip(y, labels.values, strict=True)
+        values = tuple(_as_given(entry, made, draws.positions) for entry, made in pairs)
+    else:
+        values = _as_given(y, labels.values, draws.positions)
+    return take(x, draws.positions), values
+
+
+def _as_given(entry: Any, made: np.ndarray, positions: np.ndarray) -> Any:
+    if isinstance(entry, Targets):
+        return entry.take(positions)
+    given = np.asarray(entry)
+    return given[positions] if given.dtype.kind in "USTO" else made[positions]

@@ -10,9 +10,10 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.samplers._inputs import as_arrays, number_of_examples, take
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.loading import load_examples
-from tensorflow_similarity.samplers.memory import arrays
+from tensorflow_similarity.samplers.padding import Padding
 from tensorflow_similarity.samplers.sampler import Sampler
 
 __all__ = ["SingleShotMemorySampler"]
@@ -29,7 +30,8 @@ class SingleShotMemorySampler(Sampler):
     `NTXentLoss`, take the batch as it is.
 
     Args:
-        x: The examples: an array `[n, ...]`, or a tuple or dict of arrays.
+        x: The examples: an array `[n, ...]`, or a tuple or dict of arrays; of numbers, text
+            or sequences of different lengths, as for `MultiShotMemorySampler`.
         augmenter: Makes a view of a batch: a Keras layer or model, called on `x` with
             `training=True`, or a function `(x, y) -> (x, y)` that keeps the number of
             examples. One that takes `seed` too gets an integer that is the view's own.
@@ -39,6 +41,8 @@ class SingleShotMemorySampler(Sampler):
         seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
         load_example_fn: What makes an example of an element of `x`, such as a path.
             Defaults to `None`: the elements are the examples.
+        padding: How sequences of different lengths become one array, see `Padding`.
+            Defaults to `None`: they are filled up with 0 to the longest of the batch.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
@@ -78,18 +82,15 @@ class SingleShotMemorySampler(Sampler):
         steps_per_epoch: int = 1000,
         seed: int | None = None,
         load_example_fn: Callable[[Any], Any] | None = None,
+        *,
+        padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
         if augmenter is None:
             raise TypeError("`augmenter` must make the views. Received: None.")
-        self._x, self._load = arrays(x), load_example_fn
-        sizes = {len(array) if array.ndim else -1 for array in keras.tree.flatten(self._x)}
-        if len(sizes) != 1 or min(sizes) < 1:
-            raise ValueError(
-                "`x` must hold arrays of the same number of examples, and at least one. "
-                f"Received: lengths {sorted(sizes)}."
-            )
-        (number,) = sizes
+        self._x = as_arrays(x, any_objects=load_example_fn is not None)
+        self._load, self._load_padding = load_example_fn, padding
+        number = number_of_examples(self._x)
         if checks.count(examples_per_batch, "examples_per_batch") > number:
             raise ValueError(
                 "`examples_per_batch` must not exceed the number of examples. Received: "
@@ -99,7 +100,7 @@ class SingleShotMemorySampler(Sampler):
             num_augmentations_per_example, "num_augmentations_per_example"
         )
         draws = BalancedDraws(np.arange(number), examples_per_batch, 1, seed=seed)
-        super().__init__(draws, steps_per_epoch, augmenter, **kwargs)
+        super().__init__(draws, steps_per_epoch, augmenter, padding, **kwargs)
 
     def take(self, positions: np.ndarray) -> tuple[Any, Any]:
         """Fetches examples, without augmenting them.
@@ -110,18 +111,27 @@ class SingleShotMemorySampler(Sampler):
         Returns:
             `(x, y)`, of n examples in that order; y are the positions.
         """
-        x = keras.tree.map_structure(lambda array: array[positions], self._x)
-        return (x if self._load is None else load_examples(self._load, x)), positions
+        x = take(self._x, positions)
+        if self._load is not None:
+            x = load_examples(self._load, x, self._load_padding)
+        return x, positions
 
-    def _augmented(self, x: Any, y: Any, epoch: int, index: int) -> tuple[Any, Any]:
+    def _augmented(
+        self, x: Any, y: Any, weight: Any, epoch: int, index: int
+    ) -> tuple[Any, Any, Any]:
         views = []
         for view in range(self.num_augmentations_per_example):
             seed = (self.seed, epoch, index, view)
-            made = self._augment(x, y, seed)  # type: ignore[misc]
+            made = self._augment(x, y, weight, seed)  # type: ignore[misc]
             if len(made[1]) != len(y):
                 raise ValueError(
                     "`augmenter` must keep the number of examples: it is called once for each "
                     f"view. Received: {len(made[1])} of {len(y)}."
                 )
             views.append(made)
-        return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *views)
+        x, y = (
+            keras.tree.map_structure(lambda *parts: np.concatenate(parts), *parts)
+            for parts in ([view[side] for view in views] for side in (0, 1))
+        )
+        weights = [view[2] for view in views if view[2] is not None]
+        return x, y, np.concatenate(weights) if weights else None

@@ -113,9 +113,9 @@ def test_small_classes_are_warned_of_once():
 @pytest.mark.parametrize(
     ("error", "match", "arguments"),
     [
-        (TypeError, "labels", {"labels": ["a", "b"]}),
+        (TypeError, "labels", {"labels": ["a", 1]}),
         (TypeError, "labels", {"labels": [0.5, 1.5]}),
-        (ValueError, "argmax", {"labels": np.eye(3, dtype=int)}),
+        (ValueError, "one_hot", {"labels": np.eye(3, dtype=int)}),
         (ValueError, "labels", {"labels": []}),
         (ValueError, "classes_per_batch.*Received: classes_per_batch=3", {"classes_per_batch": 3}),
         (ValueError, "classes_per_batch", {"classes_per_batch": 0}),

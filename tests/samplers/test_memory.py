@@ -184,9 +184,10 @@ def test_small_classes_are_warned_of_once_and_repeat():
 @pytest.mark.parametrize(
     ("error", "match", "arguments"),
     [
-        (TypeError, "`y`.*unique", {"y": Y.astype(str)}),
-        (TypeError, "`y`", {"y": Y.astype("float32")}),
-        (ValueError, "`y`.*argmax", {"y": np.eye(5, dtype=int)[(Y // 10) - 1]}),
+        (TypeError, "`y`.*integer class ids", {"y": Y + 0.5}),
+        (TypeError, "`y`.*whole numbers below", {"y": Y + 2.0**24}),
+        (ValueError, "`y`.*Targets.one_hot", {"y": np.eye(5, dtype=int)[(Y // 10) - 1]}),
+        (ValueError, r"`y`.*Targets.hierarchy.*y\[:, 0\]", {"y": np.stack([Y // 20, Y], 1)}),
         (ValueError, "`x` and `y`.*39 labels", {"y": Y[:-1]}),
         (ValueError, r"`x` and `y`.*\(39, 2\)", {"x": {"a": X, "b": X[:-1]}}),
         (ValueError, "classes_per_batch", {"classes_per_batch": 6}),

@@ -75,7 +75,7 @@ def test_trains_a_model():
         (ValueError, r"\(x, y\)", lambda: tf.data.Dataset.from_tensor_slices(X)),
         (ValueError, "at least one", lambda: dataset().take(0)),
         (TypeError, "integer", lambda: dataset(y=LABELS / 2)),
-        (ValueError, "argmax", lambda: dataset(y=np.eye(9, dtype=int)[LABELS])),
+        (ValueError, "Targets.one_hot", lambda: dataset(y=np.eye(9, dtype=int)[LABELS])),
         (ValueError, "classes_per_batch", lambda: dataset().filter(lambda x, y: y < 1)),
     ],
 )

@@ -13,7 +13,7 @@ from tensorflow_similarity.samplers import (
     write_tfrecords,
 )
 
-Y = np.random.default_rng(0).permutation(np.repeat([3, 5, 2**40, -1], 15))
+Y = np.random.default_rng(0).permutation(np.repeat([3, 5, 2**40, -2], 15))
 X = np.arange(60, dtype="float32")[:, None, None] * np.ones((2, 3), "float32")
 
 

@@ -1,0 +1,49 @@
+"""Data sets whose batches are a function of the epoch and the step."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+
+from tensorflow_similarity import _checks as checks
+
+__all__ = ["EpochDataset"]
+
+
+class EpochDataset(keras.utils.PyDataset, abc.ABC):
+    """Base of data sets that know their epoch; batch `i` of epoch `e` is always the same.
+
+    Args:
+        steps_per_epoch: Batches in an epoch.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`.
+
+    Attributes:
+        epoch: The epoch whose batches are made now, from 0.
+    """
+
+    def __init__(self, steps_per_epoch: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.steps_per_epoch = checks.count(steps_per_epoch, "steps_per_epoch")
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < self.steps_per_epoch:
+            # IndexError also ends a plain `for` loop over the data set.
+            raise IndexError(
+                f"The batch must be in [0, {self.steps_per_epoch}). Received: {index}."
+            )
+        return self._batch(self.epoch, index)
+
+    @abc.abstractmethod
+    def _batch(self, epoch: int, index: int) -> Any:
+        """Makes a batch."""
+
+    def on_epoch_end(self) -> None:
+        """Moves on to the batches of the next epoch."""
+        self.epoch += 1

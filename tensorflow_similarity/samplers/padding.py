@@ -1,0 +1,127 @@
+"""Sequences of different lengths in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import _checks as checks
+
+__all__ = ["Padding"]
+
+
+class Padding:
+    """Makes one array of sequences of different lengths: shorter ones are filled up.
+
+    Samplers do this by themselves, with the defaults, where `x` holds sequences of
+    different lengths; give one to choose. With `lengths` (buckets), batches have few
+    different shapes, which is what a model compiled by XLA, or one on JAX, needs.
+
+    Args:
+        value: What shorter sequences are filled up with. Defaults to 0, which is what
+            `Embedding(mask_zero=True)` and `Masking()` take for no step; text is filled up
+            with `""`.
+        lengths: Lengths that batches may have: each gets the smallest that holds its longest
+            sequence. Defaults to `None`: that of its longest sequence.
+        side: Where to fill up, `"right"` (the default) or `"left"`.
+        truncate: Whether sequences longer than the largest of `lengths` lose what is beyond
+            it: their end, or with `side="left"` their beginning. Defaults to False: they are
+            refused.
+        mask: Whether to return where steps are real, too: the array `x` becomes the tuple
+            `(x, mask)`, and an entry `"a"` of a dict is followed by `"a_mask"`. Defaults to
+            False.
+
+    Raises:
+        ValueError: If `lengths` are not positive, or `side` is neither; when a batch is made,
+            if a sequence is too long.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.samplers import Padding
+
+    Padding(lengths=[4, 8])([[1, 2, 3], [4]])
+    # [[1, 2, 3, 0], [4, 0, 0, 0]]
+    Padding(side="left", mask=True)([[1.5], [2.5, 3.5]])[1]
+    # [[False, True], [True, True]]
+    ```
+    """
+
+    def __init__(
+        self,
+        value: Any = 0,
+        lengths: Sequence[int] | None = None,
+        side: str = "right",
+        truncate: bool = False,
+        mask: bool = False,
+    ) -> None:
+        if side not in ("right", "left"):
+            raise ValueError(f"`side` must be 'right' or 'left'. Received: {side!r}.")
+        if lengths is not None:
+            if isinstance(lengths, (str, bytes)) or not isinstance(lengths, (Sequence, np.ndarray)):
+                raise TypeError(
+                    f"`lengths` must be a sequence of integers. Received: {lengths!r}. For one "
+                    "length write [length]."
+                )
+            lengths = sorted({checks.count(length, "lengths") for length in lengths})
+            if not lengths:
+                raise ValueError("`lengths` must hold at least one length. Received: none.")
+        elif truncate:
+            raise ValueError("`truncate` is for `lengths`. Received: truncate=True without them.")
+        self.value, self.lengths, self.side = value, lengths, side
+        self.truncate, self.mask = bool(truncate), bool(mask)
+
+    def __call__(self, sequences: Any) -> Any:
+        """Pads sequences.
+
+        Args:
+            sequences: Sequences `[length, ...]`, of any lengths.
+
+        Returns:
+            Array `[n, length, ...]`; with `mask`, also a bool array `[n, length]`.
+
+        Raises:
+            ValueError: If they differ in more than their length, or one is too long.
+        """
+        rows = [np.asarray(row) for row in sequences]
+        steps = {row.shape[1:] if row.ndim else None for row in rows}
+        if len(steps) != 1 or None in steps:
+            raise ValueError(
+                "Sequences must have shape [length, ...] and differ in their length only. "
+                f"Received: shapes {sorted({row.shape for row in rows})[:3]}."
+            )
+        length = self._length(max(len(row) for row in rows))
+        right = self.side == "right"
+        rows = [row[:length] if right else row[max(0, len(row) - length) :] for row in rows]
+        sizes = np.array([len(row) for row in rows])[:, None]
+        places = np.arange(length)
+        real = places < sizes if right else places >= length - sizes
+        kept = [row for row in rows if len(row)] or rows[:1]  # [] is of no dtype of its own.
+        steps_of_all = np.concatenate(kept)
+        text = steps_of_all.dtype.kind in "US"
+        dtype = object if text else steps_of_all.dtype
+        value = "" if text and self.value == 0 else self.value
+        padded = np.full((len(rows), length, *steps_of_all.shape[1:]), value, dtype)
+        padded[real] = steps_of_all
+        return (padded, real) if self.mask else padded
+
+    def _length(self, longest: int) -> int:
+        if self.lengths is None:
+            return longest
+        fitting = [length for length in self.lengths if length >= longest]
+        if fitting:
+            return fitting[0]
+        if self.truncate:
+            return self.lengths[-1]
+        raise ValueError(
+            f"`lengths` must hold the longest sequence, of {longest} steps. Received: at most "
+            f"{self.lengths[-1]}. Add a length, or cut sequences off with truncate=True."
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"Padding(value={self.value!r}, lengths={self.lengths}, side={self.side!r}, "
+            f"truncate={self.truncate}, mask={self.mask})"
+        )
