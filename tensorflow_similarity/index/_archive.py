@@ -28,8 +28,10 @@ __all__ = ["Archive", "write_archive"]
 
 _MAGIC = b"TFSIMIDX"
 # 2 may hold embeddings in fewer bytes, and says which engine made its graph. 3 may hold a
-# graph without its rows, and rows that are dead.
-_VERSION = 3
+# graph without its rows, and rows that are dead. 4 has frames for embeddings in fewer bytes,
+# and is written where there are some.
+_VERSION = 4
+_FRAMELESS = 3
 _ALIGNMENT = 64
 # Magic, version, manifest's offset, size and checksum, size of the file. All
 # versions begin like this, or older programs could not tell that one is newer.
@@ -70,10 +72,15 @@ def write_archive(
         offset = file.tell()
         file.write(manifest)
         head = _HEADER.pack(
-            _MAGIC, _VERSION, offset, len(manifest), zlib.crc32(manifest), file.tell()
+            _MAGIC, _version(arrays), offset, len(manifest), zlib.crc32(manifest), file.tell()
         ).ljust(_ALIGNMENT - _CHECKSUM.size, b"\0")
         file.seek(0)
         file.write(head + _CHECKSUM.pack(zlib.crc32(head)))
+
+
+def _version(arrays: Mapping[str, RowArray]) -> int:
+    """The oldest format that can say it, so that older programs read what they can."""
+    return _VERSION if "vectors.frames" in arrays else _FRAMELESS
 
 
 @dataclasses.dataclass(frozen=True)

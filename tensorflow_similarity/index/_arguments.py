@@ -12,10 +12,10 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity.index import engines
-from tensorflow_similarity.index._columns import STORAGES
 from tensorflow_similarity.index._graphs import Folding
 from tensorflow_similarity.index._payload import parse_payload
 from tensorflow_similarity.index._records import Batch
+from tensorflow_similarity.index._vectors import STORAGES
 
 __all__ = [
     "Settings",

@@ -35,6 +35,7 @@ __all__ = [
     "build_reaching",
     "measure",
     "seconds_exact",
+    "seconds_of",
     "takes",
     "trial_order",
     "tune",
@@ -60,6 +61,8 @@ class MeasuredRecall:
         seconds: Seconds per query, in one batch.
         records: Records in the index at that time.
         latency: Seconds of one query alone; None if it was not measured.
+        storage: The share that exact search finds, where embeddings are stored in fewer
+            bytes; None where nothing is lost in storing, or it was not measured.
     """
 
     recall: float
@@ -69,6 +72,7 @@ class MeasuredRecall:
     seconds: float
     records: int
     latency: float | None = None
+    storage: float | None = None
 
     def get_config(self) -> dict[str, Any]:
         """The fields, for JSON."""
@@ -147,6 +151,11 @@ def seconds_exact(state: State, sample: Sample) -> tuple[float, float]:
     return _seconds(sample, lambda queries: _exact(state, queries, sample.asked))
 
 
+def seconds_of(state: State, sample: Sample) -> tuple[float, float]:
+    """Seconds per query of lookups as they are: in a batch, and alone."""
+    return _seconds(sample, lambda queries: search(state, queries, sample.asked))
+
+
 def warn_below(measured: MeasuredRecall, target: float, before: float | None = None) -> None:
     """Warns where less was found than wanted, and tells what it was `before`."""
     if measured.recall >= target:
@@ -165,7 +174,7 @@ def _exact(state: State, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.nd
 
 
 def _timed(state: State, sample: Sample) -> MeasuredRecall:
-    seconds, latency = _seconds(sample, lambda queries: search(state, queries, sample.asked))
+    seconds, latency = seconds_of(state, sample)
     return MeasuredRecall(
         recall=_recall(state, sample),
         k=sample.k,

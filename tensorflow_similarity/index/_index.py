@@ -32,6 +32,8 @@ from tensorflow_similarity.index._records import Records
 from tensorflow_similarity.index._results import Neighbors
 from tensorflow_similarity.index._search import search as search_state
 from tensorflow_similarity.index._snapshot import SavedIndex
+from tensorflow_similarity.index._storage_loss import StorageLosses
+from tensorflow_similarity.index._vectors import EncodedRows
 
 __all__ = ["Index", "IndexChanging", "IndexReading"]
 
@@ -42,6 +44,7 @@ class IndexReading:
     _settings: Settings
     _live: LiveRecords
     _about: About
+    _losses: StorageLosses
 
     # -- What it is -------------------------------------------------------------------------
 
@@ -159,6 +162,7 @@ class IndexReading:
         state = self._live.ready()
         allowed = None if filter is None else allowed_rows(filter, state.rows)
         rows, values, scanned = search_state(state, queries, k, allowed)
+        self._losses.check(state, self._settings.target_recall)
         self._live.folding.owe(len(queries), scanned)
         return Neighbors.of_rows(state.rows, rows, values)
 
@@ -175,10 +179,12 @@ class IndexReading:
         return rows.records(found(rows, check_ids(ids, distinct=False)))
 
     def measure_recall(self, queries: Any = None, k: int = 10) -> _graphs.MeasuredRecall | None:
-        """Measures anew what share of the true nearest the engine finds.
+        """Measures anew what share of the true nearest lookups find.
 
-        Warns where that is below the `target_recall`, which happens as records
-        come and go.
+        What is missed is what the engine misses, and, where `storage` is not
+        `"float32"`, what is lost in storing. The latter is estimated: the records
+        are taken to be anywhere that is stored as they are. Warns where less is found
+        than the `target_recall`, which happens as records come and go.
 
         Args:
             queries: Embeddings to look up `[q, embedding_size]`; None for a
@@ -186,12 +192,17 @@ class IndexReading:
             k: Neighbours to look for.
 
         Returns:
-            What was measured; None while search is exact.
+            What was measured; None while search is exact, in what was added.
         """
         if queries is not None:
             queries = check_embeddings(queries, "queries", self.embedding_size)
         k = checks.count(k, "k")
         state = self._live.state
+        if isinstance(state.rows.vectors, EncodedRows):
+            found = self._losses.measure(state, queries, k, self._settings.target_recall)
+            if state.graph is not None:
+                self._live.recall = found
+            return found
         if state.graph is None:
             return None
         before = self._live.recall
@@ -386,9 +397,13 @@ class Index(IndexChanging):
             Likewise for snapshots, where there is a `path`.
         storage: How embeddings are kept: `"float32"`, as they come; `"float16"`, half
             the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
-            rounded to 1/127 of the largest of its row. Distances are the true ones
-            to what is kept, which is also what `get` returns. Engines with a graph
-            hold what they search in their own way.
+            rounded to 1/127 of the largest of its row. Where embeddings share an offset,
+            or dimensions differ in scale, what is rounded is the difference to their
+            middle, in units of each dimension's spread. Distances are the true ones
+            to what is kept, which is also what `get` returns. The first lookup estimates
+            how many of the true neighbours are lost by that, and warns once where more
+            are than `target_recall` allows; `measure_recall` tells at any time. Engines
+            with a graph hold what they search in their own way.
         path: A folder for the index to live in, made if it is missing. What was
             there is opened: its embedding size, distance and storage must be those
             given here; how it is searched is as given here. Every change is written
@@ -472,6 +487,7 @@ class Index(IndexChanging):
     def _hold(self, index: SavedIndex, folder: IndexFolder | None) -> None:
         self._settings, self._live, self._about = index.settings, index.live, index.about
         self._folder = folder
+        self._losses = StorageLosses()
 
     @classmethod
     def _of(cls, index: SavedIndex, folder: IndexFolder | None) -> Index:

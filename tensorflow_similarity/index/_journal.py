@@ -23,12 +23,24 @@ import numpy as np
 
 from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity._extras import upgrade
-from tensorflow_similarity.index._columns import EncodedRows
 from tensorflow_similarity.index._errors import CorruptIndexError, NewerIndexError
 from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index._records import Batch
+from tensorflow_similarity.index._vectors import EncodedRows
 
-__all__ = ["Change", "Journal", "JournalReader", "arrays_of", "columns_of", "opened_elsewhere"]
+__all__ = [
+    "FRAMES",
+    "Change",
+    "Journal",
+    "JournalReader",
+    "arrays_of",
+    "columns_of",
+    "opened_elsewhere",
+]
+
+
+#: The one array among those of columns that has no row for each record.
+FRAMES = "vectors.frames"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +84,8 @@ def arrays_of(columns: Mapping[str, Any]) -> dict[str, Any]:
             arrays |= {f"{name}.text": column.text, f"{name}.ends": column.ends}
         elif isinstance(column, EncodedRows):
             arrays |= {name: column.codes, f"{name}.scales": column.scales}
+            if column.frame is not None and column.frames is not None:
+                arrays |= {f"{name}.frame": column.frame, FRAMES: column.frames}
         elif column is not None:
             arrays[name] = column
     return arrays
@@ -85,7 +99,12 @@ def columns_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
     elif "data.text" in arrays:
         columns["data"] = JsonPayload(arrays["data.text"], arrays["data.ends"])
     if "vectors.scales" in arrays:
-        columns["vectors"] = EncodedRows(arrays["vectors"], arrays["vectors.scales"])
+        columns["vectors"] = EncodedRows(
+            arrays["vectors"],
+            arrays["vectors.scales"],
+            arrays.get("vectors.frame"),
+            arrays.get(FRAMES),
+        )
     return columns
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity.index._columns import Column, EncodedRows, RowArray, VectorColumn
+from tensorflow_similarity.index._columns import Column, RowArray
 from tensorflow_similarity.index._payload import Payload, PayloadRows
+from tensorflow_similarity.index._vectors import EncodedRows, VectorColumn
 
 __all__ = ["Batch", "IdMap", "Records", "Rows", "Store"]
 

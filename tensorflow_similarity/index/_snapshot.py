@@ -23,18 +23,18 @@ from tensorflow_similarity.index._columns import (
     LARGEST_IN_MEMORY,
     Chained,
     Chosen,
-    EncodedRows,
     RowArray,
     lies_in_file,
 )
 from tensorflow_similarity.index._errors import CorruptIndexError
 from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, tune
-from tensorflow_similarity.index._journal import arrays_of, columns_of
+from tensorflow_similarity.index._journal import FRAMES, arrays_of, columns_of
 from tensorflow_similarity.index._memory import LiveRecords, RecordsNow
 from tensorflow_similarity.index._metadata import About
 from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index._records import Batch, Rows, Store
 from tensorflow_similarity.index._search import Graph, State
+from tensorflow_similarity.index._vectors import EncodedRows
 from tensorflow_similarity.index.engines.files import temporary_folder
 
 __all__ = [
@@ -220,7 +220,8 @@ def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
     live = rows.live[kept]
     data = columns.pop("data")
     arrays: dict[str, RowArray] = {
-        name: Chosen(each, kept) for name, each in arrays_of(columns).items()
+        name: each if name == FRAMES else Chosen(each, kept)
+        for name, each in arrays_of(columns).items()
     }
     for name in ("labels", "has_label"):
         arrays[name] = Chosen(getattr(rows, name), kept, live)

@@ -16,11 +16,11 @@ from tensorflow_similarity.index._columns import (
     Chained,
     Chosen,
     Column,
-    EncodedRows,
     lies_in_file,
     taken,
 )
 from tensorflow_similarity.index._payload import JsonPayload, parse_payload
+from tensorflow_similarity.index._vectors import EncodedRows
 
 # How far a stored number may be from what was given, as a share of the largest of its row,
 # and of itself.
