@@ -6,16 +6,114 @@ where they are used, because only their static shape and dtype are known there.
 
 from __future__ import annotations
 
-import numbers
+import numbers as kinds_of_numbers
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-__all__ = ["class_ids", "count", "embeddings"]
+__all__ = [
+    "class_ids",
+    "count",
+    "embeddings",
+    "file_name",
+    "host_array",
+    "int64",
+    "numbers",
+    "refuse_partial",
+]
 
 
 def _describe(array: np.ndarray) -> str:
     return f"array of shape {array.shape} and dtype {array.dtype}"
+
+
+def refuse_partial(values: Any, name: str) -> None:
+    """Raises where not all values are there: what is masked, sparse or ragged.
+
+    NumPy turns them into arrays without a word: a masked one loses its mask, so that what was
+    hidden counts, and the others become a single object.
+
+    Raises:
+        TypeError: If they are such.
+    """
+    if type(values) is np.ndarray:
+        return
+    if isinstance(values, list | tuple):
+        if any(np.ma.isMaskedArray(row) for row in values):
+            raise TypeError(
+                f"`{name}` must not hold masked arrays: their masks would be lost. Received: a "
+                f"{type(values).__name__} with at least one. Leave masked rows out, or write "
+                "row.filled(value) for what the masked values should be."
+            )
+        return
+    received = f"Received: {type(values).__name__}."
+    if np.ma.isMaskedArray(values):
+        raise TypeError(
+            f"`{name}` must not be a masked array: its mask would be lost. {received} Leave masked "
+            f"rows out, e.g. np.ma.compress_rows({name}) or {name}.compressed(), or write "
+            f"{name}.filled(value) for what the masked values should be; {name}.data where nothing "
+            "is masked."
+        )
+    if hasattr(values, "row_splits"):  # of TensorFlow
+        raise TypeError(f"`{name}` must not be ragged. {received} Pad it: {name}.to_tensor().")
+    if hasattr(values, "dense_shape"):
+        raise TypeError(
+            f"`{name}` must not be sparse. {received} Write tf.sparse.to_dense({name})."
+        )
+    if getattr(values, "is_sparse", False) is True:  # of torch
+        raise TypeError(f"`{name}` must not be sparse. {received} Write {name}.to_dense().")
+    if hasattr(values, "toarray") or hasattr(values, "todense"):  # of SciPy, of JAX
+        method = "toarray" if hasattr(values, "toarray") else "todense"
+        raise TypeError(f"`{name}` must not be sparse. {received} Write {name}.{method}().")
+
+
+def host_array(values: Any, name: str) -> np.ndarray:
+    """Returns `values` as a NumPy array: the one door through which they come in.
+
+    Args:
+        values: An array, a tensor of any library on any device, or nested lists.
+        name: The argument's name, for the error.
+
+    Raises:
+        TypeError: If it is masked, sparse or ragged, a mapping or a set, or cannot be an array.
+        ValueError: If rows have different lengths.
+    """
+    if type(values) is np.ndarray:
+        return values
+    refuse_partial(values, name)
+    if isinstance(values, Mapping | set | frozenset):
+        raise TypeError(
+            f"`{name}` must be an array, a tensor or a list. Received: {type(values).__name__}."
+        )
+    if hasattr(values, "detach"):  # a tensor of torch, wherever it is
+        values = values.detach().cpu()
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        if "inhomogeneous" in str(error) and isinstance(values, list | tuple):
+            raise ValueError(
+                f"`{name}` must have rows of one length. Received: a {type(values).__name__} of "
+                f"{len(values)} with rows of different lengths."
+            ) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TypeError(
+            f"`{name}` must be an array, a tensor or a list of rows of one length. Received: "
+            f"{type(values).__name__}, which NumPy cannot read ({reason})."
+        ) from error
+
+
+def _advice_on_objects(array: np.ndarray) -> str:
+    """What to write in place of an array of Python objects."""
+    first = next((value for value in array.reshape(-1).tolist()), None)
+    if array.ndim and any(value is None for value in array.reshape(-1).tolist()):
+        return " It holds None: leave those rows out."
+    if array.ndim == 1 and hasattr(first, "__len__") and not isinstance(first, str | bytes):
+        return " Where all have one length, write np.stack(x)."
+    if array.ndim == 2:
+        return " Where all are numbers, write x.astype('float32')."
+    return ""
 
 
 def class_ids(labels: Any, name: str = "labels", length: int | None = None) -> np.ndarray:
@@ -35,11 +133,15 @@ def class_ids(labels: Any, name: str = "labels", length: int | None = None) -> n
         TypeError: If the labels are strings, floats or objects.
         ValueError: If the shape is not `[n]` or `[n, 1]`, or the length differs.
     """
-    array = np.asarray(labels)
+    array = host_array(labels, name)
     if array.size == 0 and array.ndim == 1:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
-        if array.dtype.kind in "USO":
+        if array.dtype.kind in "Of" and _of_large_integers(labels):
+            advice = "They must fit into 64 bits, e.g. np.unique(x, return_inverse=True)[1]."
+        elif array.dtype.kind == "O" and not array.ndim:
+            advice = "Pass a list or an array of them."
+        elif array.dtype.kind in "USOT":
             advice = (
                 "Map each class name to an integer, e.g. np.unique(names, return_inverse=True)[1]."
             )
@@ -69,6 +171,13 @@ def class_ids(labels: Any, name: str = "labels", length: int | None = None) -> n
     return array.astype(np.int64)
 
 
+def _of_large_integers(labels: Any) -> bool:
+    """Whether a list holds whole numbers that NumPy has no integers for."""
+    return isinstance(labels, list | tuple) and any(
+        isinstance(label, int) and not -(2**63) <= label < 2**63 for label in labels
+    )
+
+
 def embeddings(values: Any, name: str = "embeddings", size: int | None = None) -> np.ndarray:
     """Returns `values` as embeddings: a finite, C-contiguous float32 array `[n, dim]`.
 
@@ -82,10 +191,12 @@ def embeddings(values: Any, name: str = "embeddings", size: int | None = None) -
         ValueError: If the shape is not `[n, dim]`, the size differs, or a value
             is NaN or infinite (also after the cast to float32).
     """
-    array = np.asarray(values)
-    # Kind "V" is how NumPy sees bfloat16 where ml_dtypes is loaded.
-    if array.dtype.kind not in "fiubV" or array.dtype.names is not None:
-        raise TypeError(f"`{name}` must be real numbers. Received: {_describe(array)}.")
+    array = host_array(values, name)
+    # Kind "V" is how NumPy sees bfloat16 where ml_dtypes is loaded; also raw bytes.
+    kind, own = array.dtype.kind, array.dtype.isbuiltin == 2
+    if kind not in "fiubV" or (kind == "V" and not own):
+        advice = _advice_on_objects(array) if kind == "O" else ""
+        raise TypeError(f"`{name}` must be real numbers. Received: {_describe(array)}.{advice}")
     if array.ndim != 2:
         advice = " For a single embedding pass x[None, :]." if array.ndim == 1 else ""
         raise ValueError(
@@ -115,8 +226,50 @@ def count(value: Any, name: str, minimum: int = 1) -> int:
         TypeError: If the value is not an integer.
         ValueError: If it is smaller than `minimum`.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    if isinstance(value, bool) or not isinstance(value, kinds_of_numbers.Integral):
         raise TypeError(f"`{name}` must be an integer. Received: {value!r}.")
     if value < minimum:
         raise ValueError(f"`{name}` must be at least {minimum}. Received: {value}.")
     return int(value)
+
+
+def int64(value: Any, name: str) -> int:
+    """Returns `value` as an int that fits into 64 bits with a sign.
+
+    Raises:
+        TypeError: If the value is not an integer.
+        ValueError: If it does not fit.
+    """
+    if isinstance(value, bool) or not isinstance(value, kinds_of_numbers.Integral):
+        raise TypeError(f"`{name}` must be an integer. Received: {value!r}.")
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"`{name}` must fit into 64 bits. Received: {value}.")
+    return int(value)
+
+
+def file_name(path: Any, name: str = "path") -> str:
+    """Returns `path` as a string.
+
+    Raises:
+        TypeError: If it is no path.
+        ValueError: If it is empty: that would be the current folder, or a file without a name.
+    """
+    try:
+        text = os.fsdecode(os.fspath(path))
+    except TypeError:
+        raise TypeError(f"`{name}` must be a path. Received: {path!r}.") from None
+    if not text:
+        raise ValueError(f"`{name}` must name a file or a folder. Received: an empty path.")
+    return text
+
+
+def numbers(values: Any, name: str) -> np.ndarray:
+    """Returns `values` as float64, of any shape, or as a single number.
+
+    Raises:
+        TypeError: If they are not real numbers.
+    """
+    array = host_array(values, name)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"`{name}` must be real numbers. Received: {_describe(array)}.")
+    return array.astype(np.float64, copy=False)

@@ -20,7 +20,7 @@ def lookup_columns(distances: Any, neighbor_labels: Any) -> tuple[np.ndarray, np
         TypeError: If the labels are not integers.
         ValueError: If the shapes are wrong, or a distance is NaN.
     """
-    values = np.asarray(distances)
+    values = checks.host_array(distances, "distances")
     if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] == 0:
         raise ValueError(
             "`distances` must be numbers of shape [queries, k]. "
@@ -29,11 +29,12 @@ def lookup_columns(distances: Any, neighbor_labels: Any) -> tuple[np.ndarray, np
     values = values.astype(np.float64)
     if np.isnan(values).any():
         raise ValueError("`distances` must not be NaN; inf marks a missing neighbour.")
-    shape = np.shape(neighbor_labels)
+    labels = checks.host_array(neighbor_labels, "neighbor_labels")
+    shape = labels.shape
     if shape != values.shape:
         raise ValueError(
             f"`neighbor_labels` must have the shape of `distances`, {values.shape}. "
             f"Received: shape {shape}."
         )
-    flat = checks.class_ids(np.reshape(np.asarray(neighbor_labels), -1), "neighbor_labels")
+    flat = checks.class_ids(labels.reshape(-1), "neighbor_labels")
     return values, flat.reshape(shape)

@@ -55,9 +55,10 @@ def match(
     """
     if not isinstance(cutpoint_distance, numbers.Real) or np.isnan(float(cutpoint_distance)):
         raise ValueError(f"`cutpoint_distance` must be a number. Received: {cutpoint_distance!r}.")
+    unmatched = checks.int64(no_match_label, "no_match_label")
     _, labels, match_distances = derive(distances, neighbor_labels, matcher)
     accepted = (match_distances <= float(cutpoint_distance)) & np.isfinite(match_distances)
-    return np.where(accepted, labels, np.int64(no_match_label))
+    return np.where(accepted, labels, np.int64(unmatched))
 
 
 def evaluate_classification(
@@ -99,7 +100,7 @@ def evaluate_classification(
     resolved = [make_classification_metric(metric) for metric in metrics]
     values, labels, match_distances = derive(distances, neighbor_labels, matcher)
     ids = checks.class_ids(query_labels, "query_labels", len(values))
-    thresholds = np.sort(np.atleast_1d(np.asarray(distance_thresholds, np.float64)))
+    thresholds = np.sort(np.atleast_1d(checks.numbers(distance_thresholds, "distance_thresholds")))
     if thresholds.ndim != 1 or not len(thresholds) or np.isnan(thresholds).any():
         raise ValueError(
             f"`distance_thresholds` must be one or more numbers. Received: {distance_thresholds!r}."

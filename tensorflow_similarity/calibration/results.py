@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.calibration.matchers import derive
 
@@ -108,9 +109,10 @@ class Calibration:
             int64 `[queries]`.
         """
         self.distance(cutpoint)  # An unknown cutpoint is an error before anything else.
+        unmatched = checks.int64(no_match_label, "no_match_label")
         _, labels, match_distances = derive(distances, neighbor_labels, matcher or self.matcher)
         accepted = match_distances <= self.limits(labels, cutpoint)
-        return np.where(accepted, labels, np.int64(no_match_label))
+        return np.where(accepted, labels, np.int64(unmatched))
 
     def limits(self, labels: np.ndarray, cutpoint: str = "optimal") -> np.ndarray:
         """The threshold that holds for each of some matches.

@@ -228,7 +228,7 @@ def _best(metric: ClassificationMetric, curve: dict[str, np.ndarray], counts: Co
 
 def _labels_present(distances: np.ndarray, neighbor_labels: Any) -> np.ndarray:
     """Class ids of all neighbours that there are."""
-    return np.unique(np.asarray(neighbor_labels)[np.isfinite(distances)])
+    return np.unique(checks.host_array(neighbor_labels, "neighbor_labels")[np.isfinite(distances)])
 
 
 def _check_miss_rate(miss_rate: float | None, targets: Sequence[Target]) -> None:

@@ -89,7 +89,13 @@ def get(distance: Any) -> Distance:
             )
         return _BY_NAME[key]()
     if isinstance(distance, dict):
-        return get(keras.saving.deserialize_keras_object(distance))
+        made = keras.saving.deserialize_keras_object(distance) if "class_name" in distance else None
+        if made is None or isinstance(made, dict):  # which Keras gives back as it is
+            raise TypeError(
+                "`distance` as a dict must be the config of a Distance, as "
+                f"keras.saving.serialize_keras_object gives it. Received: {distance!r}."
+            )
+        return get(made)
     if isinstance(distance, type) and issubclass(distance, Distance):
         return distance()
     if callable(distance):

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._configured import Configured
 from tensorflow_similarity.distances.product import Product
 
@@ -22,9 +23,10 @@ def promote(a: Any, b: Any) -> tuple[Any, Any]:
     would be rounding. float64 stays float64.
 
     Raises:
+        TypeError: If one is masked, sparse or ragged, or holds no real numbers.
         ValueError: If one is a single number, or their last axes differ.
     """
-    a, b = ops.convert_to_tensor(a), ops.convert_to_tensor(b)
+    a, b = _tensor(a, "queries"), _tensor(b, "keys")
     shapes = tuple(a.shape), tuple(b.shape)
     if not all(shapes):
         raise ValueError(
@@ -40,6 +42,24 @@ def promote(a: Any, b: Any) -> tuple[Any, Any]:
     types = {keras.backend.standardize_dtype(x.dtype) for x in (a, b)}
     dtype = "float64" if "float64" in types else "float32"
     return ops.cast(a, dtype), ops.cast(b, dtype)
+
+
+def _tensor(values: Any, name: str) -> Any:
+    """A tensor of real numbers; what is masked, sparse or ragged is refused."""
+    checks.refuse_partial(values, name)
+    try:
+        tensor = ops.convert_to_tensor(values)
+    except (TypeError, ValueError) as error:
+        # Lists may hold tensors of a traced function, so they are read by NumPy only now.
+        array = checks.host_array(values, name)
+        raise TypeError(
+            f"`{name}` must be real numbers. Received: array of shape {array.shape} and dtype "
+            f"{array.dtype}."
+        ) from error
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if dtype == "string" or dtype.startswith("complex"):
+        raise TypeError(f"`{name}` must be real numbers. Received: a tensor of dtype {dtype}.")
+    return tensor
 
 
 class Distance(Configured):

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
+
 __all__ = ["equal_error_rate", "roc_auc", "tar_at_far"]
 
 
 def _sorted_sides(values: Any, same: Any) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distances of same-class pairs, and of the others."""
-    array = np.asarray(values, np.float64)
-    mask = np.asarray(same)
+    array = checks.numbers(values, "distances")
+    mask = checks.host_array(same, "same")
     if array.ndim != 1 or mask.shape != array.shape or mask.dtype != bool:
         raise ValueError(
             "`distances` must be numbers [pairs] and `same` bool [pairs]. Received: shapes "

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
+
 __all__ = ["ClassRelevance", "MatrixRelevance", "Relevance"]
 
 
@@ -106,7 +108,8 @@ class MatrixRelevance:
     def _values(self, queries: np.ndarray) -> np.ndarray:
         """What was given for these queries, checked: bool, or grades."""
         if callable(self._relevance):
-            values = np.asarray(self._relevance(self._labels[queries], self._gallery_labels))
+            values = self._relevance(self._labels[queries], self._gallery_labels)
+            values = checks.host_array(values, "relevance")
         else:
             values = self._relevance[queries]
         expected = (len(queries), len(self.order))

@@ -120,7 +120,7 @@ def evaluate(
         ids = _any_labels(given, "labels", len(queries))
         gallery_ids = _any_labels(gallery_given, "gallery_labels", len(keys))
         if not callable(relevance):
-            relevance = np.asarray(relevance)
+            relevance = checks.host_array(relevance, "relevance")
             if relevance.shape != (len(queries), len(keys)):
                 raise ValueError(
                     f"`relevance` must be a matrix [queries, keys] of bool or grades, here "
@@ -219,7 +219,7 @@ def evaluate_lookup(
             raise ValueError(f"`metrics`: {metric.name} {shortcoming}")
     hits = found == ids[:, None]
     if present is not None:
-        mask = np.asarray(present, dtype=bool)
+        mask = checks.host_array(present, "present").astype(bool)
         if mask.shape != shape:
             raise ValueError(
                 f"`present` must have the shape of `neighbor_labels`, {shape}. "
@@ -274,7 +274,7 @@ def _own_positions(positions: Any, queries: int, keys: int) -> np.ndarray:
 
 
 def _any_labels(labels: Any, name: str, length: int) -> np.ndarray:
-    array = np.asarray(labels)
+    array = checks.host_array(labels, name)
     if array.ndim == 0 or len(array) != length:
         raise ValueError(
             f"`{name}` must hold one label per example: expected {length}. "

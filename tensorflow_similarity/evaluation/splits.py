@@ -118,7 +118,7 @@ def shared_examples(train: Any, test: Any) -> np.ndarray:
         splits.shared_examples([[1, 2], [3, 4]], [[5, 6], [3, 4]])  # [1]
     ```
     """
-    known, new = np.asarray(train), np.asarray(test)
+    known, new = checks.host_array(train, "train"), checks.host_array(test, "test")
     if known.shape[1:] != new.shape[1:] or known.dtype != new.dtype or not known.ndim:
         raise ValueError(
             "`train` and `test` must be examples of one shape and dtype. Received: "

@@ -23,11 +23,14 @@ __all__ = [
     "check_changes",
     "check_embeddings",
     "check_ids",
+    "check_k",
     "check_labels",
 ]
 
 # Squares of larger numbers, summed, leave float32.
 _LARGEST = 1e17
+# Places of a lookup without a record, which are padded.
+_MOST_PADDING = 1 << 26
 
 
 def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
@@ -38,7 +41,7 @@ def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
         ValueError: If the shape is wrong, or a value is NaN, infinite or huge.
     """
     # What a model gives, quickly. NaN is not below anything either.
-    as_it_is = isinstance(values, np.ndarray) and values.dtype == np.float32
+    as_it_is = type(values) is np.ndarray and values.dtype == np.float32
     as_it_is = as_it_is and values.flags.c_contiguous and values.shape[1:] == (size,)
     if as_it_is and values.size and max(values.max(), -values.min()) <= _LARGEST:
         return values
@@ -59,14 +62,14 @@ def check_ids(ids: Any, length: int | None = None, distinct: bool = True) -> np.
         ValueError: If the shape or length is wrong, or one is negative, or (where
             they are to be distinct) is there twice.
     """
-    array = np.asarray(ids)
+    array = checks.host_array(ids, "ids")
     if array.ndim == 0 and array.dtype.kind in "iu":
         array = array[None]
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"`ids` must be below 2**63. Received: {array.max()}.")
     if array.dtype.kind == "b":
         raise TypeError(f"`ids` must be integers. Received: {ids!r}.")
-    array = checks.class_ids(array, "ids")
+    array = checks.class_ids(array if array.dtype.kind in "iu" else ids, "ids")
     if length is not None and len(array) != length:
         raise ValueError(
             f"`ids` must hold one id per record: expected {length}. Received: {len(array)}."
@@ -81,6 +84,22 @@ def check_ids(ids: Any, length: int | None = None, distinct: bool = True) -> np.
                 f"{unique[counts > 1][:5].tolist()}."
             )
     return array
+
+
+def check_k(k: Any, queries: int, records: int) -> int:
+    """How many neighbours to find, at least 1.
+
+    Raises:
+        TypeError: If it is not an integer.
+        ValueError: If it is below 1, or so large that padding alone would fill memory.
+    """
+    k = checks.count(k, "k")
+    if k > records and max(queries, 1) * (k - records) > _MOST_PADDING:
+        raise ValueError(
+            f"`k` must not be so far beyond the number of records, {records}: every place without "
+            f"one is padded. Received: k={k} for {queries} queries. Write k=len(index) for all."
+        )
+    return k
 
 
 def check_labels(labels: Any, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._records import Rows
 
-__all__ = ["Filter", "allowed_rows", "parse_filter"]
+__all__ = ["Filter", "allowed_rows", "filter_ids", "parse_filter"]
 
 #: `{"labels": …, "ids": …, "data": …}`, any of them, or the predicate alone.
 Filter = Mapping[str, Any] | Callable[[Any], bool]
@@ -56,16 +56,21 @@ def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
     wanted = parse_filter(filter)
     allowed = rows.live
     if "ids" in wanted:
-        ids = checks.class_ids(np.atleast_1d(wanted["ids"]), "filter['ids']")
+        ids = filter_ids(wanted["ids"], "filter['ids']")
         found = rows.find(ids)
         allowed = np.zeros(len(rows), bool)
         allowed[found[found >= 0]] = True
     if "labels" in wanted:
-        labels = checks.class_ids(np.atleast_1d(wanted["labels"]), "filter['labels']")
+        labels = filter_ids(wanted["labels"], "filter['labels']")
         allowed = allowed & rows.has_label & np.isin(rows.labels, labels)
     if "data" in wanted:
         allowed = _where(wanted["data"], rows, allowed)
     return allowed
+
+
+def filter_ids(values: Any, name: str) -> np.ndarray:
+    """One id or several."""
+    return checks.class_ids(np.atleast_1d(checks.host_array(values, name)), name)
 
 
 def _where(predicate: Any, rows: Rows, allowed: np.ndarray) -> np.ndarray:

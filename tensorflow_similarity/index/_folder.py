@@ -22,6 +22,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index import _snapshot
 from tensorflow_similarity.index._arguments import Settings
 from tensorflow_similarity.index._errors import CorruptIndexError, IndexLockedError
@@ -165,7 +166,7 @@ class IndexFolder:
         mmap: bool = False,
         repair: bool = False,
     ) -> None:
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = os.path.abspath(checks.file_name(path))
         self._fsync = fsync
         self._folding = threading.Lock()
         self._closed = False

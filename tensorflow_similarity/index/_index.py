@@ -23,6 +23,7 @@ from tensorflow_similarity.index._arguments import (
     check_changes,
     check_embeddings,
     check_ids,
+    check_k,
 )
 from tensorflow_similarity.index._filters import Filter, allowed_rows
 from tensorflow_similarity.index._folder import IndexFolder
@@ -111,7 +112,7 @@ class IndexReading:
         return self._live.state.rows.live_count
 
     def __contains__(self, id: object) -> bool:
-        if isinstance(id, bool) or not isinstance(id, int | np.integer):
+        if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**63:
             return False
         return bool(self._live.state.rows.find(np.array([id], np.int64))[0] >= 0)
 
@@ -156,7 +157,7 @@ class IndexReading:
                 finite, or k < 1.
         """
         queries = check_embeddings(queries, "queries", self.embedding_size)
-        k = checks.count(k, "k")
+        k = check_k(k, len(queries), len(self))
         if not len(self):
             raise ValueError("The index is empty: add records before `lookup`.")
         state = self._live.ready()
@@ -290,7 +291,7 @@ class IndexChanging(IndexReading):
             TypeError: As `add`.
             ValueError: As `add`. Nothing has changed then.
         """
-        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
+        batch = check_batch(self.embedding_size, embeddings, labels, data, check_ids(ids))
         with self._changing():
             self._live.upsert(batch)
         return batch.ids
@@ -517,6 +518,7 @@ class Index(IndexChanging):
                 in one that another process opened, of which this one is a copy.
         """
         if path is not None:
+            path = checks.file_name(path)
             _snapshot.save(path, SavedIndex(self._settings, self._live, self._about))
         elif self._folder is not None:
             self._folder.fold()
@@ -545,6 +547,7 @@ class Index(IndexChanging):
             CorruptIndexError: If it is not an index, truncated or damaged (a ValueError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
+        path = checks.file_name(path)
         return cls._of(_snapshot.load(path, mmap=mmap, verify=verify), None)
 
     @classmethod

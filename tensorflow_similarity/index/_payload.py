@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._columns import Column, RowArray, roomy_empty, taken
 
 __all__ = ["ArrayPayload", "JsonPayload", "Payload", "parse_payload"]
@@ -114,8 +115,9 @@ def parse_payload(data: Any, length: int) -> PayloadRows | None:
     """
     if data is None:
         return None
+    checks.refuse_partial(data, "data")
     if hasattr(data, "__array__"):
-        values: Any = np.asarray(data)
+        values: Any = checks.host_array(data, "data")
         # Text and objects have no fixed width: JSON keeps them as they are.
         if values.ndim and values.dtype.kind in "OUT":
             values = values.tolist()
@@ -128,7 +130,7 @@ def parse_payload(data: Any, length: int) -> PayloadRows | None:
                     "`data` must hold arrays of one shape. Received: shapes "
                     f"{sorted(shapes)[:5]}. Pad them, or pass file names instead."
                 )
-            values = np.stack([np.asarray(value) for value in values])
+            values = np.stack([checks.host_array(value, "data") for value in values])
     else:
         raise TypeError(
             "`data` must be an array whose first axis is the record, or a list with one JSON "

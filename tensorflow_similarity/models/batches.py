@@ -154,11 +154,11 @@ def _in_order(dataset: keras.utils.PyDataset) -> Iterator[Any]:
 def _arrays(x: Any, input_ranks: list[int] | None) -> Any:
     """`x` with every leaf something that has a length and can be sliced."""
     if isinstance(x, list) and not _is_list_of_inputs(x, input_ranks):
-        x = np.asarray(x)
+        x = checks.host_array(x, "x")
     elif isinstance(x, dict):
         # A list under a name is one column, unless it holds arrays: one for each input.
         x = {
-            name: np.asarray(column)
+            name: checks.host_array(column, f"x[{name!r}]")
             if isinstance(column, list) and not any(hasattr(item, "shape") for item in column)
             else column
             for name, column in x.items()
@@ -179,10 +179,12 @@ def _is_list_of_inputs(x: list[Any], input_ranks: list[int] | None) -> bool:
 
 
 def _array(leaf: Any) -> Any:
+    if np.ma.isMaskedArray(leaf):
+        checks.refuse_partial(leaf, "x")
     # Not pandas, which has both but takes examples by their labels.
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype") and not hasattr(leaf, "iloc"):
         return leaf  # NumPy, a tensor of any library (ragged too), HDF5: sliced as it is
-    return np.asarray(leaf)
+    return checks.host_array(leaf, "x")
 
 
 def _of_arrays(x: Any, y: Any, batch_size: int) -> Batches:

@@ -110,11 +110,17 @@ class RetrievalMetric:
         if match_mask is None:
             if lookup_labels is None:
                 raise ValueError("Pass `match_mask` or `lookup_labels`. Received: neither.")
-            labels = np.asarray(lookup_labels)
+            labels = checks.host_array(lookup_labels, "lookup_labels")
             flat = checks.class_ids(labels.reshape(-1), "lookup_labels").reshape(labels.shape)
             fits = flat.ndim == 2 and len(flat) == len(ids)
             match_mask = flat == ids[:, None] if fits else flat
-        matches = np.asarray(match_mask, dtype=bool)
+        matches = checks.host_array(match_mask, "match_mask")
+        if matches.dtype.kind not in "biuf":
+            raise TypeError(
+                "`match_mask` must be bool [queries, neighbors]. Received: array of shape "
+                f"{matches.shape} and dtype {matches.dtype}."
+            )
+        matches = matches.astype(bool)
         first = int(self.drop_closest_lookup)
         needed = self.k + first
         if matches.ndim != 2 or matches.shape[0] != len(ids) or matches.shape[1] < needed:
@@ -123,7 +129,7 @@ class RetrievalMetric:
                 f"Received: {matches.shape}. Look up k={needed}."
             )
         if lookup_distances is not None:
-            distances = np.asarray(lookup_distances, np.float64)
+            distances = checks.numbers(lookup_distances, "lookup_distances")
             if distances.shape != matches.shape:
                 raise ValueError(
                     "`lookup_distances` must have the shape of the neighbors, "

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.index._filters import Filter, parse_filter
+from tensorflow_similarity.index._filters import Filter, filter_ids, parse_filter
 
 __all__ = ["expression", "one_of"]
 
@@ -31,7 +30,7 @@ def expression(filter: Filter | None) -> str:
         return ""
     wanted = parse_filter(filter)
     parts = [
-        one_of(field, checks.class_ids(np.atleast_1d(wanted[key]), f"filter[{key!r}]"))
+        one_of(field, filter_ids(wanted[key], f"filter[{key!r}]"))
         for key, field in (("ids", "id"), ("labels", "label"))
         if key in wanted
     ]

@@ -169,7 +169,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
         return batch.ids
 
     def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
-        batch = check_batch(self._size, embeddings, labels, data, ids)
+        batch = check_batch(self._size, embeddings, labels, data, check_ids(ids))
         with self._writing:
             self._write(batch)
         return batch.ids

@@ -103,7 +103,7 @@ class MilvusReading(Index):
         return self._opened.records.known(check_ids(ids, distinct=False))
 
     def __contains__(self, id: object) -> bool:
-        if isinstance(id, bool) or not isinstance(id, int | np.integer):
+        if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**63:
             return False
         return bool(self._opened.records.known(np.array([id], np.int64))[0])
 
