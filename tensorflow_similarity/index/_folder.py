@@ -23,10 +23,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity.index import _snapshot
 from tensorflow_similarity.index._arguments import Settings
 from tensorflow_similarity.index._errors import CorruptIndexError, IndexLockedError
-from tensorflow_similarity.index._journal import Change, Journal, JournalReader, opened_elsewhere
+from tensorflow_similarity.index._journal import (
+    HEADER_SIZE,
+    Change,
+    Journal,
+    JournalReader,
+    damaged,
+    opened_elsewhere,
+)
 from tensorflow_similarity.index._memory import RecordsNow
 from tensorflow_similarity.index._snapshot import SavedIndex
 
@@ -50,6 +58,9 @@ class FolderLock:
 
     def __init__(self, folder: str) -> None:
         self._process = os.getpid()
+        #: The last journal that there was, and where it ended if it was closed, else -1; None
+        #: where that is not known.
+        self.told: tuple[int, int] | None = None
         self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
         _locks.add(self)
         try:
@@ -69,9 +80,22 @@ class FolderLock:
                 f"{folder!r} is open in {holder}. One index at a time may write there: `close` "
                 "the other, or let its process end."
             ) from error
+        self.told = _told(self._descriptor)
+
+    def tell(self, journal: int, end: int = -1) -> None:
+        """Writes down which journal is the last one, and where it ends once it is closed.
+
+        What is missing of it later was not lost by a process that died.
+        """
+        if self._descriptor < 0 or os.getpid() != self._process:
+            return
         with contextlib.suppress(OSError):  # a full disk
+            text = f"{os.getpid()} {journal} {end}".encode()
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, str(os.getpid()).encode())
+            os.write(self._descriptor, text)
+            if end >= 0:
+                os.fsync(self._descriptor)
 
     def release(self) -> None:
         """Lets others have the folder. A copy of the process only forgets the lock."""
@@ -105,10 +129,20 @@ if hasattr(os, "register_at_fork"):
 
 def _holder(descriptor: int) -> str:
     try:
-        number = int(os.read(descriptor, 20))
-    except (OSError, ValueError):
+        number = int(os.read(descriptor, 64).split()[0])
+    except (OSError, ValueError, IndexError):
         return "another process"
     return "this process" if number == os.getpid() else f"process {number}"
+
+
+def _told(descriptor: int) -> tuple[int, int] | None:
+    """What `FolderLock.tell` wrote; None for the locks of older versions, and for new ones."""
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _, journal, end = (int(part) for part in os.read(descriptor, 64).split())
+    except (OSError, ValueError):
+        return None
+    return journal, end
 
 
 if sys.platform == "win32":
@@ -173,6 +207,8 @@ class IndexFolder:
         self._process = os.getpid()
         self._patience = 0
         _require_folder(self.path, begin=settings is not None)
+        if fsync:
+            _fsync_ancestors(self.path)
         self._lock = FolderLock(self.path)
         try:
             self.index = self._open(settings, mmap, repair)
@@ -188,25 +224,61 @@ class IndexFolder:
     def _open(self, settings: Settings | None, mmap: bool, repair: bool) -> SavedIndex:
         snapshots, journals = self._files()
         if not snapshots:
-            if settings is None or journals:
+            # A process that died while it began one left a journal without a change.
+            begun = journals == [1] and os.path.getsize(self._file("journal", 1)) <= HEADER_SIZE
+            if settings is None or (journals and not begun):
                 raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
             index = SavedIndex.empty(settings)
-            self._number = 1
-            self._write(1, index, index.live.now())
+            number = self._number = 1
+            # Before its snapshot: one without its journal is then damage at any time.
             last = Journal(self._file("journal", 1), self._fsync)
+            self._write(1, index, index.live.now())
         else:
             self._number = max(snapshots)
             index = _snapshot.load(self._file("snapshot", self._number), settings, mmap, kept=True)
-            last = self._replay(index, [n for n in journals if n >= self._number], repair)
+            journals = [n for n in journals if n >= self._number]
+            if not repair:
+                self._refuse_missing(journals)
+            number, last = self._replay(index, journals, repair)
             self._remove_older()
             self._remove_half_written()
+        self._last = number
+        self._lock.tell(number)
         self._snapshot_size = os.path.getsize(self._file("snapshot", self._number))
         index.live.journal = last
         return index
 
-    def _replay(self, index: SavedIndex, numbers: list[int], repair: bool) -> Journal:
+    def _refuse_missing(self, journals: list[int]) -> None:
+        """Raises where a journal is not there, or not even its beginning."""
+        last, _ = self._lock.told or (self._number, -1)
+        expected = range(self._number, max([self._number, last, *journals]) + 1)
+        for number in expected:
+            if number not in journals:
+                raise damaged(self._file("journal", number), "it is missing")
+        own = self._file("journal", self._number)
+        if os.path.getsize(own) < HEADER_SIZE:
+            # A snapshot follows the beginning of its journal.
+            raise damaged(own, "its beginning is missing")
+
+    def _refuse_cut(self, number: int, end: int) -> None:
+        """Raises where a journal has fewer whole changes than when it was closed."""
+        last, closed = self._lock.told or (0, -1)
+        if number == last and end < closed:
+            raise damaged(
+                self._file("journal", number),
+                f"{closed} bytes of changes were whole when it was closed, and {end} are: it was "
+                "cut",
+            )
+
+    def _replay(self, index: SavedIndex, numbers: list[int], repair: bool) -> tuple[int, Journal]:
+        """Makes the changes of the journals; gives the number of the last one, and it."""
         number, end = self._number, 0
-        for number in numbers:
+        for expected, number in enumerate(numbers, self._number):
+            if number != expected:  # which only a repair gets to see
+                self._give_up(numbers, number)
+                number = expected
+                end = 0
+                break
             reader = JournalReader(self._file("journal", number), repair)
             for about, arrays in reader:
                 try:
@@ -220,6 +292,8 @@ class IndexFolder:
                         f"{error} Restore the folder from a copy."
                     ) from error
             end = reader.end
+            if not repair:
+                self._refuse_cut(number, end)
             if not reader.torn:
                 continue
             if number != numbers[-1] and not repair:
@@ -233,10 +307,15 @@ class IndexFolder:
                 "change: the process that wrote them died before it had made it. They are dropped.",
                 stacklevel=6,
             )
-            for later in numbers[numbers.index(number) + 1 :]:
-                os.remove(self._file("journal", later))
+            self._give_up(numbers, number + 1)
             break
-        return Journal(self._file("journal", number), self._fsync, end)
+        return number, Journal(self._file("journal", number), self._fsync, end)
+
+    def _give_up(self, numbers: list[int], first: int) -> None:
+        """Removes the journals from one on."""
+        for later in numbers:
+            if later >= first:
+                os.remove(self._file("journal", later))
 
     def tell(self) -> None:
         """Writes notes and calibration to the journal, if they changed."""
@@ -260,9 +339,12 @@ class IndexFolder:
         if journal is None or journal.end <= least or self._folding.locked():
             return
         if self.index.settings.background:
-            threading.Thread(target=self.fold_after_all, name="index-fold").start()
-        else:
-            self.fold_after_all()
+            try:
+                threading.Thread(target=self.fold_after_all, name="index-fold").start()
+                return
+            except RuntimeError:  # there are too many threads
+                pass
+        self.fold_after_all()
 
     def fold_after_all(self) -> None:
         """Folds where nobody asked for it: what fails is told by a warning."""
@@ -270,11 +352,13 @@ class IndexFolder:
             return
         try:
             self.fold()
-        except OSError as error:
+        except Exception as error:
+            # Whatever it is: the change that led here was made.
             journal = self.index.live.journal
             self._patience = 2 * (journal.end if journal else 0)
             warnings.warn(
-                f"No snapshot of the index could be written to {self.path!r}: {error}. Its "
+                f"No snapshot of the index could be written to {self.path!r}: "
+                f"{str(error) or type(error).__name__}. Its "
                 "changes are in its journal, which goes on.",
                 stacklevel=4,
             )
@@ -295,6 +379,8 @@ class IndexFolder:
             live = self.index.live
             number = max([self._number, *self._files()[1]]) + 1
             journal = Journal(self._file("journal", number), self._fsync)
+            self._last = number
+            self._lock.tell(number)
             now, former = live.continue_in(journal)
             if former is not None:
                 former.close()
@@ -320,8 +406,14 @@ class IndexFolder:
             if not self._closed:
                 self._closed = True
                 ending.callback(self._lock.release)
-                ending.callback(self.index.live.close)
+                ending.callback(self._end_journal)
                 self.tell()
+
+    def _end_journal(self) -> None:
+        self.index.live.close()
+        journal = self.index.live.journal
+        if journal is not None:
+            self._lock.tell(self._last, journal.end)
 
     @property
     def _own(self) -> bool:
@@ -381,6 +473,17 @@ def _require_folder(path: str, begin: bool) -> None:
             f"There is no index at {path!r}. `Index(embedding_size, path=path)` begins one."
         )
     os.makedirs(path)
+
+
+def _fsync_ancestors(path: str) -> None:
+    """Forces the names that lead to a folder to the disk, whoever made them."""
+    while True:
+        with contextlib.suppress(OSError):  # which this process may not read
+            fsync_folder(path)
+        parent = os.path.dirname(path)
+        if parent == path:
+            return
+        path = parent
 
 
 def _advice(path: str) -> str:

@@ -30,11 +30,13 @@ from tensorflow_similarity.index._vectors import EncodedRows
 
 __all__ = [
     "FRAMES",
+    "HEADER_SIZE",
     "Change",
     "Journal",
     "JournalReader",
     "arrays_of",
     "columns_of",
+    "damaged",
     "opened_elsewhere",
 ]
 
@@ -111,6 +113,8 @@ def columns_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
 _MAGIC = b"TFSIMJNL"
 _VERSION = 1
 _HEADER = struct.Struct("<8sII")  # magic, version, checksum of both
+#: Bytes of a journal without changes.
+HEADER_SIZE = _HEADER.size
 _ENTRY_MAGIC = b"\xf5TFS"
 # Magic, bytes after this header, their checksum, the length of the JSON; then the
 # checksum of these.
@@ -271,7 +275,7 @@ class JournalReader:
                 entry = self._entry(file)
                 if entry is None:
                     if not self._repair:
-                        self._refuse_if_entries_follow(file)
+                        self._refuse_unless_torn(file)
                     return
                 yield entry
                 self.end = file.tell()
@@ -307,8 +311,22 @@ class JournalReader:
             start = stop
         return about["change"], arrays
 
-    def _refuse_if_entries_follow(self, file: Any) -> None:
-        """Tells damage from a torn end: nothing whole follows what a dying process wrote last."""
+    def _refuse_unless_torn(self, file: Any) -> None:
+        """Tells damage from a torn end.
+
+        What a dying process wrote last is the beginning of an entry: it is shorter than that
+        says, and nothing whole follows it.
+        """
+        file.seek(self.end)
+        head = file.read(_ENTRY_SIZE)
+        header = _entry_header(head)
+        if len(head) == _ENTRY_SIZE and (
+            header is None or self.end + _ENTRY_SIZE + header[0] <= self._size
+        ):
+            raise damaged(
+                self._path,
+                f"it is damaged at byte {self.end}, in a change that was whole",
+            )
         file.seek(self.end + 1)
         base, rest = self.end + 1, b""
         while True:
@@ -321,10 +339,9 @@ class JournalReader:
                 if _entry_header(file.read(_ENTRY_SIZE)) is not None:
                     file.seek(place)
                     if self._entry(file) is not None:
-                        raise CorruptIndexError(
-                            f"{self._path!r} is damaged at byte {self.end}, and whole entries "
-                            "follow it. Restore the folder from a copy, or give up all changes "
-                            "from there on with `Index.open(path, repair=True)`."
+                        raise damaged(
+                            self._path,
+                            f"it is damaged at byte {self.end}, and whole changes follow",
                         )
                 at = rest.find(_ENTRY_MAGIC, at + 1)
             if not more:
@@ -332,6 +349,14 @@ class JournalReader:
             base += max(0, len(rest) - len(_ENTRY_MAGIC) + 1)
             rest = rest[-(len(_ENTRY_MAGIC) - 1) :]
             file.seek(base + len(rest))
+
+
+def damaged(path: str, what: str) -> CorruptIndexError:
+    """What to raise where acknowledged changes are not in a journal any more."""
+    return CorruptIndexError(
+        f"{path!r} cannot be read: {what}. Restore the folder from a copy, or give up all changes "
+        "from there on with `Index.open(path, repair=True)`."
+    )
 
 
 def opened_elsewhere() -> ValueError:

@@ -547,10 +547,12 @@ def test_a_torn_end_is_dropped(folder, tmp_path):
     before = contents(index)
     index.add(vectors(2, 1), data=["c", "d"])
     content = last_journal(folder).read_bytes()
+    died = tmp_path / "died"
+    shutil.copytree(folder, died)
     index.close()
     for size in [whole + 1, whole + 19, whole + 20, *range(whole + 21, len(content), 37)]:
         copy = tmp_path / str(size)
-        shutil.copytree(folder, copy)
+        shutil.copytree(died, copy)
         last_journal(copy).write_bytes(content[:size])
         with pytest.warns(UserWarning, match=f"last {size - whole} bytes of the journal"):
             again = Index.open(copy)
@@ -562,18 +564,19 @@ def test_a_torn_end_is_dropped(folder, tmp_path):
             assert contents(again) == after
 
 
-def test_a_journal_that_was_only_begun(folder):
+def test_a_journal_that_was_only_begun(folder, tmp_path):
+    """The process died while it began the journal after the one that is in use."""
     index = Index(DIM, path=folder)
-    index.close()
-    for size in (0, 7):
-        last_journal(folder).write_bytes(last_journal(folder).read_bytes()[:size])
-        with Index.open(folder) as index:
-            assert len(index) == 0
-    os.remove(last_journal(folder))
-    with Index.open(folder) as index:
-        index.add(vectors(1))
-    with Index.open(folder) as index:
-        assert len(index) == 1
+    index.add(vectors(1))
+    for number, size in enumerate((0, 7, 15, 16)):
+        died = tmp_path / str(size)
+        shutil.copytree(folder, died)
+        (died / "journal.2").write_bytes((folder / "journal.1").read_bytes()[:size])
+        with Index.open(died) as again:
+            assert len(again) == 1
+            again.add(vectors(1, number))
+        with Index.open(died) as again:
+            assert len(again) == 2
 
 
 def test_a_flipped_byte_before_whole_changes_is_noticed(folder, tmp_path):
@@ -608,17 +611,19 @@ def test_a_flipped_byte_before_whole_changes_is_noticed(folder, tmp_path):
         shutil.rmtree(copy)
 
 
-def test_magic_numbers_in_embeddings_are_no_entries(folder, monkeypatch):
+def test_magic_numbers_in_embeddings_are_no_entries(folder, tmp_path, monkeypatch):
     """Bytes that look like the beginning of an entry do not make a torn end into damage."""
     monkeypatch.setattr(_journal, "_CHUNK", 64)  # found across the pieces that are read, too
     index = Index(DIM, path=folder)
     (word,) = struct.unpack("<f", b"\xf5TFS")
     index.add(np.full((99, DIM), word))
+    died = tmp_path / "died"
+    shutil.copytree(folder, died)
     index.close()
-    with open(last_journal(folder), "rb+") as file:
-        file.truncate(last_journal(folder).stat().st_size - 1)
+    with open(last_journal(died), "rb+") as file:
+        file.truncate(last_journal(died).stat().st_size - 1)
     with pytest.warns(UserWarning, match="dropped"):
-        index = Index.open(folder)
+        index = Index.open(died)
     assert len(index) == 0
 
 
