@@ -348,6 +348,7 @@ class Folding:
         background: Whether a thread of its own builds.
         debt: What scanning has cost since a graph was built.
         in_vain: Records at which no graph was worth having.
+        patience: The debt at which to try again, after a build that failed.
     """
 
     engine: type[Engine] | None
@@ -358,6 +359,7 @@ class Folding:
     background: bool = False
     debt: float = 0.0
     in_vain: int = 0
+    patience: float = 0.0
 
     @property
     def in_place(self) -> bool:
@@ -406,9 +408,15 @@ class Folding:
 
     def due(self, state: State) -> bool:
         """Whether the next lookup should build first."""
+        if self.debt < self.patience:
+            return False
         if state.graph is None and not self.automatic:
             return self.worthwhile(state)
         return self.debt > _BUILD_COST * state.rows.live_count and self.worthwhile(state)
+
+    def failed(self, state: State) -> None:
+        """Has the next build wait until lookups have cost as much as one, and then twice that."""
+        self.patience = max(2 * self.patience, float(_BUILD_COST * max(state.rows.live_count, 1)))
 
     def build(self, state: State) -> tuple[Graph | None, MeasuredRecall | None] | None:
         """Builds a graph of all live records, at the effort that reaches the target.

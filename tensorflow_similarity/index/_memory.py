@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index._columns import LARGEST_IN_MEMORY, lies_in_file
 from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, warn_below
@@ -119,7 +121,9 @@ class LiveRecords:
                 left = self._store.bury(rows)
                 self.state = dataclasses.replace(self.state, rows=left)
             if left.dead > max(_MOST_DEAD, left.live_count):
-                self._drop_dead()
+                # The records are deleted: that their rows stay is no failure of that.
+                with contextlib.suppress(MemoryError, OSError):
+                    self._drop_dead()
 
     def clear(self) -> None:
         """Deletes all records."""
@@ -181,14 +185,26 @@ class LiveRecords:
         state = self.state
         if self.folding.due(state) and self._building.acquire(blocking=False):
             if self.folding.background:
-                threading.Thread(target=self._build_and_release, name="index-build").start()
+                try:
+                    threading.Thread(target=self._build_and_release, name="index-build").start()
+                except RuntimeError:  # there are too many threads
+                    self._build_and_release()
             else:
                 self._build_and_release()
         return self.state
 
     def _build_and_release(self) -> None:
+        """Builds where nobody asked for it: what fails is told by a warning, and tried later."""
         try:
             self._build(self._in_place())
+        except Exception as error:
+            self.folding.failed(self.state)
+            warnings.warn(
+                f"No graph of the index could be built: {type(error).__name__}: {error}. All is "
+                "found without it, by exact search, until another try; `compact` builds at once.",
+                stacklevel=levels_to_the_caller(),
+            )
+            return
         finally:
             self._building.release()
         if self.when_built is not None:
@@ -204,6 +220,7 @@ class LiveRecords:
     def _build(self, state: State) -> None:
         self.folding.debt = 0.0
         built = self.folding.build(state)
+        self.folding.patience = 0.0
         if built is not None:
             self.adopt(state, *built)
             graph, recall = built

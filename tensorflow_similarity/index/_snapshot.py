@@ -35,6 +35,7 @@ from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index._records import Batch, Rows, Store
 from tensorflow_similarity.index._search import Graph, State
 from tensorflow_similarity.index._vectors import EncodedRows
+from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.files import temporary_folder
 
 __all__ = [
@@ -89,7 +90,20 @@ def graph_sections(
     if engine.shared is not None:
         # Rows that it leads through, of records that are gone.
         arrays["graph.gone"] = engine.shared[graph.rows < 0]
-    return about, arrays, {"graph.file": engine.content()}
+    return about, arrays, {"graph.file": _content_of(engine)}
+
+
+def _content_of(engine: Engine) -> Iterator[bytes]:
+    """What an engine writes; what goes wrong in its library is an OSError, whatever it raises."""
+    try:
+        yield from engine.content()
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(
+            f"The graph of the engine {engine.name!r} could not be written: "
+            f"{str(error).strip() or type(error).__name__}"
+        ) from error
 
 
 def read_graph(archive: Archive, folding: Folding, vectors: RowArray) -> Graph | None:
