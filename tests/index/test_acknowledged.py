@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from tensorflow_similarity.index import Engine, Index, register
+from tensorflow_similarity.index import Engine, Index, engines, register
 
 N, DIM = 3000, 4
 
@@ -14,7 +14,6 @@ def vectors(n=N, seed=0):
     return np.random.default_rng(seed).normal(size=(n, DIM)).astype(np.float32)
 
 
-@register
 class FailingEngine(Engine):
     """Fails where `fails` says so, as libraries do: by RuntimeError."""
 
@@ -47,6 +46,9 @@ class FailingEngine(Engine):
 
 @pytest.fixture
 def failing(monkeypatch):
+    monkeypatch.setattr(engines, "_ENGINES", dict(engines._ENGINES))
+    register(FailingEngine)
+
     def fail(*where):
         monkeypatch.setattr(FailingEngine, "fails", frozenset(where))
 
