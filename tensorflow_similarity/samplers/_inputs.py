@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers.padding import Padding
 
 __all__ = [
@@ -48,8 +49,10 @@ def as_arrays(x: Any, name: str = "x", any_objects: bool = False) -> Any:
 
 
 def _leaf(value: Any, name: str, any_objects: bool) -> np.ndarray:
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "OT":
+    if type(value) is np.ndarray and value.dtype.kind not in "OT":
         return value
+    if not hasattr(value, "row_splits"):
+        checks.refuse_partial(value, name)
     if hasattr(value, "detach"):  # A torch tensor, wherever it is.
         value = value.detach().cpu()
     if hasattr(value, "row_splits"):  # A ragged tensor.

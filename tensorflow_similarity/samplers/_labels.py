@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity.targets import Targets
 
@@ -184,6 +185,8 @@ def _main(y: Any, name: str, ignore_class: Any) -> tuple[Targets, Any]:
         )
     plain = y
     if not isinstance(y, Targets):
+        if np.ma.isMaskedArray(y):
+            checks.refuse_partial(y, name)
         array = None if hasattr(y, "isna") else np.asarray(y) if _is_array(y) else None
         if array is not None and array.dtype.kind == "b":
             plain = array.astype(np.int8)  # Two classes, as losses take them.
@@ -204,7 +207,7 @@ def _is_array(y: Any) -> bool:
 def _auxiliary(entry: Any, name: str, length: int) -> tuple[np.ndarray, list[str] | None]:
     """An auxiliary target as an array of numbers, and the names of its classes if it has any."""
     if not isinstance(entry, Targets):
-        array = np.asarray(entry)
+        array = checks.host_array(entry, name)
         if array.dtype.kind not in "USTO":
             if array.ndim == 0 or len(array) != length:
                 raise ValueError(
@@ -257,7 +260,7 @@ def read_weights(sample_weight: Any, length: int) -> Any:
 
 
 def _weights(sample_weight: Any, length: int) -> np.ndarray:
-    weights = np.asarray(sample_weight)
+    weights = checks.host_array(sample_weight, "sample_weight")
     if weights.ndim == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]
     received = f"Received: array of shape {weights.shape} and dtype {weights.dtype}."
