@@ -4,17 +4,25 @@ from typing import TYPE_CHECKING
 
 from tensorflow_similarity import _old_names
 from tensorflow_similarity.losses.cross_batch_memory import CrossBatchMemory
+from tensorflow_similarity.losses.distillation_losses import (
+    DistillationLoss,
+    EmbeddingDistillationLoss,
+    RelationalDistillationLoss,
+    SimilarityDistillationLoss,
+)
 from tensorflow_similarity.losses.margin_losses import (
     ContrastiveLoss,
     IntraPairVarianceLoss,
     MarginLoss,
     SNRContrastiveLoss,
+    ThresholdConsistentMarginLoss,
 )
 from tensorflow_similarity.losses.metric_loss import MetricLoss, MinedLoss, StatisticsLoss
 from tensorflow_similarity.losses.proxy_losses import (
     ArcFaceLoss,
     CosFaceLoss,
     NormalizedSoftmaxLoss,
+    P2SGradLoss,
     ProxyAnchorLoss,
     ProxyLoss,
     ProxyNCALoss,
@@ -47,9 +55,11 @@ from tensorflow_similarity.losses.triplet_losses import (
 )
 from tensorflow_similarity.losses.two_view_losses import (
     BarlowTwinsLoss,
+    DecoupledContrastiveLoss,
     DINOLoss,
     InfoNCELoss,
     MultiNegativesRankLoss,
+    SigmoidContrastiveLoss,
     SimCLRLoss,
     SimSiamLoss,
     TwoViewLoss,
@@ -62,6 +72,7 @@ from tensorflow_similarity.losses.weighted_pair_losses import (
     MultiSimilarityLoss,
     RankedListLoss,
 )
+from tensorflow_similarity.losses.wrappers import MatryoshkaLoss, WeightedSumLoss
 
 #: The names of TensorFlow Similarity 0.17.
 Barlow = BarlowTwinsLoss
@@ -77,6 +88,9 @@ __all__ = [
     "CosFaceLoss",
     "CrossBatchMemory",
     "DINOLoss",
+    "DecoupledContrastiveLoss",
+    "DistillationLoss",
+    "EmbeddingDistillationLoss",
     "FastAPLoss",
     "GeneralizedLiftedStructLoss",
     "HistogramLoss",
@@ -84,6 +98,7 @@ __all__ = [
     "IntraPairVarianceLoss",
     "LiftedStructLoss",
     "MarginLoss",
+    "MatryoshkaLoss",
     "MetricLoss",
     "MinedLoss",
     "MultiNegativesRankLoss",
@@ -93,15 +108,19 @@ __all__ = [
     "NormalizedSoftmaxLoss",
     "NpairsLoss",
     "NpairsMultilabelLoss",
+    "P2SGradLoss",
     "PNLoss",
     "ProxyAnchorLoss",
     "ProxyLoss",
     "ProxyNCALoss",
     "RankedListLoss",
     "RecallAtKSurrogateLoss",
+    "RelationalDistillationLoss",
     "SNRContrastiveLoss",
+    "SigmoidContrastiveLoss",
     "SimCLRLoss",
     "SimSiamLoss",
+    "SimilarityDistillationLoss",
     "SmoothAPLoss",
     "SoftNearestNeighborLoss",
     "SoftTripleLoss",
@@ -109,6 +128,7 @@ __all__ = [
     "StatisticsLoss",
     "SubCenterArcFaceLoss",
     "SupConLoss",
+    "ThresholdConsistentMarginLoss",
     "TripletAllLoss",
     "TripletHardLoss",
     "TripletLoss",
@@ -117,6 +137,7 @@ __all__ = [
     "TwoViewLoss",
     "VICRegLoss",
     "VicReg",
+    "WeightedSumLoss",
 ]
 
 

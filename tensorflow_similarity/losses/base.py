@@ -55,6 +55,12 @@ class PerExampleLoss(keras.losses.Loss):
 
     #: Names of the arguments that `**options` of a subclass stands for.
     options: ClassVar[tuple[str, ...]] = ("reduction", "dtype", "across_replicas")
+    #: Whether `y_true` is the embeddings of another view, and no labels.
+    takes_views: bool = False
+    #: Whether `y_pred` is what a `ProxyHead` makes of embeddings.
+    on_proxies: bool = False
+    #: Whether `ranking` compares queries with candidates, with all that is known of these.
+    ranks: bool = False
     #: A class id of examples that are left out; None: every id is a class.
     ignore_class: int | None = None
     #: Whether the batch is that of all replicas.

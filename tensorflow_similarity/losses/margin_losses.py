@@ -21,7 +21,13 @@ from tensorflow_similarity.losses.metric_loss import PairwiseValuesLoss, Statist
 from tensorflow_similarity.mining.miners import Miner, StrategyMiner
 from tensorflow_similarity.mining.pairs import Pairs
 
-__all__ = ["ContrastiveLoss", "IntraPairVarianceLoss", "MarginLoss", "SNRContrastiveLoss"]
+__all__ = [
+    "ContrastiveLoss",
+    "IntraPairVarianceLoss",
+    "MarginLoss",
+    "SNRContrastiveLoss",
+    "ThresholdConsistentMarginLoss",
+]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -443,3 +449,85 @@ class IntraPairVarianceLoss(StatisticsLoss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pos_eps": self.pos_eps, "neg_eps": self.neg_eps}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class ThresholdConsistentMarginLoss(StatisticsLoss):
+    """Threshold-consistent margins: only pairs on the wrong side of a fixed similarity count.
+
+    With `s = 1 - d`,
+
+    `loss = positive_weight * mean over pairs (a, p) with s < positive_margin of
+    (positive_margin - s) + negative_weight * mean over pairs (a, n) with s > negative_margin
+    of (s - negative_margin)`.
+
+    It makes one threshold fit all classes. Per query, the sums are scaled so that the mean over
+    the batch is this value; a mean over no pairs is 0.
+
+    Args:
+        distance: Distance between embeddings, by name or object. 1 less the distance is taken
+            for the similarity.
+        positive_margin: The similarity that positive pairs should have at least.
+        negative_margin: The similarity that negative pairs should have at most.
+        positive_weight: The weight of the positive pairs.
+        negative_weight: The weight of the negative pairs.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings `[batch, dim]`.
+
+    Recommended: added to another loss, see `WeightedSumLoss`, where one threshold is to tell
+    matches from the rest (`calibrate`).
+
+    Relations: `ContrastiveLoss` with power 1 averages over all pairs.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import ThresholdConsistentMarginLoss
+
+    loss = ThresholdConsistentMarginLoss(positive_margin=0.9, negative_margin=0.5)
+    loss([0, 0, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # (0.9 - 0) + (1 - 0.5)
+    ```
+
+    Reference:
+        Zhang et al., *Threshold-Consistent Margin Loss for Open-World Deep Metric Learning*,
+        ICLR 2024, https://arxiv.org/abs/2307.04047
+    """
+
+    def __init__(
+        self,
+        distance: Any = "cosine",
+        positive_margin: float = 0.9,
+        negative_margin: float = 0.5,
+        positive_weight: float = 1.0,
+        negative_weight: float = 1.0,
+        name: str = "threshold_consistent_margin_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(distance=distance, name=name, **options)
+        self.positive_margin = checked_number(positive_margin, "positive_margin")
+        self.negative_margin = checked_number(negative_margin, "negative_margin")
+        self.positive_weight = checked_number(positive_weight, "positive_weight")
+        self.negative_weight = checked_number(negative_weight, "negative_weight")
+
+    def statistics(self, pairs: Pairs) -> Any:
+        similarities = 1 - pairs.distances
+        sides = (
+            (pairs.positives, self.positive_margin - similarities, self.positive_weight),
+            (pairs.negatives, similarities - self.negative_margin, self.negative_weight),
+        )
+        return tuple(
+            (weight * masked_sum(excess, wrong), number_of(wrong, excess.dtype))
+            for mask, excess, weight in sides
+            for wrong in (ops.logical_and(mask, excess > 0),)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "positive_margin": self.positive_margin,
+            "negative_margin": self.negative_margin,
+            "positive_weight": self.positive_weight,
+            "negative_weight": self.negative_weight,
+        }

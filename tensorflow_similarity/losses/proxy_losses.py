@@ -29,6 +29,7 @@ __all__ = [
     "ArcFaceLoss",
     "CosFaceLoss",
     "NormalizedSoftmaxLoss",
+    "P2SGradLoss",
     "ProxyAnchorLoss",
     "ProxyLoss",
     "ProxyNCALoss",
@@ -96,6 +97,7 @@ class ProxyLoss(PerExampleLoss):
     """
 
     options: ClassVar[tuple[str, ...]] = ("reduction", "dtype", "ignore_class", "across_replicas")
+    on_proxies = True
     #: Whether the loss of an example depends on the others of its batch.
     compares_examples: bool = False
     #: The distance of the embedding below the proxies, which an index follows.
@@ -703,3 +705,44 @@ class ProxyAnchorLoss(ProxyLoss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "margin": self.margin, "alpha": self.alpha}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class P2SGradLoss(ProxyLoss):
+    """P2SGrad: the cosine to the own class should be 1, and that to every other class 0.
+
+    `loss = (1 - c_y)^2 + sum over other classes j of c_j^2`.
+
+    Its gradient grows with the angle that is left, and no scale or margin is to be found.
+
+    Args:
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: `y_true` integer class ids `[batch]`; `y_pred` cosines `[batch, classes]` from
+    `layers.ProxyHead`.
+
+    Recommended: where trials are verified with one threshold, as of speakers.
+
+    Relations: `P2SGradLoss` of pytorch-metric-learning is the mean over all entries: this,
+    divided by the number of classes.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import P2SGradLoss
+
+    P2SGradLoss()([0, 1], [[0.5, 0.5], [0.0, 1.0]])  # (0.25 + 0.25 + 0) / 2
+    ```
+
+    Reference:
+        Zhang et al., *P2SGrad: Refined Gradients for Optimizing Deep Face Models*, CVPR 2019,
+        https://arxiv.org/abs/1905.02479; Wang and Yamagishi, *A Comparative Study on Recent
+        Neural Spoofing Countermeasures*, Interspeech 2021, https://arxiv.org/abs/2103.11326
+    """
+
+    def __init__(self, name: str = "p2s_grad_loss", **options: Any) -> None:
+        super().__init__(name=name, **options)
+
+    def class_losses(self, cosines: Any, targets: Any) -> Any:
+        return ops.sum(ops.square(cosines - ops.cast(targets, cosines.dtype)), axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -23,8 +23,10 @@ from tensorflow_similarity.losses.replicas import ALONE, Replicas
 __all__ = [
     "BarlowTwinsLoss",
     "DINOLoss",
+    "DecoupledContrastiveLoss",
     "InfoNCELoss",
     "MultiNegativesRankLoss",
+    "SigmoidContrastiveLoss",
     "SimCLRLoss",
     "SimSiamLoss",
     "TwoViewLoss",
@@ -65,6 +67,10 @@ class TwoViewLoss(PerExampleLoss):
     ```
     """
 
+    takes_views = True
+    #: Whether both sides must have embeddings of one size.
+    one_size: ClassVar[bool] = True
+
     def __init__(self, name: str | None = None, **options: Any) -> None:
         super().__init__(name=name, **options)
 
@@ -76,11 +82,16 @@ class TwoViewLoss(PerExampleLoss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         shapes = tuple(getattr(y_true, "shape", ())), tuple(getattr(y_pred, "shape", ()))
-        known = all(len(shape) == 2 and None not in shape for shape in shapes)
-        if known and shapes[0] != shapes[1]:
+        known = all(len(shape) == 2 for shape in shapes)
+        compared = 2 if self.one_size else 1
+        if known and any(
+            None not in sizes and len(set(sizes)) > 1
+            for sizes in list(zip(*shapes, strict=True))[:compared]
+        ):
             raise ValueError(
-                f"{type(self).__name__} takes two views of the same examples, of one shape "
-                f"[batch, dim]. Received: shapes {shapes[0]} and {shapes[1]}."
+                f"{type(self).__name__} takes two views of the same examples, "
+                f"{'of one shape [batch, dim]' if self.one_size else '[batch, ...] each'}. "
+                f"Received: shapes {shapes[0]} and {shapes[1]}."
             )
         replicas = self.replicas()
         if replicas.count == 1:
@@ -174,6 +185,137 @@ class SimCLRLoss(TwoViewLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class DecoupledContrastiveLoss(TwoViewLoss):
+    """Decoupled contrastive learning: SimCLR's loss without the positive in its denominator.
+
+    `loss_i = -w_i s(a_i, b_i) / T + log(sum over j != i of exp(s(a_i, b_j) / T)
+    + exp(s(a_i, a_j) / T))`, and the same with a and b exchanged, added. s is the cosine
+    similarity; w_i is 1, or with `sigma` falls where the views are similar:
+    `2 - n exp(s(a_i, b_i) / sigma) / sum over j of exp(s(a_j, b_j) / sigma)`.
+
+    Args:
+        temperature: T, above 0.
+        sigma: The width of the weights, above 0. Defaults to `None`: all are 1.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the embeddings of two views, `[batch, dim]` each.
+
+    Requirements: batches of at least 2 examples; one alone has loss 0.
+
+    Recommended: small batches, from 32 on, where SimCLR's gradient vanishes for pairs that are
+    easy already; a temperature of 0.1 and, with weights, a sigma of 0.5.
+
+    Relations: `SimCLRLoss` has the positive in the denominator.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import DecoupledContrastiveLoss
+
+    views = [[1.0, 0.0], [0.0, 1.0]]
+    DecoupledContrastiveLoss(temperature=1.0)(views, views)  # 2 * (log(2) - 1)
+    ```
+
+    Reference:
+        Yeh et al., *Decoupled Contrastive Learning*, ECCV 2022,
+        https://arxiv.org/abs/2110.06848
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        sigma: float | None = None,
+        name: str = "decoupled_contrastive_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.temperature = checked_positive(temperature, "temperature")
+        self.sigma = None if sigma is None else checked_positive(sigma, "sigma")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        za, zb = unit_rows(za), unit_rows(zb)
+        across = ops.matmul(za, ops.transpose(zb)) / self.temperature
+        same = ops.sum(za * zb, axis=-1)
+        row = ops.arange(ops.shape(za)[0])
+        others = row[:, None] != row[None, :]
+        pull = same / self.temperature
+        if self.sigma is not None:
+            n = ops.cast(ops.shape(za)[0], same.dtype)
+            pull = pull * (2 - n * ops.softmax(ops.stop_gradient(same) / self.sigma))
+
+        def one_way(view: Any, across: Any) -> Any:
+            within = ops.matmul(view, ops.transpose(view)) / self.temperature
+            every = ops.concatenate([across, within], axis=1)
+            return masked_logsumexp(every, ops.concatenate([others, others], axis=1)) - pull
+
+        both = one_way(za, across) + one_way(zb, ops.transpose(across))
+        return ops.where(ops.any(others, axis=1), both, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "temperature": self.temperature, "sigma": self.sigma}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class SigmoidContrastiveLoss(TwoViewLoss):
+    """SigLIP: each pair of a batch is classified on its own, as belonging together or not.
+
+    `loss_i = sum over j of softplus(-z_ij (scale s(a_i, b_j) + bias))`, where z is 1 for j = i
+    and -1 elsewhere, and s is the cosine similarity.
+
+    Unlike a softmax, no term depends on the other pairs of the batch, so that small batches
+    train well, too.
+
+    Args:
+        scale: The scale of the similarities, above 0.
+        bias: Added to them. As nearly all pairs do not belong together, training begins with
+            a bias far below 0.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: the embeddings of two views, or of queries and candidates, `[batch, dim]` each; row
+    i of one belongs to row i of the other, and to no other.
+
+    Recommended: the defaults, which are where the paper's training begins.
+
+    Relations: `MultiNegativesRankLoss` is the softmax over the same similarities.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import SigmoidContrastiveLoss
+
+    pairs = [[1.0, 0.0], [0.0, 1.0]]
+    SigmoidContrastiveLoss(scale=1.0, bias=0.0)(pairs, pairs)  # log(1 + 1 / e) + log(2)
+    ```
+
+    Reference:
+        Zhai et al., *Sigmoid Loss for Language Image Pre-Training*, ICCV 2023,
+        https://arxiv.org/abs/2303.15343
+    """
+
+    def __init__(
+        self,
+        scale: float = 10.0,
+        bias: float = -10.0,
+        name: str = "sigmoid_contrastive_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.scale = checked_positive(scale, "scale")
+        self.bias = checked_number(bias, "bias")
+
+    def call(self, za: Any, zb: Any) -> Any:
+        scores = self.scale * ops.matmul(unit_rows(za), ops.transpose(unit_rows(zb))) + self.bias
+        row = ops.arange(ops.shape(za)[0])
+        own = row[:, None] == row[None, :]
+        return ops.sum(ops.softplus(ops.where(own, -scores, scores)), axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "bias": self.bias}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MultiNegativesRankLoss(TwoViewLoss):
     """Multiple negatives ranking: each query must find its own candidate among those of the batch.
 
@@ -221,6 +363,8 @@ class MultiNegativesRankLoss(TwoViewLoss):
         Visual Models From Natural Language Supervision*, ICML 2021,
         https://arxiv.org/abs/2103.00020
     """
+
+    ranks = True
 
     def __init__(
         self,

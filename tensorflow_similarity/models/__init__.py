@@ -6,9 +6,17 @@ from tensorflow_similarity import _old_names
 from tensorflow_similarity.models.baselines import BaselineResult
 from tensorflow_similarity.models.contrastive_model import ContrastiveModel
 from tensorflow_similarity.models.dual_encoder import DualEncoder
+from tensorflow_similarity.models.hard_negatives import HardNegatives, mine_hard_negatives
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
-__all__ = ["BaselineResult", "ContrastiveModel", "DualEncoder", "SimilarityModel"]
+__all__ = [
+    "BaselineResult",
+    "ContrastiveModel",
+    "DualEncoder",
+    "HardNegatives",
+    "SimilarityModel",
+    "mine_hard_negatives",
+]
 
 
 def __dir__() -> list[str]:

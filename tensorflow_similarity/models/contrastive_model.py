@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity import _old_names
-from tensorflow_similarity.losses import TwoViewLoss
 from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
 
 __all__ = ["ContrastiveModel"]
@@ -146,9 +146,9 @@ class ContrastiveModel(PairedModel):
         Raises:
             TypeError: If `loss` is not a loss on two views.
         """
-        if isinstance(loss, type) and issubclass(loss, TwoViewLoss):
+        if inspect.isclass(loss) and issubclass(loss, keras.losses.Loss):
             loss = loss()
-        if not isinstance(loss, TwoViewLoss):
+        if not getattr(loss, "takes_views", False):
             raise TypeError(
                 "`loss` must be a loss on two views, such as SimCLRLoss(). "
                 f"Received: {loss!r}. For losses on labels use SimilarityModel."

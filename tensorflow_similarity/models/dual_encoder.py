@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity.layers import Temperature
-from tensorflow_similarity.losses import MetricLoss, MultiNegativesRankLoss, TwoViewLoss
+from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.losses.replicas import ALONE, current_replicas
 from tensorflow_similarity.models.paired_model import PairedModel, embedding_size
 
@@ -142,14 +142,12 @@ class DualEncoder(PairedModel):
         """
         if isinstance(loss, type):
             loss = loss()
-        if not isinstance(loss, (TwoViewLoss, MetricLoss)) or (
-            isinstance(loss, MetricLoss) and (loss.distance is None or loss.numbers_classes)
-        ):
+        if not _compares_pairs(loss):
             raise TypeError(
                 "`loss` must compare queries with candidates: MultiNegativesRankLoss(), another "
                 f"loss on two views, or a loss on pairs of embeddings. Received: {loss!r}."
             )
-        if self.temperature is not None and not isinstance(loss, MultiNegativesRankLoss):
+        if self.temperature is not None and not loss.ranks:
             raise ValueError(
                 "`temperature` is for MultiNegativesRankLoss. Received: "
                 f"temperature={self.temperature.initial} with loss={loss!r}."
@@ -184,12 +182,12 @@ class DualEncoder(PairedModel):
 
     def _loss_of_pairs(self, queries: Any, candidates: Any, extra: Any, sample_weight: Any) -> Any:
         loss = self._step_loss
-        if isinstance(loss, MultiNegativesRankLoss):
+        if loss.ranks:
             scale = None if self.temperature is None else self.temperature.scale
             return loss.ranking(
                 queries, candidates, scale=scale, sample_weight=sample_weight, **extra
             )
-        on_ids = isinstance(loss, MetricLoss)
+        on_ids = not loss.takes_views
         unused = [key for key in extra if not (on_ids and key == "ids")]
         if unused:
             raise ValueError(
@@ -234,6 +232,16 @@ class DualEncoder(PairedModel):
         temperature = None if self.temperature is None else self.temperature.initial
         config = {**super().get_config(), "temperature": temperature}
         return config if self._candidate_tower is not None else {**config, "candidate_tower": None}
+
+
+def _compares_pairs(loss: Any) -> bool:
+    """Whether a loss compares queries with candidates: as two views, or by ids of its own."""
+    if not isinstance(loss, PerExampleLoss):
+        return False
+    if loss.takes_views:
+        return True
+    by_ids = hasattr(loss, "query_losses") and not getattr(loss, "numbers_classes", True)
+    return by_ids and getattr(loss, "distance", None) is not None
 
 
 def _model(value: Any, argument: str) -> keras.Model:

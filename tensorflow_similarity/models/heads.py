@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tensorflow_similarity.layers import MarginHead, ProxyHead
-from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss, TwoViewLoss
+from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
 
 __all__ = ["check_margin_heads", "embedding_below_head", "refuse_two_views"]
 
@@ -102,7 +102,7 @@ def _name(model: Any, tensor: Any) -> str | None:
 def refuse_two_views(loss: Any) -> None:
     """Raises for a loss on two views: `fit(x, y)` would compare embeddings with raw inputs."""
     for one in keras.tree.flatten(loss):
-        if isinstance(one, TwoViewLoss):
+        if getattr(one, "takes_views", False):
             raise ValueError(
                 f"loss={one!r} compares the embeddings of two views, and this model embeds x only: "
                 "`fit(a, b)` would compare embeddings of a with b as it is. Use DualEncoder for "

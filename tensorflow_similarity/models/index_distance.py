@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from tensorflow_similarity import distances
-from tensorflow_similarity.losses import ProxyLoss
 
 __all__ = ["distance_and_output"]
 
@@ -97,7 +96,7 @@ def _distance(loss: Any) -> Any:
 
 
 def _is_on_proxies(loss: Any) -> bool:
-    return isinstance(_instance(loss), ProxyLoss)
+    return getattr(_instance(loss), "on_proxies", False)
 
 
 def _expects_pairwise_values(loss: Any) -> bool:

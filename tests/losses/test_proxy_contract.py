@@ -30,6 +30,7 @@ CASES = {
     "normalized_softmax_centers": (
         losses.NormalizedSoftmaxLoss, oracle.normalized_softmax, {"temperature": 0.3}, 2,
     ),
+    "p2s_grad": (losses.P2SGradLoss, oracle.p2s_grad, {}, 1),
     "proxy_nca": (losses.ProxyNCALoss, oracle.proxy_nca, {}, 1),
     "proxy_anchor": (losses.ProxyAnchorLoss, oracle.proxy_anchor, {}, 1),
     "proxy_anchor_centers": (losses.ProxyAnchorLoss, oracle.proxy_anchor, {"alpha": 9.0}, 2),

@@ -17,7 +17,12 @@ CLASSES = {
     "VicReg": losses.VicReg,
     "MultiNegativesRankLoss": losses.MultiNegativesRankLoss,
 }
-ENTRIES = [e for name in CLASSES for e in golden.entries(loss=name, impl="tfsim-0.17.1")]
+ORIGINAL = list(CLASSES)
+CLASSES |= {
+    "DecoupledContrastiveLoss": losses.DecoupledContrastiveLoss,
+    "SigmoidContrastiveLoss": losses.SigmoidContrastiveLoss,
+}
+ENTRIES = [e for name in ORIGINAL for e in golden.entries(loss=name, impl="tfsim-0.17.1")]
 NAMES = sorted(CLASSES)
 
 
@@ -103,6 +108,48 @@ def test_simclr_is_twice_ntxent_of_both_views():
     labels = np.tile(np.arange(len(a)), 2)
     both = losses.NTXentLoss(temperature=0.3)(labels, np.concatenate([a, b]))
     np.testing.assert_allclose(losses.SimCLRLoss(temperature=0.3)(a, b), 2 * both, rtol=1e-9)
+
+
+def cosine(a, b):
+    return a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("sigma", [None, 0.5])
+def test_decoupled_contrastive_is_its_formula(sigma):
+    views, temperature = two_views(), 0.3
+    n = len(views[0])
+    expected = np.zeros(n)
+    for a, b in (views, views[::-1]):
+        weights = np.ones(n)
+        if sigma is not None:
+            near = np.exp([cosine(a[i], b[i]) / sigma for i in range(n)])
+            weights = 2 - n * near / near.sum()
+        for i in range(n):
+            others = [j for j in range(n) if j != i]
+            total = sum(
+                np.exp(cosine(a[i], view[j]) / temperature) for view in (a, b) for j in others
+            )
+            expected[i] += np.log(total) - weights[i] * cosine(a[i], b[i]) / temperature
+    loss = losses.DecoupledContrastiveLoss(temperature, sigma, reduction=None)
+    np.testing.assert_allclose(loss(*views), expected, rtol=1e-9)
+
+
+def test_decoupled_contrastive_of_one_example_is_0():
+    view = np.ones((1, 3), np.float32)
+    assert float(losses.DecoupledContrastiveLoss()(view, -view)) == 0
+
+
+def test_sigmoid_contrastive_is_its_formula():
+    a, b = two_views()
+    expected = [
+        sum(
+            np.log1p(np.exp((-1 if i == j else 1) * (4 * cosine(a[i], b[j]) - 2)))
+            for j in range(len(b))
+        )
+        for i in range(len(a))
+    ]
+    loss = losses.SigmoidContrastiveLoss(scale=4, bias=-2, reduction=None)
+    np.testing.assert_allclose(loss(a, b), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", NAMES)

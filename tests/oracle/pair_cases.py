@@ -98,6 +98,14 @@ CASES = {
     "intra_pair_variance": _case(
         losses.IntraPairVarianceLoss, oracle.intra_pair_variance, needs=()
     ),
+    "threshold_consistent_margin": _case(
+        losses.ThresholdConsistentMarginLoss,
+        oracle.threshold_consistent_margin,
+        needs=(),
+        positive_margin=0.8,
+        negative_margin=0.1,
+        negative_weight=0.5,
+    ),
     "fastap": _case(losses.FastAPLoss, oracle.fastap),
     "histogram": _case(losses.HistogramLoss, oracle.histogram),
     "histogram_coarse": _case(losses.HistogramLoss, oracle.histogram, num_bins=7),

@@ -183,6 +183,29 @@ def intra_pair_variance(picture, pos_eps=0.01, neg_eps=0.01):
     return _mean_of_pairs(pull) + _mean_of_pairs(push)
 
 
+def threshold_consistent_margin(
+    picture, positive_margin=0.9, negative_margin=0.5, positive_weight=1.0, negative_weight=1.0
+):
+    similarities = 1 - picture.distances
+    pull = [
+        [
+            positive_weight * (positive_margin - similarities[i][p])
+            for p in positives
+            if similarities[i][p] < positive_margin
+        ]
+        for i, positives in enumerate(picture.positives)
+    ]
+    push = [
+        [
+            negative_weight * (similarities[i][n] - negative_margin)
+            for n in negatives
+            if similarities[i][n] > negative_margin
+        ]
+        for i, negatives in enumerate(picture.negatives)
+    ]
+    return _mean_of_pairs(pull) + _mean_of_pairs(push)
+
+
 def _soft_histogram(values, bins, high=2.0):
     counts = np.zeros(bins + 1)
     for r in range(bins + 1):

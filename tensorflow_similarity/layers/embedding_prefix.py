@@ -1,0 +1,77 @@
+"""The first coordinates of embeddings, as an embedding of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from tensorflow_similarity._checks import count
+from tensorflow_similarity.distances.cosine import unit_rows
+
+__all__ = ["EmbeddingPrefix"]
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class EmbeddingPrefix(keras.layers.Layer):
+    """Cuts embeddings to their first coordinates, and scales them to length 1 again.
+
+    For models that were trained with `tensorflow_similarity.losses.MatryoshkaLoss`: the
+    prefix takes a part of the memory and of the time of a search.
+
+    Args:
+        size: How many coordinates to keep.
+        normalize: Whether they are scaled to length 1. Defaults to `True`.
+        **kwargs: Further arguments of `keras.layers.Layer`.
+
+    Inputs: `[..., dim]`, with a dim of at least `size`. Outputs: `[..., size]`.
+
+    Example:
+
+    ```python
+    import keras
+    from tensorflow_similarity.layers import EmbeddingPrefix, L2Embedding
+    from tensorflow_similarity.models import SimilarityModel
+
+    inputs = keras.Input((8,))
+    embedding = L2Embedding(64)(inputs)
+    trained = SimilarityModel(inputs, embedding)
+    small = SimilarityModel(inputs, EmbeddingPrefix(16)(embedding))  # the same weights
+    small.create_index("cosine")
+    small.output_shape  # (None, 16)
+    ```
+    """
+
+    def __init__(self, size: int, normalize: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = count(size, "size")
+        if not isinstance(normalize, bool):
+            raise TypeError(f"`normalize` must be True or False. Received: {normalize!r}.")
+        self.normalize = normalize
+
+    def build(self, input_shape: Any) -> None:
+        """Checks that there are so many coordinates."""
+        if input_shape[-1] is not None and input_shape[-1] < self.size:
+            raise ValueError(
+                f"`size` must be at most the size of the embeddings. Received: {self.size} for "
+                f"embeddings of shape {tuple(input_shape)}."
+            )
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        """The first coordinates, `[..., size]`."""
+        prefix = inputs[..., : self.size]
+        if not self.normalize:
+            return prefix
+        # In half precision a length would lose its last digits.
+        unit = unit_rows(ops.cast(prefix, keras.backend.result_type(prefix.dtype, "float32")))
+        return ops.cast(unit, prefix.dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the inputs with `size` at its end."""
+        return (*input_shape[:-1], self.size)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal layer."""
+        return {**super().get_config(), "size": self.size, "normalize": self.normalize}

@@ -1,0 +1,265 @@
+"""Losses made of other losses: over prefixes of the embedding, and weighed sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tensorflow_similarity import distances
+from tensorflow_similarity._checks import count
+from tensorflow_similarity.distances.cosine import unit_rows
+from tensorflow_similarity.losses.arguments import checked_flag, checked_positive
+from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+
+__all__ = ["MatryoshkaLoss", "WeightedSumLoss"]
+
+
+class _LossOfLosses(PerExampleLoss):
+    """Base of losses that call other losses, each of which checks, weighs and reduces itself."""
+
+    def __init__(self, parts: Sequence[Any], name: str) -> None:
+        super().__init__(name=name, reduction=parts[0].reduction)
+        self.across_replicas = all(part.across_replicas for part in parts)
+        self.takes_views = parts[0].takes_views
+        self._first = parts[0]
+
+    @property
+    def distance(self) -> distances.Distance | None:
+        """The distance of the loss within; of the first, if there are several."""
+        return getattr(self._first, "distance", None)
+
+    def checked_predictions(self, y_pred: Any) -> Any:
+        return self._first.checked_predictions(y_pred)
+
+    def checked_labels(self, y_true: Any, batch: Any) -> Any:
+        return self._first.checked_labels(y_true, batch)
+
+    def __repr__(self) -> str:
+        return keras.losses.Loss.__repr__(self)
+
+
+def _checked_part(loss: Any, argument: str) -> PerExampleLoss:
+    if isinstance(loss, dict):
+        loss = keras.saving.deserialize_keras_object(loss)
+    if not isinstance(loss, PerExampleLoss):
+        raise TypeError(
+            f"`{argument}` must be a loss of tensorflow_similarity on embeddings, such as "
+            f"TripletLoss(). Received: {loss!r}."
+        )
+    of_embeddings = getattr(loss, "distance", None) is not None and not loss.on_proxies
+    if not loss.takes_views and not of_embeddings:
+        raise ValueError(
+            f"`{argument}` must compare embeddings. Received: {loss!r}, which takes what a head "
+            "makes of them (cosines to proxies, or pairwise values)."
+        )
+    return loss
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class MatryoshkaLoss(_LossOfLosses):
+    """Matryoshka representation learning: a loss on several prefixes of the embedding.
+
+    `loss = sum over m of weight_m * loss(y_true, y_pred[:, :size_m])`.
+
+    The first coordinates of the embedding are then an embedding of their own: cut to a
+    quarter, it takes a quarter of the memory and of the time of a search, at little loss.
+    `tensorflow_similarity.layers.EmbeddingPrefix` cuts.
+
+    Args:
+        loss: A loss on embeddings, of class ids or of two views.
+        sizes: The sizes of the prefixes, integers above 0. The largest must be that of the
+            embedding: what is behind it would not be trained.
+        weights: A weight above 0 for each size. Defaults to `None`: 1 each.
+        normalize: Whether each prefix is scaled to length 1, for losses whose distance does
+            not do that itself (the cosine does).
+        name: Name of the loss.
+
+    Inputs: those of `loss`. The reduction is that of `loss`.
+
+    Recommended: sizes that are powers of 2, from 1/16 of the embedding up.
+
+    Relations: `MatryoshkaLoss` of sentence-transformers.
+
+    Raises:
+        TypeError: If `loss` is none, or `sizes` are no integers.
+        ValueError: If `loss` takes the output of a head, sizes repeat, or the largest is not
+            the size of the embedding.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import MatryoshkaLoss, TripletLoss
+
+    loss = MatryoshkaLoss(TripletLoss("euclidean", margin=1.0), sizes=[1, 2])
+    loss([0, 0, 1], [[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])  # (2 + 1 + 0) / 3 + 0
+    ```
+
+    Reference:
+        Kusupati et al., *Matryoshka Representation Learning*, NeurIPS 2022,
+        https://arxiv.org/abs/2205.13147
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        sizes: Sequence[int],
+        weights: Sequence[float] | None = None,
+        normalize: bool = False,
+        name: str = "matryoshka_loss",
+    ) -> None:
+        self.loss = _checked_part(loss, "loss")
+        super().__init__([self.loss], name)
+        if isinstance(sizes, (str, int)) or not len(sizes):
+            raise TypeError(f"`sizes` must be a list of integers. Received: {sizes!r}.")
+        self.sizes = [count(size, "sizes") for size in sizes]
+        if len(set(self.sizes)) < len(self.sizes):
+            raise ValueError(f"`sizes` must differ. Received: {list(sizes)}.")
+        self.weights = _checked_weights(weights, len(self.sizes), "sizes")
+        self.normalize = checked_flag(normalize, "normalize")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        with keras.name_scope(self.name):
+            y_pred = self._whole(y_pred, "y_pred")
+            if self.takes_views:
+                y_true = self._whole(y_true, "y_true")
+            return sum(
+                weight
+                * self.loss(
+                    self._prefix(y_true, size) if self.takes_views else y_true,
+                    self._prefix(y_pred, size),
+                    sample_weight,
+                )
+                for size, weight in zip(self.sizes, self.weights, strict=True)
+            )
+
+    def ranking(self, queries: Any, candidates: Any, *, negatives: Any = None, **known: Any) -> Any:
+        """As `MultiNegativesRankLoss.ranking`, where that is the loss within."""
+        sides = {
+            "queries": self._whole(queries, "queries"),
+            "candidates": self._whole(candidates, "candidates"),
+        }
+        if negatives is not None:
+            sides["negatives"] = self._whole(negatives, "negatives")
+        return sum(
+            weight
+            * self.loss.ranking(
+                **{name: self._prefix(side, size) for name, side in sides.items()}, **known
+            )
+            for size, weight in zip(self.sizes, self.weights, strict=True)
+        )
+
+    @property
+    def ranks(self) -> bool:
+        """Whether `ranking` can be called."""
+        return self.loss.ranks
+
+    def _whole(self, embeddings: Any, name: str) -> Any:
+        embeddings = wide_float(embeddings)
+        dim = embeddings.shape[-1] if len(embeddings.shape) > 1 else None
+        if dim != max(self.sizes):
+            raise ValueError(
+                f"`sizes` must end in the size of the embedding: coordinates behind the largest "
+                f"prefix would not be trained. Received: sizes={self.sizes} for `{name}` of "
+                f"shape {tuple(embeddings.shape)}."
+            )
+        return embeddings
+
+    def _prefix(self, embeddings: Any, size: int) -> Any:
+        prefix = embeddings[..., :size]
+        return unit_rows(prefix) if self.normalize else prefix
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss; JSON-able."""
+        return {
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "sizes": self.sizes,
+            "weights": self.weights,
+            "normalize": self.normalize,
+            "name": self.name,
+        }
+
+    def __repr__(self) -> str:
+        return f"MatryoshkaLoss({self.loss!r}, sizes={self.sizes}, weights={self.weights})"
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class WeightedSumLoss(_LossOfLosses):
+    """Several losses on one embedding, weighed.
+
+    `loss = sum over m of weight_m * loss_m(y_true, y_pred)`.
+
+    Args:
+        losses: Losses on embeddings, of class ids all or of two views all.
+        weights: A weight above 0 for each. Defaults to `None`: 1 each.
+        name: Name of the loss.
+
+    Inputs: those of the losses, which each reduce as they say. The index of a model follows
+    the distance of the first.
+
+    Relations: `MultipleLosses` of pytorch-metric-learning. Losses on different outputs of a
+    model go into `compile(loss=[…], loss_weights=[…])` as always in Keras.
+
+    Raises:
+        TypeError: If `losses` are none.
+        ValueError: If one takes the output of a head, or views beside class ids.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import (
+        IntraPairVarianceLoss,
+        MultiSimilarityLoss,
+        WeightedSumLoss,
+    )
+
+    loss = WeightedSumLoss([MultiSimilarityLoss(), IntraPairVarianceLoss()], weights=[1.0, 0.3])
+    loss([0, 0, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    ```
+    """
+
+    def __init__(
+        self,
+        losses: Sequence[Any],
+        weights: Sequence[float] | None = None,
+        name: str = "weighted_sum_loss",
+    ) -> None:
+        if not isinstance(losses, (list, tuple)) or not losses:
+            raise TypeError(f"`losses` must be a list of losses. Received: {losses!r}.")
+        self.losses = [_checked_part(loss, "losses") for loss in losses]
+        if len({loss.takes_views for loss in self.losses}) > 1:
+            raise ValueError(
+                "`losses` must all take class ids, or all take two views. Received: "
+                f"{self.losses!r}."
+            )
+        super().__init__(self.losses, name)
+        self.weights = _checked_weights(weights, len(self.losses), "losses")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        with keras.name_scope(self.name):
+            return sum(
+                weight * loss(y_true, y_pred, sample_weight)
+                for loss, weight in zip(self.losses, self.weights, strict=True)
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make an equal loss; JSON-able."""
+        return {
+            "losses": [keras.saving.serialize_keras_object(loss) for loss in self.losses],
+            "weights": self.weights,
+            "name": self.name,
+        }
+
+    def __repr__(self) -> str:
+        return f"WeightedSumLoss({self.losses!r}, weights={self.weights})"
+
+
+def _checked_weights(weights: Any, number: int, of: str) -> list[float]:
+    if weights is None:
+        return [1.0] * number
+    if isinstance(weights, (int, float)) or len(weights) != number:
+        raise ValueError(
+            f"`weights` must have one number for each of `{of}`, {number}. Received: {weights!r}."
+        )
+    return [checked_positive(weight, "weights") for weight in weights]
