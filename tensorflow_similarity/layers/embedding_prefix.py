@@ -39,7 +39,7 @@ class EmbeddingPrefix(keras.layers.Layer):
     trained = SimilarityModel(inputs, embedding)
     small = SimilarityModel(inputs, EmbeddingPrefix(16)(embedding))  # the same weights
     small.create_index("cosine")
-    small.output_shape  # (None, 16)
+    small.output_shape[1]  # 16
     ```
     """
 
