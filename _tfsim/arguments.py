@@ -105,6 +105,17 @@ def parser() -> argparse.ArgumentParser:
     info = command("info", "Describe a model with its index, or an index.", [common])
     info.add_argument("model", help="a model, .keras; or an index")
 
+    migrate = command(
+        "migrate",
+        "List what programs for TensorFlow Similarity or TensorFlow Addons must change.",
+        [],
+    )
+    migrate.add_argument(
+        "files", nargs="+", metavar="file", help="a program, .py, or a notebook, .ipynb"
+    )
+    migrate.add_argument("--json", action="store_true", help="write JSON, for machines")
+    migrate.add_argument("--traceback", action="store_true", help="show where an error comes from")
+
     serve = command("serve", "Answer lookups over HTTP.", [])
     serve.add_argument("model", help="a model, .keras; or an index, whose queries are embeddings")
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")

@@ -23,6 +23,9 @@ def check(options: argparse.Namespace) -> None:
     Raises:
         ValueError: If a file is missing, or cannot be what it is named for.
     """
+    if options.command == "migrate":
+        options.files = [_program(_path(name)) for name in options.files]
+        return
     options.model = _path(options.model)
     _model(options.model, only_keras=options.command == "index")
     if getattr(options, "data", None) is not None:
@@ -51,6 +54,14 @@ def _path(name: str) -> str:
     if parts.netloc not in ("", "localhost"):
         raise ValueError(f"A file: URL must be one of this machine. Received: {name!r}.")
     return url2pathname(parts.path)
+
+
+def _program(path: str) -> str:
+    if not path.endswith((".py", ".ipynb")):
+        raise ValueError(f"FILE must be a program, .py, or a notebook, .ipynb. Received: {path!r}.")
+    if not os.path.isfile(path):
+        raise ValueError(f"FILE must be a file that exists. Received: {path!r}.")
+    return path
 
 
 def _model(path: str, only_keras: bool) -> None:

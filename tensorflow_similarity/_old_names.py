@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, TypeVar
 
-__all__ = ["explains_arguments", "install", "of"]
+__all__ = ["explains_arguments", "install", "of", "removed_argument"]
 
 _ROOT = __name__.partition(".")[0]
 _TABLE = f"{_ROOT}.compat.names"
@@ -91,3 +91,14 @@ def explains_arguments(callable_name: str) -> Callable[[_Function], _Function]:
         return explaining  # type: ignore[return-value]
 
     return decorate
+
+
+def removed_argument(callable_name: str, name: str) -> str | None:
+    """What to write instead of an argument that an older library had, or None.
+
+    Args:
+        callable_name: The name under which `compat.arguments` knows the function.
+        name: The argument.
+    """
+    note: str | None = importlib.import_module(_ARGUMENTS).removed(callable_name, name)
+    return note

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import types
+import warnings
 from typing import Any
 
 import keras
+import numpy as np
+
+from tensorflow_similarity._caller import levels_to_the_caller
 
 __all__ = ["ImagePreprocessing"]
+
+# What preprocessing gives at most: 255 less the least mean of a channel, 103.9. Images that an
+# interpolation carried a little below 0 have values far above it.
+_GREATEST_PREPROCESSED = 152
+_EXAMINED = 32
 
 
 def _families() -> dict[str, types.ModuleType]:
@@ -25,7 +34,9 @@ class ImagePreprocessing(keras.layers.Layer):
     """`keras.applications.<family>.preprocess_input` as a layer: part of the model, and saved.
 
     Takes images with values from 0 to 255, of any dtype, and gives what the models of
-    the family were trained on. Computed in float32, whatever the dtype policy.
+    the family were trained on. Computed in float32, whatever the dtype policy. A
+    `SimilarityModel` with this layer warns where the images it is given are plainly
+    preprocessed already.
 
     Args:
         family: The module of `keras.applications`, such as `"resnet"` or
@@ -59,6 +70,30 @@ class ImagePreprocessing(keras.layers.Layer):
         if family not in families:
             raise ValueError(f"`family` must be one of {sorted(families)}. Received: {family!r}.")
         self.family = family
+        self._examined = False
+
+    def examine_inputs(self, images: Any) -> None:
+        """Warns, the first time, if images are plainly preprocessed or scaled already.
+
+        Args:
+            images: What the model is given, an array or a tensor.
+        """
+        if self._examined:
+            return
+        self._examined = True
+        values = np.asarray(images[:_EXAMINED])
+        if values.dtype.kind != "f" or not values.size or not np.isfinite(values).all():
+            return
+        low, high = float(values.min()), float(values.max())
+        scaled = low >= 0 and 0 < high <= 1
+        if scaled or (low < 0 and high < _GREATEST_PREPROCESSED):
+            warnings.warn(
+                f"Images look preprocessed already: values from {low:.4g} to {high:.4g}, where the "
+                "model expects 0 to 255 and preprocesses inside. Pass images as they are loaded; "
+                "or make the model with preprocessing=None, as "
+                "`compat.tensorflow_similarity.ResNet50Sim` is.",
+                stacklevel=levels_to_the_caller(),
+            )
 
     def call(self, images: Any) -> Any:
         return _families()[self.family].preprocess_input(keras.ops.cast(images, "float32"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from tensorflow_similarity.calibration.columns import lookup_columns
@@ -60,8 +63,17 @@ class ClassificationMatch:
         raise NotImplementedError(f"{type(self).__name__} must implement `derive_match`.")
 
     def get_config(self) -> dict[str, Any]:
-        """Its names."""
-        return {"name": self.name, "canonical_name": self.canonical_name}
+        """Its names; a subclass with other arguments returns those."""
+        config = {"name": self.name, "canonical_name": self.canonical_name}
+        taken = inspect.signature(type(self).__init__).parameters
+        if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+            return config
+        return {name: value for name, value in config.items() if name in taken}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ClassificationMatch:
+        """Makes a matcher from its config."""
+        return cls(**config)
 
     def __str__(self) -> str:
         return self.name
@@ -177,6 +189,56 @@ def make_classification_matcher(matcher: Any) -> ClassificationMatch:
         f"`matcher` must be one of {sorted(_BY_NAME)} or a ClassificationMatch. "
         f"Received: {matcher!r}."
     )
+
+
+def matcher_of(matcher: ClassificationMatch) -> str | ClassificationMatch:
+    """The name by which a calibration keeps a matcher of the package; another is kept itself."""
+    known = _BY_NAME.get(matcher.canonical_name)
+    return matcher.canonical_name if type(matcher) is known else matcher
+
+
+def matcher_config(matcher: str | ClassificationMatch) -> Any:
+    """A matcher as JSON can express it: its name, or class and config of one of the user's own."""
+    if isinstance(matcher, str):
+        return matcher
+    return {"class": _registered_name(matcher), "config": matcher.get_config()}
+
+
+def loaded_matcher(config: Any) -> str | ClassificationMatch:
+    """The matcher of `matcher_config`. One whose class is not known here raises when it is used."""
+    if not isinstance(config, Mapping):
+        return str(config)
+    cls = keras.saving.get_registered_object(config["class"])
+    if cls is None:
+        return _Unknown(config)
+    made: ClassificationMatch = cls.from_config(dict(config["config"]))
+    return made
+
+
+def _registered_name(matcher: ClassificationMatch) -> str:
+    if isinstance(matcher, _Unknown):
+        return matcher.registered_name
+    return str(keras.saving.get_registered_name(type(matcher)))
+
+
+class _Unknown(ClassificationMatch):
+    """Stands for a matcher whose class is not registered where its calibration was loaded."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.registered_name, self._config = str(config["class"]), dict(config["config"])
+        super().__init__(self._config.get("name", ""), self._config.get("canonical_name", ""))
+
+    def derive_match(
+        self, lookup_labels: np.ndarray, lookup_distances: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        raise ValueError(
+            f"The calibration was made with a matcher of the class {self.registered_name!r}, which "
+            "is not registered here. Pass `matcher=`, an object of that class; or decorate the "
+            "class with `keras.saving.register_keras_serializable()` before loading."
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return self._config
 
 
 def derive(

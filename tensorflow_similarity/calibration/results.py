@@ -10,7 +10,12 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._text_table import text_table
-from tensorflow_similarity.calibration.matchers import derive
+from tensorflow_similarity.calibration.matchers import (
+    ClassificationMatch,
+    derive,
+    loaded_matcher,
+    matcher_config,
+)
 
 __all__ = ["Calibration", "CalibrationResults"]
 
@@ -36,7 +41,9 @@ class Calibration:
             asked for.
         calibration_metric: Name of the metric that `"optimal"` and plain numbers
             in targets refer to.
-        matcher: Canonical name of the matcher.
+        matcher: The matcher: the name of one of the package's, or an object of your own. Its
+            class, saved and loaded, must be registered with
+            `keras.saving.register_keras_serializable`.
         k: Number of neighbours it looked at.
         confidence: Level of `bounds`.
         queries: Number of calibration queries.
@@ -64,7 +71,7 @@ class Calibration:
     bounds: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     per_class: dict[str, dict[int, float | None]] = dataclasses.field(default_factory=dict)
     calibration_metric: str = "f1"
-    matcher: str = "match_nearest"
+    matcher: str | ClassificationMatch = "match_nearest"
     k: int = 1
     confidence: float = 0.95
     queries: int = 0
@@ -139,6 +146,7 @@ class Calibration:
             for field in dataclasses.fields(self)
             if field.name not in ("thresholds", "reference", "per_class")
         }
+        config["matcher"] = matcher_config(self.matcher)
         config["thresholds"] = {k: np.asarray(v).tolist() for k, v in self.thresholds.items()}
         config["reference"] = np.asarray(self.reference).tolist()
         # JSON's keys are strings: class ids are kept apart.
@@ -152,6 +160,7 @@ class Calibration:
     def from_config(cls, config: Mapping[str, Any]) -> Calibration:
         """Makes an equal calibration from `get_config()`, also after JSON."""
         config = dict(config)
+        config["matcher"] = loaded_matcher(config.get("matcher", "match_nearest"))
         config["thresholds"] = {
             name: np.asarray(values, np.float64) for name, values in config["thresholds"].items()
         }

@@ -12,7 +12,11 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.calibration.bounds import metric_bound
 from tensorflow_similarity.calibration.conformal import conformal_threshold, queries_needed
 from tensorflow_similarity.calibration.counts import Counts, count_outcomes
-from tensorflow_similarity.calibration.matchers import derive, make_classification_matcher
+from tensorflow_similarity.calibration.matchers import (
+    derive,
+    make_classification_matcher,
+    matcher_of,
+)
 from tensorflow_similarity.calibration.results import Calibration
 from tensorflow_similarity.calibration.targets import Target, make_targets
 from tensorflow_similarity.classification_metrics import (
@@ -188,7 +192,7 @@ def calibrate(
         bounds=bounds,
         per_class=own,
         calibration_metric=metric.name,
-        matcher=resolved.canonical_name,
+        matcher=matcher_of(resolved),
         k=values.shape[1],
         confidence=confidence,
         queries=len(ids),

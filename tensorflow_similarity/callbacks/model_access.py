@@ -50,7 +50,27 @@ def distance_of(model: Any, distance: Any, output: int | str | None = None) -> D
     if isinstance(model, SimilarityModel) and model._binding.distance is not None:
         return model._binding.distance
     names = output_names(model) if hasattr(model, "output_names") else None
+    if not isinstance(model, SimilarityModel):
+        return _distance_of_loss(model, output, names)
     return distance_and_output(getattr(model, "loss", None), "auto", output, names)[0]
+
+
+def _distance_of_loss(model: Any, output: int | str | None, names: Any) -> Distance:
+    """That of a plain Keras model, whose `compile` takes no distance."""
+    loss = getattr(model, "loss", None)
+    try:
+        return distance_and_output(loss, "auto", output, names)[0]
+    except ValueError as error:
+        raise ValueError(
+            "`distance` cannot follow the loss of a model that is no SimilarityModel, and whose "
+            f"loss tells none. Received: distance='auto', with loss={loss!r}. Pass distance= to "
+            "the callback, e.g. distance='cosine'"
+            + (
+                "; and embedding_output=, as the model has several outputs."
+                if names is not None and len(names) > 1 and output is None
+                else "."
+            )
+        ) from error
 
 
 def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | None:

@@ -28,9 +28,9 @@ class ClassificationMetric:
     Args:
         name: What results call it.
         canonical_name: The metric's own name.
+        maximize: Whether more is better. If not, a target is an upper limit.
         increasing: Whether it tends to grow with the threshold. Calibration then
             takes the smallest threshold that reaches a target, else the largest.
-        maximize: Whether more is better. If not, a target is an upper limit.
 
     Example:
 
@@ -52,8 +52,8 @@ class ClassificationMetric:
         self,
         name: str = "",
         canonical_name: str = "",
-        increasing: bool = True,
         maximize: bool = True,
+        increasing: bool = True,
     ) -> None:
         self.name = name
         self.canonical_name = canonical_name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import sys
@@ -17,11 +18,15 @@ from tensorflow_similarity._json import plain
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.cli.examples import Examples, read_examples
 from tensorflow_similarity.cli.pictures import draw
+from tensorflow_similarity.compat import migration
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.models import SimilarityModel, assessment
 from tensorflow_similarity.models.loading import load_model
 
-__all__ = ["evaluate", "index", "info", "lookup", "serve"]
+__all__ = ["evaluate", "index", "info", "lookup", "migrate", "serve"]
+
+
+_STATUSES = {"gone": "must change", "changed": "differs", "renamed": "has another name"}
 
 
 def index(options: argparse.Namespace) -> None:
@@ -190,6 +195,40 @@ def info(options: argparse.Namespace) -> None:
             }
         text = "\n".join(parts)
     _write(options, result, text)
+
+
+def migrate(options: argparse.Namespace) -> None:
+    """Lists what programs for the older libraries must change."""
+    found = {name: _changes(name) for name in options.files}
+    if options.json:
+        rows = [
+            {"file": name, **dataclasses.asdict(change)}
+            for name, changes in found.items()
+            for change in changes
+        ]
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        return
+    counts = dict.fromkeys(_STATUSES, 0)
+    for name, changes in found.items():
+        for change in changes:
+            counts[change.status] += 1
+            cell = "" if change.cell is None else f"cell {change.cell}, line "
+            status = _STATUSES[change.status]
+            where = f"{name}:{cell}{change.line}"
+            sys.stdout.write(f"{where}: {status}: {change.name}: {change.advice}\n")
+    total = ", ".join(f"{_STATUSES[status]}: {count}" for status, count in counts.items())
+    sys.stdout.write(f"{total}. Nothing was run or written.\n")
+
+
+def _changes(name: str) -> list[migration.Change]:
+    """What one program must change; an error names it."""
+    try:
+        text = Path(name).read_text(encoding="utf-8")
+        if name.endswith(".ipynb"):
+            return migration.notebook_changes(json.loads(text))
+        return migration.changes(text)
+    except ValueError as error:
+        raise ValueError(f"{name!r}: {error}") from error
 
 
 def serve(options: argparse.Namespace) -> None:

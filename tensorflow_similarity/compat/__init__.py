@@ -5,6 +5,7 @@
   under another name or with other defaults.
 - `compat.names`: every public name of both, and what became of it.
 - `compat.arguments`: the arguments that are gone, and what to write instead.
+- `compat.migration`: lists what a program must change, as `tfsim migrate` shows it.
 
 The old import paths, such as `tensorflow_similarity.schedules`, lead here.
 """
@@ -17,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tensorflow_similarity.compat import (
         arguments,
+        migration,
         names,
         tensorflow_addons,
         tensorflow_similarity,
     )
 
-__all__ = ["arguments", "names", "tensorflow_addons", "tensorflow_similarity"]
+__all__ = ["arguments", "migration", "names", "tensorflow_addons", "tensorflow_similarity"]
 
 
 def __getattr__(name: str) -> Any:

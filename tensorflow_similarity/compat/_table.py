@@ -73,6 +73,9 @@ _AUGMENTER = f"no base class is needed: {_VIEWS}"
 _BACKBONE = 'use `architectures.with_backbone`, for any backbone: `with_backbone("ResNet50")`.'
 _BLOCK = "use `architectures.with_backbone` with any model as the backbone."
 _MINING = "see `tensorflow_similarity.mining`: strategies and miners are objects."
+_SERIALIZE = (
+    "use `keras.saving.serialize_keras_object` and `keras.saving.deserialize_keras_object`."
+)
 _EVALUATOR = (
     "use `evaluation.evaluate` for retrieval, `calibration.calibrate` and "
     "`calibration.evaluate_classification` for matching; `SimilarityModel` has methods for all."
@@ -87,9 +90,7 @@ _MEAN_OF_EPOCH = "of the whole epoch, where it was that of the last batch."
 SIMILARITY: dict[str, dict[str, Fate]] = {
     "algebra": _all_gone("build_masks masked_max masked_min", _ROW_LOSS),
     "architectures": {
-        "EfficientNetSim": _changed(
-            "architectures.EfficientNetSim", "`trainable`, `pooling` and variants as before."
-        ),
+        **_same("architectures", "EfficientNetSim"),
         "ResNet50Sim": _changed(
             "architectures.ResNet50Sim",
             "preprocesses inside: pass images from 0 to 255. For models fed with preprocessed "
@@ -181,6 +182,9 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
             "similar for every distance."
         ),
         "distance_canonicalizer": _renamed("distances.get"),
+        # Of the development branch.
+        "get": Fate("same", "distances.get"),
+        **_all_gone("deserialize serialize", _SERIALIZE),
         **_same("distances", "EuclideanDistance ManhattanDistance SNRDistance"),
         **_same("distances", "SquaredEuclideanDistance"),
     },
@@ -203,6 +207,11 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
         **_same("layers", "GeneralizedMeanPooling1D GeneralizedMeanPooling2D MetricEmbedding"),
     },
     "losses": {
+        # Of the development branch.
+        "ArcFaceLoss": _changed(
+            "losses.ArcFaceLoss",
+            "its proxies are a layer, `layers.ProxyHead(classes)`, at the end of the model.",
+        ),
         "Barlow": _renamed("losses.BarlowTwinsLoss"),
         "CircleLoss": _changed("losses.CircleLoss", "the paper's joint form: its values differ."),
         "LiftedStructLoss": _changed(
@@ -242,7 +251,11 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
         **_all_gone("compute_loss logsumexp", _ROW_LOSS),
     },
     "matchers": {
-        "ClassificationMatch": _renamed("calibration.ClassificationMatch"),
+        "ClassificationMatch": _changed(
+            "calibration.ClassificationMatch",
+            "has `derive_match` alone; counts and metrics are those of "
+            "`calibration.evaluate_classification`.",
+        ),
         "MatchMajorityVote": _renamed("calibration.MatchMajorityVote"),
         "MatchNearest": _renamed("calibration.MatchNearest"),
         "make_classification_matcher": _renamed("calibration.make_classification_matcher"),
@@ -268,9 +281,14 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
             "`models.ContrastiveModel`.",
         ),
     },
-    "retrieval_metrics": _same(
-        "retrieval_metrics", "BNDCG MapAtK PrecisionAtK RecallAtK RetrievalMetric"
-    ),
+    "retrieval_metrics": {
+        **_same("retrieval_metrics", "BNDCG MapAtK PrecisionAtK RetrievalMetric"),
+        "RecallAtK": _changed(
+            "retrieval_metrics.RecallAtK",
+            "results call it `hit_rate@k`: `recall@k` is the share of what is relevant. "
+            f"`{_OLD}.RecallAtK` is called `recall@k`.",
+        ),
+    },
     "retrieval_metrics.utils": {
         "compute_match_mask": _gone("write `lookup_labels == query_labels[:, None]`.")
     },
@@ -316,21 +334,18 @@ SIMILARITY: dict[str, dict[str, Fate]] = {
         "NMSLibSearch": _gone(f'{_ENGINE} This one is "nmslib".'),
         "Search": _gone(_ENGINE),
         "make_search": _gone(_ENGINE),
+        # Of the development branch.
+        **_all_gone("deserialize get serialize", _ENGINE),
     },
+    "search.utils": {"SEARCH_ALIASES": _gone(_ENGINE)},
     "stores": _all_gone("CachedStore MemoryStore RedisStore Store", _STORE),
     "stores.utils": {"make_store": _gone(_STORE)},
     "training_metrics": {
         **{
             name: _changed(f"training_metrics.{name}", _MEAN_OF_EPOCH)
-            for name in _words("DistanceMetric avg_pos max_pos min_pos sum_pos")
-        },
-        **{
-            name: _changed(
-                f"training_metrics.{name}",
-                f"{_MEAN_OF_EPOCH} The nearest negative is the hard one, where hard and easy "
-                "were exchanged.",
+            for name in _words(
+                "DistanceMetric avg_neg avg_pos max_neg max_pos min_neg min_pos sum_neg sum_pos"
             )
-            for name in _words("avg_neg max_neg min_neg sum_neg")
         },
         **{
             name: _changed(
@@ -420,6 +435,8 @@ ADDONS: dict[str, Fate] = {
         ]
     },
     **_all_gone("GIoULoss giou_loss", f"{_CLASS} KerasHub and KerasCV have it."),
+    "pairwise_distance": _renamed("compat.tensorflow_addons.pairwise_distance"),
+    "angular_distance": _renamed("compat.tensorflow_addons.angular_distance"),
     "PinballLoss": _gone(_CLASS),
     "pinball_loss": _gone(_CLASS),
     **_all_gone(
@@ -440,17 +457,20 @@ augmenters.contrastive augmenters.simclr callbacks.eval_callback
 classification_metrics.binary_accuracy classification_metrics.classification_metric
 classification_metrics.f1_score classification_metrics.false_positive_rate
 classification_metrics.negative_predictive_value classification_metrics.precision
-classification_metrics.recall classification_metrics.utils evaluators.evaluator
-evaluators.memory_evaluator losses.barlow losses.circle_loss losses.lifted_structure_loss
-losses.metric_loss losses.multinegrank_loss losses.multisim_loss losses.pn_loss losses.simclr
-losses.simsiam losses.softnn_loss losses.triplet_loss losses.utils losses.vicreg losses.xbm_loss
+classification_metrics.recall classification_metrics.utils distances.distance
+evaluators.evaluator
+evaluators.memory_evaluator losses.arcface_loss losses.barlow losses.circle_loss
+losses.lifted_structure_loss losses.metric_loss losses.multinegrank_loss
+losses.multisim_loss losses.pn_loss losses.simclr losses.simsiam losses.softnn_loss
+losses.triplet_loss losses.utils losses.vicreg losses.xbm_loss
 matchers.classification_match matchers.match_majority_vote matchers.match_nearest matchers.utils
 models.contrastive_model models.similarity_model retrieval_metrics.bndcg
 retrieval_metrics.map_at_k retrieval_metrics.precision_at_k retrieval_metrics.recall_at_k
 retrieval_metrics.retrieval_metric retrieval_metrics.utils samplers.file_samplers
 samplers.memory_samplers samplers.samplers samplers.tfdata_sampler samplers.tfdataset_samplers
-samplers.tfrecords_samplers samplers.utils search.faiss_search search.linear_search
-search.nmslib_search search.search search.utils stores.cached_store stores.memory_store
+samplers.tfrecords_samplers samplers.utils search.faiss search.faiss_search search.linear
+search.linear_search search.nmslib search.nmslib_search search.search search.utils
+stores.cached stores.cached_store stores.memory stores.memory_store stores.redis
 stores.redis_store stores.store stores.utils training_metrics.distance_metrics
 training_metrics.utils visualization.confusion_matrix_viz visualization.neighbors_viz
 visualization.projector visualization.vizualize_views

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["REMOVED", "check", "removed"]
+import keras
+
+__all__ = ["REMOVED", "check", "moved", "removed"]
 
 _BUILT = "records are found as soon as this returns, so there is nothing to build. Leave it out."
 _STORE = (
@@ -23,6 +25,10 @@ _WARMUP = (
     "samplers know no warm-up. Leave it out; to augment from some epoch on, look at the "
     "sampler's `epoch` in the augmenter."
 )
+_FUNCTION = (
+    "a loss takes no function: subclass MetricLoss, write `row_loss(self, pairs)`, and pass "
+    "`distance=` and `name=` to its `__init__`."
+)
 _FRAME = "the argument is `num_records`; without it all records are in the frame."
 
 _INDEXED = {"build": _BUILT}
@@ -36,7 +42,12 @@ _CLASSES = {
 
 #: The function -> each argument that is gone -> what to write instead.
 REMOVED: Mapping[str, Mapping[str, str]] = {
+    "ContrastiveModel": {
+        "algorithm": "the loss says which method it is: `losses.SimSiamLoss()`, `SimCLRLoss()`, "
+        "`BarlowTwinsLoss()` or `VICRegLoss()`. Leave it out."
+    },
     "EvalCallback": {"targets_labels": "the argument is `target_labels`."},
+    "MetricLoss": {"fn": _FUNCTION},
     "MultiShotFileSampler": {**_SAMPLER, **_CLASSES},
     "MultiShotMemorySampler": {**_SAMPLER, **_CLASSES},
     "SingleShotMemorySampler": {
@@ -55,7 +66,10 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
     "SimilarityModel.compile": _INDEX,
     "SimilarityModel.create_index": _INDEX,
     "SimilarityModel.index": _INDEXED,
-    "SimilarityModel.index_single": _INDEXED,
+    "SimilarityModel.index_single": {
+        **_INDEXED,
+        "verbose": "one example shows no progress. Leave it out.",
+    },
     "SimilarityModel.save": {
         "save_index": _FILE,
         "compression": _COMPRESSION,
@@ -92,15 +106,86 @@ def _is_loss_function(value: Any) -> bool:
     return len([each for each in needed if each.kind is each.POSITIONAL_OR_KEYWORD]) > 2
 
 
-_MOVED = {
-    "MetricLoss": _Position(
-        1,
-        _is_loss_function,
-        "a loss takes no function: subclass MetricLoss, write `row_loss(self, pairs)`, and pass "
-        "`distance=` and `name=` to its `__init__`.",
+def _is_small(value: Any) -> bool:
+    """Whether it is a flag, or decimals to round to: no size of a batch."""
+    return isinstance(value, (bool, int)) and value <= 10
+
+
+def _names_metrics(value: Any) -> bool:
+    """Whether it is what `metrics` takes, and no weights of losses."""
+    if isinstance(value, dict):
+        return any(map(_names_metrics, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_names_metrics, value))
+    return isinstance(value, (str, keras.metrics.Metric))
+
+
+_BATCH_SIZE = "that argument is `batch_size` now. Write `verbose=` by name."
+_BY_NAME = "`distance`, `embedding_output` and `search` are given by name."
+
+_MOVED: Mapping[str, tuple[_Position, ...]] = {
+    # These two check the type of `soft_margin` themselves.
+    **dict.fromkeys(
+        ["PNLoss", "TripletLoss"],
+        (
+            _Position(
+                4,
+                lambda value: not isinstance(value, bool),
+                "the fourth argument is `soft_margin`, as in versions 0.13 to 0.16. Write "
+                "`margin=` by name.",
+            ),
+        ),
     ),
-    "SimilarityModel.lookup": _Position(
-        3, _is_flag, "the third argument is `filter` now. Write `verbose=` by name."
+    "MetricLoss": (
+        _Position(
+            1,
+            _is_loss_function,
+            _FUNCTION,
+        ),
+    ),
+    "SimilarityModel.calibrate": (
+        _Position(8, _is_small, f"values are not rounded, and {_BATCH_SIZE}"),
+    ),
+    "SimilarityModel.compile": (
+        _Position(
+            3,
+            _names_metrics,
+            "the third argument is `loss_weights`, as in Keras 3. Write `metrics=` by name.",
+        ),
+        _Position(10, lambda value: True, _BY_NAME),
+    ),
+    "SimilarityModel.create_index": (
+        _Position(
+            3,
+            lambda value: value in ("memory", "cached", "redis"),
+            f"there is no `kv_store`: {_STORE}",
+        ),
+    ),
+    "SimilarityModel.evaluate_classification": (_Position(6, _is_small, _BATCH_SIZE),),
+    "SimilarityModel.evaluate_retrieval": (
+        _Position(4, _is_flag, "the fourth argument is `ids` now. Write `verbose=` by name."),
+    ),
+    "SimilarityModel.index": (
+        _Position(4, _is_flag, f"the fourth argument is `ids`, and there is no `build`: {_BUILT}"),
+    ),
+    "SimilarityModel.index_single": (
+        _Position(
+            4,
+            lambda value: isinstance(value, bool),
+            f"the fourth argument is `id`, and there is no `build`: {_BUILT}",
+        ),
+    ),
+    "SimilarityModel.lookup": (
+        _Position(3, _is_flag, "the third argument is `filter` now. Write `verbose=` by name."),
+    ),
+    "SimilarityModel.match": (_Position(6, _is_small, _BATCH_SIZE),),
+    "SimilarityModel.save_index": (_Position(2, lambda value: True, _COMPRESSION),),
+    "SimilarityModel.to_data_frame": (
+        _Position(
+            1,
+            lambda value: isinstance(value, int) and value == 0,
+            "0 stood for all records, and would be none. Leave it out for all.",
+        ),
     ),
 }
 
@@ -123,6 +208,29 @@ def removed(function: str, name: str) -> str | None:
     return REMOVED.get(function, {}).get(name)
 
 
+def moved(function: str, args: Mapping[int, Any]) -> list[str]:
+    """What to write instead of positional arguments that mean something else now.
+
+    Args:
+        function: The name of the function.
+        args: Its positional arguments by place, as far as they are known; those of methods, and
+            of classes, from 1.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.compat import arguments
+
+    arguments.moved("SimilarityModel.lookup", {3: 0})
+    ```
+    """
+    return [
+        position.note
+        for position in _MOVED.get(function, ())
+        if position.index in args and position.was_meant(args[position.index])
+    ]
+
+
 def check(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Refuses arguments of the older libraries.
 
@@ -139,9 +247,10 @@ def check(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
         for name in kwargs:
             if name in notes:
                 raise TypeError(f"`{function}` has no argument `{name}`: {notes[name]}")
-    moved = _MOVED.get(function)
-    if moved is not None and len(args) > moved.index and moved.was_meant(args[moved.index]):
-        raise TypeError(f"`{function}`: {moved.note} Received: {args[moved.index]!r}.")
+    for position in _MOVED.get(function, ()):
+        if len(args) > position.index and position.was_meant(args[position.index]):
+            received = args[position.index]
+            raise TypeError(f"`{function}`: {position.note} Received: {received!r}.")
 
 
 def __dir__() -> list[str]:

@@ -1,19 +1,22 @@
 """The losses of TensorFlow Addons 0.23: its names, its defaults, its argument orders.
 
 Importing from here in place of `tensorflow_addons.losses` changes no value, where that was a
-number. A batch without a positive pair has loss 0, and not NaN. Classes are registered under
-Addons' package, so `"Addons>TripletSemiHardLoss"` is found.
+number; `from tensorflow_similarity.compat import tensorflow_addons as tfa` has `tfa.losses`, too.
+A batch without a positive pair has loss 0, and not NaN. Classes are registered under Addons'
+package, so `"Addons>TripletSemiHardLoss"` is found.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
 import keras
 from keras import ops
 
-from tensorflow_similarity import distances, losses
+from tensorflow_similarity import distances
+from tensorflow_similarity import losses as _losses
 
 __all__ = [
     "ContrastiveLoss",
@@ -22,19 +25,21 @@ __all__ = [
     "NpairsMultilabelLoss",
     "TripletHardLoss",
     "TripletSemiHardLoss",
+    "angular_distance",
     "contrastive_loss",
     "lifted_struct_loss",
     "npairs_loss",
     "npairs_multilabel_loss",
+    "pairwise_distance",
     "triplet_hard_loss",
     "triplet_semihard_loss",
 ]
 
 _PACKAGE = "Addons"
-ContrastiveLoss = losses.ContrastiveLoss
-LiftedStructLoss = losses.LiftedStructLoss
-NpairsLoss = losses.NpairsLoss
-NpairsMultilabelLoss = losses.NpairsMultilabelLoss
+ContrastiveLoss = _losses.ContrastiveLoss
+LiftedStructLoss = _losses.LiftedStructLoss
+NpairsLoss = _losses.NpairsLoss
+NpairsMultilabelLoss = _losses.NpairsMultilabelLoss
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -84,7 +89,7 @@ def _distance(distance_metric: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-class TripletSemiHardLoss(losses.TripletSemiHardLoss):
+class TripletSemiHardLoss(_losses.TripletSemiHardLoss):
     """`losses.TripletSemiHardLoss` with the default distance of Addons 0.11 to 0.23, plain L2.
 
     Args:
@@ -125,7 +130,7 @@ class TripletSemiHardLoss(losses.TripletSemiHardLoss):
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-class TripletHardLoss(losses.TripletHardLoss):
+class TripletHardLoss(_losses.TripletHardLoss):
     """`losses.TripletHardLoss` with the argument order of Addons.
 
     Args:
@@ -331,6 +336,62 @@ def npairs_multilabel_loss(y_true: Any, y_pred: Any) -> Any:
 
         y_true = tf.sparse.to_dense(y_true)
     return NpairsMultilabelLoss()(y_true, y_pred)
+
+
+def pairwise_distance(feature: Any, squared: bool = False) -> Any:
+    """The Euclidean distances of all pairs of embeddings.
+
+    Args:
+        feature: Embeddings `[n, dim]`.
+        squared: Whether to return their squares. Defaults to `False`.
+
+    Returns:
+        `[n, n]`, 0 on the diagonal.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.compat import tensorflow_addons as tfa
+
+    tfa.pairwise_distance([[0.0, 0.0], [3.0, 4.0]])  # [[0.0, 5.0], [5.0, 0.0]]
+    ```
+    """
+    distance = distances.get("squared_euclidean" if squared else "euclidean")
+    return _all_pairs(distance, feature)
+
+
+def angular_distance(feature: Any) -> Any:
+    """The cosine distances, 1 - cosine, of all pairs of embeddings.
+
+    Args:
+        feature: Embeddings `[n, dim]`.
+
+    Returns:
+        `[n, n]`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.compat import tensorflow_addons as tfa
+
+    tfa.angular_distance([[1.0, 0.0], [0.0, 2.0]])  # [[0.0, 1.0], [1.0, 0.0]]
+    ```
+    """
+    return _all_pairs(distances.get("cosine"), feature)
+
+
+def _all_pairs(distance: distances.Distance, feature: Any) -> Any:
+    feature = ops.convert_to_tensor(feature)
+    number = ops.shape(feature)[0]
+    apart = ops.subtract(1, ops.eye(number, dtype=feature.dtype))
+    return distance.pairwise(feature, feature) * apart
+
+
+def __getattr__(name: str) -> Any:
+    # So that `tfa.losses.TripletSemiHardLoss` needs another import, and nothing else.
+    if name in ("losses", "metric_learning"):
+        return sys.modules[__name__]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

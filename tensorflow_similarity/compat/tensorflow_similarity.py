@@ -10,19 +10,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tensorflow_similarity import architectures
+from tensorflow_similarity import architectures, retrieval_metrics
 from tensorflow_similarity._checks import count
 from tensorflow_similarity.compat._old_index import convert_index
+from tensorflow_similarity.compat._old_weights import load_weights
 from tensorflow_similarity.compat._xbm import XBM
 from tensorflow_similarity.models import SimilarityModel
 
 __all__ = [
     "XBM",
+    "RecallAtK",
     "ResNet50Sim",
     "WarmupCosineDecay",
     "batch_class_ratio",
     "convert_index",
     "is_tensor_or_variable",
+    "load_weights",
     "tf_cap_memory",
     "unpack_lookup_distances",
     "unpack_lookup_labels",
@@ -123,6 +126,26 @@ def ResNet50Sim(  # noqa: N802 (TensorFlow Similarity's name)
         gem_p,
         preprocessing=None,
     )
+
+
+class RecallAtK(retrieval_metrics.RecallAtK):
+    """`retrieval_metrics.RecallAtK`, which results call `recall@k` in place of `hit_rate@k`.
+
+    Args:
+        name: What results call it; `@k` is appended. Defaults to `"recall"`.
+        **kwargs: As for `retrieval_metrics.RecallAtK`.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.compat.tensorflow_similarity import RecallAtK
+
+    RecallAtK(k=4).name  # 'recall@4'
+    ```
+    """
+
+    def __init__(self, name: str = "recall", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
 
 
 def batch_class_ratio(sampler: Iterable[Any], num_batches: int = 100) -> float:

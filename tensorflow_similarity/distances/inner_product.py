@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.distances.base import Distance, promote
 from tensorflow_similarity.distances.product import Product
 
@@ -41,3 +42,7 @@ class InnerProductDistance(Distance):
     def paired(self, a: Any, b: Any) -> Any:
         a, b = promote(a, b)
         return -ops.sum(a * b, axis=-1)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _old_names.of(__name__)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["CorruptIndexError", "IndexFileError", "IndexLockedError", "NewerIndexError"]
+import os
+
+__all__ = [
+    "CorruptIndexError",
+    "IndexFileError",
+    "IndexLockedError",
+    "NewerIndexError",
+    "advice_on_folder",
+]
 
 
 class IndexFileError(ValueError):
@@ -19,3 +27,14 @@ class NewerIndexError(IndexFileError):
 
 class IndexLockedError(OSError):
     """A folder that another index, perhaps of another process, has open."""
+
+
+def advice_on_folder(path: str) -> str:
+    """What to do with a folder of TensorFlow Similarity: an index, or a model with one in it."""
+    old = [os.path.join(path, *parts) for parts in (["index.npz"], ["index", "index.npz"])]
+    if not any(map(os.path.isfile, old)):
+        return ""
+    return (
+        " It looks like one of TensorFlow Similarity, which "
+        "`tensorflow_similarity.compat.tensorflow_similarity.convert_index` reads."
+    )

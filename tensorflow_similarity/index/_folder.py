@@ -26,7 +26,11 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity.index import _snapshot
 from tensorflow_similarity.index._arguments import Settings
-from tensorflow_similarity.index._errors import CorruptIndexError, IndexLockedError
+from tensorflow_similarity.index._errors import (
+    CorruptIndexError,
+    IndexLockedError,
+    advice_on_folder,
+)
 from tensorflow_similarity.index._journal import (
     HEADER_SIZE,
     Change,
@@ -461,7 +465,7 @@ def _require_folder(path: str, begin: bool) -> None:
     if os.path.isdir(path):
         # Asked before the lock, which would leave its file in a folder of others.
         if not begin and not any(_FILE.fullmatch(name) for name in os.listdir(path)):
-            raise CorruptIndexError(f"{path!r} holds no index.{_advice(path)}")
+            raise CorruptIndexError(f"{path!r} holds no index.{advice_on_folder(path)}")
         return
     if os.path.exists(path):
         raise NotADirectoryError(
@@ -484,13 +488,3 @@ def _fsync_ancestors(path: str) -> None:
         if parent == path:
             return
         path = parent
-
-
-def _advice(path: str) -> str:
-    """What to do with a folder of TensorFlow Similarity."""
-    if not os.path.isfile(os.path.join(path, "index.npz")):
-        return ""
-    return (
-        " It looks like one of TensorFlow Similarity, which "
-        "`tensorflow_similarity.compat.tensorflow_similarity.convert_index` reads."
-    )

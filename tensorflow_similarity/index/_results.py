@@ -28,9 +28,21 @@ def _cut(data: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-@dataclasses.dataclass
+def _equal(first: Any, second: Any) -> bool:
+    """Whether two values of a record are equal, arrays by shape and content, NaN as itself."""
+    if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+        if type(first) is not type(second) or first.shape != second.shape:
+            return False
+        numbers = first.dtype.kind in "fc" and second.dtype.kind in "fc"
+        return np.array_equal(first, second, equal_nan=numbers)
+    if isinstance(first, float) and isinstance(second, float):
+        return first == second or (first != first and second != second)
+    return bool(first == second)
+
+
+@dataclasses.dataclass(eq=False)
 class Lookup:
-    """One neighbour of one query.
+    """One neighbour of one query. Two are equal if all that they hold is.
 
     Attributes:
         rank: Its place, 0 for the nearest.
@@ -47,6 +59,14 @@ class Lookup:
     embedding: np.ndarray | None = None
     data: Any = None
     id: int | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Lookup):
+            return NotImplemented
+        names = [field.name for field in dataclasses.fields(self)]
+        return all(_equal(getattr(self, name), getattr(other, name)) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         parts = [f"rank={self.rank}", f"distance={self.distance:.4g}", f"label={self.label}"]
@@ -65,7 +85,8 @@ class Neighbors:
     `neighbors[i]` is the list of `Lookup` of query i, made when asked for;
     `neighbors[a:b]` are the neighbours of some of the queries. Records appear
     as they were at the time of the lookup, whatever happened to them since;
-    for that, their storage is kept until the neighbours are let go.
+    for that, their storage is kept until the neighbours are let go. Two are equal if
+    their ids, distances and labels are.
 
     Attributes:
         ids: int64 `[queries, k]`; -1 where there were fewer than k records.
@@ -102,6 +123,16 @@ class Neighbors:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Neighbors):
+            return NotImplemented
+        return all(
+            _equal(getattr(self, name), getattr(other, name))
+            for name in ("ids", "distances", "labels", "has_label")
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def k(self) -> int:

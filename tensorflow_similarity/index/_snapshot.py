@@ -26,7 +26,7 @@ from tensorflow_similarity.index._columns import (
     RowArray,
     lies_in_file,
 )
-from tensorflow_similarity.index._errors import CorruptIndexError
+from tensorflow_similarity.index._errors import CorruptIndexError, advice_on_folder
 from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, tune
 from tensorflow_similarity.index._journal import FRAMES, arrays_of, columns_of
 from tensorflow_similarity.index._memory import LiveRecords, RecordsNow
@@ -272,7 +272,7 @@ def load(
     if os.path.isdir(path):
         raise IsADirectoryError(
             f"`path` must be a file that `save` wrote. Received: the folder {os.fspath(path)!r}. "
-            "An index that lives in a folder is opened with `Index.open`."
+            f"An index that lives in a folder is opened with `Index.open`.{advice_on_folder(path)}"
         )
     with Archive(os.fspath(path)) as archive:
         meta = archive.meta

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from tensorflow_similarity._old_names import removed_argument
 from tensorflow_similarity.losses.arguments import checked_flag
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
@@ -88,6 +89,9 @@ class PerExampleLoss(keras.losses.Loss):
         unknown = [name for name in kwargs if name not in known]
         variadic = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
         if unknown and not variadic:
+            note = removed_argument(cls.__name__, unknown[0])
+            if note is not None:
+                raise TypeError(f"`{cls.__name__}` has no argument `{unknown[0]}`: {note}")
             near = difflib.get_close_matches(unknown[0], known, n=1)
             raise TypeError(
                 f"{cls.__name__} has no argument {unknown[0]!r}."

@@ -341,7 +341,7 @@ class MarginLoss(StatisticsLoss):
         boundaries, labels = pairs.outputs[:, -self.classes :], pairs.labels
         if self.classes == 1:
             return boundaries[:, 0]
-        own = labels[:, None] == ops.arange(self.classes, dtype=labels.dtype)[None, :]
+        own = ops.equal(labels[:, None], ops.arange(self.classes, dtype=labels.dtype)[None, :])
         known = ops.any(own, axis=1)
         counted = self.counted(labels)
         valid = known if counted is None else ops.logical_or(known, ops.logical_not(counted))

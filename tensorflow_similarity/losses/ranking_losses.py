@@ -423,7 +423,7 @@ def sum_over_ranks(
     most = ops.max(number)
 
     def step(this_number: Any, total: Any, slope: Any) -> tuple[Any, Any, Any]:
-        this = ops.logical_and(positives, number == this_number)
+        this = ops.logical_and(positives, ops.equal(number, this_number))
         exists = ops.any(this, axis=1)
         near = ops.sum(ops.where(this, distances, 0), axis=1, keepdims=True)
         ahead = ops.sigmoid((near - distances) / temperature)

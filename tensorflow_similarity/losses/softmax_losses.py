@@ -218,7 +218,7 @@ class NpairsLoss(PairwiseValuesLoss):
 
     def values_loss(self, y_true: Any, y_pred: Any) -> Any:
         if self.relevance is None:
-            weights = y_true[:, None] == y_true[None, :]
+            weights = ops.equal(y_true[:, None], y_true[None, :])
         else:
             weights = self.relevance(y_true, y_true)
         weights = ops.cast(weights, y_pred.dtype)

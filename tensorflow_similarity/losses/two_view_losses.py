@@ -170,7 +170,7 @@ class SimCLRLoss(TwoViewLoss):
         across = ops.matmul(za, ops.transpose(zb)) / self.temperature
         same = ops.sum(za * zb, axis=-1) / self.temperature
         place = ops.arange(ops.shape(za)[0])
-        others = place[:, None] != place[None, :]
+        others = ops.not_equal(place[:, None], place[None, :])
 
         def one_way(view: Any, across: Any) -> Any:
             within = ops.matmul(view, ops.transpose(view)) / self.temperature

@@ -91,7 +91,7 @@ def nearest_beyond(distances: Any, candidates: Any, thresholds: Any, number: Any
     slots = ops.arange(thresholds.shape[1], dtype="int32")[None, :]
 
     def step(slot: Any, places: Any) -> tuple[Any, Any]:
-        this = slots == slot
+        this = ops.equal(slots, slot)
         threshold = ops.sum(ops.where(this, thresholds, 0), axis=1)
         beyond = ops.where(masked > threshold[:, None], masked, float("inf"))
         place = ops.cast(_place_of_minimum(beyond), "int32")
@@ -136,7 +136,7 @@ class MiningStrategy(Configured):
         """
         place = self.pick(distances, candidates, thresholds)
         keys = ops.arange(ops.shape(distances)[1], dtype=place.dtype)
-        return ops.logical_and(candidates, keys[None, :] == place[:, None])
+        return ops.logical_and(candidates, ops.equal(keys[None, :], place[:, None]))
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

@@ -145,7 +145,7 @@ def _few(
         number: Any, left: Any, sums: Any, terms: Any, slope: Any
     ) -> tuple[Any, Any, Any, Any, Any]:
         place = ops.cast(nearest(distances, left), "int32")
-        own = ops.logical_and(columns == place[:, None], left)
+        own = ops.logical_and(ops.equal(columns, place[:, None]), left)
         gaps = at(distances, place)[:, None] + margin - distances
         active = ops.logical_and(ops.logical_and(negatives, gaps > 0), at(left, place)[:, None])
         ones = ops.cast(active, distances.dtype)

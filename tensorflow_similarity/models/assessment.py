@@ -102,6 +102,12 @@ def evaluate_retrieval(
             "`retrieval_metrics` must be names and RankMetric objects, or RetrievalMetric objects. "
             f"Received a mixture: {given}."
         )
+    if original and ids is not None:
+        raise ValueError(
+            "`ids` must be None with RetrievalMetric objects, which look records up. Received: "
+            "ids of the queries. Pass names of metrics, which leave them out; or make the objects "
+            "with drop_closest_lookup=True."
+        )
     if original:
         return _from_lookups(index, queries, labels, original)
     records = index.get(index.ids)

@@ -91,6 +91,7 @@ class ContrastiveModel(PairedModel):
 
     parts = ("backbone", "projector", "predictor", "augmenter")
 
+    @_old_names.explains_arguments("ContrastiveModel")
     def __init__(
         self,
         backbone: keras.Model,

@@ -48,6 +48,7 @@ class Embedder:
         self._inner = self._layer_model()
         self._traces: dict[Any, _Traces] = {}
         self._composite: Any = None
+        self._examined = False
         if self._is_functional and self._inner is None:
             self._select(model.output)
 
@@ -116,6 +117,9 @@ class Embedder:
         Returns:
             float32 `[batch, dim]`.
         """
+        if not self._examined:
+            self._examined = True
+            examine_inputs(self._model, x)
         if keras.backend.backend() != "tensorflow":
             count = int(keras.tree.flatten(x)[0].shape[0])
             x = _divisible(x, count)
@@ -327,6 +331,15 @@ def _relaxed(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> tuple[i
     return tuple(
         size if size == wanted else None for size, wanted in zip(shape[1:], pattern, strict=True)
     )
+
+
+def examine_inputs(model: Any, x: Any) -> None:
+    """Lets layers that look at inputs, as `ImagePreprocessing` does, look at an array or tensor."""
+    if hasattr(x, "shape") and hasattr(model, "output_names"):
+        for layer in model.layers:
+            examine = getattr(layer, "examine_inputs", None)
+            if examine is not None:
+                examine(x)
 
 
 def output_names(model: Any) -> list[str]:

@@ -174,7 +174,9 @@ class _Cosine(_ProductSearch):
     def _compare(self, queries: Any, keys: Any) -> Any:
         # |u - v|^2 / 2 = 1 - <u, v> for unit rows, without cancellation.
         values = tf.reduce_sum(tf.math.squared_difference(keys, queries), axis=-1) / 2
-        zero = tf.reduce_all(keys == 0, axis=-1) | tf.reduce_all(queries == 0, axis=-1)
+        zero = tf.reduce_all(tf.equal(keys, 0), axis=-1) | tf.reduce_all(
+            tf.equal(queries, 0), axis=-1
+        )
         return tf.where(zero, tf.ones_like(values), values)
 
 

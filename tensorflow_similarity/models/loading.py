@@ -34,6 +34,13 @@ def load_model(filepath: str | os.PathLike[str], **options: Any) -> Any:
             raise ValueError(
                 f"`filepath` must be a .keras file. Received: {path!r}, {_what(path)}."
             )
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+        raise ValueError(
+            f"`filepath` must be a .keras file. Received: {path!r}, a SavedModel. To read one of "
+            "Keras 2, build its layers again: `load_weights` of "
+            "`tensorflow_similarity.compat.tensorflow_similarity` reads its weights, and "
+            "`convert_index` its index. `keras.layers.TFSMLayer` runs it as it is."
+        )
     try:
         return keras.saving.load_model(path, **options)
     except (EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -272,6 +272,7 @@ class RetrievalMethods:
             **kwargs,
         )
 
+    @explains_arguments("SimilarityModel.match")
     def match(
         self,
         x: Any,
@@ -306,6 +307,7 @@ class RetrievalMethods:
         index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
         return assessment.match(index, embeddings, cutpoint, no_match_label, k, matcher)
 
+    @explains_arguments("SimilarityModel.evaluate_retrieval")
     def evaluate_retrieval(
         self,
         x: Any,
@@ -404,6 +406,7 @@ class RetrievalMethods:
             seed=seed,
         )
 
+    @explains_arguments("SimilarityModel.evaluate_classification")
     def evaluate_classification(
         self,
         x: Any,

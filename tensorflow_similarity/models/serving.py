@@ -155,7 +155,8 @@ class _Decision:
             return common
         place = tf.minimum(tf.searchsorted(self._classes, labels), len(self._classes) - 1)
         own = tf.gather(tf.constant(self._limits, tf.float64), place)
-        return tf.where(tf.gather(tf.constant(self._classes), place) == labels, own, common)
+        known = tf.equal(tf.gather(tf.constant(self._classes), place), labels)
+        return tf.where(known, own, common)
 
 
 def _nearest(distances: Any, labels: Any) -> tuple[Any, Any]:
@@ -166,7 +167,7 @@ def _nearest(distances: Any, labels: Any) -> tuple[Any, Any]:
 def _majority(distances: Any, labels: Any) -> tuple[Any, Any]:
     """As `MatchMajorityVote`."""
     present = tf.math.is_finite(distances)
-    alike = (labels[:, :, None] == labels[:, None, :]) & present[:, None, :]
+    alike = tf.equal(labels[:, :, None], labels[:, None, :]) & present[:, None, :]
     winner = tf.argmax(tf.reduce_sum(tf.cast(alike, tf.int32), axis=2), axis=1)
     number = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
     total = tf.reduce_sum(tf.where(present, distances, 0), axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, overload
@@ -19,7 +20,7 @@ from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models._fitting import fit_with_samplers
 from tensorflow_similarity.models.binding import IndexBinding
-from tensorflow_similarity.models.embedding import output_names
+from tensorflow_similarity.models.embedding import examine_inputs, output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.heads import (
     check_margin_heads,
@@ -344,6 +345,18 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     def towers(self) -> tuple[keras.Model, keras.Model]:
         """The models that embed queries and records: both this one, unless there are two."""
         return self, self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "vector_index":
+            # Keras reads an attribute before it sets it; a model may have no index yet.
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @functools.wraps(keras.Model.fit)
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        examine_inputs(self, x)
+        return super().fit(x, *args, **kwargs)
 
     @property
     def vector_index(self) -> Index:

@@ -21,7 +21,8 @@ class RecallAtK(RetrievalMetric):
     """1 where any of the first k neighbors matches, else 0.
 
     The metric-learning literature's Recall@K, which is `hit_rate@k` in
-    `tensorflow_similarity.evaluation`; not the share of relevant examples found.
+    `tensorflow_similarity.evaluation`, and so in results; `recall@k` is the share of relevant
+    examples found. `compat.tensorflow_similarity.RecallAtK` has the name of TensorFlow Similarity.
 
     Args:
         name: What results call it; `@k` is appended.
@@ -38,7 +39,7 @@ class RecallAtK(RetrievalMetric):
     ```
     """
 
-    def __init__(self, name: str = "recall", **kwargs: Any) -> None:
+    def __init__(self, name: str = "hit_rate", **kwargs: Any) -> None:
         super().__init__(name=name, **{"canonical_name": "recall@k", **kwargs})
 
     def values(self, matches: np.ndarray, query_labels: np.ndarray) -> np.ndarray:

@@ -157,7 +157,9 @@ class DistanceMetric(BatchMetric):
 
 
 def avg_pos(distance: Any = "cosine") -> DistanceMetric:
-    """The mean over queries of the distance of the farthest positive.
+    """The mean over queries of the distance of the farthest positive; not of all positives.
+
+    For the mean of all positive pairs see `DistanceMetric(positive_mining_strategy="all")`.
 
     Args:
         distance: See `DistanceMetric`.

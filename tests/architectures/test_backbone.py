@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tensorflow_similarity.architectures import (
     EfficientNetSim,
@@ -245,3 +246,65 @@ def test_kerashub_backbones():
     assert model(IMAGES).shape == (8, 8)
     set_trainable(base, "frozen")
     assert names(model.trainable_variables) == ["embedding"]
+
+
+RAW = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+PREPROCESSED = {
+    "caffe": lambda x: keras.applications.resnet50.preprocess_input(x.copy()),
+    "tf": lambda x: keras.applications.mobilenet_v2.preprocess_input(x.copy()),
+    "torch": lambda x: keras.applications.densenet.preprocess_input(x.copy()),
+    "scaled": lambda x: x / 255,
+}
+USES = {
+    "index": lambda model, x: model.index(x, np.arange(4), verbose=0),
+    "fit": lambda model, x: model.fit(x, np.arange(4), verbose=0),
+    "dataset": lambda model, x: model.embed(
+        tf.data.Dataset.from_tensor_slices(x).batch(2), verbose=0
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    def backbone(include_top, weights, input_shape):
+        inputs = keras.Input(input_shape)
+        return keras.Model(inputs, keras.layers.Conv2D(2, 8, strides=8)(inputs))
+
+    backbone.__module__ = "keras.applications.resnet50"
+    path = tmp_path_factory.mktemp("small") / "small.keras"
+    model = with_backbone(backbone, 4, (32, 32, 3))
+    model.compile("sgd", loss=TripletLoss())
+    model.save(path)
+    return path
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("how", PREPROCESSED)
+def test_inputs_that_are_preprocessed_already_warn_once(saved, how, use):
+    model = SimilarityModel.load(saved)
+    with pytest.warns(UserWarning, match="preprocessed already.*0 to 255") as caught:
+        USES[use](model, PREPROCESSED[how](RAW))
+    assert caught[0].filename == __file__
+    USES[use](model, PREPROCESSED[how](RAW))  # warnings are errors here
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        RAW,
+        RAW.astype("uint8"),
+        (RAW - 20) * 1.1,  # an interpolation overshoots
+        np.zeros_like(RAW),
+        np.zeros_like(RAW, "uint8") + 1,
+    ],
+)
+def test_images_as_they_are_loaded_do_not_warn(saved, images):
+    SimilarityModel.load(saved).index(images, np.arange(4), verbose=0)
+
+
+def test_without_preprocessing_inside_nothing_warns():
+    from tensorflow_similarity.compat.tensorflow_similarity import ResNet50Sim
+
+    model = ResNet50Sim((32, 32, 3), 4, weights=None)
+    model.create_index("cosine")
+    model.index(PREPROCESSED["caffe"](RAW), np.arange(4), verbose=0)

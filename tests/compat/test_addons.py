@@ -197,3 +197,22 @@ def test_sparse_labels_of_npairs_multilabel():
         losses.npairs_multilabel_loss(tf.sparse.from_dense(y), x),
         losses.NpairsMultilabelLoss()(y, x),
     )
+
+
+def test_distances_of_all_pairs():
+    x = np.random.default_rng(0).normal(size=(7, 3)).astype("float32")
+    x[3] = x[2]
+    squares = ((x[:, None].astype(float) - x[None]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(tfa.pairwise_distance(x, squared=True), squares, atol=1e-5)
+    np.testing.assert_allclose(tfa.pairwise_distance(x), np.sqrt(squares), atol=1e-5)
+    units = x / np.linalg.norm(x, axis=1, keepdims=True)
+    np.testing.assert_allclose(tfa.angular_distance(x), 1 - units @ units.T, atol=1e-6)
+    assert np.diag(tfa.pairwise_distance(x)).tolist() == [0] * 7
+
+
+def test_the_losses_of_the_package_are_those_of_the_module():
+    assert tfa.losses.TripletSemiHardLoss is tfa.TripletSemiHardLoss
+    assert tfa.losses.metric_learning.pairwise_distance is tfa.pairwise_distance
+    assert all(getattr(tfa.losses, name) is getattr(tfa, name) for name in tfa.__all__)
+    with pytest.raises(AttributeError, match="optimizers"):
+        _ = tfa.optimizers

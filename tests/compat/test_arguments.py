@@ -1,19 +1,24 @@
 """Arguments that older libraries had work, or an error says what they are now."""
 
+import copy
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
-from tensorflow_similarity import losses, samplers, visualization
-from tensorflow_similarity.callbacks import EvalCallback
+from tensorflow_similarity import compat, losses, samplers, visualization
+from tensorflow_similarity.calibration import ClassificationMatch, MatchNearest
+from tensorflow_similarity.callbacks import EvalCallback, TrainingDoctor
 from tensorflow_similarity.classification_metrics import make_classification_metric
 from tensorflow_similarity.compat import arguments
 from tensorflow_similarity.distances import Distance
-from tensorflow_similarity.index import Index
+from tensorflow_similarity.index import Index, Lookup
 from tensorflow_similarity.layers import L2Embedding
-from tensorflow_similarity.losses import MetricLoss, TripletLoss
-from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.losses import MarginLoss, MetricLoss, TripletLoss
+from tensorflow_similarity.models import ContrastiveModel, SimilarityModel
 from tensorflow_similarity.retrieval_metrics import BNDCG, MapAtK, PrecisionAtK, RecallAtK
+from tensorflow_similarity.training_metrics import dist_gap
 
 RNG = np.random.default_rng(0)
 Y = np.arange(40) % 4
@@ -29,7 +34,9 @@ def model(compiled=True):
 
 
 OWNERS = {
+    "ContrastiveModel": lambda **old: ContrastiveModel(model(), **old),
     "EvalCallback": None,
+    "MetricLoss": lambda **old: MetricLoss(**old),
     "MultiShotMemorySampler": lambda **old: samplers.MultiShotMemorySampler(X, Y, **old),
     "MultiShotFileSampler": lambda **old: samplers.MultiShotFileSampler(X, Y, **old),
     "SingleShotMemorySampler": lambda **old: samplers.SingleShotMemorySampler(
@@ -74,12 +81,164 @@ def test_an_argument_that_never_was_is_python_s_own_error():
     assert arguments.removed("SimilarityModel.index", "never_was") is None
 
 
-def test_the_third_argument_of_lookup_was_verbose():
+@pytest.fixture(scope="module")
+def indexed():
     made = model()
     made.index(X, Y, verbose=0)
-    with pytest.raises(TypeError, match="verbose="):
-        made.lookup(X[:2], 5, 0)
-    assert made.lookup(X[:2], 5, None, verbose=0).ids.shape == (2, 5)
+    made.calibrate(X, Y, verbose=0)
+    return made
+
+
+METRICS = [RecallAtK(k=2)]
+
+
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (lambda m: m.lookup(X[:2], 5, 0), "verbose="),
+        (lambda m: m.lookup(X[:2], 5, 1), "verbose="),
+        (lambda m: m.match(X[:2], "optimal", -1, 1, "match_nearest", 0), "verbose="),
+        (lambda m: m.evaluate_retrieval(X, Y, METRICS, 0), "verbose="),
+        (lambda m: m.evaluate_classification(X, Y, 1, ["recall"], "match_nearest", 0), "verbose="),
+        (lambda m: m.calibrate(X, Y, {}, 1, "f1", "match_nearest", [], 2), "rounded"),
+        (lambda m: m.index(X, Y, None, True, 0), "`build`"),
+        (lambda m: m.index(X, Y, None, False), "`build`"),
+        (lambda m: m.index_single(X[0], 1, None, True), "`build`"),
+        (lambda m: m.create_index("cosine", "nmslib", "memory", "memory"), "`kv_store`"),
+        (lambda m: m.create_index("cosine", "nmslib", "cached"), "`kv_store`"),
+        (lambda m: m.save_index("index", True), "compressed"),
+        (lambda m: m.to_data_frame(0), "all"),
+        (lambda m: m.compile("adam", TripletLoss(), ["accuracy"]), "`metrics=`"),
+        (lambda m: m.compile("adam", TripletLoss(), [dist_gap("cosine")]), "`metrics=`"),
+        (
+            lambda m: m.compile(
+                "adam", TripletLoss(), None, None, None, False, 1, "auto", None, "memory"
+            ),
+            "by name",
+        ),
+    ],
+)
+def test_positions_that_mean_something_else_are_refused(indexed, call, advice):
+    before = len(indexed.vector_index)
+    with pytest.raises(TypeError, match=advice):
+        call(indexed)
+    assert len(indexed.vector_index) == before
+
+
+def test_positions_as_they_are_here(indexed):
+    assert indexed.lookup(X[:2], 5, None, verbose=0).ids.shape == (2, 5)
+    assert len(indexed.match(X[:2], "optimal", -1, 1, "match_nearest", 32)) == 2
+    assert set(indexed.evaluate_retrieval(X, Y, METRICS, verbose=0)) == {METRICS[0].name}
+    with pytest.raises(ValueError, match="drop_closest_lookup"):
+        indexed.evaluate_retrieval(X, Y, METRICS, ids=np.arange(40), verbose=0)
+
+
+def test_linear_search_has_another_name():
+    with pytest.raises(ValueError, match='"exact"'):
+        Index(2, search="linear")
+
+
+def test_lookups_are_equal_by_what_they_hold(indexed):
+    assert indexed.single_lookup(X[0]) == indexed.single_lookup(X[0])
+    assert indexed.single_lookup(X[0]) != indexed.single_lookup(X[1])
+    assert indexed.lookup(X[:3], verbose=0) == indexed.lookup(X[:3], verbose=0)
+    assert indexed.lookup(X[:3], verbose=0) != indexed.lookup(X[1:4], verbose=0)
+    assert indexed.lookup(X[:3], verbose=0) != indexed.lookup(X[:3], k=2, verbose=0)
+    first = indexed.single_lookup(X[0])[0]
+    assert first in indexed.single_lookup(X[0])
+    assert indexed.single_lookup(X[0]).index(first) == 0
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Lookup)])
+def test_a_lookup_that_differs_in_one_field_is_another(name):
+    made = {
+        "rank": 1,
+        "distance": 0.5,
+        "label": 2,
+        "embedding": np.array([1.0, np.nan]),
+        "data": np.array(["a"]),
+        "id": 3,
+    }
+    assert Lookup(**made) == Lookup(**{key: copy.copy(value) for key, value in made.items()})
+    for other in (None, 7.0, np.array([1.0, 2.0, 3.0]), np.array(["b"]), "x", [1]):
+        assert Lookup(**made) != Lookup(**{**made, name: other})
+        assert Lookup(**{**made, name: other}) != Lookup(**made)
+
+
+class Farthest(ClassificationMatch):
+    def __init__(self, name="far"):
+        super().__init__(name=name, canonical_name="match_far")
+
+    def derive_match(self, lookup_labels, lookup_distances):
+        return lookup_labels[:, -1], lookup_distances[:, -1]
+
+
+class Unnamed(ClassificationMatch):
+    def derive_match(self, lookup_labels, lookup_distances):
+        return lookup_labels[:, -1], lookup_distances[:, -1]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Nth(MatchNearest):
+    def __init__(self, n=0):
+        super().__init__()
+        self.n = n
+
+    def derive_match(self, lookup_labels, lookup_distances):
+        return lookup_labels[:, self.n], lookup_distances[:, self.n]
+
+    def get_config(self):
+        return {"n": self.n}
+
+
+@pytest.mark.parametrize("matcher", [Farthest(), Unnamed(), Nth(1)])
+def test_a_matcher_of_one_s_own_is_that_of_the_calibration(matcher, tmp_path):
+    made = model()
+    made.index(X, Y, verbose=0)
+    made.calibrate(X, Y, k=3, matcher=matcher, verbose=0)
+    wanted = made.match(X, matcher=matcher)
+    np.testing.assert_array_equal(made.match(X), wanted)
+    measured = made.evaluate_classification(X, Y, verbose=0)
+    assert measured == made.evaluate_classification(X, Y, matcher=matcher, verbose=0)
+    made.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(again.match(X, matcher=matcher), wanted)
+    assert again.vector_index.calibration == made.vector_index.calibration
+    if isinstance(matcher, Nth):
+        np.testing.assert_array_equal(again.match(X), wanted)
+        return
+    with pytest.raises(ValueError, match=rf"{type(matcher).__name__}.*`matcher=`"):
+        again.match(X)
+    again.save(tmp_path / "again.keras")
+    with keras.saving.custom_object_scope({type(matcher).__name__: type(matcher)}):
+        third = keras.saving.load_model(tmp_path / "again.keras")
+    np.testing.assert_array_equal(third.match(X), wanted)
+
+
+@pytest.mark.parametrize(
+    "callback", [lambda **k: TrainingDoctor(X, Y, **k), lambda **k: EvalCallback(X, Y, **k)]
+)
+@pytest.mark.parametrize("loss", ["mse", MarginLoss(beta=1.0, distance=None)])
+def test_callbacks_on_a_plain_model_advise_what_it_has(callback, loss):
+    plain = keras.Sequential([keras.Input((4,)), L2Embedding(3)])
+    plain.compile("adam", loss="mse")
+    plain.loss = loss
+    with pytest.raises(ValueError, match="Pass distance= to the callback") as raised:
+        plain.fit(X, X[:, :3], verbose=0, callbacks=[callback()])
+    assert "compile" not in str(raised.value)
+    plain.compile("adam", loss="mse")
+    plain.fit(X, X[:, :3], verbose=0, callbacks=[callback(distance="cosine")])
+
+
+@pytest.mark.parametrize("inside", [".", "index"])
+def test_a_folder_of_others_is_left_as_it_was(inside, tmp_path):
+    (tmp_path / inside).mkdir(exist_ok=True)
+    np.savez(tmp_path / inside / "index.npz", embeddings=np.eye(2))
+    before = sorted(tmp_path.rglob("*"))
+    for read in (Index.open, Index.load, model().load_index):
+        with pytest.raises((ValueError, OSError), match="convert_index"):
+            read(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_loss_of_a_function_says_how_losses_are_written():
@@ -158,9 +317,24 @@ def test_queries_that_are_the_gallery():
         EvalCallback(X, Y, retrieval_metrics=[dropping])
 
 
+def test_recall_means_one_thing(indexed):
+    queries = X[:9] + np.float32(0.3)
+    named = indexed.evaluate_retrieval(
+        queries, Y[:9], ["recall@4", "hit_rate@4", "precision@4"], verbose=0
+    )
+    assert named["recall@4"] < named["hit_rate@4"]
+    for metric in (RecallAtK(k=4), PrecisionAtK(k=4)):
+        (found,) = indexed.evaluate_retrieval(queries, Y[:9], [metric], verbose=0).items()
+        assert found == (metric.name, pytest.approx(named[metric.name]))
+    old = compat.tensorflow_similarity.RecallAtK(k=4)
+    assert indexed.evaluate_retrieval(queries, Y[:9], [old], verbose=0) == {
+        "recall@4": pytest.approx(named["hit_rate@4"])
+    }
+
+
 def test_names_and_objects_together():
     _, logs = logs_of(EvalCallback(X, Y, retrieval_metrics=["map@r", RecallAtK(k=2)]))
-    assert {"val_map_at_r", "recall@2", "f1", "binary_accuracy"} <= set(logs)
+    assert {"val_map_at_r", "hit_rate@2", "f1", "binary_accuracy"} <= set(logs)
 
 
 @pytest.mark.parametrize("wrong", [["nonsense"], [3]])

@@ -62,6 +62,29 @@ def test_xla(name):
     check(name, tensors(step_of(CASES[name].make(block_size=7), jit_compile=True)))
 
 
+def in_a_graph_of_tensorflow_1(loss):
+    """There `==` on tensors asks whether they are one object."""
+
+    def measured(y_true, y_pred):
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            x = tf.constant(y_pred)
+            value = loss(tf.constant(y_true), x)
+            return session.run([value, tf.gradients(value, x)[0]])
+
+    return measured
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("triplet_semi_hard", "smooth_ap") else pytest.param(name, marks=slow)
+        for name in CASES
+    ],
+)
+def test_a_graph_outside_of_tf_function(name):
+    check(name, in_a_graph_of_tensorflow_1(CASES[name].make()))
+
+
 # Each loss in blocks, and a few of them whole and in blocks of one. (Whole, each is in
 # graphs of unknown batch size below, and in `fit`.)
 MATRIX = [

@@ -243,7 +243,7 @@ class TestCalibrationAndEvaluation:
         metrics = [RecallAtK(k=3), PrecisionAtK(k=1)]
         result = indexed.evaluate_retrieval(x[200:300], y[200:300], metrics, verbose=0)
         hits = indexed.lookup(x[200:300], k=3, verbose=0).labels == y[200:300, None]
-        np.testing.assert_allclose(result["recall@3"], hits.any(axis=1).mean())
+        np.testing.assert_allclose(result["hit_rate@3"], hits.any(axis=1).mean())
         np.testing.assert_allclose(result["precision@1"], hits[:, 0].mean())
         with pytest.raises(ValueError, match="mixture"):
             indexed.evaluate_retrieval(x[:9], y[:9], [RecallAtK(k=3), "map@r"], verbose=0)

@@ -44,7 +44,10 @@ def get(search: Any) -> type[Engine] | None:
     if search not in names():
         _load_entry_points()
     if search not in names():
-        raise ValueError(f"Unknown `search`. Expected one of {names()}. Received: {search!r}.")
+        advice = ' "linear" of TensorFlow Similarity is "exact".' if search == "linear" else ""
+        raise ValueError(
+            f"Unknown `search`. Expected one of {names()}. Received: {search!r}.{advice}"
+        )
     if search == "exact":
         return None
     if search == "auto":
