@@ -27,7 +27,7 @@ _METHODS = {
     "load_index": "a folder that 0.17 saved is read by `compat.tensorflow_similarity."
     "convert_index`; a model loaded from a `.keras` file has its index already.",
 }
-_VALUES = {("search", "linear"): 'the exact search is called "exact".'}
+_VALUES: dict[tuple[str, Any], str] = {("search", "linear"): 'the exact search is called "exact".'}
 
 
 @dataclasses.dataclass(frozen=True)
