@@ -272,7 +272,8 @@ def load(
     if os.path.isdir(path):
         raise IsADirectoryError(
             f"`path` must be a file that `save` wrote. Received: the folder {os.fspath(path)!r}. "
-            f"An index that lives in a folder is opened with `Index.open`.{advice_on_folder(os.fspath(path))}"
+            "An index that lives in a folder is opened with `Index.open`."
+            + advice_on_folder(os.fspath(path))
         )
     with Archive(os.fspath(path)) as archive:
         meta = archive.meta

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, overload
@@ -340,6 +339,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             **kwargs: As of `keras.Model.fit`. With a sampler, `steps_per_epoch` is the number
                 of batches that its epochs have.
         """
+        examine_inputs(self, args[0] if args else kwargs.get("x"))
         return fit_with_samplers(self, super().fit, args, kwargs)
 
     def towers(self) -> tuple[keras.Model, keras.Model]:
@@ -352,11 +352,6 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
-
-    @functools.wraps(keras.Model.fit)
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        examine_inputs(self, x)
-        return super().fit(x, *args, **kwargs)
 
     @property
     def vector_index(self) -> Index:
