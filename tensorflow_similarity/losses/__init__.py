@@ -33,6 +33,7 @@ from tensorflow_similarity.losses.proxy_losses import (
 from tensorflow_similarity.losses.ranking_losses import (
     FastAPLoss,
     HistogramLoss,
+    PNPLoss,
     RecallAtKSurrogateLoss,
     SmoothAPLoss,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "NpairsMultilabelLoss",
     "P2SGradLoss",
     "PNLoss",
+    "PNPLoss",
     "ProxyAnchorLoss",
     "ProxyLoss",
     "ProxyNCALoss",

@@ -20,6 +20,7 @@ from tensorflow_similarity.mining.sorting import on_tensorflow_cpu
 __all__ = [
     "FastAPLoss",
     "HistogramLoss",
+    "PNPLoss",
     "RecallAtKSurrogateLoss",
     "SmoothAPLoss",
     "soft_histogram",
@@ -311,6 +312,115 @@ class SmoothAPLoss(MetricLoss):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
+
+
+_VARIANTS = ("O", "Ds", "Dq", "Iu", "Ib")
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class PNPLoss(MetricLoss):
+    """Penalized negatives before positives: how many negatives are ranked before each positive.
+
+    `loss = mean over p of f(N(p))`, with the soft number of negatives before it
+    `N(p) = sum over n of sigmoid((d(a, p) - d(a, n)) / T)` and, by variant,
+
+    - `"O"`: `f = N`
+    - `"Ds"`: `f = log(1 + N)`
+    - `"Dq"`: `f = 1 - (1 + N)^-alpha`
+    - `"Iu"`: `f = (1 + N) log(1 + N)`
+    - `"Ib"`: `f = (b N - log(1 + b N)) / b^2`
+
+    The variants with D give less weight to positives that many negatives precede, those with I
+    more. A query without a positive, or without a negative, has loss 0.
+
+    Args:
+        distance: Distance between embeddings, by name or object.
+        variant: One of the above.
+        alpha: Of the variant `"Dq"`, above 0.
+        b: Of the variant `"Ib"`, above 0.
+        temperature: T, above 0, in units of the distance.
+        name: Name of the loss.
+        **options: The options of every loss.
+
+    Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings `[batch, dim]`.
+
+    Requirements: large batches, in which a ranking is worth its name.
+
+    Recommended: the variant `"Dq"`, which ignores positives that are hopeless, such as examples
+    with a wrong label.
+
+    Relations: `SmoothAPLoss` also looks at the order among positives. In
+    pytorch-metric-learning, a query is also a positive of itself.
+
+    Raises:
+        ValueError: If there is no such variant.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import PNPLoss
+
+    loss = PNPLoss(variant="O")
+    loss([0, 0, 1], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])  # (1 + 1/2 + 0) / 3
+    ```
+
+    Reference:
+        Li et al., *Rethinking the Optimization of Average Precision: Only Penalizing Negative
+        Instances before Positive Ones is Enough*, AAAI 2022, https://arxiv.org/abs/2102.04640
+    """
+
+    def __init__(
+        self,
+        distance: Any = "cosine",
+        variant: str = "Dq",
+        alpha: float = 1.0,
+        b: float = 2.0,
+        temperature: float = 0.01,
+        name: str = "pnp_loss",
+        **options: Any,
+    ) -> None:
+        super().__init__(distance=distance, name=name, **options)
+        if variant not in _VARIANTS:
+            raise ValueError(f"`variant` must be one of {list(_VARIANTS)}. Received: {variant!r}.")
+        self.variant = variant
+        self.alpha = checked_positive(alpha, "alpha")
+        self.b = checked_positive(b, "b")
+        self.temperature = checked_positive(temperature, "temperature")
+
+    def row_loss(self, pairs: Pairs) -> Any:
+        def penalty(rank: Any, rank_among: Any) -> tuple[Any, Any, Any]:
+            before = ops.maximum(rank - rank_among, 0)
+            value, slope = self._penalty(before)
+            return value, slope, -slope
+
+        number = ops.maximum(number_of(pairs.positives, pairs.distances.dtype), 1)
+        mean = sum_over_ranks(pairs, self.temperature, penalty) / number
+        both = ops.logical_and(any_pair(pairs.positives), any_pair(pairs.negatives))
+        return ops.where(both, mean, 0)
+
+    def _penalty(self, before: Any) -> tuple[Any, Any]:
+        """f(N), and its derivative."""
+        if self.variant == "Ds":
+            return ops.log1p(before), 1 / (1 + before)
+        if self.variant == "Dq":
+            power = ops.power(1 + before, -self.alpha)
+            return 1 - power, self.alpha * power / (1 + before)
+        if self.variant == "Iu":
+            logarithm = ops.log1p(before)
+            return (1 + before) * logarithm, 1 + logarithm
+        if self.variant == "Ib":
+            scaled = self.b * before
+            return (scaled - ops.log1p(scaled)) / self.b**2, before / (1 + scaled)
+        return before, ops.ones_like(before)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "variant": self.variant,
+            "alpha": self.alpha,
+            "b": self.b,
+            "temperature": self.temperature,
+        }
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

@@ -118,6 +118,7 @@ class MatryoshkaLoss(_LossOfLosses):
             raise ValueError(f"`sizes` must differ. Received: {list(sizes)}.")
         self.weights = _checked_weights(weights, len(self.sizes), "sizes")
         self.normalize = checked_flag(normalize, "normalize")
+        self.ranks = self.loss.ranks
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         with keras.name_scope(self.name):
@@ -149,11 +150,6 @@ class MatryoshkaLoss(_LossOfLosses):
             )
             for size, weight in zip(self.sizes, self.weights, strict=True)
         )
-
-    @property
-    def ranks(self) -> bool:
-        """Whether `ranking` can be called."""
-        return self.loss.ranks
 
     def _whole(self, embeddings: Any, name: str) -> Any:
         embeddings = wide_float(embeddings)

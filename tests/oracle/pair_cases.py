@@ -113,6 +113,11 @@ CASES = {
         _case(losses.RankedListLoss, oracle.ranked_list, needs=(), alpha=3.0, Tn=2.0, Tp=0.5)
     ),
     "smooth_ap": _case(losses.SmoothAPLoss, oracle.smooth_ap, temperature=0.2),
+    "pnp": _case(losses.PNPLoss, oracle.pnp, alpha=2.0, temperature=0.2),
+    **{
+        f"pnp_{variant}": _case(losses.PNPLoss, oracle.pnp, variant=variant, temperature=0.2)
+        for variant in ("O", "Ds", "Iu", "Ib")
+    },
     "recall_at_k_surrogate": _case(
         losses.RecallAtKSurrogateLoss, oracle.recall_at_k_surrogate,
         temperature=0.2, k_vals=(1, 3, 7),

@@ -289,6 +289,26 @@ def smooth_ap(picture, temperature=0.01):
     return _per_query(loss, picture)
 
 
+def pnp(picture, variant="Dq", alpha=1.0, b=2.0, temperature=0.01):
+    penalty = {
+        "O": lambda n: n,
+        "Ds": lambda n: math.log(1 + n),
+        "Dq": lambda n: 1 - 1 / (1 + n) ** alpha,
+        "Iu": lambda n: (1 + n) * math.log(1 + n),
+        "Ib": lambda n: (b * n - math.log(1 + b * n)) / b**2,
+    }[variant]
+
+    def loss(row, positives, negatives):
+        if not positives or not negatives:
+            return 0.0
+        before = [
+            sum(_sigmoid((row[p] - row[n]) / temperature) for n in negatives) for p in positives
+        ]
+        return sum(penalty(n) for n in before) / len(before)
+
+    return _per_query(loss, picture)
+
+
 def recall_at_k_surrogate(picture, k_vals=(1, 2, 4, 8, 16), k_temperature=1.0, temperature=0.01):
     def loss(row, positives, negatives):
         if not positives or not negatives:
