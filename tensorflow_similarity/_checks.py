@@ -242,9 +242,10 @@ def int64(value: Any, name: str) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, kinds_of_numbers.Integral):
         raise TypeError(f"`{name}` must be an integer. Received: {value!r}.")
-    if not -(2**63) <= value < 2**63:
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
         raise ValueError(f"`{name}` must fit into 64 bits. Received: {value}.")
-    return int(value)
+    return number
 
 
 def file_name(path: Any, name: str = "path") -> str:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
 
 __all__ = ["Targets", "align", "decode", "get"]
@@ -747,6 +748,79 @@ def decode(ids: Any, class_names: Sequence[str] | None) -> np.ndarray:
     table = np.empty(len(class_names) + 1, object)
     table[:-1] = class_names
     return table[array]
+
+
+def shown_labels(found: Targets, given: Any = None) -> np.ndarray:
+    """Labels as results show them: ids, names, or rows of several labels."""
+    if found.kind == "hierarchy":
+        found = found.level(-1)  # type: ignore[attr-defined]
+    if found.kind == "classes":
+        if found.class_names is None and getattr(given, "dtype", None) == np.uint64:
+            return np.where(found.known, found.ids.view(np.uint64), np.uint64(2**64 - 1))
+        return found.decode(found.ids)
+    matrix = getattr(found, "matrix", None)
+    if found.kind == "soft" and matrix is not None:
+        return found.decode(matrix.argmax(axis=1))
+    if found.kind == "multi_hot" and matrix is not None:
+        if found.class_names is None:
+            return matrix.astype(np.int64)
+        rows = np.empty(len(found), object)
+        for i, row in enumerate(matrix):
+            rows[i] = tuple(found.class_names[j] for j in np.flatnonzero(row))
+        return rows
+    labels = getattr(found, "labels", None)
+    return np.arange(len(found)) if labels is None else np.asarray(labels)
+
+
+def lookup_labels(
+    neighbor_labels: Any, query_labels: Any, name: str = "neighbor_labels"
+) -> tuple[np.ndarray, np.ndarray, Targets]:
+    """Labels of neighbours and of queries, comparable.
+
+    Args:
+        neighbor_labels: Class ids or names `[queries, k]`; −1 or None where there is no
+            neighbour, or it has no label.
+        query_labels: What is known of the queries `[queries]`: classes, or several labels.
+        name: The argument's name, for errors.
+
+    Returns:
+        `(right, known, queries)`: bool `[queries, k]`, whether the neighbour's label is (one
+        of) the query's; bool `[queries, k]`, whether it has a label; and the queries' `Targets`.
+    """
+    table, known = label_table(neighbor_labels, name)
+    found = get(query_labels, "query_labels", known.shape[0], kinds=("classes", "multi_hot"))
+    if found.kind == "classes":
+        found, table = align(found, table, ("query_labels", name))
+        ids = table.ids.reshape(known.shape)
+        return (ids == found.ids[:, None]) & known & found.known[:, None], known, found
+    if found.class_names is not None and table.class_names is not None:
+        found = found.recode(table.class_names, "query_labels")
+        table = table.recode(found.class_names or (), name)
+    elif (found.class_names is None) != (table.class_names is None) and known.any():
+        raise TypeError(
+            f"`query_labels` and `{name}` must both hold names, or both ids. Received: {found!r} "
+            f"and {table!r}."
+        )
+    matrix = found.matrix  # type: ignore[attr-defined]
+    ids = table.ids.reshape(known.shape)
+    within = known & (ids >= 0) & (ids < matrix.shape[1])
+    right = matrix[np.arange(len(ids))[:, None], np.where(within, ids, 0)] & within
+    return right, known, found
+
+
+def label_table(neighbor_labels: Any, name: str) -> tuple[Targets, np.ndarray]:
+    """Labels of neighbours `[queries, k]`, flat, and which of them there are, in their shape.
+
+    None and −1, which lookups give, stand for none.
+    """
+    array = checks.host_array(neighbor_labels, name)
+    if array.dtype.kind in "US" and isinstance(neighbor_labels, (list, tuple)):
+        # NumPy writes None, and ids beside names, as text.
+        array = np.asarray(neighbor_labels, dtype=object)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"`{name}` must have shape [queries, k]. Received: shape {array.shape}.")
+    flat = get(array.reshape(-1), name, ignore_class=-1)
+    return flat, flat.known.reshape(array.shape)
 
 
 def _without(found: Targets, ignore_class: Any, name: str) -> Targets:

@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 
-__all__ = ["lookup_columns"]
+__all__ = ["lookup_columns", "right_matches"]
 
 
-def lookup_columns(distances: Any, neighbor_labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns distances float64 and labels int64, both `[queries, k]`, k >= 1.
+def lookup_columns(
+    distances: Any, neighbor_labels: Any
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
+    """Returns distances float64 and label ids int64, both `[queries, k]`, and class names.
 
-    Distances that are infinite mark places without a neighbour.
+    Distances are infinite where there is no neighbour, or it has no label (None, or −1): what
+    is of no known class is never a match.
 
     Raises:
-        TypeError: If the labels are not integers.
+        TypeError: If the labels are neither ids nor names.
         ValueError: If the shapes are wrong, or a distance is NaN.
     """
     values = checks.host_array(distances, "distances")
@@ -36,5 +40,18 @@ def lookup_columns(distances: Any, neighbor_labels: Any) -> tuple[np.ndarray, np
             f"`neighbor_labels` must have the shape of `distances`, {values.shape}. "
             f"Received: shape {shape}."
         )
-    flat = checks.class_ids(labels.reshape(-1), "neighbor_labels")
-    return values, flat.reshape(shape)
+    flat, known = targets.label_table(neighbor_labels, "neighbor_labels")
+    return np.where(known, values, np.inf), flat.ids.reshape(shape), flat.class_names
+
+
+def right_matches(labels: np.ndarray, query_labels: Any) -> tuple[np.ndarray, targets.Targets]:
+    """Which matches have (one of) the labels of their query, bool `[queries]`; and the queries.
+
+    Nothing matches a query of unknown class: it is a stranger, whose every acceptance is wrong.
+
+    Args:
+        labels: Labels of matches `[queries]`, ids or names; −1 or None for none.
+        query_labels: What is known of the queries: classes, or several labels.
+    """
+    right, _, queries = targets.lookup_labels(labels[:, None], query_labels, "matches")
+    return right[:, 0], queries

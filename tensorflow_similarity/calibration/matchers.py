@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity import targets
 from tensorflow_similarity.calibration.columns import lookup_columns
 
 __all__ = [
@@ -244,12 +245,15 @@ class _Unknown(ClassificationMatch):
 def derive(
     distances: Any, neighbor_labels: Any, matcher: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Checked distances `[q, k]`, and the matcher's labels `[q]` and distances `[q]`."""
-    values, labels = lookup_columns(distances, neighbor_labels)
+    """Checked distances `[q, k]`, and the matcher's labels `[q]` and distances `[q]`.
+
+    Labels are ids, −1 for none, or names, None for none, as the neighbours' are.
+    """
+    values, labels, names = lookup_columns(distances, neighbor_labels)
     matched, match_distances = make_classification_matcher(matcher).derive_match(labels, values)
     # Matchers written for TensorFlow Similarity return columns.
     return (
         values,
-        np.asarray(matched).reshape(len(values)),
+        targets.decode(np.asarray(matched).reshape(len(values)), names),
         np.asarray(match_distances, np.float64).reshape(len(values)),
     )

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.calibration.columns import right_matches
 from tensorflow_similarity.calibration.counts import count_outcomes
 from tensorflow_similarity.calibration.matchers import derive
-from tensorflow_similarity.calibration.results import Calibration
+from tensorflow_similarity.calibration.results import Calibration, accepted_labels
 from tensorflow_similarity.classification_metrics import make_classification_metric
 
 __all__ = ["evaluate_classification", "evaluate_cutpoints", "match"]
@@ -24,25 +25,26 @@ def match(
     neighbor_labels: Any,
     cutpoint_distance: float,
     matcher: Any = "match_nearest",
-    no_match_label: int = -1,
+    no_match_label: Any = -1,
 ) -> np.ndarray:
     """Labels of queries whose match is at or below a distance.
 
     Args:
         distances: `[queries, k]`, nearest first; inf where there is no neighbour
             (or it has no label).
-        neighbor_labels: Class ids `[queries, k]`.
+        neighbor_labels: Class ids or names `[queries, k]`; −1 or None where a neighbour
+            has no label, which is never a match.
         cutpoint_distance: The threshold.
         matcher: `"match_nearest"`, `"match_majority_vote"` or a
             `ClassificationMatch`.
-        no_match_label: What queries without a match get. Choose one that is no
-            class of yours.
+        no_match_label: What queries without a match get; by default −1, and None among
+            names. Choose one that is no class of yours.
 
     Returns:
-        int64 `[queries]`.
+        int64 `[queries]`, or names where the neighbours' labels are names.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If shapes do not match, or the matcher does not exist.
 
     Example:
@@ -55,10 +57,9 @@ def match(
     """
     if not isinstance(cutpoint_distance, numbers.Real) or np.isnan(float(cutpoint_distance)):
         raise ValueError(f"`cutpoint_distance` must be a number. Received: {cutpoint_distance!r}.")
-    unmatched = checks.int64(no_match_label, "no_match_label")
     _, labels, match_distances = derive(distances, neighbor_labels, matcher)
     accepted = (match_distances <= float(cutpoint_distance)) & np.isfinite(match_distances)
-    return np.where(accepted, labels, np.int64(unmatched))
+    return accepted_labels(accepted, labels, no_match_label)
 
 
 def evaluate_classification(
@@ -73,8 +74,11 @@ def evaluate_classification(
 
     Args:
         distances: `[queries, k]`, nearest first; inf where there is no neighbour.
-        neighbor_labels: Class ids `[queries, k]`.
-        query_labels: Class ids `[queries]`.
+        neighbor_labels: Class ids or names `[queries, k]`; −1 or None where a neighbour
+            has no label, which is never a match.
+        query_labels: Class ids or names `[queries]`, or several labels as `Targets`, of
+            which a match must have one. None for a query of no known class: to accept
+            a match of it is a mistake.
         distance_thresholds: The thresholds `[thresholds]`; results are in their
             ascending order.
         metrics: Names or `ClassificationMetric` objects.
@@ -85,7 +89,7 @@ def evaluate_classification(
         `"distance"` and the name of each metric -> float64 `[thresholds]`.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If shapes do not match, or a metric or matcher does not exist.
 
     Example:
@@ -98,14 +102,14 @@ def evaluate_classification(
     ```
     """
     resolved = [make_classification_metric(metric) for metric in metrics]
-    values, labels, match_distances = derive(distances, neighbor_labels, matcher)
-    ids = checks.class_ids(query_labels, "query_labels", len(values))
+    _, labels, match_distances = derive(distances, neighbor_labels, matcher)
+    right, _ = right_matches(labels, query_labels)
     thresholds = np.sort(np.atleast_1d(checks.numbers(distance_thresholds, "distance_thresholds")))
     if thresholds.ndim != 1 or not len(thresholds) or np.isnan(thresholds).any():
         raise ValueError(
             f"`distance_thresholds` must be one or more numbers. Received: {distance_thresholds!r}."
         )
-    counts = count_outcomes(match_distances, labels == ids, thresholds)
+    counts = count_outcomes(match_distances, right, thresholds)
     return {"distance": thresholds, **counts.values(resolved)}
 
 
@@ -123,8 +127,11 @@ def evaluate_cutpoints(
 
     Args:
         distances: `[queries, k]`, nearest first; inf where there is no neighbour.
-        neighbor_labels: Class ids `[queries, k]`.
-        query_labels: Class ids `[queries]`.
+        neighbor_labels: Class ids or names `[queries, k]`; −1 or None where a neighbour
+            has no label, which is never a match.
+        query_labels: Class ids or names `[queries]`, or several labels as `Targets`, of
+            which a match must have one. None for a query of no known class: to accept
+            a match of it is a mistake.
         calibration: The calibration.
         metrics: Names or `ClassificationMetric` objects.
         matcher: None: the matcher of the calibration.
@@ -143,16 +150,14 @@ def evaluate_cutpoints(
     ```
     """
     resolved = [make_classification_metric(metric) for metric in metrics]
-    values, labels, match_distances = derive(
-        distances, neighbor_labels, matcher or calibration.matcher
-    )
-    ids = checks.class_ids(query_labels, "query_labels", len(values))
+    _, labels, match_distances = derive(distances, neighbor_labels, matcher or calibration.matcher)
+    right, _ = right_matches(labels, query_labels)
     results: dict[str, dict[str, Any]] = {}
     for name, point in calibration.cutpoints.items():
         limits = calibration.limits(labels, name)
         # One threshold, 0, for how far each match is beyond its own limit.
         beyond = np.where(match_distances <= limits, 0.0, 1.0)
-        counts = count_outcomes(beyond, labels == ids, np.zeros(1))
+        counts = count_outcomes(beyond, right, np.zeros(1))
         results[name] = {
             "name": name,
             "distance": point["distance"],

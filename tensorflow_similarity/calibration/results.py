@@ -17,7 +17,7 @@ from tensorflow_similarity.calibration.matchers import (
     matcher_config,
 )
 
-__all__ = ["Calibration", "CalibrationResults"]
+__all__ = ["Calibration", "CalibrationResults", "accepted_labels"]
 
 
 @dataclasses.dataclass
@@ -36,7 +36,7 @@ class Calibration:
             or upper for fpr. What to expect, at worst, of new queries like those of
             the calibration. It takes the threshold as if given beforehand, and
             queries as independent.
-        per_class: Cutpoint -> {class id: distance}, thresholds of single classes,
+        per_class: Cutpoint -> {class id or name: distance}, thresholds of single classes,
             for matches with that label; None stands for "never". Empty unless
             asked for.
         calibration_metric: Name of the metric that `"optimal"` and plain numbers
@@ -69,7 +69,7 @@ class Calibration:
     thresholds: dict[str, np.ndarray]
     unreached: dict[str, str] = dataclasses.field(default_factory=dict)
     bounds: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
-    per_class: dict[str, dict[int, float | None]] = dataclasses.field(default_factory=dict)
+    per_class: dict[str, dict[Any, float | None]] = dataclasses.field(default_factory=dict)
     calibration_metric: str = "f1"
     matcher: str | ClassificationMatch = "match_nearest"
     k: int = 1
@@ -100,32 +100,31 @@ class Calibration:
         distances: Any,
         neighbor_labels: Any,
         cutpoint: str = "optimal",
-        no_match_label: int = -1,
+        no_match_label: Any = -1,
         matcher: Any = None,
     ) -> np.ndarray:
         """Labels of queries whose match is near enough.
 
         Args:
             distances: `[queries, k]`, nearest first; inf where there is no neighbour.
-            neighbor_labels: Class ids `[queries, k]`.
+            neighbor_labels: Class ids or names `[queries, k]`; −1 or None for none.
             cutpoint: Name of the threshold; its thresholds per class where there are.
-            no_match_label: What the others get.
+            no_match_label: What the others get; by default −1, and None among names.
             matcher: None: the matcher of the calibration.
 
         Returns:
-            int64 `[queries]`.
+            int64 `[queries]`, or names.
         """
         self.distance(cutpoint)  # An unknown cutpoint is an error before anything else.
-        unmatched = checks.int64(no_match_label, "no_match_label")
         _, labels, match_distances = derive(distances, neighbor_labels, matcher or self.matcher)
         accepted = match_distances <= self.limits(labels, cutpoint)
-        return np.where(accepted, labels, np.int64(unmatched))
+        return accepted_labels(accepted, labels, no_match_label)
 
     def limits(self, labels: np.ndarray, cutpoint: str = "optimal") -> np.ndarray:
         """The threshold that holds for each of some matches.
 
         Args:
-            labels: int64 `[queries]`, the labels of the matches.
+            labels: The labels of the matches `[queries]`, ids or names.
             cutpoint: Name of the threshold.
 
         Returns:
@@ -135,9 +134,8 @@ class Calibration:
         own = self.per_class.get(cutpoint)
         if not own:
             return np.full(len(labels), common)
-        classes, inverse = np.unique(labels, return_inverse=True)
-        per_class = [own.get(label, common) for label in classes.tolist()]
-        return np.array([-np.inf if d is None else d for d in per_class])[inverse]
+        per_class = [own.get(label, common) for label in labels.tolist()]
+        return np.array([-np.inf if d is None else d for d in per_class], np.float64)
 
     def get_config(self) -> dict[str, Any]:
         """Everything, in types that JSON knows."""
@@ -203,6 +201,17 @@ class Calibration:
         return self.get_config() == other.get_config()
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def accepted_labels(accepted: np.ndarray, labels: np.ndarray, no_match_label: Any) -> np.ndarray:
+    """The labels of accepted matches; what the others get, −1 being None among names."""
+    if labels.dtype != object:
+        return np.where(accepted, labels, checks.int64(no_match_label, "no_match_label"))
+    if isinstance(no_match_label, (int, np.integer)) and no_match_label == -1:
+        no_match_label = None
+    found = labels.copy()
+    found[~accepted] = no_match_label
+    return found
 
 
 #: The name in TensorFlow Similarity.

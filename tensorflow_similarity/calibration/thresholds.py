@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.calibration.bounds import metric_bound
+from tensorflow_similarity.calibration.columns import right_matches
 from tensorflow_similarity.calibration.conformal import conformal_threshold, queries_needed
 from tensorflow_similarity.calibration.counts import Counts, count_outcomes
 from tensorflow_similarity.calibration.matchers import (
@@ -23,6 +25,7 @@ from tensorflow_similarity.classification_metrics import (
     ClassificationMetric,
     make_classification_metric,
 )
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["calibrate"]
 
@@ -61,9 +64,12 @@ def calibrate(
     Args:
         distances: `[queries, k]`, nearest first; inf where there is no neighbour
             (or it has no label).
-        neighbor_labels: Class ids `[queries, k]`.
-        query_labels: Class ids `[queries]`; also of classes that are not in the
-            index: accepting one of those is a mistake like any other.
+        neighbor_labels: Class ids or names `[queries, k]`; −1 or None where a neighbour
+            has no label, which is never a match.
+        query_labels: Class ids or names `[queries]`; also of classes that are not in the
+            index, and None (or −1) for what is of no known class: accepting one of those
+            is a mistake like any other. Or several labels as `Targets`, of which a match
+            must have one.
         thresholds_targets: Name -> number, a target for `calibration_metric`, or
             name -> {metric: number}, all of which must hold:
             `{"strict": {"precision": 0.99}, "loose": 0.8}`.
@@ -86,14 +92,14 @@ def calibrate(
             of the known: a new query of a known class, exchangeable with those
             of the calibration, is rejected with at most this probability
             (split-conformal: no distribution is assumed).
-        known_labels: Class ids in the index, for `miss_rate`. None: those that
+        known_labels: Class ids or names in the index, for `miss_rate`. None: those that
             occur in `neighbor_labels`.
 
     Returns:
         A `Calibration`.
 
     Raises:
-        TypeError: If labels are not integers, or targets not numbers.
+        TypeError: If labels are neither ids nor names, or targets not numbers.
         ValueError: If shapes do not match, there are no neighbours at all, or a
             metric, matcher or target is invalid.
 
@@ -121,14 +127,13 @@ def calibrate(
     minimum = checks.count(min_per_class, "min_per_class")
     resolved = make_classification_matcher(matcher)
     values, labels, match_distances = derive(distances, neighbor_labels, resolved)
-    ids = checks.class_ids(query_labels, "query_labels", len(values))
     candidates = np.unique(values[np.isfinite(values)])
     if not len(candidates):
         raise ValueError(
             "`distances` must hold at least one neighbour of one query. Received: none in "
             f"{len(values)} queries. Index labelled records first."
         )
-    right = labels == ids
+    right, queries = right_matches(labels, query_labels)
     metrics = _distinct(metric, targets, extra_metrics)
     counts = count_outcomes(match_distances, right, candidates)
     curve = counts.values(metrics)
@@ -157,7 +162,7 @@ def calibrate(
             add(target.name, candidates[place], target.metrics[0])
     if miss_rate is not None:
         present = _labels_present(values, neighbor_labels) if known_labels is None else known_labels
-        known = np.isin(ids, checks.class_ids(present, "known_labels"))
+        known = _of_classes(queries, present)
         threshold = conformal_threshold(match_distances[known], miss_rate)
         if threshold is None:
             unreached["known"] = (
@@ -170,10 +175,10 @@ def calibrate(
         warnings.warn(
             "No threshold reaches "
             + "; ".join(f"{what} (target {name!r})" for name, what in unreached.items())
-            + f" on these {len(ids)} queries: no such cutpoint.",
+            + f" on these {len(queries)} queries: no such cutpoint.",
             stacklevel=2,
         )
-    own: dict[str, dict[int, float | None]] = {}
+    own: dict[str, dict[Any, float | None]] = {}
     if per_class:
         own = {name: {} for name in cutpoints}
         for label, which in _by_label(labels, np.isfinite(match_distances), minimum):
@@ -195,7 +200,7 @@ def calibrate(
         matcher=matcher_of(resolved),
         k=values.shape[1],
         confidence=confidence,
-        queries=len(ids),
+        queries=len(queries),
         reference=_order_statistics(match_distances),
     )
 
@@ -231,8 +236,20 @@ def _best(metric: ClassificationMetric, curve: dict[str, np.ndarray], counts: Co
 
 
 def _labels_present(distances: np.ndarray, neighbor_labels: Any) -> np.ndarray:
-    """Class ids of all neighbours that there are."""
+    """Labels of all neighbours that there are."""
     return np.unique(checks.host_array(neighbor_labels, "neighbor_labels")[np.isfinite(distances)])
+
+
+def _of_classes(queries: Targets, present: Any) -> np.ndarray:
+    """Which queries have a label that is among some: bool `[queries]`."""
+    if queries.kind == "classes":
+        mine, those = targets.align(
+            queries, targets.get(present, "known_labels"), ("query_labels", "known_labels")
+        )
+        return np.isin(mine.ids, those.ids[those.known]) & mine.known
+    table = np.broadcast_to(np.asarray(present), (len(queries), len(present)))
+    right = targets.lookup_labels(table, queries, "known_labels")[0]
+    return np.asarray(right.any(axis=1))
 
 
 def _check_miss_rate(miss_rate: float | None, targets: Sequence[Target]) -> None:
@@ -249,7 +266,7 @@ def _check_miss_rate(miss_rate: float | None, targets: Sequence[Target]) -> None
 
 def _by_label(
     labels: np.ndarray, matched: np.ndarray, minimum: int
-) -> list[tuple[int, np.ndarray]]:
+) -> list[tuple[Any, np.ndarray]]:
     """Classes with enough matches, and the queries that matched them."""
     places = np.flatnonzero(matched)
     places = places[np.argsort(labels[places], kind="stable")]

@@ -6,6 +6,7 @@ import importlib.util
 import math
 import os
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from tqdm.auto import tqdm
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import calibration, distances
+from tensorflow_similarity import targets as classes
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity.calibration import make_classification_matcher
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
@@ -28,9 +31,14 @@ from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.classification_metrics import make_classification_metric
 from tensorflow_similarity.evaluation import EvaluationResult, evaluate
 from tensorflow_similarity.evaluation import metrics as rank_metrics
+from tensorflow_similarity.evaluation._supervision import supervise
+from tensorflow_similarity.models.assessment import ANY_KIND
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["EvalCallback"]
+
+_DEFAULT_METRICS = ("binary_accuracy", "f1")
 
 
 class EvalCallback(keras.callbacks.Callback):
@@ -45,17 +53,19 @@ class EvalCallback(keras.callbacks.Callback):
     Args:
         queries: Examples that look for others: anything `predict` takes and gives
             again each time, so arrays, a `tf.data.Dataset` or a sampler.
-        query_labels: Their class ids `[n]`. Defaults to `None`: datasets and samplers
-            bring their own.
+        query_labels: What is known of them `[n]`, as `evaluate` takes it: class ids or
+            names, None where the class is unknown, or `Targets` of several labels or of a
+            hierarchy. Defaults to `None`: datasets and samplers bring ids or names.
         targets: Examples that are looked for, likewise. Defaults to `None`: the
             queries, each of which is left out of its own search. Examples that a
             dataset or sampler repeats count once then.
-        target_labels: Their class ids.
+        target_labels: The same of them.
         distance: Distance between embeddings. Defaults to `"auto"`: that of the
             model's index, or of its loss.
         metrics: Classification metrics at `distance_thresholds`, under their own
             names: binary accuracy and F1 by default, as in TensorFlow Similarity. `()`
-            for none, which saves their lookup.
+            for none, which saves their lookup. They need one class per target: without
+            that there are none by default.
         tb_logdir: A folder for scalars of these values alone, `<tb_logdir>/index`.
             Defaults to `None`. `keras.callbacks.TensorBoard` writes them too. Either
             needs `pip install "keras-similarity[tensorboard]"`.
@@ -64,7 +74,7 @@ class EvalCallback(keras.callbacks.Callback):
             `ClassificationMatch`, for `metrics`.
         distance_thresholds: The distance up to which neighbours match, for `metrics`;
             of several the smallest. Defaults to `None`: any.
-        known_classes: Class ids that the model is trained on. If given, all values
+        known_classes: Class ids or names that the model is trained on. If given, all values
             are reported for queries of these and of other classes apart as well, with
             `_known_classes` and `_unknown_classes` behind the name.
         retrieval_metrics: Names or `RankMetric` objects, see
@@ -72,6 +82,11 @@ class EvalCallback(keras.callbacks.Callback):
             precision@1, hit_rate@4, r_precision and map@r. Objects of
             `tensorflow_similarity.retrieval_metrics` may be among them, and are logged
             under their own names, such as `precision@5`, without `prefix`.
+        relevance: What is relevant to what where labels do not say it, as `evaluate` takes
+            it: `"jaccard"`, a matrix `[queries, targets]` or a function of labels.
+        ignore: Pairs to leave out, as `evaluate` takes it, such as
+            `SameGroup(query_cameras, target_cameras)`.
+        ignore_class: A class id, or a name, that stands for an unknown class.
         freq: `"epoch"` (the default), or the number of steps between evaluations; the
             epoch's logs then have the latest values.
         prefix: What stands before the names of retrieval metrics. Defaults to
@@ -87,11 +102,15 @@ class EvalCallback(keras.callbacks.Callback):
 
     Embeddings that are not finite make all values NaN.
 
+    All of it is checked when the callback is made, and not after the first epoch; of datasets
+    the first batch is.
+
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names nor `Targets`.
         ValueError: If labels are missing or of another length, a metric or matcher does not
-            exist, there are queries of known or of unknown classes only, or queries cannot be
-            gone through twice.
+            exist, there are queries of known or of unknown classes only, nothing is relevant to
+            any query (of a dataset: at the first evaluation), or queries cannot be gone through
+            twice.
 
     Example:
 
@@ -127,7 +146,7 @@ class EvalCallback(keras.callbacks.Callback):
         targets: Any = None,
         target_labels: Any = None,
         distance: Any = "auto",
-        metrics: Sequence[Any] = ("binary_accuracy", "f1"),
+        metrics: Sequence[Any] = _DEFAULT_METRICS,
         tb_logdir: str | os.PathLike[str] | None = None,
         k: int = 1,
         matcher: Any = "match_nearest",
@@ -135,6 +154,9 @@ class EvalCallback(keras.callbacks.Callback):
         known_classes: Any = None,
         retrieval_metrics: Any = None,
         *,
+        relevance: Any = None,
+        ignore: Any = None,
+        ignore_class: Any = None,
         freq: Any = "epoch",
         prefix: str = "val_",
         embedding_output: int | str | None = None,
@@ -144,21 +166,32 @@ class EvalCallback(keras.callbacks.Callback):
         super().__init__()
         if targets is None and target_labels is not None:
             raise ValueError("`target_labels` describe `targets`. Received: None for `targets`.")
-        self._queries = LabelledExamples(queries, query_labels, "queries", "query_labels")
+        self.relevance, self.ignore, self.ignore_class = relevance, ignore, ignore_class
+        options: dict[str, Any] = {"kinds": ANY_KIND, "ignore_class": ignore_class}
+        if isinstance(relevance, str):  # Of several labels, as `evaluate` takes them.
+            query_labels = _several(query_labels, "query_labels")
+            target_labels = _several(target_labels, "target_labels")
+        self._queries = LabelledExamples(
+            queries, query_labels, "queries", "query_labels", **options
+        )
         self._targets = None
         if targets is not None:
-            self._targets = LabelledExamples(targets, target_labels, "targets", "target_labels")
+            self._targets = LabelledExamples(
+                targets, target_labels, "targets", "target_labels", **options
+            )
         # Resolved now, so that a wrong name is no surprise after the first epoch.
         self.distance = distance if distance == "auto" else distances.get(distance)
         given = [metrics] if isinstance(metrics, str) else metrics
+        if metrics is _DEFAULT_METRICS and not self._has_classes():
+            given = ()
         self.metrics = [make_classification_metric(metric) for metric in given]
         self.retrieval_metrics, self._lookup_metrics = self._split(retrieval_metrics)
         self.k = checks.count(k, "k")
         self.matcher = make_classification_matcher(matcher)
         self.distance_thresholds = math.inf if distance_thresholds is None else distance_thresholds
-        self.known_classes = (
-            None if known_classes is None else checks.class_ids(known_classes, "known_classes")
-        )
+        self.known_classes = None
+        if known_classes is not None:
+            self.known_classes = classes.get(known_classes, "known_classes")
         self.prefix = prefix
         self.embedding_output = embedding_output
         self.batch_size = batch_size
@@ -171,11 +204,19 @@ class EvalCallback(keras.callbacks.Callback):
         self._tb_logdir = None if tb_logdir is None else os.path.join(tb_logdir, "index")
         if tb_logdir is not None and importlib.util.find_spec("tensorboard") is None:
             raise missing("`tb_logdir`", "TensorBoard", "tensorboard")
+        self._check_labels()
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Called by Keras."""
+        """Called by Keras; tries the first batch of queries and targets."""
         self._schedule.begin()
         self._values, self.seconds = {}, 0.0
+        self._queries.try_first_batch(
+            embedder_of(self.model, self.embedding_output), self.batch_size
+        )
+        if self._targets is not None:
+            self._targets.try_first_batch(
+                record_embedder_of(self.model, self.embedding_output), self.batch_size
+            )
         self._since = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -211,7 +252,9 @@ class EvalCallback(keras.callbacks.Callback):
         embedder = embedder_of(self.model, self.embedding_output)
         distance = distance_of(self.model, self.distance, self.embedding_output)
         alone = self._targets is None
-        queries, labels = self._queries.embed(embedder, self.batch_size, unique=alone)
+        # Where pairs are given by position, positions are to stay.
+        unique = alone and self.relevance is None and self.ignore is None
+        queries, labels = self._queries.embed(embedder, self.batch_size, unique=unique)
         targets, target_labels = None, labels
         if self._targets is not None:
             gallery = record_embedder_of(self.model, self.embedding_output)
@@ -226,25 +269,28 @@ class EvalCallback(keras.callbacks.Callback):
             return {f"{name}{suffix}": math.nan for suffix in groups for name in names}
         values: dict[str, float] = {}
         if self.retrieval_metrics:
-            self.result = evaluate(
+            result = self.result = evaluate(
                 queries,
                 labels,
                 targets,
                 None if targets is None else target_labels,
                 distance=distance,
                 metrics=self.retrieval_metrics,
+                relevance=self.relevance,
+                ignore=self.ignore,
             )
+            _require_positives(result.queries, len(queries))
             values = {
-                f"{_log_name(self.prefix, name)}{suffix}": _mean(self.result.per_query[name][group])
+                f"{_log_name(self.prefix, name)}{suffix}": _mean(result.per_query[name][group])
                 for suffix, group in groups.items()
-                for name in self.result
+                for name in result
             }
         if self._lookup_metrics:
             k = max(metric.k + metric.drop_closest_lookup for metric in self._lookup_metrics)
             near, found = nearest_targets(queries, targets, target_labels, distance, k)
             values |= {
                 f"{metric.name}{suffix}": metric.compute(
-                    query_labels=labels[group],
+                    query_labels=labels.take(group),
                     lookup_labels=found[group],
                     lookup_distances=near[group],
                 )
@@ -254,9 +300,50 @@ class EvalCallback(keras.callbacks.Callback):
         if self.metrics:
             near, found = nearest_targets(queries, targets, target_labels, distance, self.k)
             for suffix, group in groups.items():
-                measured = self._classify((near[group], found[group]), labels[group])
+                measured = self._classify((near[group], found[group]), labels.take(group))
                 values |= {f"{name}{suffix}": value for name, value in measured.items()}
         return values
+
+    def _has_classes(self) -> bool:
+        """Whether targets have one class each, and queries classes or several of them."""
+        found = [self._queries.labels]
+        if self._targets is not None:
+            found.append(self._targets.labels)
+        return all(labels is None or labels.kind in ("classes", "hierarchy") for labels in found)
+
+    def _check_labels(self) -> None:
+        """Checks all that is known before the first evaluation.
+
+        Raises:
+            ValueError: If nothing is relevant to any query, or labels cannot do what is asked.
+        """
+        if (self.metrics or self._lookup_metrics) and not self._has_classes():
+            raise TypeError(
+                "`metrics` need one class per example: the neighbours' labels are compared with "
+                f"the query's. Received: {self._queries.labels!r}. Pass metrics=()."
+            )
+        labels = self._queries.labels
+        others = labels if self._targets is None else self._targets.labels
+        if labels is None or others is None:
+            return
+        groups = self._groups(labels)
+        if not self.retrieval_metrics:
+            return
+        alone = self._targets is None
+        own = np.arange(len(labels)) if alone else np.full(len(labels), -1)
+        found = supervise(
+            labels, None if alone else others, own, len(others), self.relevance, self.ignore, None
+        )
+        for suffix, group in groups.items():
+            counted = found.relevant.count[group] > 0
+            _require_positives(int(counted.sum()), len(counted), suffix)
+        left_out = int((found.relevant.count == 0).sum()) - int(found.unknown.sum())
+        if left_out:
+            warnings.warn(
+                f"{left_out} of {len(labels)} `queries` count in no mean: nothing is relevant to "
+                "them. Give each class two queries or more, or targets.",
+                stacklevel=levels_to_the_caller(),
+            )
 
     def _split(self, metrics: Any) -> tuple[list[Any], list[RetrievalMetric]]:
         """Metrics of rankings, and those of lookups, which TensorFlow Similarity has."""
@@ -299,27 +386,47 @@ class EvalCallback(keras.callbacks.Callback):
             for name, value in self._values.items():
                 tf.summary.scalar(name, value, step=step)
 
-    def _groups(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+    def _groups(self, labels: Targets) -> dict[str, np.ndarray]:
         """Which queries count, by what stands behind the names."""
         groups = {"": np.ones(len(labels), bool)}
         if self.known_classes is not None:
-            known = np.isin(labels, self.known_classes)
-            if known.all() or not known.any():
+            mine = classes.get(labels, "query_labels")
+            mine, those = classes.align(mine, self.known_classes, ("query_labels", "known_classes"))
+            known = np.isin(mine.ids, those.ids[those.known]) & mine.known
+            others = mine.known & ~known
+            if not others.any() or not known.any():
                 raise ValueError(
                     "`known_classes` must be the classes of some of the queries, and not of all. "
                     f"Received: {known.sum()} of {len(known)} queries are of known classes."
                 )
-            groups |= {"_known_classes": known, "_unknown_classes": ~known}
+            groups |= {"_known_classes": known, "_unknown_classes": others}
         return groups
 
     def _classify(
-        self, columns: tuple[np.ndarray, np.ndarray], labels: np.ndarray
+        self, columns: tuple[np.ndarray, np.ndarray], labels: Targets
     ) -> dict[str, float]:
         """The classification metrics, of neighbours in columns."""
         values = calibration.evaluate_classification(
             *columns, labels, self.distance_thresholds, self.metrics, self.matcher
         )
         return {name: float(value[0]) for name, value in values.items() if name != "distance"}
+
+
+def _require_positives(counted: int, queries: int, suffix: str = "") -> None:
+    """Raises where a mean would be NaN, which every comparison takes for the best value."""
+    if not counted:
+        of = f" that counts under {suffix!r}" if suffix else ""
+        raise ValueError(
+            f"`queries` must have at least one{of} to which something is relevant. Received: "
+            f"{queries} queries, all alone in their class. Give each class two queries or more, "
+            "or targets."
+        )
+
+
+def _several(labels: Any, name: str) -> Any:
+    if labels is None or isinstance(labels, Targets):
+        return labels
+    return Targets.multi_hot(labels, name=name)
 
 
 def _log_name(prefix: str, metric: str) -> str:

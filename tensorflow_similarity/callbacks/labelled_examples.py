@@ -1,14 +1,19 @@
-"""Examples with class ids that a callback embeds again and again."""
+"""Examples with labels that a callback embeds again and again."""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from tensorflow_similarity import targets
+from tensorflow_similarity.models.batches import batches_of, is_dataset
 from tensorflow_similarity.models.embedding import Embedder
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["LabelledExamples", "check_repeatable"]
 
@@ -30,25 +35,83 @@ def check_repeatable(x: Any, name: str) -> None:
 class LabelledExamples:
     """Arrays with labels, or anything that yields batches of both.
 
+    What can be known without the model is checked now: the labels of arrays and their number,
+    and the first batch of a dataset.
+
     Args:
         x: Anything that `predict` takes and that gives its batches again each time.
-        y: Class ids, for arrays.
+        y: What is known of the examples, for arrays.
         name: The argument's name, for errors.
         labels_name: That of the labels.
+        kinds: The kinds of `Targets` that the caller can work with.
+        ignore_class: A class id, or a name, that stands for an unknown class.
 
     Raises:
-        ValueError: If `x` can be gone through once only.
+        TypeError: If labels are of no such kind.
+        ValueError: If `x` can be gone through once only, or labels are missing or not one per
+            example.
     """
 
-    def __init__(self, x: Any, y: Any, name: str, labels_name: str) -> None:
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        name: str,
+        labels_name: str,
+        kinds: Sequence[str] = ("classes",),
+        ignore_class: Any = None,
+    ) -> None:
         check_repeatable(x, name)
-        self.x, self.y = x, y
-        self._name, self._labels_name = name, labels_name
+        self.x, self.ignore_class = x, ignore_class
+        self._name, self._labels_name, self._kinds = name, labels_name, kinds
+        #: What is known of arrays; None of a dataset, before its labels are read.
+        self.labels: Targets | None = None
+        if y is not None:
+            self.labels = targets.get(y, labels_name, None, ignore_class, kinds)
+        if not is_dataset(x):
+            if self.labels is None:
+                raise ValueError(self._missing())
+            count = _count(x)
+            if count is not None and count != len(self.labels):
+                raise ValueError(
+                    f"`{labels_name}` must hold one label per example of `{name}`: expected "
+                    f"{count}. Received: {len(self.labels)}."
+                )
+        elif y is None:
+            self._check_first_batch()
+
+    def _missing(self) -> str:
+        return (
+            f"`{self._labels_name}` must hold the class id of each example, or its name, or "
+            f"`{self._name}` yield (x, y). Received: neither."
+        )
+
+    def _check_first_batch(self) -> None:
+        batches = iter(batches_of(self.x))
+        try:
+            _, y = next(batches)
+        except StopIteration:
+            raise ValueError(
+                f"`{self._name}` must hold at least one example. Received: none."
+            ) from None
+        if y is None:
+            raise ValueError(self._missing())
+        # With a target for each output, the model says which one holds the labels.
+        if not isinstance(y, (dict, tuple, list)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Said when all of them are read.
+                targets.get(_host(y), self._labels_name, None, self.ignore_class, self._kinds)
+
+    def try_first_batch(self, embedder: Embedder, batch_size: int | None = None) -> None:
+        """Embeds the first batch, so that what does not fit the model is said before training."""
+        for inputs, y in embedder.batches(self.x, self.labels, batch_size, self._kinds):
+            embedder.labels_of(y, len(embedder.call(inputs)))
+            return
 
     def embed(
         self, embedder: Embedder, batch_size: int | None = None, unique: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings, float32 `[n, dim]`, and class ids, int64 `[n]`.
+    ) -> tuple[np.ndarray, Targets]:
+        """Embeddings, float32 `[n, dim]`, and what is known of them.
 
         Args:
             embedder: What embeds them.
@@ -59,26 +122,42 @@ class LabelledExamples:
         Raises:
             ValueError: If there are no examples, or no labels.
         """
-        batches = embedder.batches(self.x, self.y, batch_size)
+        batches = embedder.batches(self.x, self.labels, batch_size, self._kinds)
         unique = unique and batches.examples is None
         seen: set[bytes] = set()
-        parts: list[tuple[np.ndarray, np.ndarray]] = []
-        for inputs, ids in batches:
+        parts: list[np.ndarray] = []
+        labels: list[Any] = []
+        for inputs, y in batches:
             embeddings = embedder.call(inputs)
-            labels = embedder.class_ids(ids, len(embeddings))
-            if labels is None:
-                raise ValueError(
-                    f"`{self._labels_name}` must hold the class id of each example, or "
-                    f"`{self._name}` yield (x, y). Received: neither."
-                )
+            found = embedder.labels_of(y, len(embeddings))
+            if found is None:
+                raise ValueError(self._missing())
             if unique:
                 new = _first_seen(inputs, len(embeddings), seen)
-                embeddings, labels = embeddings[new], labels[new]
-            parts.append((embeddings, labels))
+                embeddings, found = embeddings[new], found[new]
+            parts.append(embeddings)
+            labels.append(found)
         if not parts:
             raise ValueError(f"`{self._name}` must hold at least one example. Received: none.")
-        embeddings, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return embeddings, labels
+        known = self.labels
+        if known is None:
+            known = targets.get(
+                np.concatenate(labels), self._labels_name, None, self.ignore_class, self._kinds
+            )
+        return np.concatenate(parts), known
+
+
+def _host(values: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(values) if keras.ops.is_tensor(values) else values)
+
+
+def _count(x: Any) -> int | None:
+    """The number of examples of arrays; None where only the model can tell."""
+    if isinstance(x, (list, tuple)) and any(hasattr(item, "shape") for item in x):
+        return None  # One array for each input, or a list of examples.
+    leaves = [x] if isinstance(x, (list, tuple)) else keras.tree.flatten(x)
+    lengths = {int(np.shape(leaf)[0]) if hasattr(leaf, "shape") else len(leaf) for leaf in leaves}
+    return lengths.pop() if len(lengths) == 1 else None
 
 
 def _first_seen(inputs: Any, count: int, seen: set[bytes]) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["nearest_targets"]
 
@@ -13,7 +14,7 @@ __all__ = ["nearest_targets"]
 def nearest_targets(
     queries: np.ndarray,
     targets: np.ndarray | None,
-    target_labels: np.ndarray,
+    target_labels: Targets,
     distance: Distance,
     k: int,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -22,7 +23,7 @@ def nearest_targets(
     Args:
         queries: Embeddings.
         targets: Embeddings; None: the queries, none of which finds itself.
-        target_labels: Class ids of the targets.
+        target_labels: Their classes.
         distance: The distance.
         k: How many.
     """

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import embedder_of
 from tensorflow_similarity.callbacks.schedule import Schedule
@@ -40,7 +41,8 @@ def write_projector(
     Args:
         log_dir: The folder; made if it is not there.
         embeddings: `[n, dim]`.
-        labels: Class ids `[n]`, a column of the text. Defaults to `None`.
+        labels: Class ids or names `[n]`, or several labels as `Targets`: a column of the
+            text. Defaults to `None`.
         metadata: More columns: name -> n values. Defaults to `None`.
         images: What to show for each: `[n, height, width]` or `[n, height, width, 1 or 3]`,
             uint8, or floats that are scaled from their range. Images are square then:
@@ -48,7 +50,7 @@ def write_projector(
         name: What the projector calls it; of letters, digits, `_` and `-`.
 
     Raises:
-        TypeError: If embeddings are no numbers, or labels no integers.
+        TypeError: If embeddings are no numbers, or labels neither ids nor names.
         ValueError: If lengths or shapes do not fit, or the images fill more than 8192 x
             8192 pixels.
 
@@ -63,18 +65,14 @@ def write_projector(
     ```
     """
     x = checks.embeddings(embeddings)
-    if not name or not all(c.isalnum() or c in "_-" for c in name):
-        raise ValueError(f"`name` must be of letters, digits, '_' and '-'. Received: {name!r}.")
+    _check_name(name)
     columns: dict[str, Any] = {}
     if labels is not None:
-        columns["label"] = checks.class_ids(labels, "labels", len(x)).tolist()
-    for column, values in (metadata or {}).items():
-        if len(values) != len(x):
-            raise ValueError(
-                f"`metadata[{column!r}]` must hold one value per embedding: expected {len(x)}. "
-                f"Received: {len(values)}."
-            )
-        columns[column] = list(values)
+        found = targets.get(labels, "labels", len(x), kinds=("classes", "multi_hot"))
+        shown = targets.shown_labels(found).tolist()
+        columns["label"] = [" ".join(map(str, v)) if isinstance(v, tuple) else v for v in shown]
+    _check_metadata(metadata, len(x))
+    columns.update((column, list(values)) for column, values in (metadata or {}).items())
     sprite = None if images is None else _sprite(images, len(x))
     folder = Path(log_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +94,20 @@ def write_projector(
         dims = f"single_image_dim: {side} single_image_dim: {side}"
         entry.append(f'sprite {{ image_path: "{name}.png" {dims} }}')
     _enter(folder / "projector_config.pbtxt", name, entry)
+
+
+def _check_name(name: str) -> None:
+    if not name or not all(c.isalnum() or c in "_-" for c in name):
+        raise ValueError(f"`name` must be of letters, digits, '_' and '-'. Received: {name!r}.")
+
+
+def _check_metadata(metadata: Mapping[str, Any] | None, count: int) -> None:
+    for column, values in (metadata or {}).items():
+        if len(values) != count:
+            raise ValueError(
+                f"`metadata[{column!r}]` must hold one value per embedding: expected {count}. "
+                f"Received: {len(values)}."
+            )
 
 
 def _table(columns: dict[str, list[Any]]) -> str:
@@ -157,7 +169,7 @@ class EmbeddingProjector(keras.callbacks.Callback):
         log_dir: The folder, best that of `keras.callbacks.TensorBoard`.
         x: The examples: anything `predict` takes and gives again each time. Some
             thousands at most: the projector holds them in the browser.
-        y: Their class ids, for arrays.
+        y: Their class ids or names, or several labels as `Targets`, for arrays.
         metadata: More columns: name -> a value for each example. Defaults to `None`.
         images: What to show for each, see `write_projector`. Defaults to `None`: points.
         freq: `"epoch"` (the default), or the number of steps between.
@@ -207,12 +219,20 @@ class EmbeddingProjector(keras.callbacks.Callback):
         self.metadata, self.images = metadata, images
         self.keep_all, self.name = keep_all, name
         self.embedding_output, self.batch_size = embedding_output, batch_size
-        self._examples = LabelledExamples(x, y, "x", "y")
+        self._examples = LabelledExamples(x, y, "x", "y", ("classes", "multi_hot"))
         self._schedule = Schedule(freq)
+        _check_name(name)
+        count = None if self._examples.labels is None else len(self._examples.labels)
+        if count is not None:
+            _check_metadata(metadata, count)
+            if images is not None:
+                _sprite(images, count)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Called by Keras."""
+        """Called by Keras; tries the first batch."""
         self._schedule.begin()
+        embedder = embedder_of(self.model, self.embedding_output)
+        self._examples.try_first_batch(embedder, self.batch_size)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Called by Keras."""

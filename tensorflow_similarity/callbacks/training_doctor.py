@@ -26,6 +26,7 @@ from tensorflow_similarity.callbacks.model_access import (
 )
 from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["TrainingDoctor"]
 
@@ -62,14 +63,15 @@ class TrainingDoctor(keras.callbacks.Callback):
       and classes that do not separate.
     - **not_finite**: NaN.
 
-    It needs class ids. Examples of the loss's `ignore_class` are left out. What it says
+    It needs one class per example, by id or by name. Examples of unknown class, and of the
+    loss's `ignore_class`, are left out. What it says
     of losses is about losses on pairs of embeddings (`MetricLoss`, also inside
     `CrossBatchMemory`); of others it sees the embeddings only.
 
     Args:
         x: The training data, as `fit` takes it: arrays, a `tf.data.Dataset` or a
             sampler. Not a generator, which the doctor would use up.
-        y: Class ids, for arrays.
+        y: Class ids or names, for arrays; None where the class is unknown.
         freq: Steps between examinations, or `"epoch"`. Defaults to 50. One embeds a batch
             and takes some tens of milliseconds besides.
         patience: Examinations in a row that must agree. Defaults to 3.
@@ -80,17 +82,22 @@ class TrainingDoctor(keras.callbacks.Callback):
         embedding_output: Which output or layer holds the embeddings; not needed for a
             `SimilarityModel`, nor for a model with one output.
         seed: Which batches of arrays. Defaults to 0.
+        shuffle: As `fit` gets it: batches of arrays are drawn at random, as it does by
+            default; with False they are looked at in the order of the arrays, so that data
+            sorted by class are found. Datasets come in their own order anyway.
 
     Attributes:
         findings: All `Finding` objects so far.
         history: All `VitalSigns`, one for each examination.
         suspects: Examples that look like another class, as `Suspect` objects with
-            label, what they look like, position (for arrays) and the example itself. At
-            most 100.
+            label, what they look like, position and the example itself. At most 100. The
+            position is that in the arrays, or in the order in which a dataset or sampler
+            yields examples.
 
     Raises:
-        TypeError: If labels are not integers.
-        ValueError: If `x` can be gone through once only, or labels are missing.
+        TypeError: If labels are neither ids nor names.
+        ValueError: If `x` can be gone through once only, or labels are missing or not one per
+            example.
 
     Example:
 
@@ -101,6 +108,7 @@ class TrainingDoctor(keras.callbacks.Callback):
     from tensorflow_similarity.layers import L2Embedding
     from tensorflow_similarity.losses import TripletLoss
     from tensorflow_similarity.models import SimilarityModel
+    from tensorflow_similarity.targets import Targets
 
     y = np.arange(128) % 4
     x = np.eye(4)[y] + 0.2 * np.random.default_rng(0).normal(size=(128, 4))
@@ -124,17 +132,23 @@ class TrainingDoctor(keras.callbacks.Callback):
         distance: Any = "auto",
         embedding_output: int | str | None = None,
         seed: int = 0,
+        shuffle: bool = True,
     ) -> None:
         super().__init__()
         self.patience = checks.count(patience, "patience")
         self.distance = distance if distance == "auto" else distances.get(distance)
         self.embedding_output = embedding_output
-        self._probe = Probe(x, y, checks.count(batch_size, "batch_size", minimum=2), seed)
+        size = checks.count(batch_size, "batch_size", minimum=2)
+        self._probe = Probe(x, y, size, seed, shuffle)
+        self._shuffle = shuffle
         self._schedule = Schedule(freq)
         self._start()
 
     def _start(self) -> None:
-        self._patient = Patient(self.patience)
+        # Sorted by class, and shuffled here: whether `fit` shuffles too, nobody tells.
+        self._patient = Patient(
+            self.patience, sorted_by_class=self._shuffle and self._probe.sorted_by_class
+        )
         self._said: dict[str, Finding] = {}
 
     @property
@@ -185,20 +199,21 @@ class TrainingDoctor(keras.callbacks.Callback):
         if isinstance(self.model, SimilarityModel):
             patient.index_distance = self.model._binding.distance
         patient.learning_rate = _learning_rate(self.model)
-        inputs, labels, places = self._probe.next(embedder)
+        inputs, classes, places = self._probe.next(embedder)
         embeddings = embedder.call(inputs)
         patient.embedding_size = embeddings.shape[1]
         finite = bool(np.isfinite(embeddings).all())
         ignored = ignored_class(self.model, self.embedding_output)
-        if ignored is not None:
-            known = labels != ignored
+        labels, known = classes.ids, classes.known
+        if ignored is not None and classes.class_names is None:
+            known = known & (labels != ignored)
+        if not known.all():
             inputs = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[known], inputs)
-            labels, embeddings = labels[known], embeddings[known]
-            places = None if places is None else places[known]
+            labels, embeddings, places = labels[known], embeddings[known], places[known]
         if finite and len(labels):
             between = pairwise(patient.distance, embeddings)
             signs = examine(step, labels, embeddings, between, patient.loss)
-            self._look_for_suspects(signs, inputs, labels, between, places)
+            self._look_for_suspects(signs, inputs, labels, between, places, classes)
         else:
             signs = VitalSigns(step, finite=finite)
         patient.history.append(signs)
@@ -218,15 +233,18 @@ class TrainingDoctor(keras.callbacks.Callback):
         inputs: Any,
         labels: np.ndarray,
         between: np.ndarray,
-        places: np.ndarray | None,
+        places: np.ndarray,
+        classes: Targets,
     ) -> None:
         patient = self._patient
-        patient.conflicts += equal_inputs(inputs, labels)
+        conflicts = equal_inputs(inputs, labels, places)
+        named = [(*classes.decode([a, b]).tolist(), i, j) for a, b, i, j in conflicts]
+        patient.conflicts += named
         # Where classes do not separate yet, many examples are nearer to another.
         if signs.step > 0 and signs.separation >= 0.8:
             patient.looks += 1
             patient.judged += len(labels)
-            found = find_suspects(inputs, labels, between, places)
+            found = find_suspects(inputs, labels, between, places, classes.decode)
             patient.suspected += len(found)
             patient.suspects += found[: _MOST_SUSPECTS - len(patient.suspects)]
 

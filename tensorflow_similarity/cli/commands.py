@@ -134,7 +134,7 @@ def evaluate(options: argparse.Namespace) -> None:
         return
     embeddings, records = _embedded(model, examples, options)
     names = examples.class_names or []
-    known, used = _classes(records)
+    known, used = _classes(records) if records.class_names is None else ({}, set())
     if used and not known and not all(name.isdecimal() for name in names):
         raise ValueError(
             "The subfolders of DATA must be class ids: the index has no names of classes. "
@@ -340,6 +340,9 @@ def _named_labels(examples: Examples, records: Index) -> tuple[np.ndarray | None
     if examples.class_names is None or examples.labels is None:
         return examples.labels, None
     names = examples.class_names
+    shown = [names[label] for label in examples.labels.tolist()]
+    if records.class_names is not None:
+        return np.array(shown, object), shown
     ids, used = _classes(records)
     taken = set(ids.values())
     # A number is the id of its class, unless another name has it; other names get new ids.
@@ -352,7 +355,7 @@ def _named_labels(examples: Examples, records: Index) -> tuple[np.ndarray | None
         if name not in ids:
             ids[name] = next(free)
     by_number = np.array([ids[name] for name in names], np.int64)
-    return by_number[examples.labels], [names[label] for label in examples.labels.tolist()]
+    return by_number[examples.labels], shown
 
 
 def _write(options: argparse.Namespace, result: Any, text: str) -> None:

@@ -23,7 +23,7 @@ def draw(path: str, examples: Examples, neighbors: Neighbors) -> None:
     """
     count = min(len(neighbors), _MOST)
     queries = [examples.example(number) for number in range(count)]
-    names: dict[int, str] = {}
+    names: dict[Any, str] = {}
     found = [[_drawable(record, names) for record in neighbors[number]] for number in range(count)]
     if examples.texts is None:
         figure = viz_neighbors_grid(queries, found, class_mapping=names or None, show=False)
@@ -32,7 +32,7 @@ def draw(path: str, examples: Examples, neighbors: Neighbors) -> None:
     figure.savefig(path)
 
 
-def _drawable(record: Lookup, names: dict[int, str]) -> Any:
+def _drawable(record: Lookup, names: dict[Any, str]) -> Any:
     data = record.data
     if isinstance(data, dict):
         if isinstance(data.get("class"), str) and record.label is not None:

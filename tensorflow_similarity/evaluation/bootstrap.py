@@ -11,11 +11,23 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["ClassSums", "interval"]
+__all__ = ["ClassSums", "class_codes", "interval"]
 
 RESAMPLES = 2000
 # Class draws made at once: 64 MiB of int64.
 _CHUNK_ELEMENTS = 2**23
+
+
+def class_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct labels of some queries, and the place of each query's among them.
+
+    Args:
+        labels: `[queries]` or `[queries, ...]`: equal rows are one class.
+    """
+    # Names are objects, which NumPy compares along no axis.
+    axis = None if labels.ndim == 1 else 0
+    found, codes = np.unique(labels, axis=axis, return_inverse=True)
+    return found, codes.reshape(-1)
 
 
 class ClassSums:

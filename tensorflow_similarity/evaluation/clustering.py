@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity._extras import missing
 
 __all__ = ["clustering"]
@@ -21,7 +22,8 @@ def clustering(
     Args:
         embeddings: `[n, dim]`; not needed with `clusters`. k-means is Euclidean:
             normalise the rows for cosine distance.
-        labels: Class ids `[n]`.
+        labels: Class ids or names `[n]`; None where the class is unknown: such
+            examples are left out.
         clusters: Cluster ids `[n]`, found elsewhere. None: by k-means.
         seed: Seed of k-means.
 
@@ -30,7 +32,7 @@ def clustering(
 
     Raises:
         ImportError: If scikit-learn is not installed.
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If lengths differ, or neither embeddings nor clusters are given.
 
     Example:
@@ -45,15 +47,16 @@ def clustering(
         from sklearn import cluster, metrics
     except ImportError as error:
         raise missing("`clustering`", "scikit-learn", "evaluation") from error
-    ids = checks.class_ids(labels)
-    if clusters is None:
-        if embeddings is None:
-            raise ValueError("Pass `embeddings` or `clusters`. Received: neither.")
-        x = checks.embeddings(embeddings)
-        checks.class_ids(ids, "labels", len(x))
+    x = None if embeddings is None else checks.embeddings(embeddings)
+    if x is None and clusters is None:
+        raise ValueError("Pass `embeddings` or `clusters`. Received: neither.")
+    classes = targets.get(labels, "labels", None if x is None else len(x))
+    known, ids = classes.known, classes.ids[classes.known]
+    if clusters is None and x is not None:
         kmeans = cluster.KMeans(len(set(ids.tolist())), n_init=3, random_state=seed)
-        clusters = kmeans.fit_predict(x)
-    found = checks.class_ids(clusters, "clusters", len(ids))
+        found = kmeans.fit_predict(x[known])
+    else:  # -1 is a cluster there: what belongs to none.
+        found = checks.class_ids(clusters, "clusters", len(classes))[known]
     return {
         "ami": float(metrics.adjusted_mutual_info_score(ids, found)),
         "nmi": float(metrics.normalized_mutual_info_score(ids, found)),

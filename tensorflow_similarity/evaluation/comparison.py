@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from tensorflow_similarity._text_table import text_table
-from tensorflow_similarity.evaluation.bootstrap import ClassSums, interval
+from tensorflow_similarity.evaluation.bootstrap import ClassSums, class_codes, interval
 from tensorflow_similarity.evaluation.result import EvaluationResult
 
 __all__ = ["Comparison", "compare"]
@@ -121,12 +121,12 @@ def compare(
             "`first` and `second` must leave out the same queries. Received: "
             f"{first.skipped} and {second.skipped} left out: their galleries differ."
         )
-    ids, classes = np.unique(first.labels[counted], axis=0, return_inverse=True)
+    ids, classes = class_codes(first.labels[counted])
     if len(ids) < 2:
         raise ValueError(
             f"There must be at least two classes to compare over. Received: {len(ids)}."
         )
-    sums = ClassSums(differences[:, counted], classes.reshape(-1), len(ids))
+    sums = ClassSums(differences[:, counted], classes, len(ids))
     rng = np.random.default_rng(seed)
     ends = interval(sums.resample(rng)[0], confidence)
     total = differences[:, counted].mean(axis=1)

@@ -190,8 +190,12 @@ class _Ranker:
             return np.zeros((b, depth), bool), np.ones(b, bool)
         self._relevance.mark(keys, queries)
         keys[rows, own] = LAST
+        ignored = self._relevance.ignored(queries)
+        if ignored is not None:
+            np.copyto(keys, LAST, where=ignored)
         work = work[:b]
         np.copyto(work, keys)
+        ended = np.zeros(b, bool)
         if depth == n:
             work.sort(axis=1)
             unclear = np.zeros(b, bool)
@@ -199,10 +203,14 @@ class _Ranker:
             # Partitioned at `depth`, the key there is the nearest one left out.
             work.partition(depth, axis=1)
             work[:, :depth].sort(axis=1)
-            unclear = (work[:, depth - 1] | 1) == (work[:, depth] | 1)
+            # Where the ranking ended before, there is nothing to be unclear about.
+            ended = work[:, depth - 1] == LAST
+            unclear = ((work[:, depth - 1] | 1) == (work[:, depth] | 1)) & ~ended
         top = work[:, :depth]
         relevance = (top & 1).astype(bool)
         tied = ((top[:, :-1] ^ top[:, 1:]) == 1).any(axis=1) & ~unclear
+        unclear |= tied & ended
+        tied &= ~ended
         if tied.any():
             relevance[tied] = self._untie(keys[tied], top[tied, -1])
         return relevance, unclear
@@ -223,13 +231,16 @@ class _Ranker:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Relevance by rank, ties by gallery row; the first relevant rank; the gallery rows.
 
-        The query's own row, which comes last if it comes up, is given as -1.
+        What is left out of the ranking, which comes last if it comes up, is given as -1.
         """
         distances = np.maximum(distances, self._floor)
         keys = exact_keys(distances, self._relevance.mask(queries), self._relevance.order)
         own = self._own[queries]
         rows = np.flatnonzero(own >= 0)
         keys[rows, own[rows]] = LAST_EXACT
+        ignored = self._relevance.ignored(queries)
+        if ignored is not None:
+            keys[ignored] = LAST_EXACT
         nearest = np.where(keys & np.uint64(1), keys, LAST_EXACT).min(axis=1, keepdims=True)
         first = (keys < nearest).sum(axis=1) + 1
         if self._depth < keys.shape[1]:
@@ -245,6 +256,9 @@ class _Ranker:
         own = self._own[queries]
         themselves = np.flatnonzero(own >= 0)
         gains[themselves, own[themselves]] = 0
+        ignored = self._relevance.ignored(queries)
+        if ignored is not None:
+            gains[ignored] = 0
         # Columns are gallery rows wherever relevance is graded.
         ranked = np.where(places < 0, 0, np.take_along_axis(gains, np.maximum(places, 0), axis=1))
         best = np.partition(gains, gains.shape[1] - self._depth, axis=1)[:, -self._depth :]

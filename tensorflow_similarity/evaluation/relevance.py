@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 
-__all__ = ["ClassRelevance", "MatrixRelevance", "Relevance"]
+__all__ = ["ClassRelevance", "MatrixRelevance", "Relevance", "WithIgnored"]
 
 
 class Relevance(Protocol):
@@ -19,10 +20,12 @@ class Relevance(Protocol):
     order: np.ndarray
     #: int64 [queries]: how many keys are relevant to each query.
     count: np.ndarray
-    #: Whether `gains` tells more than `mask`.
-    graded: bool
     #: int64 [queries]: an order of the queries in which neighbours are cheap together.
     query_order: np.ndarray
+
+    @property
+    def graded(self) -> bool:
+        """Whether `gains` tells more than `mask`."""
 
     def mark(self, keys: np.ndarray, queries: np.ndarray) -> None:
         """Sets the lowest bit of `keys` `[queries, keys]` where relevant, in place."""
@@ -33,6 +36,12 @@ class Relevance(Protocol):
     def gains(self, queries: np.ndarray) -> np.ndarray:
         """Float64 `[queries, keys]`, how relevant; 0 where not."""
 
+    def ignored(self, queries: np.ndarray) -> np.ndarray | None:
+        """Bool `[queries, keys]`, True where the key is left out of the query's ranking.
+
+        None where none is. `count` does not count those keys; `mask` and `gains` may.
+        """
+
 
 class ClassRelevance:
     """Keys of the query's class are relevant.
@@ -41,19 +50,32 @@ class ClassRelevance:
 
     Args:
         labels: int64 `[queries]`.
+        known: bool `[queries]`: False for a query of unknown class, to which nothing is
+            relevant.
         gallery_labels: int64 `[keys]`.
+        gallery_known: bool `[keys]`: False for keys of unknown class, which are relevant
+            to nothing.
         own: int64 `[queries]`, the gallery row that is the query itself, which
             is never relevant; -1 where there is none.
     """
 
     graded = False
 
-    def __init__(self, labels: np.ndarray, gallery_labels: np.ndarray, own: np.ndarray) -> None:
-        self.order = np.argsort(gallery_labels, kind="stable")
-        ordered = gallery_labels[self.order]
+    def __init__(
+        self,
+        labels: np.ndarray,
+        known: np.ndarray,
+        gallery_labels: np.ndarray,
+        gallery_known: np.ndarray,
+        own: np.ndarray,
+    ) -> None:
+        # Keys of unknown class come last, where no slice reaches.
+        self.order = np.lexsort((gallery_labels, ~gallery_known))
+        ordered = gallery_labels[self.order[: int(gallery_known.sum())]]
         self._start = np.searchsorted(ordered, labels, side="left")
         self._stop = np.searchsorted(ordered, labels, side="right")
-        finds_itself = (own >= 0) & (gallery_labels[own] == labels)
+        self._start[~known] = self._stop[~known] = 0
+        finds_itself = (own >= 0) & known & gallery_known[own] & (gallery_labels[own] == labels)
         self.count = self._stop - self._start - finds_itself
         self.query_order = np.lexsort((self._start, self.count))
 
@@ -71,55 +93,52 @@ class ClassRelevance:
     def gains(self, queries: np.ndarray) -> np.ndarray:
         return self.mask(queries).astype(np.float64)
 
+    def ignored(self, queries: np.ndarray) -> np.ndarray | None:
+        return None
+
 
 class MatrixRelevance:
-    """Relevance that someone spelt out, as a matrix or as a function of labels.
+    """Relevance that someone spelt out, a matrix that is asked for in blocks of queries.
 
     Args:
-        relevance: bool or grades from 0 up, `[queries, keys]`, or a function that maps
-            some queries' labels `[n, ...]` and all the gallery's labels to such `[n, keys]`.
-        labels: The queries' labels, any array of `queries` rows.
-        gallery_labels: The gallery's.
+        relevance: Maps positions of some queries `[n]` to bool, or to grades from 0 up,
+            `[n, keys]`; NaN where the key is to be left out of the query's ranking.
+        keys: The size of the gallery.
         own: As for `ClassRelevance`.
         rows: How many queries to count at a time.
     """
 
     def __init__(
-        self,
-        relevance: Any,
-        labels: np.ndarray,
-        gallery_labels: np.ndarray,
-        own: np.ndarray,
-        rows: int,
+        self, relevance: Callable[[np.ndarray], np.ndarray], keys: int, own: np.ndarray, rows: int
     ) -> None:
-        self._relevance, self._labels, self._gallery_labels = relevance, labels, gallery_labels
-        n = len(labels)
+        self._relevance = relevance
+        n = len(own)
         self.graded = False
-        self.order = np.arange(len(gallery_labels))
+        self._any_ignored = False
+        self.order = np.arange(keys)
         self.count = np.zeros(n, np.int64)
         for begin in range(0, n, rows):
             queries = np.arange(begin, min(begin + rows, n))
-            mask = self.mask(queries)
+            values = self._values(queries)
+            if values.dtype.kind == "f":
+                self._any_ignored |= bool(np.isnan(values).any())
             itself = own[queries]
+            mask = values > 0
             finds_itself = (itself >= 0) & mask[np.arange(len(queries)), itself]
             self.count[queries] = mask.sum(axis=1) - finds_itself
         self.query_order = np.argsort(self.count, kind="stable")
 
     def _values(self, queries: np.ndarray) -> np.ndarray:
         """What was given for these queries, checked: bool, or grades."""
-        if callable(self._relevance):
-            values = self._relevance(self._labels[queries], self._gallery_labels)
-            values = checks.host_array(values, "relevance")
-        else:
-            values = self._relevance[queries]
+        values = checks.host_array(self._relevance(queries), "relevance")
         expected = (len(queries), len(self.order))
         known = values.shape == expected and values.dtype.kind in "biuf"
-        # Not `values < 0`, which is False for NaN.
-        if not known or (values.dtype != bool and not (values >= 0).all()):
+        if not known or (values.dtype != bool and (values < 0).any()):
             raise ValueError(
-                "`relevance` must give a matrix [queries, keys] of bool or of grades from 0 up, "
-                f"here {expected}. Received: array of shape {values.shape} and dtype "
-                f"{values.dtype}" + (", with a negative value or NaN." if known else ".")
+                "`relevance` must give a matrix [queries, keys] of bool or of grades from 0 up "
+                f"(NaN: the pair is ignored), here {expected}. Received: array of shape "
+                f"{values.shape} and dtype {values.dtype}"
+                + (", with a negative value." if known else ".")
             )
         self.graded |= values.dtype != bool
         return values
@@ -129,7 +148,76 @@ class MatrixRelevance:
         return values if values.dtype == bool else values > 0
 
     def gains(self, queries: np.ndarray) -> np.ndarray:
-        return self._values(queries).astype(np.float64)
+        return np.nan_to_num(self._values(queries).astype(np.float64), posinf=np.inf)
+
+    def ignored(self, queries: np.ndarray) -> np.ndarray | None:
+        return np.isnan(self._values(queries)) if self._any_ignored else None
 
     def mark(self, keys: np.ndarray, queries: np.ndarray) -> None:
         keys |= self.mask(queries)
+
+
+class WithIgnored:
+    """Relevance of which some pairs are left out of the ranking.
+
+    Args:
+        relevance: The relevance.
+        ignore: Maps positions of some queries `[n]` to bool `[n, keys]`, columns in the
+            order of the gallery: True where the key is left out of the query's ranking.
+        own: As for `ClassRelevance`.
+        rows: How many queries to count at a time.
+        same_class: Whether only keys that are relevant to the query are left out.
+    """
+
+    def __init__(
+        self,
+        relevance: Relevance,
+        ignore: Callable[[np.ndarray], np.ndarray],
+        own: np.ndarray,
+        rows: int,
+        same_class: bool,
+    ) -> None:
+        self._relevance, self._ignore, self._same_class = relevance, ignore, same_class
+        self.order = relevance.order
+        self.count = relevance.count.copy()
+        column = np.empty(len(self.order), np.int64)
+        column[self.order] = np.arange(len(self.order))
+        #: Pairs that are left out.
+        self.pairs = 0
+        for begin in range(0, len(own), rows):
+            queries = np.arange(begin, min(begin + rows, len(own)))
+            mask, ignored = relevance.mask(queries), self._mask(queries)
+            itself = own[queries]
+            there = np.flatnonzero(itself >= 0)
+            ignored[there, column[itself[there]]] = False  # `count` has left it out already.
+            already = relevance.ignored(queries)
+            if already is not None:
+                ignored &= ~already
+            self.count[queries] -= (mask & ignored).sum(axis=1)
+            self.pairs += int(ignored.sum())
+        self.query_order = (
+            relevance.query_order
+            if isinstance(relevance, ClassRelevance)
+            else np.argsort(self.count, kind="stable")
+        )
+
+    @property
+    def graded(self) -> bool:
+        return self._relevance.graded
+
+    def _mask(self, queries: np.ndarray) -> np.ndarray:
+        ignored = self._ignore(queries)[:, self.order]
+        return ignored & self._relevance.mask(queries) if self._same_class else ignored
+
+    def mark(self, keys: np.ndarray, queries: np.ndarray) -> None:
+        self._relevance.mark(keys, queries)
+
+    def mask(self, queries: np.ndarray) -> np.ndarray:
+        return self._relevance.mask(queries)
+
+    def gains(self, queries: np.ndarray) -> np.ndarray:
+        return self._relevance.gains(queries)
+
+    def ignored(self, queries: np.ndarray) -> np.ndarray | None:
+        ignored, already = self._mask(queries), self._relevance.ignored(queries)
+        return ignored if already is None else ignored | already

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity._text_table import text_table
-from tensorflow_similarity.evaluation.bootstrap import ClassSums, interval
+from tensorflow_similarity.evaluation.bootstrap import ClassSums, class_codes, interval
 
 __all__ = ["EvaluationResult"]
 
@@ -35,11 +35,14 @@ class EvaluationResult(Mapping[str, float]):
         macro: Metric -> mean over classes of the mean over the class's queries.
         queries: Number of queries that count.
         skipped: Number of queries left out.
+        unknown: Number of queries left out because their class is unknown.
+        ignored_pairs: Pairs of a query and a key that `ignore` left out of a ranking.
         classes: Number of classes among the queries that count.
         confidence: Level of `interval`.
         per_query: Metric -> float64 `[queries]`, in the order they were given;
             NaN where the query was left out.
-        labels: The queries' labels, in that order.
+        labels: The queries' labels, in that order: ids, or names where they had names
+            (None where the class is unknown, as −1 among ids).
 
     Example:
 
@@ -62,6 +65,8 @@ class EvaluationResult(Mapping[str, float]):
         labels: np.ndarray,
         confidence: float = 0.95,
         seed: int = 0,
+        unknown: np.ndarray | None = None,
+        ignored_pairs: int = 0,
     ) -> None:
         self.per_query = values
         self.labels = labels
@@ -70,11 +75,13 @@ class EvaluationResult(Mapping[str, float]):
         counted = ~np.isnan(next(iter(values.values())))
         self.queries = int(counted.sum())
         self.skipped = len(labels) - self.queries
-        self._class_ids, classes = np.unique(labels[counted], axis=0, return_inverse=True)
+        self.unknown = 0 if unknown is None else int(unknown.sum())
+        self.ignored_pairs = ignored_pairs
+        self._class_ids, classes = class_codes(labels[counted])
         self.classes = len(self._class_ids)
         self._index = {name: i for i, name in enumerate(values)}
         matrix = np.stack([row[counted] for row in values.values()])
-        self._sums = ClassSums(matrix, classes.reshape(-1), self.classes)
+        self._sums = ClassSums(matrix, classes, self.classes)
         nothing = {name: float("nan") for name in values}
         self.micro: dict[str, float] = nothing
         self.macro: dict[str, float] = dict(nothing)
@@ -137,6 +144,8 @@ class EvaluationResult(Mapping[str, float]):
             "confidence": self.confidence,
             "queries": self.queries,
             "skipped": self.skipped,
+            "unknown": self.unknown,
+            "ignored_pairs": self.ignored_pairs,
             "classes": self.classes,
         }
 
@@ -146,7 +155,14 @@ class EvaluationResult(Mapping[str, float]):
         for name in self:
             low, high = self.interval(name)
             rows.append([name, self.micro[name], f"{low:.4f} to {high:.4f}", self.macro[name]])
-        left_out = f", {self.skipped} left out (nothing relevant)" if self.skipped else ""
+        parts = []
+        if self.skipped - self.unknown:
+            parts.append(f", {self.skipped - self.unknown} left out (nothing relevant)")
+        if self.unknown:
+            parts.append(f", {self.unknown} left out (class unknown)")
+        if self.ignored_pairs:
+            parts.append(f"; {self.ignored_pairs:,} pairs ignored")
+        left_out = "".join(parts)
         table = text_table(["metric", "value", level, "macro"], rows)
         return f"{table}\n{self.queries} queries of {self.classes} classes{left_out}"
 

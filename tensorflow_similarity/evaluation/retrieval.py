@@ -9,10 +9,11 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity.evaluation import metrics as rank_metrics
+from tensorflow_similarity.evaluation._supervision import supervise
 from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
-from tensorflow_similarity.evaluation.ranks import block_rows, rank
-from tensorflow_similarity.evaluation.relevance import ClassRelevance, MatrixRelevance, Relevance
+from tensorflow_similarity.evaluation.ranks import rank
 from tensorflow_similarity.evaluation.result import EvaluationResult
+from tensorflow_similarity.targets import Targets, lookup_labels, shown_labels
 
 __all__ = ["evaluate", "evaluate_lookup"]
 
@@ -32,6 +33,8 @@ def evaluate(
     *,
     query_positions: Any = None,
     relevance: Any = None,
+    ignore: Any = None,
+    ignore_class: Any = None,
     verbose: int = 0,
 ) -> EvaluationResult:
     """Evaluates retrieval, exactly, with confidence intervals.
@@ -42,10 +45,15 @@ def evaluate(
 
     Args:
         embeddings: The queries, `[queries, dim]`, real numbers.
-        labels: Their class ids `[queries]`, of any integer dtype.
+        labels: What is known of them, `[queries]`: class ids of any integer dtype, class
+            names, None where the class is unknown; or `Targets` for several labels
+            (`Targets.multi_hot`, `Targets.label_sets`: relevant is what shares a label), a
+            hierarchy (relevant is what shares the coarsest level; the share of levels is the
+            gain to ndcg@k), probabilities, or a relevance. What is unknown is relevant to
+            nothing, and stays in rankings as a mistake.
         gallery: What is searched, `[keys, dim]`. None: the queries themselves,
             each being left out of its own ranking (leave-one-out).
-        gallery_labels: Class ids of the gallery `[keys]`; given with `gallery`.
+        gallery_labels: The same of the gallery `[keys]`; given with `gallery`.
         distance: A name, an object or a function: see `distances.get`.
         metrics: Names such as `"precision@1"`, `"map@r"`, `"recall@10"` or
             `RankMetric` objects; None: precision@1, hit_rate@4, r_precision, map@r.
@@ -54,12 +62,18 @@ def evaluate(
         query_positions: int `[queries]`: where the gallery contains the queries,
             the gallery position of each, to be left out of its own ranking; -1
             for a query that is not in the gallery.
-        relevance: What is relevant to what, where that is not equality of class
-            ids: a bool matrix `[queries, keys]`, or a function that maps labels of
-            some queries `[n, ...]` and those of the gallery to bool `[n, keys]`. Grades
-            from 0 up in place of bool are gains to ndcg@k, and relevant to the other
-            metrics where they are above 0. Labels may have any shape and dtype then;
-            equal labels make up the classes of means and intervals.
+        relevance: What is relevant to what, where labels do not say it: a bool matrix
+            `[queries, keys]`, or a function that maps labels of some queries `[n, ...]`
+            and those of the gallery to bool `[n, keys]`. Grades from 0 up in place of
+            bool are gains to ndcg@k, and relevant to the other metrics where they are
+            above 0; NaN leaves the key out of the query's ranking. Labels may have any
+            shape and dtype then; equal labels make up the classes of means and intervals.
+            `"jaccard"`: labels in common / labels of either, for several labels.
+        ignore: Pairs that are left out, neither right nor wrong: a bool matrix
+            `[queries, keys]`; a function that maps positions of some queries, int64 `[n]`,
+            to bool `[n, keys]`; or `SameGroup(query_groups, gallery_groups)`, the
+            protocol of re-identification: keys of the query's class and camera.
+        ignore_class: A class id, or a name, that stands for an unknown class.
         verbose: 1 shows a progress bar.
 
     Returns:
@@ -67,7 +81,8 @@ def evaluate(
         `.interval(name)`, `.per_class`, `.macro`, `.skipped` and more.
 
     Raises:
-        TypeError: If labels are not integers, or embeddings not numbers.
+        TypeError: If labels are neither ids nor names nor `Targets`, or embeddings not
+            numbers.
         ValueError: If shapes do not match, an embedding is NaN, there is nothing
             to evaluate, the gallery holds the very queries (leave `gallery` out
             then), or a metric or distance does not exist.
@@ -108,25 +123,13 @@ def evaluate(
             "There must be queries and a gallery. Received: "
             f"{len(queries)} `embeddings` and a gallery of {len(keys)}."
         )
-    given, gallery_given = (labels, labels) if gallery is None else (labels, gallery_labels)
-    if gallery is not None and gallery_labels is None:
+    if gallery is not None and gallery_labels is None and not _says_all(labels):
         raise ValueError("`gallery_labels` must be given with `gallery`. Received: None.")
-    relevant: Relevance
-    if relevance is None:
-        ids = checks.class_ids(given, "labels", len(queries))
-        gallery_ids = checks.class_ids(gallery_given, "gallery_labels", len(keys))
-        relevant = ClassRelevance(ids, gallery_ids, own)
-    else:
-        ids = _any_labels(given, "labels", len(queries))
-        gallery_ids = _any_labels(gallery_given, "gallery_labels", len(keys))
-        if not callable(relevance):
-            relevance = checks.host_array(relevance, "relevance")
-            if relevance.shape != (len(queries), len(keys)):
-                raise ValueError(
-                    f"`relevance` must be a matrix [queries, keys] of bool or grades, here "
-                    f"{(len(queries), len(keys))}. Received: array of shape {relevance.shape}."
-                )
-        relevant = MatrixRelevance(relevance, ids, gallery_ids, own, block_rows(len(keys)))
+    if gallery is not None and gallery_labels is None:
+        gallery_labels = labels
+    found = supervise(labels, gallery_labels, own, len(keys), relevance, ignore, ignore_class)
+    relevant = found.relevant
+    _check_soft(labels, wanted)
 
     values = {metric.name: np.full(len(queries), np.nan) for metric in wanted}
     needs_first = any(metric.needs_first for metric in wanted)
@@ -141,7 +144,9 @@ def evaluate(
 
     graded = any(metric.looks_at_gains for metric in wanted)
     rank(queries, keys, resolved, relevant, own, depth, needs_first, consume, verbose, graded)
-    return EvaluationResult(values, ids, confidence, seed)
+    return EvaluationResult(
+        values, found.labels, confidence, seed, found.unknown, getattr(relevant, "pairs", 0)
+    )
 
 
 def evaluate_lookup(
@@ -161,12 +166,14 @@ def evaluate_lookup(
     records of every query; `mrr` needs the whole ranking: ask for `mrr@k`.
 
     Args:
-        neighbor_labels: Class ids of the neighbours `[queries, k]`, nearest first
-            (`Neighbors.labels`). Take a query that is in the index itself out of
-            its neighbours first: it would be its own first hit.
-        query_labels: Class ids of the queries `[queries]`.
+        neighbor_labels: Class ids or names of the neighbours `[queries, k]`, nearest first
+            (`Neighbors.labels`); −1 or None where there is none, or it has no label. Take a
+            query that is in the index itself out of its neighbours first: it would be its own
+            first hit.
+        query_labels: Those of the queries `[queries]`, as for `evaluate`: classes, or several
+            labels. Queries of unknown class are left out.
         relevant: How many records of the index are relevant to a query: a mapping
-            from class id to the number of records, or an array `[queries]`. None:
+            from class id or name to the number of records, or an array `[queries]`. None:
             unknown, which `hit_rate@k`, `precision@k` and `mrr@k` can do without;
             no query is left out then.
         metrics: As for `evaluate`; None: those of the default ones that the
@@ -180,7 +187,7 @@ def evaluate_lookup(
         An `EvaluationResult`.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If shapes do not match, or a metric needs more than the lookup
             shows: the error says how many neighbours to look up.
 
@@ -193,18 +200,12 @@ def evaluate_lookup(
     print(evaluate_lookup(neighbor_labels, [3, 3, 1], metrics=["precision@1", "hit_rate@3"]))
     ```
     """
-    found = checks.class_ids(np.reshape(neighbor_labels, -1), "neighbor_labels")
-    shape = np.shape(neighbor_labels)
-    if len(shape) != 2 or shape[1] == 0:
-        raise ValueError(
-            f"`neighbor_labels` must have shape [queries, k]. Received: shape {shape}."
-        )
-    found = found.reshape(shape)
-    ids = checks.class_ids(query_labels, "query_labels", shape[0])
-    if not len(ids):
+    hits, _, queries = lookup_labels(neighbor_labels, query_labels)
+    shape = hits.shape
+    if not len(queries):
         raise ValueError("There must be queries. Received: `query_labels` of length 0.")
     _check_confidence(confidence)
-    counts = _relevant_counts(relevant, ids)
+    counts = _relevant_counts(relevant, queries)
     most = None if counts is None else int(counts.max(initial=0))
     if metrics is None:
         metrics = [
@@ -217,7 +218,6 @@ def evaluate_lookup(
         shortcoming = _shortcoming(metric, shape[1], most)
         if shortcoming:
             raise ValueError(f"`metrics`: {metric.name} {shortcoming}")
-    hits = found == ids[:, None]
     if present is not None:
         mask = checks.host_array(present, "present").astype(bool)
         if mask.shape != shape:
@@ -226,14 +226,15 @@ def evaluate_lookup(
                 f"Received: shape {mask.shape}."
             )
         hits &= mask
-    counted = np.arange(len(ids)) if counts is None else np.flatnonzero(counts > 0)
+    counted = np.flatnonzero(queries.known if counts is None else (counts > 0) & queries.known)
     # Without counts no metric below looks at R: any positive number will do.
-    known = np.ones(len(ids), np.int64) if counts is None else counts
+    known = np.ones(len(queries), np.int64) if counts is None else counts
     ranking = Ranking(hits[counted], known[counted])
-    values = {metric.name: np.full(len(ids), np.nan) for metric in wanted}
+    values = {metric.name: np.full(len(queries), np.nan) for metric in wanted}
     for metric in wanted:
         values[metric.name][counted] = metric.values(ranking)
-    return EvaluationResult(values, ids, confidence, seed)
+    labels = shown_labels(queries, query_labels)
+    return EvaluationResult(values, labels, confidence, seed, ~queries.known)
 
 
 def _shortcoming(metric: RankMetric, k: int, most_relevant: int | None) -> str | None:
@@ -248,14 +249,20 @@ def _shortcoming(metric: RankMetric, k: int, most_relevant: int | None) -> str |
     return None
 
 
-def _relevant_counts(relevant: Any, ids: np.ndarray) -> np.ndarray | None:
+def _relevant_counts(relevant: Any, queries: Targets) -> np.ndarray | None:
     if relevant is None:
         return None
     if hasattr(relevant, "keys"):
-        classes, inverse = np.unique(ids, return_inverse=True)
-        per_class = [int(relevant[c]) if c in relevant else 0 for c in classes.tolist()]
-        return np.asarray(per_class, np.int64)[inverse]
-    counts = checks.class_ids(relevant, "relevant", len(ids))
+        if queries.kind != "classes":
+            raise TypeError(
+                "`relevant` must be an array [queries] where queries have several labels. "
+                "Received: a mapping."
+            )
+        classes, inverse = np.unique(queries.ids, return_inverse=True)
+        keys = queries.decode(classes).tolist()
+        per_class = [int(relevant[c]) if c in relevant else 0 for c in keys]
+        return np.asarray(per_class, np.int64)[inverse.reshape(-1)]
+    counts = checks.class_ids(relevant, "relevant", len(queries))
     if (counts < 0).any():
         raise ValueError(f"`relevant` must be counts of at least 0. Received: {int(counts.min())}.")
     return counts
@@ -273,14 +280,20 @@ def _own_positions(positions: Any, queries: int, keys: int) -> np.ndarray:
     return own
 
 
-def _any_labels(labels: Any, name: str, length: int) -> np.ndarray:
-    array = checks.host_array(labels, name)
-    if array.ndim == 0 or len(array) != length:
+def _says_all(labels: Any) -> bool:
+    """Whether these labels say by themselves which key is relevant to which query."""
+    return isinstance(labels, Targets) and labels.kind == "relevance" and hasattr(labels, "matrix")
+
+
+def _check_soft(labels: Any, wanted: list[RankMetric]) -> None:
+    """Raises where probabilities would make nearly everything relevant."""
+    others = [metric.name for metric in wanted if not metric.looks_at_gains]
+    if isinstance(labels, Targets) and labels.kind == "soft" and others:
         raise ValueError(
-            f"`{name}` must hold one label per example: expected {length}. "
-            f"Received: array of shape {array.shape}."
+            "`metrics` must be ndcg@k for probabilities of classes, by which nearly every key is a "
+            f"little relevant. Received: {others}. For the most probable class of each pass "
+            "np.argmax(y, axis=1)."
         )
-    return array
 
 
 def _check_confidence(confidence: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 
 __all__ = ["class_disjoint", "class_disjoint_folds", "shared_examples"]
 
@@ -22,7 +23,8 @@ def class_disjoint(
     nothing about them.
 
     Args:
-        labels: Class ids `[n]`.
+        labels: Class ids or names `[n]`; None where the class is unknown: such
+            examples are on neither side.
         test_size: Share of the classes on the test side, between 0 and 1. At least
             one class is on each side.
         seed: Which classes.
@@ -31,7 +33,7 @@ def class_disjoint(
         Positions of the training and of the test examples, int64, ascending.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If there is one class only, or `test_size` is out of range.
 
     Example:
@@ -47,13 +49,12 @@ def class_disjoint(
     """
     if not 0 < test_size < 1:
         raise ValueError(f"`test_size` must be between 0 and 1. Received: {test_size!r}.")
-    ids = checks.class_ids(labels)
-    classes, inverse = np.unique(ids, return_inverse=True)
+    places, classes, inverse = _classes(labels)
     _check_classes(len(classes), 2)
     number = int(np.clip(round(test_size * len(classes)), 1, len(classes) - 1))
     in_test = np.zeros(len(classes), bool)
     in_test[np.random.default_rng(seed).permutation(len(classes))[:number]] = True
-    return np.flatnonzero(~in_test[inverse]), np.flatnonzero(in_test[inverse])
+    return places[~in_test[inverse]], places[in_test[inverse]]
 
 
 def class_disjoint_folds(
@@ -62,7 +63,8 @@ def class_disjoint_folds(
     """Cross-validation by class: every class is tested once, and never while trained on.
 
     Args:
-        labels: Class ids `[n]`.
+        labels: Class ids or names `[n]`; None where the class is unknown: such
+            examples are on neither side.
         folds: Number of folds, whose numbers of classes differ by one at most.
         seed: Which classes go together.
 
@@ -70,7 +72,7 @@ def class_disjoint_folds(
         Positions of the training and of the test examples, int64, ascending.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If there are fewer classes than folds, or fewer than two folds.
 
     Example:
@@ -83,14 +85,11 @@ def class_disjoint_folds(
     ```
     """
     number = checks.count(folds, "folds", minimum=2)
-    classes, inverse = np.unique(checks.class_ids(labels), return_inverse=True)
+    places, classes, inverse = _classes(labels)
     _check_classes(len(classes), number)
     fold = np.empty(len(classes), np.int64)
     fold[np.random.default_rng(seed).permutation(len(classes))] = np.arange(len(classes)) % number
-    return (
-        (np.flatnonzero(fold[inverse] != i), np.flatnonzero(fold[inverse] == i))
-        for i in range(number)
-    )
+    return ((places[fold[inverse] != i], places[fold[inverse] == i]) for i in range(number))
 
 
 def shared_examples(train: Any, test: Any) -> np.ndarray:
@@ -136,6 +135,19 @@ def shared_examples(train: Any, test: Any) -> np.ndarray:
             stacklevel=2,
         )
     return shared
+
+
+def _classes(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of examples of known class, the classes, and which one each is of."""
+    if not isinstance(labels, targets.Targets) and np.asarray(labels).dtype.kind in "iu":
+        ids = checks.class_ids(labels)  # -1 too: what is of no class stays together.
+        places = np.arange(len(ids))
+    else:
+        found = targets.get(labels, "labels")
+        places = np.flatnonzero(found.known)
+        ids = found.ids[places]
+    classes, inverse = np.unique(ids, return_inverse=True)
+    return places, classes, inverse.reshape(-1)
 
 
 def _check_classes(classes: int, needed: int) -> None:

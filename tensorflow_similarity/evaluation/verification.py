@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity import distances
+from tensorflow_similarity import distances, targets
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
@@ -73,24 +73,27 @@ def verify(
     far: tuple[float, ...] = (0.1, 0.01, 0.001),
     max_pairs: int = 2_000_000,
     seed: int = 0,
+    ignore_class: Any = None,
 ) -> VerificationResult:
     """Evaluates how well a distance threshold tells whether two examples are of one class.
 
     Args:
         embeddings: `[n, dim]`.
-        labels: Class ids `[n]`.
+        labels: Class ids or names `[n]`; None where the class is unknown: such
+            examples are in no pair.
         distance: A name, an object or a function: see `distances.get`. One that is
             not symmetric is taken from the earlier to the later example.
         far: False accept rates to give the true accept rate at.
         max_pairs: If there are more pairs than this of either kind, that many of it
             are drawn at random, with replacement.
         seed: Seed of the draw.
+        ignore_class: A class id, or a name, that stands for an unknown class.
 
     Returns:
         A `VerificationResult`.
 
     Raises:
-        TypeError: If labels are not integers.
+        TypeError: If labels are neither ids nor names.
         ValueError: If there is no pair of one of the kinds, or shapes do not match.
 
     Example:
@@ -106,7 +109,8 @@ def verify(
     """
     resolved = distances.get(distance)
     x = checks.embeddings(embeddings)
-    ids = checks.class_ids(labels, "labels", len(x))
+    classes = targets.get(labels, "labels", len(x), ignore_class)
+    x, ids = x[classes.known], classes.ids[classes.known]
     most = checks.count(max_pairs, "max_pairs")
     rng = np.random.default_rng(seed)
     n = len(x)

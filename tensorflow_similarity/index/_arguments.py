@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity import distances
+from tensorflow_similarity import distances, targets
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._graphs import Folding
 from tensorflow_similarity.index._payload import parse_payload
 from tensorflow_similarity.index._records import Batch
 from tensorflow_similarity.index._vectors import STORAGES
+from tensorflow_similarity.targets import Targets
 
 __all__ = [
     "Settings",
@@ -102,42 +103,53 @@ def check_k(k: Any, queries: int, records: int) -> int:
     return k
 
 
-def check_labels(labels: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels int64 `[n]`, and where there are any, bool `[n]`.
+def check_labels(labels: Any, length: int) -> Targets | None:
+    """What is known of records: a class each, by id or by name, or None.
 
     Args:
-        labels: Integer class ids `[n]` or `[n, 1]`; a list may hold None, and a
-            masked array may be masked, for records without one. None for no
-            labels at all.
+        labels: Integer class ids or class names `[n]` or `[n, 1]`; None, −1, or (in a masked
+            array) masked for records without one. None for no labels at all.
         length: The number of records.
 
     Raises:
-        TypeError: If a label is not an integer.
+        TypeError: If a label is neither an id nor a name.
         ValueError: If the shape or the length is wrong.
     """
     if labels is None:
-        return np.zeros(length, np.int64), np.zeros(length, bool)
-    if isinstance(labels, list | tuple) and any(label is None for label in labels):
-        present = np.array([label is not None for label in labels], bool)
-        labels = [0 if label is None else label for label in labels]
-    elif isinstance(labels, np.ma.MaskedArray):
-        present = ~np.ma.getmaskarray(labels).reshape(-1)
-        labels = labels.filled(0)
-    else:
-        present = np.ones(length, bool)
-    return checks.class_ids(labels, "labels", length), present
+        return None
+    if isinstance(labels, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(labels)
+        labels = np.array(labels.data, object)
+        labels[hidden] = None
+    # −1 is what lookups and records give where there is no label.
+    found = targets.get(labels, "labels", ignore_class=-1)
+    if len(found) != length:
+        raise ValueError(
+            f"`labels` must hold one class id per example: expected {length}. Received: "
+            f"{len(found)} labels."
+        )
+    return found
 
 
-def check_batch(size: int, embeddings: Any, labels: Any, data: Any, ids: Any) -> Batch:
+#: Labels as records hold them, of those that were given; see `_class_names.encoded`.
+Encode = Callable[["Targets | None", int], tuple[np.ndarray, np.ndarray]]
+
+
+def check_batch(
+    size: int, embeddings: Any, labels: Any, data: Any, ids: Any, encode: Encode
+) -> Batch:
     """Whole records of that embedding size, as `Index.add` takes them; `ids` may be None."""
     vectors = check_embeddings(embeddings, "embeddings", size)
-    class_ids, present = check_labels(labels, len(vectors))
+    classes = check_labels(labels, len(vectors))
     given = np.empty(0, np.int64) if ids is None else check_ids(ids, len(vectors))
-    return Batch(given, vectors, class_ids, present, parse_payload(data, len(vectors)))
+    payload = parse_payload(data, len(vectors))
+    # Last, when all else is known to be right: it may add names to the index.
+    class_ids, present = encode(classes, len(vectors))
+    return Batch(given, vectors, class_ids, present, payload)
 
 
 def check_changes(
-    size: int, ids: np.ndarray, embeddings: Any, labels: Any, data: Any
+    size: int, ids: np.ndarray, embeddings: Any, labels: Any, data: Any, encode: Encode
 ) -> dict[str, Any]:
     """The columns of a `Batch` that `Index.update` replaces; None for those it keeps."""
     changes: dict[str, Any] = {}
@@ -148,10 +160,11 @@ def check_changes(
                 f"`embeddings` must hold one row per id: expected {len(ids)}. "
                 f"Received: {len(changes['vectors'])}."
             )
-    if labels is not None:
-        changes["labels"], changes["has_label"] = check_labels(labels, len(ids))
+    classes = check_labels(labels, len(ids))
     if data is not None:
         changes["data"] = parse_payload(data, len(ids))
+    if classes is not None:
+        changes["labels"], changes["has_label"] = encode(classes, len(ids))
     return changes
 
 

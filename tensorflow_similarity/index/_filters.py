@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.index import _class_names
 from tensorflow_similarity.index._records import Rows
 
 __all__ = ["Filter", "allowed_rows", "filter_ids", "parse_filter"]
@@ -40,14 +41,15 @@ def parse_filter(filter: Filter) -> Mapping[str, Any]:
     return wanted
 
 
-def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
+def allowed_rows(filter: Filter, rows: Rows, notes: Mapping[str, Any]) -> np.ndarray:
     """Which rows a filter lets through, and are alive: bool `[n]`.
 
     Args:
-        filter: A mapping with any of `"labels"` (an id or several), `"ids"`
+        filter: A mapping with any of `"labels"` (an id or a name, or several), `"ids"`
             (likewise) and `"data"` (a predicate on the payload of one record),
             all of which must hold; or the predicate alone.
         rows: The snapshot.
+        notes: Those of the index, which hold its class names.
 
     Raises:
         TypeError: If it is none of these.
@@ -61,7 +63,8 @@ def allowed_rows(filter: Filter, rows: Rows) -> np.ndarray:
         allowed = np.zeros(len(rows), bool)
         allowed[found[found >= 0]] = True
     if "labels" in wanted:
-        labels = filter_ids(wanted["labels"], "filter['labels']")
+        given = _class_names.wanted(wanted["labels"], notes)
+        labels = filter_ids(given, "filter['labels']")
         allowed = allowed & rows.has_label & np.isin(rows.labels, labels)
     if "data" in wanted:
         allowed = _where(wanted["data"], rows, allowed)

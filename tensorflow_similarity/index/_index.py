@@ -16,7 +16,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
-from tensorflow_similarity.index import _graphs, _results, _snapshot
+from tensorflow_similarity.index import _class_names, _graphs, _results, _snapshot
 from tensorflow_similarity.index._arguments import (
     Settings,
     check_batch,
@@ -35,6 +35,7 @@ from tensorflow_similarity.index._search import search as search_state
 from tensorflow_similarity.index._snapshot import SavedIndex
 from tensorflow_similarity.index._storage_loss import StorageLosses
 from tensorflow_similarity.index._vectors import EncodedRows
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["Index", "IndexChanging", "IndexReading"]
 
@@ -98,9 +99,27 @@ class IndexReading:
         part of one, set it anew: what is changed within is only written with the
         next change.
 
-        A `SimilarityModel` keeps in them which weights made the records.
+        A `SimilarityModel` keeps in them which weights made the records, an index its
+        class names.
         """
         return self._about.notes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The class names of the records, where labels were names; None where they are ids.
+
+        They are saved with the index, in the note `"class_names_of_labels"`. A name whose
+        records were deleted stays.
+        """
+        return _class_names.names_in(self.notes)
+
+    def _encode(self, labels: Targets | None, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels as records hold them; class names that are new are noted."""
+        return _class_names.encoded(labels, self.notes, self._has_labels, length)
+
+    def _has_labels(self) -> bool:
+        rows = self._live.state.rows
+        return bool((rows.live & rows.has_label).any())
 
     @property
     def ids(self) -> np.ndarray:
@@ -143,7 +162,7 @@ class IndexReading:
             k: How many. If there are fewer records, columns are padded: id -1,
                 label -1, distance inf.
             filter: Which records may be returned: a mapping with any of
-                `"labels"` (a class id or several), `"ids"` (likewise) and
+                `"labels"` (a class id or name, or several), `"ids"` (likewise) and
                 `"data"` (a function of the payload of one record that returns
                 a bool), all of which must hold; or such a function alone.
 
@@ -161,11 +180,11 @@ class IndexReading:
         if not len(self):
             raise ValueError("The index is empty: add records before `lookup`.")
         state = self._live.ready()
-        allowed = None if filter is None else allowed_rows(filter, state.rows)
+        allowed = None if filter is None else allowed_rows(filter, state.rows, self.notes)
         rows, values, scanned = search_state(state, queries, k, allowed)
         self._losses.check(state, self._settings.target_recall)
         self._live.folding.owe(len(queries), scanned)
-        return Neighbors.of_rows(state.rows, rows, values)
+        return Neighbors.of_rows(state.rows, rows, values, self.class_names)
 
     def get(self, ids: Any) -> Records:
         """The records with these ids, in this order.
@@ -177,7 +196,8 @@ class IndexReading:
             KeyError: If an id is not in use.
         """
         rows = self._live.state.rows
-        return rows.records(found(rows, check_ids(ids, distinct=False)))
+        records = rows.records(found(rows, check_ids(ids, distinct=False)))
+        return records.named(self.class_names)
 
     def measure_recall(self, queries: Any = None, k: int = 10) -> _graphs.MeasuredRecall | None:
         """Measures anew what share of the true nearest lookups find.
@@ -239,7 +259,7 @@ class IndexReading:
         Raises:
             ImportError: If pandas is not installed.
         """
-        return _results.data_frame(self._live.state.rows, num_records)
+        return _results.data_frame(self._live.state.rows, num_records, self.class_names)
 
 
 class IndexChanging(IndexReading):
@@ -254,12 +274,15 @@ class IndexChanging(IndexReading):
 
         Args:
             embeddings: Finite numbers `[n, embedding_size]`.
-            labels: Class ids `[n]` or `[n, 1]`, of any integer dtype; or None. In a
-                list, None stands for a record without a label.
+            labels: Class ids `[n]` or `[n, 1]`, of any integer dtype, or class names,
+                which are kept with the index and come back in lookups; or None. In a
+                list, None stands for a record without a label, as −1 does, which
+                `get` and `lookup` give for it.
             data: The payload: an array whose first axis is the record (rows
                 of images, say), or a list with one JSON value per record, which
-                comes back as JSON has it (tuples as lists, keys as strings).
-                The first payload decides which of the two an index holds.
+                comes back as JSON has it (tuples as lists, keys as strings); a pandas
+                data frame is a dict of its columns for each row. The first payload
+                decides which of the two an index holds.
             ids: Ids `[n]`, distinct, not negative and not in use; None to have
                 them assigned, in increasing order, and none ever twice.
 
@@ -267,11 +290,12 @@ class IndexChanging(IndexReading):
             The ids, int64 `[n]`.
 
         Raises:
-            TypeError: If embeddings, labels, ids or payload have the wrong type.
+            TypeError: If embeddings, labels, ids or payload have the wrong type, or labels
+                are names where those of the index are ids, or the other way round.
             ValueError: If a shape or length is wrong, a number is not finite,
                 or an id is in use. Nothing has been added then.
         """
-        batch = check_batch(self.embedding_size, embeddings, labels, data, ids)
+        batch = check_batch(self.embedding_size, embeddings, labels, data, ids, self._encode)
         with self._changing():
             return self._live.add(batch, assign=ids is None)
 
@@ -291,7 +315,9 @@ class IndexChanging(IndexReading):
             TypeError: As `add`.
             ValueError: As `add`. Nothing has changed then.
         """
-        batch = check_batch(self.embedding_size, embeddings, labels, data, check_ids(ids))
+        batch = check_batch(
+            self.embedding_size, embeddings, labels, data, check_ids(ids), self._encode
+        )
         with self._changing():
             self._live.upsert(batch)
         return batch.ids
@@ -313,7 +339,7 @@ class IndexChanging(IndexReading):
             ValueError: As `add`.
         """
         ids = check_ids(ids)
-        changes = check_changes(self.embedding_size, ids, embeddings, labels, data)
+        changes = check_changes(self.embedding_size, ids, embeddings, labels, data, self._encode)
         with self._changing():
             self._live.update(ids, changes)
 

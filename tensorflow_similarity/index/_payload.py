@@ -100,13 +100,31 @@ class JsonPayload:
 PayloadRows = ArrayPayload | JsonPayload
 
 
+def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
+    """The rows of a pandas data frame, by column name; None where a value is missing."""
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        raise ValueError(f"`data` must have columns of different names. Received: {names}.")
+    columns = []
+    for place in range(len(names)):
+        column = frame.iloc[:, place]
+        values = column.astype(str) if column.dtype.kind in "mM" else column
+        known = column.notna().tolist()
+        # tolist() makes Python's numbers of NumPy's.
+        columns.append(
+            [value if there else None for value, there in zip(values.tolist(), known, strict=True)]
+        )
+    rows = zip(*columns, strict=True) if columns else [()] * len(frame)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
 def parse_payload(data: Any, length: int) -> PayloadRows | None:
     """Reads what a user passes as `data`.
 
     Args:
         data: An array or tensor `[length, ...]` (array rows), a list of arrays
             of one shape (likewise), a list or an array of strings or objects
-            (JSON values), or None.
+            (JSON values), a pandas data frame (a dict of its columns for each row), or None.
         length: The number of records.
 
     Raises:
@@ -116,6 +134,8 @@ def parse_payload(data: Any, length: int) -> PayloadRows | None:
     if data is None:
         return None
     checks.refuse_partial(data, "data")
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        data = _rows_of_frame(data)
     if hasattr(data, "__array__"):
         values: Any = checks.host_array(data, "data")
         # Text and objects have no fixed width: JSON keeps them as they are.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import targets
 from tensorflow_similarity.index._columns import Column, RowArray
 from tensorflow_similarity.index._payload import Payload, PayloadRows
 from tensorflow_similarity.index._vectors import EncodedRows, VectorColumn
@@ -118,7 +119,8 @@ class Records:
         ids: int64 `[n]`.
         embeddings: float32 `[n, dim]`, as they were added; rounded where the index
             stores them in fewer bytes.
-        labels: int64 `[n]`; -1 where `has_label` is False.
+        labels: int64 `[n]`, -1 where `has_label` is False; class names, and None there,
+            where records have names.
         has_label: bool `[n]`.
         data: The payload: an array `[n, ...]`, a list of `n` values, or None if
             the index holds no payload.
@@ -132,6 +134,12 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def named(self, class_names: tuple[str, ...] | None) -> Records:
+        """The records with the names of their classes, where they have names."""
+        if class_names is None:
+            return self
+        return dataclasses.replace(self, labels=targets.decode(self.labels, class_names))
 
     def __repr__(self) -> str:
         return f"Records({len(self)} of embedding size {self.embeddings.shape[1]})"
@@ -199,7 +207,7 @@ class Rows:
 
     def records(self, rows: np.ndarray) -> Records:
         """Copies out these rows."""
-        has_label = self.has_label[rows]
+        has_label = self.has_label[rows] & (self.labels[rows] != -1)
         return Records(
             ids=self.ids[rows],
             embeddings=self.vectors[rows],

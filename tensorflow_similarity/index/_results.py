@@ -6,11 +6,13 @@ What a lookup returns: columns, and objects for those who look.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any, overload
 
 import numpy as np
 
+from tensorflow_similarity import targets
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity.index._arguments import Settings
 from tensorflow_similarity.index._memory import LiveRecords
@@ -47,7 +49,7 @@ class Lookup:
     Attributes:
         rank: Its place, 0 for the nearest.
         distance: Its distance to the query.
-        label: Its label, or None.
+        label: Its label, an id or a name; or None.
         embedding: Its embedding, `[dim]`, or None where only arrays are known.
         data: Its payload, or None.
         id: Its id.
@@ -55,7 +57,7 @@ class Lookup:
 
     rank: int
     distance: float
-    label: int | None = None
+    label: int | str | None = None
     embedding: np.ndarray | None = None
     data: Any = None
     id: int | None = None
@@ -91,7 +93,8 @@ class Neighbors:
     Attributes:
         ids: int64 `[queries, k]`; -1 where there were fewer than k records.
         distances: float32 `[queries, k]`; inf there.
-        labels: int64 `[queries, k]`; -1 there, and for records without a label.
+        labels: int64 `[queries, k]`; -1 there, and for records without a label. Where the
+            index has class names, those, and None there.
     """
 
     def __init__(
@@ -102,15 +105,23 @@ class Neighbors:
         *,
         source: Rows | None = None,
         rows: np.ndarray | None = None,
+        class_names: tuple[str, ...] | None = None,
     ) -> None:
         self.ids = ids
         self.distances = distances
-        self.labels = np.full(ids.shape, -1, np.int64) if labels is None else labels
+        self._label_ids = np.full(ids.shape, -1, np.int64) if labels is None else labels
+        self.class_names = class_names
         self._source = source
         self._rows = rows
 
     @classmethod
-    def of_rows(cls, source: Rows, rows: np.ndarray, distances: np.ndarray) -> Neighbors:
+    def of_rows(
+        cls,
+        source: Rows,
+        rows: np.ndarray,
+        distances: np.ndarray,
+        class_names: tuple[str, ...] | None = None,
+    ) -> Neighbors:
         """The neighbours at these rows; -1 for padding."""
         ids, labels = source.ids[rows], source.labels[rows]
         absent = ~source.has_label[rows]
@@ -119,7 +130,12 @@ class Neighbors:
             ids[padding] = -1
             absent |= padding
         labels[absent] = -1
-        return cls(ids, distances, labels, source=source, rows=rows)
+        return cls(ids, distances, labels, source=source, rows=rows, class_names=class_names)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """The labels, `[queries, k]`; see above."""
+        return targets.decode(self._label_ids, self.class_names)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -144,7 +160,7 @@ class Neighbors:
         """Where there is a record with a label: bool `[queries, k]`."""
         if self._source is None or self._rows is None:
             return self.ids >= 0
-        return (self.ids >= 0) & self._source.has_label[self._rows]
+        return (self.ids >= 0) & (self._label_ids != -1)
 
     @overload
     def __getitem__(self, query: int) -> list[Lookup]: ...
@@ -158,18 +174,52 @@ class Neighbors:
         return Neighbors(
             self.ids[query],
             self.distances[query],
-            self.labels[query],
+            self._label_ids[query],
             source=self._source,
             rows=None if self._rows is None else self._rows[query],
+            class_names=self.class_names,
         )
 
     def __iter__(self) -> Iterator[list[Lookup]]:
         return (self._lookups(query) for query in range(len(self)))
 
+    def to_data_frame(self) -> Any:
+        """The neighbours as a pandas data frame, a row for each that there is.
+
+        Returns:
+            A `pandas.DataFrame` with the columns `query` (its position), `rank` (0 for the
+            nearest), `id`, `distance`, `label` and `data`.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise missing("`to_data_frame`", "pandas", "pandas") from error
+        queries, ranks = np.nonzero(self.ids >= 0)
+        labels: Any = self.labels[queries, ranks]
+        if self.class_names is None:
+            labels = pd.array(labels, dtype="Int64")
+            labels[~self.has_label[queries, ranks]] = pd.NA
+        data: list[Any] = [None] * len(queries)
+        if self._source is not None and self._rows is not None and self._source.data is not None:
+            data = list(self._source.data.get(self._rows[queries, ranks]))
+        return pd.DataFrame(
+            {
+                "query": queries,
+                "rank": ranks,
+                "id": self.ids[queries, ranks],
+                "distance": self.distances[queries, ranks],
+                "label": labels,
+                "data": pd.Series(data, dtype=object),
+            }
+        )
+
     def _lookups(self, query: int) -> list[Lookup]:
         found = np.flatnonzero(self.ids[query] >= 0)
         ids, distances = self.ids[query][found].tolist(), self.distances[query][found].tolist()
-        labels: list[int | None] = self.labels[query][found].tolist()
+        labels: list[int | str | None] = self.labels[query][found].tolist()
         embeddings: Any = [None] * len(found)
         data: list[Any] = [None] * len(found)
         if self._source is not None and self._rows is not None:
@@ -177,7 +227,7 @@ class Neighbors:
             embeddings = self._source.vectors[rows]
             if self._source.data is not None:
                 data = self._source.data.get(rows)
-            has_label = self._source.has_label[rows].tolist()
+            has_label = self.has_label[query][found].tolist()
             labels = [
                 label if there else None for label, there in zip(labels, has_label, strict=True)
             ]
@@ -262,15 +312,19 @@ def text(of: dict[str, Any]) -> str:
     return "\n".join(["Index", *(f"  {name + ':':<12} {value}" for name, value in lines)])
 
 
-def data_frame(rows: Rows, num_records: int | None) -> Any:
+def data_frame(
+    rows: Rows, num_records: int | None, class_names: tuple[str, ...] | None = None
+) -> Any:
     """The first records as a pandas data frame."""
     try:
         import pandas as pd
     except ImportError as error:
         raise missing("`to_data_frame`", "pandas", "pandas") from error
     records = rows.records(rows.live_rows[:num_records])
-    labels = pd.array(records.labels, dtype="Int64")
-    labels[~records.has_label] = pd.NA
+    labels: Any = targets.decode(records.labels, class_names)
+    if class_names is None:
+        labels = pd.array(labels, dtype="Int64")
+        labels[~records.has_label] = pd.NA
     data = [None] * len(records) if records.data is None else list(records.data)
     return pd.DataFrame(
         {

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity import calibration
+from tensorflow_similarity import calibration, targets
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.calibration import Calibration
-from tensorflow_similarity.evaluation import EvaluationResult, evaluate
+from tensorflow_similarity.evaluation import EvaluationResult, SameGroup, evaluate
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
+from tensorflow_similarity.targets import Targets
 
 __all__ = [
+    "ANY_KIND",
     "calibrate",
     "evaluate_classification",
     "evaluate_retrieval",
     "match",
     "require_calibration",
+    "say_without_positives",
 ]
+
+
+#: What may be known of examples that are evaluated.
+ANY_KIND = ("classes", "multi_hot", "soft", "hierarchy", "relevance")
 
 
 def require_calibration(index: Index) -> Calibration:
@@ -41,7 +50,7 @@ def _columns(index: Index, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.
 
 
 def calibrate(
-    index: Index, queries: np.ndarray, labels: np.ndarray, k: int, **options: Any
+    index: Index, queries: np.ndarray, labels: Targets, k: int, **options: Any
 ) -> Calibration:
     """Calibrates an index, and stores the calibration in it."""
     found = calibration.calibrate(*_columns(index, queries, k), labels, **options)
@@ -53,7 +62,7 @@ def match(
     index: Index,
     queries: np.ndarray,
     cutpoint: str,
-    no_match_label: int,
+    no_match_label: Any,
     k: int | None,
     matcher: Any,
 ) -> np.ndarray | dict[str, np.ndarray]:
@@ -72,7 +81,7 @@ def match(
 def evaluate_classification(
     index: Index,
     queries: np.ndarray,
-    labels: np.ndarray,
+    labels: Targets,
     k: int | None,
     extra_metrics: Sequence[Any],
     matcher: Any,
@@ -87,13 +96,29 @@ def evaluate_classification(
 def evaluate_retrieval(
     index: Index,
     queries: np.ndarray,
-    labels: np.ndarray,
+    labels: Any,
     metrics: Any,
     ids: Any,
     confidence: float,
     seed: int,
+    record_labels: Any = None,
+    **options: Any,
 ) -> EvaluationResult | dict[str, float]:
-    """How well the records answer queries."""
+    """How well the records answer queries.
+
+    Args:
+        index: The index.
+        queries: Embeddings.
+        labels: What is known of them, as `evaluate` takes it.
+        metrics: See `SimilarityModel.evaluate_retrieval`, as the rest.
+        ids: Their ids, where they are records themselves.
+        confidence: Level of the intervals.
+        seed: Seed of the bootstrap.
+        record_labels: What is known of all records, in place of their labels.
+        **options: `relevance`, `ignore` and `ignore_class` of `evaluate`.
+    """
+    if options.get("relevance") is None:
+        labels = targets.get(labels, "y", len(queries), kinds=ANY_KIND)
     several = isinstance(metrics, Sequence) and not isinstance(metrics, str)
     given = list(metrics) if several else [metrics]
     original = [metric for metric in given if isinstance(metric, RetrievalMetric)]
@@ -109,22 +134,95 @@ def evaluate_retrieval(
             "with drop_closest_lookup=True."
         )
     if original:
+        unable = {"ids": ids, "record_labels": record_labels, **options}
+        refused = [name for name, value in unable.items() if value is not None]
+        if refused:
+            raise ValueError(
+                f"`retrieval_metrics` of lookups know no {refused}. Received: {original}. Pass "
+                "names, such as 'precision@1'."
+            )
         return _from_lookups(index, queries, labels, original)
     records = index.get(index.ids)
-    known = np.flatnonzero(records.has_label)
-    if not len(known):
-        raise ValueError("The records of the index must have labels. Received: none that has one.")
-    return evaluate(
+    known = np.arange(len(records))
+    own = None if ids is None else _positions(records.ids, ids, len(queries))
+    if record_labels is None and options.get("relevance") is None and labels.kind != "relevance":
+        known = np.flatnonzero(records.has_label)
+        if not len(known):
+            raise ValueError(
+                "The records of the index must have labels. Received: none that has one."
+            )
+        record_labels = _like(targets.get(records.labels[known], "labels"), labels)
+        if options.get("ignore") is not None:
+            options["ignore"] = _of_records(options["ignore"], known, len(records))
+        if own is not None:
+            own = _positions(records.ids[known], ids, len(queries))
+    elif record_labels is None:
+        record_labels = records.labels
+    result = evaluate(
         queries,
         labels,
         records.embeddings[known],
-        records.labels[known],
+        record_labels,
         distance=index.distance,
         metrics=metrics,
         confidence=confidence,
         seed=seed,
-        query_positions=None if ids is None else _positions(records.ids[known], ids, len(queries)),
+        query_positions=own,
+        **options,
     )
+    say_without_positives(result, "queries", "the index holds no other record of their class")
+    return result
+
+
+def say_without_positives(result: EvaluationResult, name: str, why: str) -> None:
+    """Warns of queries to which nothing is relevant.
+
+    Raises:
+        ValueError: If that is so for all of them.
+    """
+    alone = result.skipped - result.unknown
+    if not result.queries:
+        raise ValueError(
+            f"`{name}` must have at least one to which something is relevant. Received: "
+            f"{len(result.labels)}, of unknown class: {result.unknown}; of the others, {why}."
+        )
+    if alone:
+        warnings.warn(
+            f"{alone} of {len(result.labels)} {name} count in no mean: {why}. `skipped` counts "
+            "them.",
+            stacklevel=levels_to_the_caller(),
+        )
+
+
+def _like(records: Targets, queries: Targets) -> Targets:
+    """The labels of records, one each, as those of queries that have several."""
+    if queries.kind != "multi_hot":
+        return records
+    if records.class_names is not None or queries.class_names is not None:
+        if records.class_names is None:
+            raise TypeError(
+                "`y` must hold class ids, as the records of the index do: columns without names. "
+                f"Received: {queries!r}."
+            )
+        if queries.class_names is None:
+            raise TypeError(
+                "`y` must hold class names, as the records of the index do: "
+                f"Targets.multi_hot(y, names). Received: {queries!r}."
+            )
+        names = records.decode(records.ids).tolist()
+        return Targets.label_sets([None if name is None else {name} for name in names])
+    columns = queries.matrix.shape[1]  # type: ignore[attr-defined]
+    return Targets.multi_hot(records.ids[:, None] == np.arange(columns))
+
+
+def _of_records(ignore: Any, known: np.ndarray, count: int) -> Any:
+    """Pairs that are ignored, for the records with labels."""
+    if isinstance(ignore, SameGroup):
+        return ignore.of_records(known)
+    if callable(ignore):
+        return lambda rows: np.asarray(ignore(rows))[:, known]
+    matrix = np.asarray(ignore)
+    return matrix[:, known] if matrix.ndim == 2 and matrix.shape[1] == count else matrix
 
 
 def _positions(known: np.ndarray, ids: Any, count: int) -> np.ndarray:
@@ -135,13 +233,16 @@ def _positions(known: np.ndarray, ids: Any, count: int) -> np.ndarray:
 
 
 def _from_lookups(
-    index: Index, queries: np.ndarray, labels: np.ndarray, metrics: list[RetrievalMetric]
+    index: Index, queries: np.ndarray, labels: Any, metrics: list[RetrievalMetric]
 ) -> dict[str, float]:
     neighbors = index.lookup(queries, k=max(m.k + int(m.drop_closest_lookup) for m in metrics))
+    right, _, labels = targets.lookup_labels(neighbors.labels, labels, "labels")
+    if not labels.known.any():
+        raise ValueError("`y` must hold at least one class. Received: None for all queries.")
     return {
         metric.name: metric.compute(
             query_labels=labels,
-            match_mask=(neighbors.labels == labels[:, None]) & neighbors.has_label,
+            match_mask=right,
             lookup_distances=neighbors.distances,
         )
         for metric in metrics

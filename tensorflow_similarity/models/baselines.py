@@ -18,7 +18,8 @@ from tensorflow_similarity.evaluation import (
     splits,
 )
 from tensorflow_similarity.models.batches import Batches
-from tensorflow_similarity.models.embedding import Embedder
+from tensorflow_similarity.models.embedding import Embedder, joined
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["BaselineResult", "evaluate_baselines"]
 
@@ -76,7 +77,8 @@ def evaluate_baselines(
         distance: The distance to rank by.
         queries: Examples with labels.
         gallery: Examples with labels; None: the queries, leave-one-out.
-        **options: `metrics`, `confidence` and `seed` of `evaluate`.
+        **options: `metrics`, `confidence`, `seed`, `relevance`, `ignore` and `ignore_class`
+            of `evaluate`.
 
     Raises:
         ValueError: If the model cannot be copied, or labels are missing.
@@ -146,25 +148,27 @@ class _Same(keras.layers.Layer):
 
 def _embed_all(
     batches: Batches, embedders: dict[str, Embedder], name: str
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+) -> tuple[dict[str, np.ndarray], Targets]:
     """The raw input and all embeddings of the examples, and their labels."""
     parts: dict[str, list[np.ndarray]] = {key: [] for key in (RAW, *embedders)}
-    labels: list[np.ndarray] = []
+    labels: list[Any] = []
     for inputs, y in batches:
         for key, embedder in embedders.items():
             parts[key].append(embedder.call(inputs))
-        ids = embedder.class_ids(y, len(parts[MODEL][-1]))
-        if ids is None:
-            raise ValueError(f"`{name}` must come with class ids. Received: none.")
-        labels.append(ids)
+        count = len(parts[MODEL][-1])
+        found = embedders[MODEL].labels_of(y, count)
+        if found is None:
+            raise ValueError(f"`{name}` must come with class ids, or other labels. Received: none.")
+        labels.append(found)
         leaves = [
             np.asarray(keras.ops.convert_to_numpy(leaf)) if hasattr(leaf, "numpy") else leaf
             for leaf in keras.tree.flatten(inputs)
         ]
         if all(np.asarray(leaf).dtype.kind in "fiub" for leaf in leaves):
-            rows = [np.reshape(leaf, (len(ids), -1)).astype(np.float32) for leaf in leaves]
+            rows = [np.reshape(leaf, (count, -1)).astype(np.float32) for leaf in leaves]
             parts[RAW].append(np.concatenate(rows, axis=1))
     if not labels:
         raise ValueError(f"`{name}` must hold at least one example. Received: none.")
-    found = {key: np.concatenate(part) for key, part in parts.items() if part}
-    return found, np.concatenate(labels)
+    together = {key: np.concatenate(part) for key, part in parts.items() if part}
+    known: Any = joined(labels) if batches.arrays is None else batches.arrays[1]
+    return together, known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +12,23 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 
-__all__ = ["Batches", "batches_of"]
+__all__ = ["Batches", "batches_of", "is_dataset", "one_class_batches"]
 
 
 @dataclass(frozen=True)
 class Batches:
     """A stream of `(x, y)` batches; `y` is None where there are no labels.
 
+    Labels of arrays are `Targets`, those of a dataset come as it yields them.
+
     Attributes:
         iterate: Starts the stream.
         count: The number of batches, or None if unknown.
         examples: The number of examples, or None if unknown.
-        arrays: `(x, y)` where the batches are slices of arrays, else None.
+        arrays: `(x, y)` where the batches are slices of arrays, else None; `y` is
+            `Targets`, or None.
     """
 
     iterate: Callable[[], Iterator[tuple[Any, Any]]]
@@ -52,11 +56,15 @@ class Batches:
             # Tensors of a library that is not the backend.
             return (np.asarray(leaf) if hasattr(leaf, "numpy") else leaf)[positions]
 
-        return keras.tree.map_structure(rows, x), None if y is None else y[positions]
+        return keras.tree.map_structure(rows, x), None if y is None else y.take(positions)
 
 
 def batches_of(
-    x: Any, y: Any = None, batch_size: int = 128, input_ranks: list[int] | None = None
+    x: Any,
+    y: Any = None,
+    batch_size: int = 128,
+    input_ranks: list[int] | None = None,
+    kinds: Sequence[str] = ("classes",),
 ) -> Batches:
     """Streams `x`, in order.
 
@@ -66,17 +74,20 @@ def batches_of(
             or `(x, y, sample_weight)`: a `tf.data.Dataset`, a
             `keras.utils.PyDataset` (its `workers` are used, as threads), a
             generator or another iterable. A list of examples is one array.
-        y: Labels `[n]` or `[n, 1]` for arrays. Datasets bring their own.
+        y: Class ids or names `[n]` or `[n, 1]`, or `Targets`, for arrays. Datasets
+            bring their own.
         batch_size: Examples in a batch, for arrays.
         input_ranks: The rank of each input of the model, the batch axis counted,
             or None if unknown. They settle what a list is.
+        kinds: The kinds of `Targets` that the caller can work with.
 
     Raises:
+        TypeError: If `y` is none of these.
         ValueError: If `y` comes with a dataset, lengths differ, or there are no
             examples.
     """
     batch_size = checks.count(batch_size, "batch_size")
-    if _is_dataset(x):
+    if is_dataset(x):
         if y is not None:
             raise ValueError(
                 "`y` must be None where `x` yields batches: they bring their own labels, as "
@@ -85,10 +96,11 @@ def batches_of(
         if isinstance(x, keras.utils.PyDataset):
             return Batches(lambda: map(_unpack, _in_order(x)), x.num_batches, None)
         return Batches(lambda: map(_unpack, iter(x)), _length(x), None)
-    return _of_arrays(_arrays(x, input_ranks), y, batch_size)
+    return _of_arrays(_arrays(x, input_ranks), y, batch_size, kinds)
 
 
-def _is_dataset(x: Any) -> bool:
+def is_dataset(x: Any) -> bool:
+    """Whether `x` yields batches, and is no array or structure of arrays."""
     if isinstance(x, keras.utils.PyDataset):
         return True
     if isinstance(x, (list, tuple, dict, str)) or hasattr(x, "__array__") or hasattr(x, "shape"):
@@ -187,7 +199,7 @@ def _array(leaf: Any) -> Any:
     return checks.host_array(leaf, "x")
 
 
-def _of_arrays(x: Any, y: Any, batch_size: int) -> Batches:
+def _of_arrays(x: Any, y: Any, batch_size: int, kinds: Sequence[str]) -> Batches:
     lengths = {int(leaf.shape[0]) if len(leaf.shape) else -1 for leaf in keras.tree.flatten(x)}
     if len(lengths) != 1 or -1 in lengths:
         shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(x)]
@@ -199,14 +211,22 @@ def _of_arrays(x: Any, y: Any, batch_size: int) -> Batches:
     if n == 0:
         raise ValueError("`x` must hold at least one example. Received: none.")
     if y is not None:
-        y = checks.class_ids(y, "y", length=n)
+        y = targets.get(y, "y", n, kinds=kinds)
 
     def iterate() -> Iterator[tuple[Any, Any]]:
         for begin in range(0, n, batch_size):
             part = slice(begin, begin + batch_size)
             yield (
                 _native(keras.tree.map_structure(lambda leaf, part=part: leaf[part], x)),
-                None if y is None else y[part],
+                None if y is None else y.take(part),
             )
 
     return Batches(iterate, math.ceil(n / batch_size), n, (x, y))
+
+
+def one_class_batches(ids: np.ndarray, batch_size: int) -> float:
+    """The share of batches that are of one class, where there are several classes; else 0."""
+    if len(np.unique(ids)) < 2 or len(ids) < 2:
+        return 0.0
+    starts = np.arange(0, len(ids), batch_size)
+    return float(np.mean(np.maximum.reduceat(ids, starts) == np.minimum.reduceat(ids, starts)))

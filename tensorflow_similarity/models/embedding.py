@@ -6,17 +6,18 @@ example cheap; on other backends it is Keras' own `predict_on_batch`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.models.batches import Batches, batches_of
+from tensorflow_similarity.targets import Targets
 
-__all__ = ["Embedder"]
+__all__ = ["Embedder", "joined"]
 
 #: Examples embedded at a time. Larger batches are not faster on a CPU, and take more memory.
 BATCH_SIZE = 128
@@ -163,23 +164,31 @@ class Embedder:
             return None
         return [tuple(tensor.shape[1:]) for tensor in self._model.inputs]
 
-    def batches(self, x: Any, y: Any = None, batch_size: int | None = None) -> Batches:
+    def batches(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        kinds: Sequence[str] = ("classes",),
+    ) -> Batches:
         """Anything that `predict` takes, as batches for this model.
 
         Args:
             x: Anything that `predict` takes.
-            y: Class ids, for arrays. Datasets bring their own.
+            y: Class ids or names, or `Targets`, for arrays. Datasets bring their own.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            kinds: The kinds of `Targets` that the caller can work with.
         """
         ranks = None
         if self._is_functional:
             ranks = [len(tensor.shape) for tensor in self._model.inputs]
-        return batches_of(x, y, BATCH_SIZE if batch_size is None else batch_size, ranks)
+        size = BATCH_SIZE if batch_size is None else batch_size
+        return batches_of(x, y, size, ranks, kinds)
 
     def stream(
         self, batches: Batches, labels: bool = True, verbose: int = 0
-    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """Embeds batch by batch: yields `(embeddings, labels)`.
+    ) -> Iterator[tuple[np.ndarray, Any]]:
+        """Embeds batch by batch: yields `(embeddings, labels)`, labels as `labels_of` has them.
 
         Args:
             batches: The batches.
@@ -192,11 +201,18 @@ class Embedder:
         ) as progress:
             for x, y in batches:
                 embeddings = self.call(x)
-                yield embeddings, self.class_ids(y, len(embeddings)) if labels else None
+                yield embeddings, self.labels_of(y, len(embeddings)) if labels else None
                 progress.update()
 
-    def class_ids(self, y: Any, count: int) -> np.ndarray | None:
-        """The class ids of a batch, which may have one target for each output."""
+    def labels_of(self, y: Any, count: int) -> Any:
+        """The labels of a batch, which may have one target for each output.
+
+        Returns:
+            `Targets` as they are; other labels as an array, checked by `targets.get`; None
+            where there are none.
+        """
+        if isinstance(y, Targets):
+            return y
         if isinstance(y, (dict, tuple, list)):
             names = output_names(self._model) if self._is_functional else []
             place: Any = 0 if self._output is None and len(y) == 1 else self._output
@@ -213,30 +229,54 @@ class Embedder:
                     f"for each output. Received: targets {received}, and embedding_output="
                     f"{self._output!r}."
                 ) from None
-        return None if y is None else checks.class_ids(y, "y", length=count)
+        if y is None or isinstance(y, Targets):
+            return y
+        array = np.asarray(keras.ops.convert_to_numpy(y) if keras.ops.is_tensor(y) else y)
+        if array.ndim == 0 or len(array) != count:
+            raise ValueError(
+                f"`y` must hold one label per example: expected {count}. Received: array of shape "
+                f"{array.shape}."
+            )
+        return array
 
     def embed(
         self, batches: Batches, labels: bool = True, verbose: int = 0
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[np.ndarray, Targets | None]:
         """Embeds everything: `stream`, put together.
 
         Returns:
-            `(embeddings, labels)`: float32 `[n, dim]`, and int64 `[n]` or None.
+            `(embeddings, labels)`: float32 `[n, dim]`, and `Targets` or None.
 
         Raises:
+            TypeError: If labels of a dataset are neither ids nor names.
             ValueError: If there are no examples, or only some have labels.
         """
         parts = list(self.stream(batches, labels, verbose))
         if not parts:
             raise ValueError("`x` must hold at least one example. Received: an empty dataset.")
-        found = [ids for _, ids in parts if ids is not None]
-        if found and len(found) != len(parts):
-            raise ValueError(
-                "`x` must yield labels with every batch or with none. Received: labels with "
-                f"{len(found)} of {len(parts)} batches."
-            )
         embeddings = np.concatenate([part for part, _ in parts])
-        return embeddings, np.concatenate(found) if found else None
+        if batches.arrays is not None:
+            return embeddings, batches.arrays[1] if labels else None
+        return embeddings, joined([found for _, found in parts])
+
+
+def joined(parts: Sequence[Any]) -> Targets | None:
+    """The labels of batches of a dataset, as `Embedder.labels_of` gives them; None for none.
+
+    Raises:
+        TypeError: If they are neither ids nor names.
+        ValueError: If only some batches have labels.
+    """
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    if len(found) != len(parts):
+        raise ValueError(
+            "`x` must yield labels with every batch or with none. Received: labels with "
+            f"{len(found)} of {len(parts)} batches."
+        )
+    # Checked together, for a warning is to come once.
+    return targets.get(np.concatenate(found), "y")
 
 
 class _Traces:

@@ -11,6 +11,8 @@ from tqdm.auto import tqdm
 from tensorflow_similarity.index._arguments import check_ids
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.binding import IndexBinding
+from tensorflow_similarity.models.embedding import joined
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["index_in_pieces"]
 
@@ -38,7 +40,7 @@ def index_in_pieces(
     """
     given = None if ids is None else check_ids(ids)
     data = _by_position(data)
-    pieces: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]] = []
+    pieces: list[tuple[np.ndarray, np.ndarray, Any]] = []
     seen: list[np.ndarray] = []
     start = 0
 
@@ -47,15 +49,13 @@ def index_in_pieces(
             return
         embeddings = np.concatenate([piece[0] for piece in pieces])
         places = np.concatenate([piece[1] for piece in pieces])
-        labels = [piece[2] for piece in pieces if piece[2] is not None]
-        if labels and len(labels) != len(pieces):
-            raise ValueError(
-                "`x` must yield labels with every batch or with none. Received: labels with some."
-            )
+        if batches.arrays is None:
+            labels = joined([piece[2] for piece in pieces])
+        else:
+            known = batches.arrays[1]
+            labels = None if known is None else known.take(places)
         own = places if given is None else given[places]
-        binding.add(
-            embeddings, np.concatenate(labels) if labels else None, _rows(data, places), own
-        )
+        binding.add(embeddings, labels, _rows(data, places), own)
         pieces.clear()
 
     with tqdm(
@@ -66,14 +66,14 @@ def index_in_pieces(
             start += len(places)
             _require(given, start, "ids", at_least=True)
             _require(data, start, "data", at_least=True)
-            labels = binding.record_embedder.class_ids(y, len(places))
+            labels = binding.record_embedder.labels_of(y, len(places))
             seen.append(places if given is None else given[places])
             new = np.flatnonzero(~_known(binding, seen[-1]))
             if len(new):
                 if len(new) < len(places):
                     x = keras.tree.map_structure(lambda leaf, new=new: _taken(leaf, new), x)
                 embeddings = binding.record_embedder.call(x)
-                pieces.append((embeddings, places[new], None if labels is None else labels[new]))
+                pieces.append((embeddings, places[new], _labels(labels, new)))
             if sum(len(piece[0]) for piece in pieces) >= _PIECE:
                 add()
             progress.update()
@@ -83,6 +83,11 @@ def index_in_pieces(
     _require(data, start, "data", at_least=False)
     add()
     return np.concatenate(seen)
+
+
+def _labels(labels: Any, rows: np.ndarray) -> Any:
+    # Those of arrays are taken by place, all at once.
+    return None if labels is None or isinstance(labels, Targets) else labels[rows]
 
 
 def _known(binding: IndexBinding, ids: np.ndarray) -> np.ndarray:
@@ -99,15 +104,21 @@ def _taken(leaf: Any, rows: np.ndarray) -> Any:
 
 def _by_position(data: Any) -> Any:
     """Payloads that an array of places can be taken from, files not being read."""
-    # Pandas takes by label, TensorFlow not at all. HDF5 and Zarr, which have chunks, do.
+    # TensorFlow takes none. HDF5 and Zarr, which have chunks, do; pandas by its own name.
     if data is None or isinstance(data, list | tuple) or hasattr(data, "chunks"):
+        return data
+    if hasattr(data, "iloc"):
         return data
     return np.asarray(data)
 
 
 def _rows(data: Any, places: np.ndarray) -> Any:
-    if data is None or not isinstance(data, list | tuple):
-        return data if data is None else data[places]
+    if data is None:
+        return None
+    if hasattr(data, "iloc"):
+        return data.iloc[places]
+    if not isinstance(data, list | tuple):
+        return data[places]
     return [data[place] for place in places.tolist()]
 
 

@@ -14,6 +14,7 @@ from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup, Neighbors
 from tensorflow_similarity.models import assessment
+from tensorflow_similarity.models.assessment import ANY_KIND
 from tensorflow_similarity.models.baselines import BaselineResult, evaluate_baselines
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.resuming import index_in_pieces
@@ -62,8 +63,9 @@ class RetrievalMethods:
 
         Args:
             x: Anything that `predict` takes.
-            y: Integer class ids `[n]`. Datasets bring their own. Defaults to
-                `None`: records without labels.
+            y: Class ids or class names `[n]`, None for a record without a label. Names
+                are kept with the index, and come back in answers. Datasets bring their own.
+                Defaults to `None`: records without labels.
             data: What to keep with each record and return with it: rows of an
                 array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
             ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
@@ -79,7 +81,7 @@ class RetrievalMethods:
             int64 `[n]`, the ids of the records.
 
         Raises:
-            TypeError: If labels are not integers.
+            TypeError: If labels are neither ids nor names.
             ValueError: If lengths differ, labels are one-hot, embeddings are not
                 finite, or an id is taken.
         """
@@ -99,13 +101,13 @@ class RetrievalMethods:
 
     @explains_arguments("SimilarityModel.index_single")
     def index_single(
-        self, x: Any, y: int | None = None, data: Any = None, id: int | None = None
+        self, x: Any, y: int | str | None = None, data: Any = None, id: int | None = None
     ) -> int:
         """Embeds one example and adds it to the index.
 
         Args:
             x: One example, without a batch axis.
-            y: Its class id.
+            y: Its class id, or name.
             data: What to keep with it: an array, or a JSON value.
             id: The id of the record. Defaults to `None`: assigned.
 
@@ -236,7 +238,9 @@ class RetrievalMethods:
 
         Args:
             x: Examples that are not in the index, as anything that `predict` takes.
-            y: Their class ids `[n]`. Datasets bring their own.
+            y: Their class ids or names `[n]`; None for what is of no known class, whose
+                acceptance is a mistake; or several labels as `Targets`. Datasets bring
+                their own.
             thresholds_targets: Name -> target, as in
                 `tensorflow_similarity.calibration.calibrate`: `{"strict": {"precision":
                 0.99}}`. Defaults to `None`: only the cutpoint `"optimal"`.
@@ -254,7 +258,7 @@ class RetrievalMethods:
             The `Calibration`, which prints as a table.
 
         Raises:
-            TypeError: If labels are not integers.
+            TypeError: If labels are neither ids nor names.
             ValueError: If the index is empty, labels are missing, or a target, metric
                 or matcher does not exist.
         """
@@ -277,7 +281,7 @@ class RetrievalMethods:
         self,
         x: Any,
         cutpoint: str = "optimal",
-        no_match_label: int = -1,
+        no_match_label: Any = -1,
         k: int | None = None,
         matcher: Any = None,
         batch_size: int | None = None,
@@ -289,7 +293,8 @@ class RetrievalMethods:
             x: Anything that `predict` takes.
             cutpoint: The name of the threshold. Defaults to `"optimal"`; `"all"` is
                 every one of them.
-            no_match_label: What examples get that match nothing. Defaults to -1.
+            no_match_label: What examples get that match nothing. Defaults to -1; None
+                where the records have class names.
             k: How many neighbours the matcher sees. Defaults to `None`: as many as
                 in the calibration.
             matcher: Defaults to `None`: that of the calibration.
@@ -297,7 +302,7 @@ class RetrievalMethods:
             verbose: 0 for silence, 1 for a progress bar.
 
         Returns:
-            int64 `[n]` class ids; for `"all"` a dict of them by cutpoint.
+            int64 `[n]` class ids, or class names; for `"all"` a dict of them by cutpoint.
 
         Raises:
             KeyError: If there is no such cutpoint.
@@ -318,12 +323,19 @@ class RetrievalMethods:
         seed: int = 0,
         batch_size: int | None = None,
         verbose: int = 1,
+        *,
+        relevance: Any = None,
+        ignore: Any = None,
+        ignore_class: Any = None,
+        record_labels: Any = None,
     ) -> EvaluationResult | dict[str, float]:
         """Evaluates how well the records of the index answer labelled examples.
 
         Args:
             x: The queries, as anything that `predict` takes.
-            y: Their class ids `[n]`. Datasets bring their own.
+            y: What is known of them, as `tensorflow_similarity.evaluation.evaluate` takes
+                it: class ids or names `[n]`, None where the class is unknown, or `Targets`.
+                Datasets bring class ids or names of their own.
             retrieval_metrics: Names such as `"precision@1"`, `"map@r"` or
                 `"recall@10"` (see `tensorflow_similarity.evaluation.metrics`), or
                 objects of `tensorflow_similarity.retrieval_metrics`, the metrics of
@@ -335,19 +347,40 @@ class RetrievalMethods:
             seed: The seed of the bootstrap that makes them. Defaults to 0.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
+            relevance: As `evaluate` takes it. The gallery are the records in the order of
+                their ids, those without labels too.
+            ignore: Pairs to leave out, as `evaluate` takes it, such as
+                `SameGroup(query_cameras, record_cameras)`; records in that order.
+            ignore_class: A class id, or a name, that stands for an unknown class.
+            record_labels: What is known of all records, in that order, in place of the
+                labels in the index: `Targets` of several labels, or of a hierarchy.
 
         Returns:
             An `EvaluationResult`: a mapping from metric to value, with intervals. For
             metrics of `tensorflow_similarity.retrieval_metrics` a dict.
 
         Raises:
-            TypeError: If labels are not integers.
-            ValueError: If the index is empty, labels are missing, or a metric does not
-                exist.
+            TypeError: If labels are neither ids nor names.
+            ValueError: If the index is empty, labels are missing, nothing is relevant to
+                any query, or a metric does not exist.
         """
-        index, embeddings, labels = self._queries(x, y, batch_size, verbose)
+        if relevance is None or y is None:
+            index, embeddings, labels = self._queries(x, y, batch_size, verbose, kinds=ANY_KIND)
+        else:  # Labels may be anything then.
+            index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
+            labels = y
         return assessment.evaluate_retrieval(
-            index, embeddings, labels, retrieval_metrics, ids, confidence, seed
+            index,
+            embeddings,
+            labels,
+            retrieval_metrics,
+            ids,
+            confidence,
+            seed,
+            record_labels,
+            relevance=relevance,
+            ignore=ignore,
+            ignore_class=ignore_class,
         )
 
     def evaluate_with_baselines(
@@ -360,6 +393,10 @@ class RetrievalMethods:
         confidence: float = 0.95,
         seed: int = 0,
         batch_size: int | None = None,
+        *,
+        relevance: Any = None,
+        ignore: Any = None,
+        ignore_class: Any = None,
     ) -> BaselineResult:
         """Evaluates the model beside its baselines: the raw input, and itself untrained.
 
@@ -380,12 +417,15 @@ class RetrievalMethods:
             confidence: The level of the intervals. Defaults to 0.95.
             seed: The seed of the bootstrap that makes them. Defaults to 0.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            relevance: As `tensorflow_similarity.evaluation.evaluate` takes it.
+            ignore: As `evaluate` takes it.
+            ignore_class: As `evaluate` takes it.
 
         Returns:
             A `BaselineResult`, which prints as a table: `result["untrained"]["map@r"]`.
 
         Raises:
-            TypeError: If labels are not integers.
+            TypeError: If labels are neither ids nor names.
             ValueError: If labels are missing, the model is not functional, or it has no
                 distance yet.
         """
@@ -399,11 +439,16 @@ class RetrievalMethods:
             self,
             self._binding.embedding_output,
             self._binding.distance,
-            embedder.batches(x, y, batch_size),
-            None if gallery is None else embedder.batches(gallery, gallery_labels, batch_size),
+            embedder.batches(x, y, batch_size, ANY_KIND),
+            None
+            if gallery is None
+            else embedder.batches(gallery, gallery_labels, batch_size, ANY_KIND),
             metrics=retrieval_metrics,
             confidence=confidence,
             seed=seed,
+            relevance=relevance,
+            ignore=ignore,
+            ignore_class=ignore_class,
         )
 
     @explains_arguments("SimilarityModel.evaluate_classification")
@@ -434,7 +479,7 @@ class RetrievalMethods:
             Cutpoint -> `{"name", "distance", metric: value, ...}`.
 
         Raises:
-            TypeError: If labels are not integers.
+            TypeError: If labels are neither ids nor names.
             ValueError: If the index is empty or not calibrated, or labels are missing.
         """
         assessment.require_calibration(self._binding.require_records())
@@ -465,15 +510,23 @@ class RetrievalMethods:
         return self.vector_index.to_data_frame(num_records)
 
     def _queries(
-        self, x: Any, y: Any, batch_size: int | None, verbose: int, labels: bool = True
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        verbose: int,
+        labels: bool = True,
+        kinds: Sequence[str] = ("classes", "multi_hot"),
     ) -> tuple[Index, np.ndarray, Any]:
         """The index, and the embeddings and labels of examples to compare with it."""
         index = self._binding.require_records()
         self._binding.warn_if_stale()
         embedder = self._binding.embedder
-        batches = embedder.batches(x, y, batch_size)
+        batches = embedder.batches(x, y, batch_size, kinds)
         if labels and y is None and batches.examples is not None:
-            raise ValueError("`y` must hold the class id of each example. Received: None.")
+            raise ValueError(
+                "`y` must hold the class id of each example, or its name. Received: None."
+            )
         embeddings, ids = embedder.embed(batches, labels, verbose)
         if labels and ids is None:
             raise ValueError("`x` must yield (x, y). Received: batches without labels.")

@@ -17,11 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.graph_search import GraphSearch, graph_search
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["export_serving"]
 
@@ -81,10 +83,13 @@ def export_serving(
         [*flat, tf.TensorSpec([], tf.int32, _other_than(names, "k"))],
     )
     if calibration is not None and cutpoint is not None:
-        decide = _Decision(calibration, cutpoint)
-        archive.add_endpoint(
-            "match", lambda *x: decide(*records.columns(embed(x), tf.constant(decide.k))), flat
-        )
+        decide = _Decision(calibration, cutpoint, records.class_names)
+
+        def match(*x: Any) -> dict[str, Any]:
+            found = decide(*records.columns(embed(x), tf.constant(decide.k)))
+            return found | {"labels": records.shown(found["labels"])}
+
+        archive.add_endpoint("match", match, flat)
     _write(archive, path)
 
 
@@ -97,8 +102,13 @@ class _Records(tf.Module):
         self.search: GraphSearch = graph_search(index.distance, records.embeddings)
         # One more at the end: what pads.
         self.ids = _variable(np.append(records.ids, -1))
-        self.labels = _variable(np.append(np.where(records.has_label, records.labels, -1), -1))
-        self.has_label = _variable(np.append(records.has_label, False))
+        classes = targets.get(records.labels, "labels", ignore_class=-1)
+        if index.class_names is not None and not classes.known.any():
+            classes = Targets.classes([None] * len(records), index.class_names)
+        # Ids in the graph, and their names in what it answers.
+        self.class_names = classes.class_names
+        self.labels = _variable(np.append(classes.ids, -1))
+        self.has_label = _variable(np.append(classes.known, False))
 
     def lookup(self, queries: Any, k: Any) -> dict[str, Any]:
         """What a lookup returns, in columns."""
@@ -106,8 +116,16 @@ class _Records(tf.Module):
         return {
             "ids": tf.gather(self.ids, positions),
             "distances": distances,
-            "labels": tf.gather(self.labels, positions),
+            "labels": self.shown(tf.gather(self.labels, positions)),
         }
+
+    def shown(self, labels: Any) -> Any:
+        """Class ids as they are, −1 for none; or their names, and an empty text for none."""
+        if self.class_names is None:
+            return labels
+        none = len(self.class_names)
+        texts = tf.constant([*self.class_names, ""])
+        return tf.gather(texts, tf.where(labels < 0, tf.cast(none, labels.dtype), labels))
 
     def columns(self, queries: Any, k: Any) -> tuple[Any, Any]:
         """Distances, inf where there is no label, and labels."""
@@ -129,7 +147,9 @@ class _Records(tf.Module):
 class _Decision:
     """A cutpoint of a calibration in the graph: which class a query matches, if any."""
 
-    def __init__(self, calibration: Calibration, cutpoint: str) -> None:
+    def __init__(
+        self, calibration: Calibration, cutpoint: str, class_names: tuple[str, ...] | None = None
+    ) -> None:
         rules = {"match_nearest": _nearest, "match_majority_vote": _majority}
         if calibration.matcher not in rules:
             raise ValueError(
@@ -140,9 +160,12 @@ class _Decision:
         self._rule = rules[calibration.matcher]
         self._common = calibration.distance(cutpoint)
         own = calibration.per_class.get(cutpoint, {})
-        classes = np.array(sorted(own), np.int64)
-        self._classes = classes
-        self._limits = calibration.limits(classes, cutpoint)
+        if class_names is not None:
+            places = {name: place for place, name in enumerate(class_names)}
+            own = {places[name]: limit for name, limit in own.items() if name in places}
+        self._classes = np.array(sorted(own), np.int64)
+        limits = [own[place] for place in self._classes.tolist()]
+        self._limits = np.array([-np.inf if d is None else d for d in limits], np.float64)
 
     def __call__(self, distances: Any, labels: Any) -> dict[str, Any]:
         matched, values = self._rule(distances, labels)

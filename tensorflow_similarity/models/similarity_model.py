@@ -25,6 +25,7 @@ from tensorflow_similarity.models.heads import (
     check_margin_heads,
     embedding_below_head,
     refuse_two_views,
+    warn_of_sorted_labels,
 )
 from tensorflow_similarity.models.index_distance import distance_and_output
 from tensorflow_similarity.models.micro_batches import call_in_parts
@@ -342,6 +343,17 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         examine_inputs(self, args[0] if args else kwargs.get("x"))
         return fit_with_samplers(self, super().fit, args, kwargs)
 
+    def evaluate(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As `keras.Model.evaluate`, which `fit` calls for validation data too.
+
+        Warns where arrays are sorted by class, and a loss on pairs sees one class in most of its
+        batches: its value says nothing then, and is often near 0.
+        """
+        warn_of_sorted_labels(getattr(self, "loss", None), y, batch_size or 32)
+        return super().evaluate(x, y, batch_size, *args, **kwargs)
+
     def towers(self) -> tuple[keras.Model, keras.Model]:
         """The models that embed queries and records: both this one, unless there are two."""
         return self, self
@@ -454,7 +466,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
         - `serving_default`: the inputs of the model -> `ids` int64, `distances`
           float32 and `labels` int64, `[n, k]` each, as `lookup` gives them: where there
-          are fewer than k records, id -1, label -1, distance inf.
+          are fewer than k records, id -1, label -1, distance inf. Class names are texts in
+          place of labels, and an empty one stands for none.
         - `lookup_k`: the inputs and a scalar int32 `k` -> the same for that k.
         - `match`, if the index is calibrated: the inputs -> `labels` `[n]`, -1 for no
           match, and `distances` `[n]`, those that were compared with the threshold.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 
 __all__ = ["RetrievalMetric"]
 
@@ -75,7 +76,7 @@ class RetrievalMetric:
 
         Args:
             matches: bool `[queries, k]`: whether that neighbor counts as a match.
-            query_labels: int64 `[queries]`.
+            query_labels: Class ids, int64 `[queries]`, or names.
 
         Returns:
             `[queries]`.
@@ -93,27 +94,25 @@ class RetrievalMetric:
         """The metric, averaged.
 
         Args:
-            query_labels: Class ids of the queries `[queries]`.
+            query_labels: Those of the queries `[queries]`: class ids or names, or several
+                labels as `Targets`. Queries of unknown class (None) are left out.
             match_mask: bool `[queries, neighbors]`: whether the neighbor has the
                 query's label. None: computed from `lookup_labels`.
-            lookup_labels: Class ids of the neighbors, nearest first; needed
-                without `match_mask`.
+            lookup_labels: Class ids or names of the neighbors, nearest first; −1 or None
+                where there is none; needed without `match_mask`.
             lookup_distances: Distances of the neighbors; needed with
                 `distance_threshold`.
 
         Raises:
             ValueError: If something needed is missing, or shapes do not fit.
         """
-        ids = checks.class_ids(query_labels, "query_labels")
-        if not len(ids):
+        classes = targets.get(query_labels, "query_labels", kinds=("classes", "multi_hot"))
+        if not len(classes):
             raise ValueError("`query_labels` must not be empty. Received: length 0.")
         if match_mask is None:
             if lookup_labels is None:
                 raise ValueError("Pass `match_mask` or `lookup_labels`. Received: neither.")
-            labels = checks.host_array(lookup_labels, "lookup_labels")
-            flat = checks.class_ids(labels.reshape(-1), "lookup_labels").reshape(labels.shape)
-            fits = flat.ndim == 2 and len(flat) == len(ids)
-            match_mask = flat == ids[:, None] if fits else flat
+            match_mask = targets.lookup_labels(lookup_labels, classes, "lookup_labels")[0]
         matches = checks.host_array(match_mask, "match_mask")
         if matches.dtype.kind not in "biuf":
             raise TypeError(
@@ -123,9 +122,9 @@ class RetrievalMetric:
         matches = matches.astype(bool)
         first = int(self.drop_closest_lookup)
         needed = self.k + first
-        if matches.ndim != 2 or matches.shape[0] != len(ids) or matches.shape[1] < needed:
+        if matches.ndim != 2 or matches.shape[0] != len(classes) or matches.shape[1] < needed:
             raise ValueError(
-                f"Neighbors must have shape [{len(ids)} queries, at least {needed}]. "
+                f"Neighbors must have shape [{len(classes)} queries, at least {needed}]. "
                 f"Received: {matches.shape}. Look up k={needed}."
             )
         if lookup_distances is not None:
@@ -141,11 +140,17 @@ class RetrievalMetric:
                 "`lookup_distances` must be given with `distance_threshold`. Received: None, with "
                 f"distance_threshold={self.distance_threshold}."
             )
-        values = np.asarray(self.values(matches[:, first:needed], ids), np.float64)
+        known = np.flatnonzero(classes.known)
+        if not len(known):
+            return math.nan
+        ids = targets.shown_labels(classes.take(known))
+        values = np.asarray(self.values(matches[known, first:needed], ids), np.float64)
         if self.average == "micro":
             return float(values.mean())
-        _, classes = np.unique(ids, return_inverse=True)
-        return float((np.bincount(classes, weights=values) / np.bincount(classes)).mean())
+        axis = None if ids.ndim == 1 else 0
+        _, places = np.unique(ids, axis=axis, return_inverse=True)
+        places = places.reshape(-1)
+        return float((np.bincount(places, weights=values) / np.bincount(places)).mean())
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal metric."""

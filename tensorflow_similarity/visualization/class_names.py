@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import targets
 
 ClassNames = Mapping[int, str] | Sequence[str] | None
 
 
-def class_name(label: int, names: ClassNames) -> str:
-    """The name of class `label`, or the id itself where `names` has none."""
+def class_name(label: Any, names: ClassNames) -> str:
+    """The name of class `label`, or what it is itself where `names` has none."""
+    if isinstance(label, (str, np.str_)):
+        return str(names.get(label, label) if isinstance(names, Mapping) else label)  # type: ignore[call-overload]
     if isinstance(names, Mapping):
         return str(names.get(label, label))
     if names is not None and 0 <= label < len(names):
         return str(names[label])
     return str(label)
+
+
+def classes_in(
+    labels: Any, name: str, count: int, names: ClassNames
+) -> tuple[list[str], np.ndarray]:
+    """Names of the classes that occur, and the place of each example's among them.
+
+    What is of unknown class (None, or −1) comes last.
+
+    Args:
+        labels: Class ids or names `[count]`.
+        name: The argument's name, for errors.
+        count: The number of examples.
+        names: Names of ids.
+    """
+    found = targets.get(labels, name, count, ignore_class=-1)
+    ids, places = np.unique(found.ids[found.known], return_inverse=True)
+    shown = [class_name(label, names) for label in found.decode(ids).tolist()]
+    positions = np.full(count, len(shown), np.int64)
+    positions[found.known] = places.reshape(-1)
+    return [*shown, *["unknown"] * bool((~found.known).any())], positions
 
 
 def shorten(text: str, characters: int) -> str:

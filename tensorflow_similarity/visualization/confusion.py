@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
 from tensorflow_similarity.visualization.figures import finish, new_figure
 
@@ -51,7 +51,7 @@ def confusion_matrix(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If the arguments are empty or their lengths differ.
-        TypeError: If they are not integer class ids.
+        TypeError: If they are neither class ids nor names.
 
     Example:
 
@@ -61,14 +61,17 @@ def confusion_matrix(
     figure, matrix = confusion_matrix([0, 1, 1, -1], [0, 1, 0, 1], show=False)
     ```
     """
-    truth = checks.class_ids(y_true, "y_true")
-    answers = checks.class_ids(y_pred, "y_pred", length=len(truth))
+    classes = targets.get(y_true, "y_true", ignore_class=-1)
+    given = targets.get(y_pred, "y_pred", len(classes), ignore_class=-1)
+    classes, given = targets.align(classes, given, ("y_true", "y_pred"))
+    truth, answers = classes.ids, given.ids
     if not len(truth):
         raise ValueError("`y_true` must hold at least one class id. Received: none.")
     columns, positions = np.unique(np.concatenate([truth, answers]), return_inverse=True)
     counts = np.zeros((len(columns), len(columns)), np.int64)
     np.add.at(counts, (positions[: len(truth)], positions[len(truth) :]), 1)
-    names = [shorten(class_name(int(i), labels), _NAME_CHARACTERS) for i in columns]
+    shown = ["none" if i is None else i for i in classes.decode(columns).tolist()]
+    names = [shorten(class_name(i, labels), _NAME_CHARACTERS) for i in shown]
     row_names = names
     if columns[0] == -1 and -1 not in truth:
         counts, row_names = counts[1:], names[1:]

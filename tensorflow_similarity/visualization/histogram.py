@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
 
 if TYPE_CHECKING:
@@ -45,19 +46,16 @@ def distance_histogram(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If the lengths differ, or no neighbour is left to draw.
-        TypeError: If `query_labels` are not integer class ids.
+        TypeError: If `query_labels` are neither class ids nor names.
     """
     distances = np.asarray(neighbors.distances)
-    labels = np.asarray(neighbors.labels)
-    truth = checks.class_ids(query_labels, "query_labels", length=len(distances))
-    # −1 stands for padding and for records without a label.
-    drawn = np.isfinite(distances) & (labels != -1)
+    same, known, _ = targets.lookup_labels(neighbors.labels, query_labels, "neighbors.labels")
+    drawn = np.isfinite(distances) & known
     if not drawn.any():
         raise ValueError(
             "`neighbors` must hold at least one labelled record. Received: none. "
             "Pass labels when the records are added: model.index(x, y)."
         )
-    same = labels == truth[:, None]
     low, end = distances[drawn].min(), distances[drawn].max()
     # A few far neighbours would squeeze all others into the first bars.
     high = np.quantile(distances[drawn], _SHARE_IN_RANGE, method="higher")

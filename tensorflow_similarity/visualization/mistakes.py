@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity.visualization.class_names import ClassNames
 from tensorflow_similarity.visualization.drawing import is_image
 from tensorflow_similarity.visualization.figures import finish, new_figure
@@ -66,16 +67,16 @@ def worst_mistakes(
     figure, wrong = worst_mistakes(images[10:], neighbors, labels[10:], count=2, show=False)
     ```
     """
-    truth = checks.class_ids(example_classes, "example_classes", length=len(examples))
+    classes = targets.get(example_classes, "example_classes", len(examples))
+    truth = targets.shown_labels(classes)
     checks.count(count, "count")
-    nearest = np.asarray(neighbors.labels)[:, 0]
-    if len(nearest) != len(truth):
+    if len(neighbors.labels) != len(truth):
         raise ValueError(
             "`neighbors` must hold the lookups of each of the `examples`. "
-            f"Received: {len(truth)} examples and {len(nearest)} rows of lookups."
+            f"Received: {len(truth)} examples and {len(neighbors.labels)} rows of lookups."
         )
-    # −1 stands for padding and for records without a label.
-    (wrong,) = np.nonzero((nearest != truth) & (nearest != -1))
+    right, known, _ = targets.lookup_labels(neighbors.labels, classes, "neighbors.labels")
+    (wrong,) = np.nonzero(known[:, 0] & ~right[:, 0])
     distances = np.asarray(neighbors.distances)[wrong, 0]
     wrong = wrong[np.argsort(distances, kind="stable")]
     if not len(wrong):

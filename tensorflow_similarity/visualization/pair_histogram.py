@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity import distances
+from tensorflow_similarity import distances, targets
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
 from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
 
@@ -37,7 +37,7 @@ def pair_histogram(
 
     Args:
         embeddings: `[n, dim]`.
-        labels: Class ids, `[n]`.
+        labels: Class ids or names, `[n]`; None where the class is unknown.
         distance: A name, an object or a function: see `distances.get`. Defaults to
             `"cosine"`.
         cutpoint: A distance to mark: pairs at or below it are taken for the same.
@@ -56,7 +56,7 @@ def pair_histogram(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If lengths differ, or there are no pairs of one of the kinds.
-        TypeError: If `labels` are not integer class ids.
+        TypeError: If `labels` are neither class ids nor names.
 
     Example:
 
@@ -71,7 +71,8 @@ def pair_histogram(
     """
     resolved = distances.get(distance)
     x = checks.embeddings(embeddings)
-    ids = checks.class_ids(labels, "labels", len(x))
+    classes = targets.get(labels, "labels", len(x))
+    x, ids = x[classes.known], classes.ids[classes.known]
     checks.count(bins, "bins")
     a, b, same = labelled_pairs(
         ids, checks.count(max_pairs, "max_pairs"), np.random.default_rng(seed)

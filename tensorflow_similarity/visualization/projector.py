@@ -15,7 +15,7 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import _old_names
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.index import Index
-from tensorflow_similarity.visualization.class_names import ClassNames, class_name
+from tensorflow_similarity.visualization.class_names import ClassNames, classes_in
 from tensorflow_similarity.visualization.colors import class_colors
 from tensorflow_similarity.visualization.figures import NEUTRAL
 from tensorflow_similarity.visualization.projection import Method, project
@@ -171,14 +171,7 @@ def _classes(labels: Any, n: int, mapping: ClassNames) -> tuple[list[str], np.nd
     """Names of the classes that occur, and the position of each example's among them."""
     if labels is None:
         return ["all"], np.zeros(n, np.int64)
-    given = np.asarray(labels)
-    if given.dtype.kind in "UO" and given.ndim == 1:
-        if len(given) != n:
-            raise ValueError(f"`labels` must hold one per example, {n}. Received: {len(given)}.")
-        found, places = np.unique(given.astype(str), return_inverse=True)
-        return found.tolist(), places
-    ids, places = np.unique(checks.class_ids(labels, "labels", n), return_inverse=True)
-    return [class_name(int(i), mapping) for i in ids], places
+    return classes_in(labels, "labels", n, mapping)
 
 
 def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
+from tensorflow_similarity.visualization.class_names import ClassNames, classes_in, shorten
 from tensorflow_similarity.visualization.colors import class_colors, class_markers
 from tensorflow_similarity.visualization.figures import finish, new_figure
 from tensorflow_similarity.visualization.projection import Method, project
@@ -34,7 +33,7 @@ def viz_embeddings(
 
     Args:
         embeddings: `[n, dim]`.
-        labels: Class ids, `[n]`.
+        labels: Class ids or names, `[n]`; None where the class is unknown.
         class_mapping: Class names, as a mapping from ids or as a sequence.
         method: `"pca"`, `"tsne"`, `"umap"` or a function: see `project`. Defaults to
             `"pca"`.
@@ -52,7 +51,7 @@ def viz_embeddings(
     Raises:
         ImportError: If matplotlib, or what the method needs, is not installed.
         ValueError: If lengths differ or the method is unknown.
-        TypeError: If `labels` are not integer class ids.
+        TypeError: If `labels` are neither class ids nor names.
 
     Example:
 
@@ -66,8 +65,7 @@ def viz_embeddings(
     ```
     """
     points = project(embeddings, method)
-    ids = checks.class_ids(labels, "labels", len(points))
-    classes = np.unique(ids)
+    classes, places = classes_in(labels, "labels", len(points), class_mapping)
     own = axis is None
     listed = (own and len(classes) <= _MOST_IN_LEGEND) if legend is None else legend
     if axis is None:
@@ -78,9 +76,9 @@ def viz_embeddings(
         figure = axis.figure
     size = float(np.clip(15_000 / max(len(points), 1), 6, 30))
     styles = zip(classes, class_colors(len(classes)), class_markers(len(classes)), strict=True)
-    for label, color, marker in styles:
-        x, y = points[ids == label].T
-        name = shorten(class_name(int(label), class_mapping), 16)
+    for place, (label, color, marker) in enumerate(styles):
+        x, y = points[places == place].T
+        name = shorten(label, 16)
         axis.scatter(x, y, s=size, color=color, marker=marker, alpha=0.7, linewidths=0, label=name)
     low, high = points.min(axis=0), points.max(axis=0)
     half = 0.53 * (float((high - low).max()) or 1.0)

@@ -258,7 +258,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"query_labels.*expected 10"):
         calibrate(distances, found, labels[:9])
     with pytest.raises(TypeError, match="query_labels"):
-        calibrate(distances, found, labels.astype(float))
+        calibrate(distances, found, labels + 0.5)
     with pytest.raises(ValueError, match="neighbor_labels"):
         calibrate(distances, found[:, :2], labels)
     with pytest.raises(ValueError, match=r"distances.*\[queries, k\]"):

@@ -405,8 +405,9 @@ def test_suspects_are_nearer_to_another_class():
 
 def test_equal_inputs_of_several_parts():
     a, b = np.array([[1], [1], [2]]), np.array([[3.0], [3.0], [3.0]])
-    assert equal_inputs({"a": a, "b": b}, np.array([7, 8, 8])) == [(7, 8)]
-    assert equal_inputs({"a": a, "b": b}, np.array([7, 7, 8])) == []
+    places = np.array([4, 6, 9])
+    assert equal_inputs({"a": a, "b": b}, np.array([7, 8, 8]), places) == [(7, 8, 4, 6)]
+    assert equal_inputs({"a": a, "b": b}, np.array([7, 7, 8]), places) == []
 
 
 def test_errors(digits):

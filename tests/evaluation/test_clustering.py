@@ -28,6 +28,12 @@ def test_by_k_means():
     assert abs(chance["ami"]) < 0.1
 
 
+def test_names_and_unknown_classes():
+    names, clusters = ["a", "b", None, "a", "b", "b"], [5, 7, 5, 5, 7, -1]
+    expected = clustering(labels=[0, 1, 0, 1, 1], clusters=[5, 7, 5, 7, -1])
+    assert clustering(labels=names, clusters=clusters) == expected
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="clusters"):
         clustering(labels=[0, 1])

@@ -55,7 +55,20 @@ def test_bad_splits():
     with pytest.raises(ValueError, match="folds"):
         splits.class_disjoint_folds([0, 1], folds=1)
     with pytest.raises(TypeError, match="labels"):
-        splits.class_disjoint(["a", "b"])
+        splits.class_disjoint([0.5, 1])
+
+
+def test_splits_by_name_leave_out_what_is_unknown():
+    names = ["a", "b", None, "a", "c", "b", None]
+    train, test = splits.class_disjoint(names)
+    assert sorted([*train, *test]) == [0, 1, 3, 4, 5]
+    assert not {names[i] for i in train} & {names[i] for i in test}
+    ids = [0, 1, None, 0, 2, 1, None]
+    for of_names, of_ids in zip(
+        splits.class_disjoint_folds(names, 3), splits.class_disjoint_folds(ids, 3), strict=True
+    ):
+        np.testing.assert_array_equal(of_names[0], of_ids[0])
+        np.testing.assert_array_equal(of_names[1], of_ids[1])
 
 
 def test_shared_examples_are_pointed_out():

@@ -104,6 +104,15 @@ def test_a_sample_is_near_the_whole():
     assert sample.eer == pytest.approx(whole.eer, abs=0.01)
 
 
+def test_names_and_unknown_classes():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 3)), rng.integers(4, size=30)
+    known = y != 3
+    names = [None if c == 3 else "abc"[c] for c in y]
+    assert verify(x, names) == verify(x[known], y[known])
+    assert verify(x, y, ignore_class=3) == verify(x[known], y[known])
+
+
 def test_bad_input():
     x = np.eye(4)
     with pytest.raises(ValueError, match="0 pairs of one class"):
@@ -111,7 +120,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="0 of two"):
         verify(x, [0, 0, 0, 0])
     with pytest.raises(TypeError, match="labels"):
-        verify(x, [0.0, 0.0, 1.0, 1.0])
+        verify(x, [0.5, 0.5, 1.0, 1.0])
     with pytest.raises(ValueError, match="far"):
         tar_at_far([0.1, 0.2], [True, False], 5)
     with pytest.raises(ValueError, match="same"):

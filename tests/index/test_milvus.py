@@ -650,3 +650,29 @@ def test_what_a_killed_process_wrote_is_there(tmp_path):
     index.close()
     other.communicate(b"\n", timeout=300)
     assert other.returncode == 0
+
+
+def test_class_names_are_in_milvus(uri, tmp_path):
+    names = ["owl", "emu", None, "auk"]
+    index = Index(6, search="milvus", uri=uri)
+    ids = index.add(X[:4], labels=names)
+    assert index.class_names == ("auk", "emu", "owl")
+    assert index.get(ids).labels.tolist() == names
+    assert index.lookup(X[:4], k=1).labels[:, 0].tolist() == names
+    assert index.lookup(X[:4], k=4, filter={"labels": "emu"}).ids[:, 0].tolist() == [ids[1]] * 4
+    with pytest.raises(TypeError, match="names"):
+        index.add(X[4:5], labels=[3])
+    index.save(tmp_path / "copy")
+    assert Index.load(tmp_path / "copy").get(ids).labels.tolist() == names
+    index.close()
+    assert MilvusIndex.open(uri).get(ids).labels.tolist() == names
+
+
+def test_class_names_that_another_program_added(fake):
+    one = Index(6, search="milvus", uri=fake)
+    one.add(X[:2], labels=["owl", "emu"])
+    other = MilvusIndex.open(fake)
+    new = other.add(X[2:3], labels=["auk"])
+    assert one.lookup(X[2:3], k=1).labels.tolist() == [["auk"]]
+    more = one.add(X[3:4], labels=["kea"])
+    assert other.get([*new, *more]).labels.tolist() == ["auk", "kea"]

@@ -26,7 +26,7 @@ class Pairs(keras.utils.PyDataset):
 
 def joined(batches):
     xs, ys = zip(*batches, strict=True)
-    y = None if ys[0] is None else np.concatenate([np.asarray(y) for y in ys])
+    y = None if ys[0] is None else np.concatenate([getattr(y, "ids", y) for y in ys])
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *xs), y
 
 

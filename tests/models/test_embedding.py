@@ -42,7 +42,7 @@ def test_it_embeds_as_predict_does():
     model = one_output()
     embeddings, labels = embed(Embedder(model), X, Y, batch_size=7)
     np.testing.assert_allclose(embeddings, model.predict(X, verbose=0), rtol=1e-5)
-    np.testing.assert_array_equal(labels, Y)
+    np.testing.assert_array_equal(labels.ids, Y)
     assert embeddings.dtype == np.float32
 
 
@@ -266,7 +266,7 @@ def test_half_precision_models_give_float32():
 def test_labels_are_the_targets_of_the_embedding_output(outputs, output, targets):
     dataset = tf.data.Dataset.from_tensor_slices((X, targets)).batch(6)
     _, labels = embed(Embedder(two_outputs(outputs), output), dataset)
-    np.testing.assert_array_equal(labels, Y)
+    np.testing.assert_array_equal(labels.ids, Y)
 
 
 def test_targets_that_lack_the_embedding_output_are_refused():

@@ -91,6 +91,25 @@ def test_records_are_found_in_the_graph_as_in_the_index(distance):
     same(found, expected)
 
 
+def test_class_names_are_texts(tmp_path):
+    names = np.array(["owl", "emu", "auk", "tit", "jay", "kea", "rhea", "roc", "rook", "swan"])
+    model = make()
+    model.reset_index()
+    words = names[np.unique(Y, return_inverse=True)[1]]
+    labels = [None, *words[1:]]
+    model.index(X, labels, verbose=0)
+    model.calibrate(X + 0.7, words, per_class=True, min_per_class=1, verbose=0)
+    model.export_serving(tmp_path / "served")
+    queries = RNG.normal(size=(50, 6)).astype("float32")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    serve, decide = loaded.signatures["serving_default"], loaded.signatures["match"]
+    found = serve(inputs=tf.constant(queries))["labels"].numpy().astype(str)
+    expected = model.lookup(queries, k=found.shape[1], verbose=0).labels
+    assert found.tolist() == [[name or "" for name in row] for row in expected.tolist()]
+    matches = decide(inputs=tf.constant(queries))["labels"].numpy().astype(str)
+    assert matches.tolist() == [name or "" for name in model.match(queries).tolist()]
+
+
 @pytest.mark.parametrize("matcher", ["match_nearest", "match_majority_vote"])
 @pytest.mark.parametrize("per_class", [False, True])
 def test_decisions_in_the_graph_are_those_of_match(matcher, per_class):

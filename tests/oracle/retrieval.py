@@ -3,9 +3,9 @@
 import math
 
 
-def ranked_hits(distances, relevant, own=-1):
-    """Relevance of the gallery by rank, ties by position, leaving `own` out."""
-    order = sorted((d, j) for j, d in enumerate(distances) if j != own)
+def ranked_hits(distances, relevant, own=-1, ignored=()):
+    """Relevance of the gallery by rank, ties by position, leaving `own` and ignored keys out."""
+    order = sorted((d, j) for j, d in enumerate(distances) if j != own and j not in ignored)
     return [relevant[j] for _, j in order]
 
 
@@ -46,8 +46,10 @@ def metric_of_query(name, grades):
     raise ValueError(name)
 
 
-def evaluate(names, distances, relevance, own=None):
+def evaluate(names, distances, relevance, own=None, ignored=None):
     """Metric -> value of every query (None where it has nothing relevant)."""
     own = [-1] * len(distances) if own is None else own
-    hits = [ranked_hits(d, r, o) for d, r, o in zip(distances, relevance, own, strict=True)]
+    out = [()] * len(distances) if ignored is None else [set(i.nonzero()[0]) for i in ignored]
+    rows = zip(distances, relevance, own, out, strict=True)
+    hits = [ranked_hits(d, r, o, i) for d, r, o, i in rows]
     return {name: [metric_of_query(name, h) for h in hits] for name in names}

@@ -58,7 +58,7 @@ def test_bad_input():
         RecallAtK(k=0)
     with pytest.raises(ValueError, match="k=4"):
         RecallAtK(k=3, drop_closest_lookup=True).compute(query_labels=QUERIES, lookup_labels=LABELS)
-    with pytest.raises(ValueError, match=r"shape \[2 queries"):
+    with pytest.raises(ValueError, match=r"shape \[queries, k\]"):
         RecallAtK(k=1).compute(query_labels=[0, 1], lookup_labels=[0, 1])
     with pytest.raises(ValueError, match="match_mask"):
         RecallAtK(k=1).compute(query_labels=[0, 1])

@@ -51,7 +51,7 @@ def test_many_classes_have_few_ticks_and_no_numbers():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="`y_pred` must hold one class id per example"):
+    with pytest.raises(ValueError, match="`y_pred` must hold one label per example"):
         confusion_matrix([1], [1, 2], show=False)
     with pytest.raises(ValueError, match="`y_true` must hold at least one"):
         confusion_matrix([], [], show=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tensorflow_similarity.callbacks.doctor.findings import Finding
 from tensorflow_similarity.callbacks.doctor.patient import Patient
 
-__all__ = ["no_negatives", "no_positives", "not_finite", "suspicious_labels"]
+__all__ = ["no_negatives", "no_positives", "not_finite", "sorted_data", "suspicious_labels"]
 
 _SAMPLER = (
     "draw balanced batches: MultiShotMemorySampler(x, y, classes_per_batch=8, "
@@ -64,28 +64,45 @@ def no_negatives(patient: Patient) -> Finding | None:
     )
 
 
+def sorted_data(patient: Patient) -> tuple[str, ...]:
+    """Advice where the arrays are sorted by class, which hurts only if `fit` does not shuffle."""
+    if not patient.sorted_by_class:
+        return ()
+    advice = (
+        "the data are sorted by class: fit(shuffle=False) makes batches of one class of them, "
+        "which the doctor looks at with TrainingDoctor(x, y, shuffle=False); shuffle them"
+    )
+    return (advice,)
+
+
 def suspicious_labels(patient: Patient) -> Finding | None:
     """Hard negatives that are wrong labels or duplicates."""
     if patient.conflicts:
-        a, b = patient.conflicts[0]
+        a, b, i, j = patient.conflicts[0]
         return Finding(
             "suspicious_labels",
             patient.now.step,
             "Equal examples have different labels",
             f"{len(patient.conflicts)} pairs in the batches that were looked at, such as one of "
-            f"classes {a} and {b}: no embedding can tell them apart, and mining picks them first.",
+            f"classes {a} and {b}, at positions {i} and {j}: no embedding can tell them "
+            "apart, and mining picks them first.",
             (
                 "find them, np.unique(x, axis=0, return_counts=True), and decide for one label",
                 "leave them out",
             ),
-            {"conflicts": tuple(patient.conflicts)},
+            {
+                "conflicts": tuple((a, b) for a, b, _, _ in patient.conflicts),
+                "positions": tuple((i, j) for _, _, i, j in patient.conflicts),
+            },
         )
     share = patient.suspected / max(patient.judged, 1)
     # Digits that are hard to read are a few per cent at first, and become fewer.
     if patient.looks < 2 * patient.patience or patient.suspected < 8 or share < 0.03:
         return None
     worst = sorted(patient.suspects, key=lambda suspect: -suspect.ratio)[:3]
-    shown = ", ".join(f"a {s.label} that looks like a {s.looks_like}" for s in worst)
+    shown = ", ".join(
+        f"a {s.label} that looks like a {s.looks_like} (position {s.position})" for s in worst
+    )
     return Finding(
         "suspicious_labels",
         patient.now.step,
@@ -96,7 +113,13 @@ def suspicious_labels(patient: Patient) -> Finding | None:
         (
             "look at them: doctor.suspects has their labels, positions and the examples themselves",
             "correct the labels or leave the examples out; merge classes that are one",
+            *sorted_data(patient),
             "a loss that does not chase the hardest: semi-hard negatives, SupConLoss",
         ),
-        {"share": share, "suspects": patient.suspected, "judged": patient.judged},
+        {
+            "share": share,
+            "suspects": patient.suspected,
+            "judged": patient.judged,
+            "positions": tuple(suspect.position for suspect in patient.suspects),
+        },
     )

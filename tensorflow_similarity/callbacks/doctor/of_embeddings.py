@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tensorflow_similarity.callbacks.doctor.findings import Finding
+from tensorflow_similarity.callbacks.doctor.of_data import sorted_data
 from tensorflow_similarity.callbacks.doctor.patient import Patient
 from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
 from tensorflow_similarity.mining.strategies import Nearest
@@ -66,7 +67,7 @@ def collapse(patient: Patient) -> Finding | None:
         last.step,
         "The embeddings collapsed",
         f"Since step {first.step:,} at the latest: {'; '.join(found.values())}.{rank}",
-        tuple(advice),
+        (*sorted_data(patient), *advice),
         {
             "signals": tuple(found),
             "mean_cosine": last.mean_cosine,

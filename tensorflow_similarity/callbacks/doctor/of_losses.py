@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tensorflow_similarity.callbacks.doctor.findings import Finding
+from tensorflow_similarity.callbacks.doctor.of_data import sorted_data
 from tensorflow_similarity.callbacks.doctor.patient import Patient
 
 __all__ = ["not_learning", "nothing_active"]
@@ -47,6 +48,7 @@ def not_learning(patient: Patient) -> Finding | None:
         f"pair of one class is nearer than one of two in {now.separation:.0%} of cases, where 50 % "
         "is chance.",
         (
+            *sorted_data(patient),
             _CHECK_LABELS,
             "another learning rate, ten times smaller, then ten times larger",
             "a network that is trained already, or a larger one",

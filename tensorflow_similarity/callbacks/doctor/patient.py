@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect
 from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
@@ -27,10 +28,11 @@ class Patient:
         learning_rate: As it is now, or NaN.
         history: All examinations, the oldest first.
         suspects: Examples that look like another class, the first of them.
-        conflicts: Pairs of labels of equal examples.
+        conflicts: Labels of two equal examples, and their positions.
         suspected: How many there were.
         looks: How many examinations looked for suspects.
         judged: How many examples they looked at.
+        sorted_by_class: Whether batches would be of one class if `fit` did not shuffle.
     """
 
     patience: int
@@ -41,10 +43,11 @@ class Patient:
     learning_rate: float = math.nan
     history: list[VitalSigns] = dataclasses.field(default_factory=list)
     suspects: list[Suspect] = dataclasses.field(default_factory=list)
-    conflicts: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+    conflicts: list[tuple[Any, Any, int, int]] = dataclasses.field(default_factory=list)
     suspected: int = 0
     looks: int = 0
     judged: int = 0
+    sorted_by_class: bool = False
 
     @property
     def now(self) -> VitalSigns:

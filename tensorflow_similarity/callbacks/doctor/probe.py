@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity.callbacks.labelled_examples import check_repeatable
-from tensorflow_similarity.models.batches import Batches
+from tensorflow_similarity import targets
+from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
+from tensorflow_similarity.models.batches import Batches, one_class_batches
 from tensorflow_similarity.models.embedding import Embedder
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["Probe"]
 
@@ -19,53 +21,67 @@ class Probe:
     """An endless supply of batches of the training data.
 
     Batches of datasets and samplers come in their order, over and over; those of
-    arrays are drawn at random, as `fit` shuffles.
+    arrays are drawn at random, as `fit` shuffles, or in their order, as it does not.
 
     Args:
         x: Arrays, or anything that yields batches `(x, y)` again each time.
-        y: Class ids, for arrays.
+        y: Class ids or names, for arrays.
         batch_size: Examples in a batch, for arrays.
         seed: Of the draws.
+        shuffle: Whether they are drawn at random.
 
     Raises:
-        ValueError: If `x` can be gone through once only.
+        TypeError: If labels are neither ids nor names.
+        ValueError: If `x` can be gone through once only, labels are missing, or not one per
+            example.
     """
 
-    def __init__(self, x: Any, y: Any, batch_size: int, seed: int) -> None:
-        check_repeatable(x, "x")
-        self._x, self._y, self._batch_size = x, y, batch_size
+    def __init__(self, x: Any, y: Any, batch_size: int, seed: int, shuffle: bool = True) -> None:
+        self._examples = LabelledExamples(x, y, "x", "y", ignore_class=-1)
+        self._batch_size, self._shuffle = batch_size, shuffle
         self._rng = np.random.default_rng(seed)
-        self._stream: Iterator[tuple[Any, Any]] | None = None
+        self._stream: Iterator[tuple[Any, Any, np.ndarray]] | None = None
 
-    def next(self, embedder: Embedder) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        """Inputs, class ids, and, for arrays, the places of the examples.
+    @property
+    def sorted_by_class(self) -> bool:
+        """Whether batches of arrays, taken in their order, are mostly of one class."""
+        labels = self._examples.labels
+        return labels is not None and one_class_batches(labels.ids, self._batch_size) >= 0.5
+
+    def next(self, embedder: Embedder) -> tuple[Any, Targets, np.ndarray]:
+        """Inputs, labels, and the places of the examples: in arrays, or in the dataset's order.
 
         Raises:
+            TypeError: If labels are neither ids nor names.
             ValueError: If there are no labels.
         """
         if self._stream is None:
-            self._stream = self._batches(embedder.batches(self._x, self._y, self._batch_size))
-        inputs, y, places = next(self._stream)  # type: ignore[misc]
-        first = keras.tree.flatten(inputs)[0]
-        labels = embedder.class_ids(y, int(first.shape[0]))
+            self._stream = self._batches(
+                embedder.batches(self._examples.x, self._examples.labels, self._batch_size)
+            )
+        inputs, y, places = next(self._stream)
+        labels = embedder.labels_of(y, len(places))
         if labels is None:
             raise ValueError(
-                "`y` must hold the class id of each example, or `x` yield (x, y). "
+                "`y` must hold the class id of each example, or its name, or `x` yield (x, y). "
                 "Received: neither."
             )
-        return inputs, labels, places
+        return inputs, targets.get(labels, "y", len(places), ignore_class=-1), places
 
     def _batches(self, batches: Batches) -> Iterator[Any]:
         if batches.examples is None:
             while True:
-                empty = True
+                start = 0
                 for inputs, y in batches:
-                    empty = False
-                    yield inputs, y, None
-                if empty:
+                    count = int(keras.tree.flatten(inputs)[0].shape[0])
+                    yield inputs, y, np.arange(start, start + count)
+                    start += count
+                if not start:
                     raise ValueError("`x` must yield at least one batch. Received: none.")
         while True:
-            order = self._rng.permutation(batches.examples)
+            order = np.arange(batches.examples)
+            if self._shuffle:
+                order = self._rng.permutation(batches.examples)
             size = min(self._batch_size, len(order))
             for begin in range(0, len(order) - size + 1, size):
                 places = np.sort(order[begin : begin + size])

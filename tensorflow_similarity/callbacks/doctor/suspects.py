@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -20,22 +21,27 @@ class Suspect:
     """An example whose label may be wrong.
 
     Attributes:
-        label: The label it has.
+        label: The label it has, an id or a name.
         looks_like: The class whose examples are nearest.
         ratio: How many times farther its own class is than that one, on average.
         example: The example itself, as the model takes it, without a batch axis.
-        position: Its place in the arrays that the doctor was given, or None.
+        position: Its place in the arrays that the doctor was given, or in the order in which
+            a dataset yields examples.
     """
 
-    label: int
-    looks_like: int
+    label: Any
+    looks_like: Any
     ratio: float
     example: Any
-    position: int | None = None
+    position: int
 
 
 def find_suspects(
-    inputs: Any, labels: np.ndarray, distances: np.ndarray, places: np.ndarray | None
+    inputs: Any,
+    labels: np.ndarray,
+    distances: np.ndarray,
+    places: np.ndarray,
+    decode: Callable[[Any], np.ndarray] = np.asarray,
 ) -> list[Suspect]:
     """Examples of a batch that are far nearer to another class than to the rest of their own.
 
@@ -43,7 +49,8 @@ def find_suspects(
         inputs: The batch.
         labels: Class ids `[batch]`.
         distances: `[batch, batch]`.
-        places: Places of the examples in arrays, or None.
+        places: Places of the examples.
+        decode: Makes class ids names, where they have names.
     """
     classes, own = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -64,24 +71,30 @@ def find_suspects(
     found = np.flatnonzero(to_own > _RATIO * np.maximum(to_other, 1e-12))
     return [
         Suspect(
-            label=int(labels[i]),
-            looks_like=int(classes[nearest[i]]),
+            label=decode(labels[[i]]).tolist()[0],
+            looks_like=decode(classes[nearest[[i]]]).tolist()[0],
             ratio=float(to_own[i] / max(to_other[i], 1e-12)),
             example=keras.tree.map_structure(lambda leaf, i=int(i): np.asarray(leaf[i]), inputs),
-            position=None if places is None else int(places[i]),
+            position=int(places[i]),
         )
         for i in found
     ]
 
 
-def equal_inputs(inputs: Any, labels: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs of labels of examples of a batch that are equal, bit for bit, but for the label."""
+def equal_inputs(
+    inputs: Any, labels: np.ndarray, places: np.ndarray
+) -> list[tuple[int, int, int, int]]:
+    """Pairs of examples of a batch that are equal, bit for bit, but for the label.
+
+    Returns:
+        Both labels and both places of each pair.
+    """
     leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(inputs)]
-    seen: dict[bytes, int] = {}
+    seen: dict[bytes, tuple[int, int]] = {}
     found = []
-    for i, label in enumerate(labels.tolist()):
+    for i, (label, place) in enumerate(zip(labels.tolist(), places.tolist(), strict=True)):
         key = b"".join(np.ascontiguousarray(leaf[i]).tobytes() for leaf in leaves)
-        other = seen.setdefault(key, label)
+        other, where = seen.setdefault(key, (label, place))
         if other != label:
-            found.append((other, label))
+            found.append((other, label, where, place))
     return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity.index import _class_names
 from tensorflow_similarity.index._filters import Filter, filter_ids, parse_filter
 
 __all__ = ["expression", "one_of"]
@@ -16,11 +19,12 @@ def one_of(field: str, ids: np.ndarray) -> str:
     return f"{field} in {ids.tolist()}" if len(ids) else "id < 0"
 
 
-def expression(filter: Filter | None) -> str:
+def expression(filter: Filter | None, notes: Mapping[str, Any] = MappingProxyType({})) -> str:
     """What must hold for a record to be returned.
 
     Args:
         filter: As `Index.lookup` takes it, with a Milvus expression for `"data"`.
+        notes: Those of the index, which hold its class names.
 
     Raises:
         TypeError: If it is none of what a filter may be.
@@ -28,7 +32,9 @@ def expression(filter: Filter | None) -> str:
     """
     if filter is None:
         return ""
-    wanted = parse_filter(filter)
+    wanted = dict(parse_filter(filter))
+    if "labels" in wanted:
+        wanted["labels"] = _class_names.wanted(wanted["labels"], notes)
     parts = [
         one_of(field, filter_ids(wanted[key], f"filter[{key!r}]"))
         for key, field in (("ids", "id"), ("labels", "label"))

@@ -49,7 +49,8 @@ class MilvusIndex(MilvusReading, search="milvus"):
       `upsert` with the same ids mends it. For writing a lot, `upsert` is also
       faster than `add` with ids, which asks first whether they are in use.
     - `notes` and `calibration` are read when the index is opened, and written
-      when they are set. What other programs set later is not seen.
+      when they are set. What other programs set later is not seen, but for class
+      names that they add. Two programs should not add new ones at the same moment.
 
     Args:
         embedding_size: Numbers in an embedding.
@@ -150,7 +151,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
     def add(
         self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
     ) -> np.ndarray:
-        batch = check_batch(self._size, embeddings, labels, data, ids)
+        batch = check_batch(self._size, embeddings, labels, data, ids, self._encode)
         with self._writing:
             if ids is None:
                 batch = Batch(
@@ -169,7 +170,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
         return batch.ids
 
     def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
-        batch = check_batch(self._size, embeddings, labels, data, check_ids(ids))
+        batch = check_batch(self._size, embeddings, labels, data, check_ids(ids), self._encode)
         with self._writing:
             self._write(batch)
         return batch.ids
@@ -178,7 +179,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
         self, ids: Any, embeddings: Any = None, labels: Any = None, data: Any = None
     ) -> None:
         ids = check_ids(ids)
-        changes = check_changes(self._size, ids, embeddings, labels, data)
+        changes = check_changes(self._size, ids, embeddings, labels, data, self._encode)
         with self._writing:
             kept = self._rows(ids)
             now = {
@@ -270,9 +271,8 @@ class MilvusIndex(MilvusReading, search="milvus"):
         if path is not None:
             copy = Index(self._size, self._distance)
             records = self.get(self.ids)
-            labels = np.ma.MaskedArray(records.labels, ~records.has_label)
-            copy.add(records.embeddings, labels, records.data, records.ids)
             copy.notes.update(self._notes)
+            copy.add(records.embeddings, records.labels, records.data, records.ids)
             copy.calibration = self._calibration
             copy.save(path)
 

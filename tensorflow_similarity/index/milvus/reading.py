@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
-from tensorflow_similarity.index import _results
+from tensorflow_similarity.index import _class_names, _results
 from tensorflow_similarity.index._arguments import check_embeddings, check_ids
 from tensorflow_similarity.index._filters import Filter
 from tensorflow_similarity.index._index import Index
@@ -22,6 +22,7 @@ from tensorflow_similarity.index.milvus.about import notes_in
 from tensorflow_similarity.index.milvus.collection import MOST_ROWS
 from tensorflow_similarity.index.milvus.expressions import expression
 from tensorflow_similarity.index.milvus.opening import Opened
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["MilvusReading"]
 
@@ -93,11 +94,18 @@ class MilvusReading(Index):
         return self._notes
 
     @property
+    def class_names(self) -> tuple[str, ...] | None:
+        return _class_names.names_in(self._notes)
+
+    @property
     def ids(self) -> np.ndarray:
         return self._opened.records.ids()
 
     def __len__(self) -> int:
         return self._opened.records.count()
+
+    def _has_labels(self) -> bool:
+        return bool(self._opened.records.count("label is not null"))
 
     def has(self, ids: Any) -> np.ndarray:
         return self._opened.records.known(check_ids(ids, distinct=False))
@@ -114,7 +122,7 @@ class MilvusReading(Index):
         k = checks.count(k, "k")
         if k > MOST_ROWS:
             raise ValueError(f"`k` must be at most {MOST_ROWS:,} in Milvus. Received: {k:,}.")
-        hits = self._opened.records.search(queries, k, expression(filter))
+        hits = self._opened.records.search(queries, k, expression(filter, self._notes))
         if not any(hits):
             if not len(self):
                 raise ValueError("The index is empty: add records before `lookup`.")
@@ -130,13 +138,16 @@ class MilvusReading(Index):
         last = np.where(places < 0, np.iinfo(np.int64).max, source.ids[places])
         order = np.lexsort((last, values), axis=-1)
         return Neighbors.of_rows(
-            source, np.take_along_axis(places, order, 1), np.take_along_axis(values, order, 1)
+            source,
+            np.take_along_axis(places, order, 1),
+            np.take_along_axis(values, order, 1),
+            self._names_of(source),
         )
 
     def get(self, ids: Any) -> Records:
         ids = check_ids(ids, distinct=False)
         source = self._rows(np.unique(ids))
-        return source.records(source.find(ids))
+        return source.records(source.find(ids)).named(self._names_of(source))
 
     def measure_recall(self, queries: Any = None, k: int = 10) -> None:
         """None: what is exact is not known here."""
@@ -199,4 +210,20 @@ class MilvusReading(Index):
         print_fn("\n".join(["Index", *(f"  {name + ':':<12} {value}" for name, value in lines)]))
 
     def to_data_frame(self, num_records: int | None = None) -> Any:
-        return _results.data_frame(self._rows(self.ids[:num_records]), None)
+        source = self._rows(self.ids[:num_records])
+        return _results.data_frame(source, None, self._names_of(source))
+
+    def _encode(self, labels: Targets | None, length: int) -> tuple[np.ndarray, np.ndarray]:
+        if labels is not None and labels.class_names is not None:
+            self._read_notes()  # Another program may have added names.
+        return super()._encode(labels, length)
+
+    def _names_of(self, source: Rows) -> tuple[str, ...] | None:
+        """The class names, with those of records that another program added meanwhile."""
+        names = self.class_names
+        if names is not None and source.labels.max(initial=-1) >= len(names):
+            self._read_notes()
+        return self.class_names
+
+    def _read_notes(self) -> None:
+        self._notes.become(self._opened.about.read("notes", {}))
