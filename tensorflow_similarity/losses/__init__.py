@@ -10,6 +10,7 @@ from tensorflow_similarity.losses.distillation_losses import (
     RelationalDistillationLoss,
     SimilarityDistillationLoss,
 )
+from tensorflow_similarity.losses.given_triplets import TripletMarginLoss
 from tensorflow_similarity.losses.margin_losses import (
     ContrastiveLoss,
     IntraPairVarianceLoss,
@@ -134,6 +135,7 @@ __all__ = [
     "TripletAllLoss",
     "TripletHardLoss",
     "TripletLoss",
+    "TripletMarginLoss",
     "TripletSemiHardLoss",
     "TupletMarginLoss",
     "TwoViewLoss",

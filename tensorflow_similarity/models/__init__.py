@@ -7,6 +7,7 @@ from tensorflow_similarity.models.baselines import BaselineResult
 from tensorflow_similarity.models.contrastive_model import ContrastiveModel
 from tensorflow_similarity.models.dual_encoder import DualEncoder
 from tensorflow_similarity.models.hard_negatives import HardNegatives, mine_hard_negatives
+from tensorflow_similarity.models.siamese_model import SiameseModel
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ContrastiveModel",
     "DualEncoder",
     "HardNegatives",
+    "SiameseModel",
     "SimilarityModel",
     "mine_hard_negatives",
 ]

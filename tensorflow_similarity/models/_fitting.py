@@ -1,28 +1,40 @@
-"""What `fit` does for the samplers that it is given."""
+"""What `fit` does for samplers, and where labels cannot train anything."""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity.losses import CrossBatchMemory, MetricLoss
 from tensorflow_similarity.samplers import FollowEpochs
 from tensorflow_similarity.samplers._epochs import EpochDataset
 
 __all__ = ["fit_with_samplers"]
 
+_GIVEN = (
+    "For triplets or pairs that are given, where `y` is a placeholder, use SiameseModel with "
+    "TripletMarginLoss or ContrastiveLoss."
+)
+
 
 def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> Any:
-    """Calls Keras' `fit`, where samplers follow its epochs.
+    """Calls Keras' `fit`, where samplers follow its epochs and labels have several classes.
 
     Args:
         model: The model.
         fit: `fit` of its base.
         args: Its arguments.
         kwargs: Its arguments by name.
+
+    Raises:
+        ValueError: If all labels are the same, and the loss is 0 then.
     """
     try:
         given = inspect.signature(keras.Model.fit).bind(model, *args, **kwargs).arguments
@@ -30,28 +42,42 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
         return fit(*args, **kwargs)  # Keras' own error.
     del given["self"]
     sampler, validation = given.get("x"), given.get("validation_data")
+    comparing = _losses_of_classes(model)
+    _refuse_one_class(comparing, given.get("y"))
     if not isinstance(sampler, EpochDataset):
-        return fit(**given)
+        with _added(given, [_Watch()] if comparing else []):
+            return fit(**given)
     if not isinstance(validation, EpochDataset):
         validation = None
-    follow = FollowEpochs(sampler, validation)
-    callbacks = given.get("callbacks")
-    whole = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else []
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        whole.insert(0, follow)  # A list of Keras' is taken as it is.
-    else:
-        others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
-        given["callbacks"] = [follow, *(other for other in others if other is not None)]
     # Batches are random as they are. Keras would mix them by a seed of its own.
     given["shuffle"] = False
     steps = given.pop("steps_per_epoch", None)
     validation_steps = given.pop("validation_steps", None) if validation is not None else None
+    added = [FollowEpochs(sampler, validation), *([_Watch()] if comparing else [])]
+    with (
+        _added(given, added),
+        _steps(sampler, steps),
+        _steps(validation, validation_steps),
+    ):
+        return fit(**given)
+
+
+@contextlib.contextmanager
+def _added(given: dict[str, Any], more: list[keras.callbacks.Callback]) -> Iterator[None]:
+    """Adds callbacks to the arguments of `fit`, before those of the user."""
+    callbacks = given.get("callbacks")
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        others = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]
+        given["callbacks"] = [*more, *(other for other in others if other is not None)]
+        yield
+        return
+    # A list of Keras' is taken as it is, and given back as it was.
+    usual = list(callbacks.callbacks)
+    callbacks.callbacks[:0] = more
     try:
-        with _steps(sampler, steps), _steps(validation, validation_steps):
-            return fit(**given)
+        yield
     finally:
-        if follow in whole:
-            whole.remove(follow)
+        callbacks.callbacks[:] = usual
 
 
 @contextlib.contextmanager
@@ -68,3 +94,69 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
         yield
     finally:
         sampler.steps_per_epoch = usual
+
+
+def _losses_of_classes(model: Any) -> dict[Any, MetricLoss]:
+    """The losses that compare embeddings of different classes, by output; None for the only one."""
+    loss = getattr(model, "loss", None)
+    losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
+    losses = dict(losses) if isinstance(losses, Mapping) else {None: losses}
+    found = {
+        key: one.loss if isinstance(one, CrossBatchMemory) else one for key, one in losses.items()
+    }
+    return {
+        key: one
+        for key, one in found.items()
+        if isinstance(one, MetricLoss)
+        and one.distance is not None
+        and one.relevance is None
+        and not one.numbers_classes
+        and type(one).embeddings is MetricLoss.embeddings
+    }
+
+
+def _refuse_one_class(losses: dict[Any, MetricLoss], y: Any) -> None:
+    """Raises where all labels are the same, and the loss then has nothing to learn from."""
+    for key, loss in losses.items():
+        labels = y
+        if key is not None:
+            fits = isinstance(y, Mapping) if isinstance(key, str) else isinstance(y, (list, tuple))
+            if not fits or (isinstance(y, Mapping) and key not in y):
+                continue
+            labels = y[key]
+        if not isinstance(labels, (np.ndarray, list)) and not keras.ops.is_tensor(labels):
+            continue
+        values = np.asarray(labels)
+        if values.size < 2 or values.size != len(values) or values.dtype.kind not in "iuf":
+            continue
+        if (values == values.flat[0]).all() and _is_zero_for_one_class(loss):
+            raise ValueError(
+                f"`y` must have several classes for {type(loss).__name__}, which compares examples "
+                f"of different ones. Received: {values.flat[0]} for all {len(values)} examples, so "
+                f"that loss and gradient are 0. {_GIVEN}"
+            )
+
+
+def _is_zero_for_one_class(loss: MetricLoss) -> bool:
+    embeddings = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    value = loss(np.zeros(4, "int32"), embeddings)
+    return not np.any(keras.ops.convert_to_numpy(value))
+
+
+class _Watch(keras.callbacks.Callback):
+    """Warns where a loss was exactly 0 in the whole first epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looked = False
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        first, self._looked = not self._looked, True
+        if first and (logs or {}).get("loss") == 0:
+            warnings.warn(
+                f"The loss was exactly 0 in all of epoch {epoch}: no example of a batch had both "
+                "an example of its class and one of another (or all are told apart by the margin "
+                "already). Draw batches with a sampler, such as MultiShotMemorySampler. "
+                f"{_GIVEN}",
+                stacklevel=levels_to_the_caller(),
+            )

@@ -12,6 +12,7 @@ from tensorflow_similarity.samplers.hierarchical import HierarchicalClasses
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
 from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.samplers.rows import RowSampler
 from tensorflow_similarity.samplers.sampler import Sampler
 from tensorflow_similarity.samplers.selection import select_examples
 from tensorflow_similarity.samplers.single_shot import SingleShotMemorySampler
@@ -34,6 +35,7 @@ __all__ = [
     "MultiShotMemorySampler",
     "MultiShotTFRecordSampler",
     "Padding",
+    "RowSampler",
     "Sampler",
     "SingleShotMemorySampler",
     "TFDataSampler",

@@ -1,0 +1,132 @@
+"""Batches of pairs and triplets that are given by the positions of their examples."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.samplers._epochs import EpochDataset
+from tensorflow_similarity.samplers._inputs import (
+    as_arrays,
+    as_batch,
+    number_of_examples,
+    padded,
+    take,
+)
+from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.targets import Targets
+
+__all__ = ["RowSampler"]
+
+
+class RowSampler(EpochDataset):
+    """Batches of ready-made pairs or triplets, in random order: no class ids needed.
+
+    Every pair or triplet comes once in an epoch. Batches are a function of the seed, the epoch
+    and the step, as those of the other samplers.
+
+    Args:
+        x: The examples, of any kind that `MultiShotMemorySampler` takes.
+        targets: `Targets.triplets(anchors, positives, negatives)` or
+            `Targets.pairs(same, left, right)`, of positions in `x`.
+        batch_size: Pairs or triplets in a batch; the last one of an epoch has what is left.
+            Defaults to 32.
+        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
+        padding: How sequences of different lengths become one array, see `Padding`.
+        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
+            `keras.utils.PyDataset`.
+
+    Batches are `((anchors, positives, negatives),)`, or `((left, right), same)`: what
+    `SiameseModel.fit` takes.
+
+    Raises:
+        TypeError: If `targets` are no pairs or triplets.
+        ValueError: If they have no positions, or positions that `x` has not.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.samplers import RowSampler
+    from tensorflow_similarity.targets import Targets
+
+    x = np.random.rand(10, 4)
+    triplets = Targets.triplets([0, 1, 2], [3, 4, 5], [6, 7, 8])
+    sampler = RowSampler(x, triplets, batch_size=2, seed=0)
+    ((anchors, positives, negatives),) = sampler[0]  # shapes (2, 4)
+    ```
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        targets: Targets,
+        batch_size: int = 32,
+        seed: int | None = None,
+        padding: Padding | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(targets, Targets) or targets.kind not in ("pairs", "triplets"):
+            raise TypeError(
+                "`targets` must be Targets.triplets(anchors, positives, negatives) or "
+                f"Targets.pairs(same, left, right). Received: {targets!r}."
+            )
+        self._x = as_arrays(x)
+        number = number_of_examples(self._x)
+        self._sides = _sides(targets)
+        for name, side in self._sides.items():
+            bad = side[(side < 0) | (side >= number)]
+            if len(bad):
+                raise ValueError(
+                    f"`{name}` must be positions in `x`, from 0 to {number - 1}. Received: "
+                    f"{bad[0]}."
+                )
+        self._same = targets.same if targets.kind == "pairs" else None  # type: ignore[attr-defined]
+        self.batch_size = checks.count(batch_size, "batch_size")
+        self.num_rows = len(targets)
+        if not self.num_rows:
+            raise ValueError(f"`targets` must have at least one row. Received: {targets!r}.")
+        if seed is not None:
+            checks.count(seed, "seed", minimum=0)
+        entropy = np.random.SeedSequence(seed)
+        self.seed = int(entropy.entropy)  # type: ignore[arg-type]
+        self._key = entropy.generate_state(2, np.uint64)
+        self.padding = Padding() if padding is None else padding
+        self._order: tuple[int, np.ndarray] | None = None
+        super().__init__(math.ceil(self.num_rows / self.batch_size), **kwargs)
+
+    def _batch(self, epoch: int, index: int) -> tuple[Any, ...]:
+        rows = self._permutation(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        sides = tuple(
+            as_batch(padded(take(self._x, side[rows]), self.padding))
+            for side in self._sides.values()
+        )
+        return (sides,) if self._same is None else (sides, self._same[rows])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        # Threads may make it side by side: whichever is kept is the same.
+        kept = self._order
+        if kept is None or kept[0] != epoch:
+            rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, epoch]))
+            kept = self._order = epoch, rng.permutation(self.num_rows)
+        return kept[1]
+
+    def __repr__(self) -> str:
+        return (
+            f"RowSampler({'triplets' if self._same is None else 'pairs'}={self.num_rows}, "
+            f"batch_size={self.batch_size}, seed={self.seed})"
+        )
+
+
+def _sides(targets: Any) -> dict[str, np.ndarray]:
+    if targets.kind == "triplets":
+        return {name: getattr(targets, name) for name in ("anchors", "positives", "negatives")}
+    if targets.left is None:
+        raise ValueError(
+            "`targets` must have positions: Targets.pairs(same, left, right). Received: pairs "
+            "without. Inputs that are pairs already go to SiameseModel.fit((left, right), same)."
+        )
+    return {"left": targets.left, "right": targets.right}
