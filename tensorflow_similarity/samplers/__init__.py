@@ -9,6 +9,7 @@ from tensorflow_similarity.samplers.epochs import FollowEpochs
 from tensorflow_similarity.samplers.files import MultiShotFileSampler
 from tensorflow_similarity.samplers.hard_classes import HardClasses
 from tensorflow_similarity.samplers.hierarchical import HierarchicalClasses
+from tensorflow_similarity.samplers.hugging_face import HuggingFaceSampler
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
 from tensorflow_similarity.samplers.padding import Padding
@@ -31,6 +32,7 @@ __all__ = [
     "FollowEpochs",
     "HardClasses",
     "HierarchicalClasses",
+    "HuggingFaceSampler",
     "MultiShotFileSampler",
     "MultiShotMemorySampler",
     "MultiShotTFRecordSampler",

@@ -41,6 +41,8 @@ def as_arrays(x: Any, name: str = "x", any_objects: bool = False) -> Any:
         table = {str(column): x[column] for column in x.columns}
         numbers = all(np.asarray(values).dtype.kind in "iubf" for values in table.values())
         x = x.to_numpy() if numbers else table
+    if isinstance(x, tuple) and any(np.isscalar(entry) for entry in x):
+        x = list(x)  # Examples, and not an array for each input.
     if isinstance(x, Mapping):
         return {key: _leaf(value, f"{name}[{key!r}]", any_objects) for key, value in x.items()}
     if isinstance(x, tuple):

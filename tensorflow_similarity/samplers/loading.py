@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorflow_similarity.samplers.padding import Padding
 
-__all__ = ["load_examples", "stack"]
+__all__ = ["columns", "load_examples", "stack"]
 
 
 def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | None = None) -> Any:
@@ -58,3 +58,13 @@ def stack(examples: list[Any], padding: Padding | None = None) -> Any:
         )
 
     return keras.tree.map_structure(together, *examples)
+
+
+def columns(examples: list[Any]) -> Any:
+    """Examples as lists of values: one list, or a dict or tuple of them as the examples are."""
+    first = examples[0]
+    if isinstance(first, dict):
+        return {key: [example[key] for example in examples] for key in first}
+    if isinstance(first, tuple):
+        return tuple([example[i] for example in examples] for i in range(len(first)))
+    return examples

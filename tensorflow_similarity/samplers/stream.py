@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
+from tensorflow_similarity._caller import levels_to_the_caller
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,6 +29,9 @@ def balanced_stream(
     classes_per_batch: int = 2,
     examples_per_class_per_batch: int = 2,
     label_output: int | str | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    ignore_class: Any = None,
 ) -> tf.data.Dataset:
     """Balanced batches of a stream of examples, in memory that does not grow with it.
 
@@ -41,19 +48,26 @@ def balanced_stream(
     nearly every second example.
 
     Args:
-        ds: Yields examples `(x, y)`, one at a time: not batched. Without an end, by
+        ds: Yields examples `(x, y)` or `(x, y, sample_weight)`, one at a time: not batched.
+            y is a class id, or a class name with `class_names`. Without an end, by
             `.repeat()`, batches follow without an end.
         classes_per_batch: Classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults to 2.
         label_output: Where y is a dict or tuple, the key or place of the class id.
             Defaults to `None`.
+        class_names: The names of classes 0, 1, 2, …, where labels are names: a stream is not
+            read beforehand to find them. Defaults to `None`.
+        ignore_class: A class id or name that stands for an unknown class: such examples are
+            left out. Defaults to `None`.
 
     Returns:
-        A `tf.data.Dataset` of batches `(x, y)`. Iterating over it fails where an endless
-        stream has fewer than `classes_per_batch` classes.
+        A `tf.data.Dataset` of batches like the examples, with class ids for names. Iterating
+        over it fails where an endless stream has fewer than `classes_per_batch` classes, and at
+        a label that is no whole number, or not among the names.
 
     Raises:
-        TypeError: If `ds` is no dataset, or its labels are not integers.
+        TypeError: If `ds` is no dataset, its labels are neither ids nor names, or they are
+            names without `class_names`.
         ValueError: If `ds` does not yield `(x, y)` with a class id for each example.
 
     Example:
@@ -75,7 +89,8 @@ def balanced_stream(
 
     count = checks.count(classes_per_batch, "classes_per_batch")
     each = checks.count(examples_per_class_per_batch, "examples_per_class_per_batch")
-    _check(ds, label_output)
+    _check(ds, label_output, class_names)
+    ds = _with_ids(ds, label_output, class_names, ignore_class)
     if count > _SLOTS:
         raise ValueError(f"`classes_per_batch` must be at most {_SLOTS}. Received: {count}.")
 
@@ -98,7 +113,7 @@ def balanced_stream(
 
     zero = tf.constant(0, tf.int64)
     groups = ds.group_by_window(
-        key_func=lambda x, y: label(y),
+        key_func=lambda x, y, *weight: label(y),
         reduce_func=lambda _, group: group.batch(each, drop_remainder=True),
         window_size=each,
     )
@@ -118,22 +133,102 @@ def _label(y: Any, label_output: int | str | None) -> Any:
     return y if label_output is None else y[label_output]
 
 
-def _check(ds: Any, label_output: int | str | None) -> None:
+def _with_ids(ds: Any, label_output: int | str | None, class_names: Any, ignore_class: Any) -> Any:
+    """The dataset with class ids in the place of names and floats, without unknown classes."""
+    import tensorflow as tf
+
+    dtype = _label(ds.element_spec[1], label_output).dtype
+    ignored = ignore_class
+    number: Callable[[Any], Any] | None = None
+    if dtype == tf.string:
+        names = list(targets.Targets.classes([], names=class_names).class_names or ())
+        if isinstance(ignore_class, str):
+            ignored = names.index(ignore_class) if ignore_class in names else len(names)
+            names += [ignore_class] if ignored == len(names) else []
+        table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(names, tf.range(len(names), dtype=tf.int64)), -1
+        )
+
+        def by_name(label: Any) -> Any:
+            found = table.lookup(label)
+            known = tf.debugging.Assert(
+                tf.reduce_all(found >= 0), ["`class_names` must hold", label]
+            )
+            with tf.control_dependencies([known]):
+                return tf.identity(found)
+
+        number = by_name
+    elif dtype.is_floating:
+        below = 2**11 if dtype == tf.float16 else 2**8 if dtype == tf.bfloat16 else 2**24
+        warnings.warn(
+            f"`ds` yields labels of dtype {dtype.name}: its whole numbers are read as class ids. "
+            "Cast them to silence this: ds.map(lambda x, y: (x, tf.cast(y, 'int64'))).",
+            stacklevel=levels_to_the_caller(),
+        )
+
+        def whole_number(label: Any) -> Any:
+            whole = tf.reduce_all((label == tf.floor(label)) & (tf.abs(label) < below))
+            known = tf.debugging.Assert(whole, ["`ds` must yield whole numbers", label])
+            with tf.control_dependencies([known]):
+                return tf.cast(label, tf.int64)
+
+        number = whole_number
+    if number is not None:
+        convert = number
+
+        def numbered(x: Any, y: Any, *weight: Any) -> Any:
+            if label_output is None:
+                return x, convert(y), *weight
+            if isinstance(y, dict):
+                return x, {**y, label_output: convert(y[label_output])}, *weight
+            made = [convert(one) if i == label_output else one for i, one in enumerate(y)]
+            return x, tuple(made), *weight
+
+        ds = ds.map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
+    if ignored is None:
+        return ds
+
+    def is_known(x: Any, y: Any, *weight: Any) -> Any:
+        label = tf.reshape(_label(y, label_output), [-1])[0]
+        return tf.not_equal(tf.cast(label, tf.int64), ignored)
+
+    return ds.filter(is_known)
+
+
+def _check(ds: Any, label_output: int | str | None, class_names: Any) -> None:
     import tensorflow as tf
 
     if not isinstance(ds, tf.data.Dataset):
         raise TypeError(f"`ds` must be a tf.data.Dataset. Received: {type(ds).__name__}.")
     spec = ds.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2:
-        raise ValueError(f"`ds` must yield (x, y). Received: elements of the form {spec}.")
-    label = _label(spec[1], label_output)
-    if not label.dtype.is_integer:
-        raise TypeError(
-            "`ds` must yield integer class ids. Received: labels of dtype "
-            f"{label.dtype.name}. Cast them, e.g. ds.map(lambda x, y: (x, tf.cast(y, 'int64')))."
+    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
+        raise ValueError(
+            "`ds` must yield (x, y) or (x, y, sample_weight). Received: elements of the form "
+            f"{spec}."
         )
+    if label_output is None and isinstance(spec[1], (dict, tuple)):
+        raise ValueError(
+            "`label_output` must say which entry of y is the class. Received: None, with y of the "
+            f"form {spec[1]}."
+        )
+    label = _label(spec[1], label_output)
     if label.shape.rank is None or label.shape.num_elements() != 1:
         raise ValueError(
             "`ds` must yield one class id for each example, and no batches. Received: labels of "
             f"shape {label.shape}. Use ds.unbatch(), or drop the one-hot encoding."
+        )
+    if label.dtype == tf.string and class_names is None:
+        raise TypeError(
+            "`class_names` must be given where labels are names: balanced_stream(ds, ..., "
+            "class_names=['ant', 'bee', …]). Received: None. TFDataSampler finds them by itself."
+        )
+    if label.dtype != tf.string and class_names is not None:
+        raise TypeError(
+            "`class_names` are for labels that are names. Received: labels of dtype "
+            f"{label.dtype.name}."
+        )
+    if not (label.dtype.is_integer or label.dtype.is_floating or label.dtype == tf.string):
+        raise TypeError(
+            "`ds` must yield integer class ids. Received: labels of dtype "
+            f"{label.dtype.name}. Cast them, e.g. ds.map(lambda x, y: (x, tf.cast(y, 'int64')))."
         )

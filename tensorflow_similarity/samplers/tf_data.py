@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
+from tensorflow_similarity.samplers.padding import Padding
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -33,6 +36,11 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     label_output: int | str | None = None,
     seed: int | None = None,
     class_choice: ClassChoice | None = None,
+    *,
+    targets: Callable[[Any], Any] | None = None,
+    ignore_class: Any = None,
+    padding: Padding | None = None,
+    first_batch: int = 0,
 ) -> tf.data.Dataset:
     """Balanced batches of the examples of a dataset, as an endless dataset.
 
@@ -45,30 +53,41 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     dataset has no end; epochs then follow one another in it.
 
     Args:
-        ds: Yields examples `(x, y)`, one at a time: not batched, with an end. x and y
-            may be structures.
+        ds: Yields examples `(x, y)` or `(x, y, sample_weight)`, one at a time: not batched,
+            with an end. x and y may be structures. x may be text, and sequences of different
+            lengths. y is class ids or class names, as for `MultiShotMemorySampler`.
         classes_per_batch: Classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults to 2.
             Classes that have fewer repeat them, and a warning says so once.
-        class_list: Class ids to draw from. Defaults to `None`: all.
+        class_list: Ids or names of classes to draw from. Defaults to `None`: all.
         total_examples_per_class: Use at most so many examples of each class.
             Defaults to `None`: all.
         augmenter: A Keras layer or model, called on the x of a batch with
-            `training=True`, or a function `(x, y) -> (x, y)` of a batch, in TensorFlow.
+            `training=True`, or a function of a batch, in TensorFlow: `(x, y) -> (x, y)`, or
+            `(x, y, sample_weight)` where there are weights.
             Defaults to `None`.
-        load_fn: A function `(x, y) -> (x, y)` of one example, in TensorFlow.
-            Defaults to `None`.
-        label_output: Where y is a dict or tuple, the key or place of the class id.
-            Defaults to `None`.
+        load_fn: A function `(x, y) -> (x, y)` of one example, in TensorFlow, which is given
+            and may return a weight too. Defaults to `None`.
+        label_output: Where y is a dict or tuple, the key or place of the classes.
+            Defaults to `None`: the only entry that can be them.
         seed: Integer. Defaults to `None`: a new one.
         class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
             Defaults to `None`: any.
+        targets: What labels are, where they are neither ids nor names: a constructor such as
+            `Targets.multi_hot`, called on the labels of all examples. Defaults to `None`.
+        ignore_class: A class id or name that stands for an unknown class. Defaults to `None`.
+        padding: How sequences of different lengths become one array, see `Padding`.
+            Defaults to `None`: `Padding()`; what `load_fn` returns must have one shape.
+        first_batch: The batch to begin with, to go on where a run was: the number of epochs
+            times `steps_per_epoch`. Defaults to 0.
 
     Returns:
-        A `tf.data.Dataset` of batches `(x, y)`, without an end, prefetched.
+        A `tf.data.Dataset` of batches `(x, y)` or `(x, y, sample_weight)`, without an end,
+        prefetched. Its attribute `class_names` has the names of classes 0, 1, 2, … where
+        labels are names, else None.
 
     Raises:
-        TypeError: If the labels are not integers, or `ds` is no dataset.
+        TypeError: If the labels are neither ids nor names, or `ds` is no dataset.
         ValueError: If `ds` is endless, empty or has examples of different shapes, or
             there are fewer classes than `classes_per_batch`.
 
@@ -86,10 +105,14 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     """
     import tensorflow as tf
 
-    x, y = _read(ds)
-    labels = y if label_output is None else y[label_output]
+    checks.count(first_batch, "first_batch", minimum=0)
+    x, y, *weight = _read(ds)
+    labels = keras.tree.map_structure(lambda leaf: leaf.numpy(), y)
+    if targets is not None:
+        labels = _converted(labels, targets, label_output)
+    known = read_labels(labels, "y", None, label_output, ignore_class)
     draws = BalancedDraws(
-        np.asarray(labels),
+        known,
         classes_per_batch,
         examples_per_class_per_batch,
         class_list,
@@ -97,6 +120,8 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
         seed,
         class_choice,
     )
+    with tf.device("CPU"):
+        y = keras.tree.map_structure(tf.convert_to_tensor, known.values)
 
     def drawn(step: Any) -> Any:
         positions = tf.numpy_function(
@@ -105,23 +130,31 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
         return tf.ensure_shape(positions, [draws.batch_size])
 
     def take(positions: Any) -> Any:
-        return keras.tree.map_structure(lambda leaf: tf.gather(leaf, positions), (x, y))
+        return keras.tree.map_structure(lambda leaf: tf.gather(leaf, positions), (x, y, *weight))
 
-    batches = tf.data.Dataset.counter().map(drawn, num_parallel_calls=2)
+    batches = tf.data.Dataset.counter(start=first_batch).map(drawn, num_parallel_calls=2)
     if load_fn is None:
         batches = batches.map(take, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         batches = batches.unbatch().map(
             lambda position: load_fn(*take(position)), num_parallel_calls=tf.data.AUTOTUNE
         )
-        batches = batches.batch(draws.batch_size, drop_remainder=True)
+        batch = batches.batch if padding is None else batches.ragged_batch
+        batches = batch(draws.batch_size, drop_remainder=True)
+    if any(isinstance(leaf, tf.RaggedTensorSpec) for leaf in _leaves(batches.element_spec[0])):
+        fill = _padded(Padding() if padding is None else padding)
+        batches = batches.map(
+            lambda x, *others: (fill(x), *others), num_parallel_calls=tf.data.AUTOTUNE
+        )
     if augmenter is not None:
         batches = batches.map(augmented(augmenter), num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    batches = batches.prefetch(tf.data.AUTOTUNE)
+    batches.class_names = draws.class_names
+    return batches
 
 
-def augmented(augmenter: Callable[..., Any]) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """An augmenter as a function `(x, y) -> (x, y)`.
+def augmented(augmenter: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
+    """An augmenter as a function of a batch.
 
     Raises:
         TypeError: If it cannot be called.
@@ -132,12 +165,64 @@ def augmented(augmenter: Callable[..., Any]) -> Callable[[Any, Any], tuple[Any, 
             f"Received: {augmenter!r}."
         )
     if isinstance(augmenter, keras.layers.Layer):
-        return lambda x, y: (augmenter(x, training=True), y)
+        return lambda x, *others: (augmenter(x, training=True), *others)
     return augmenter
 
 
-def _read(ds: Any) -> tuple[Any, Any]:
-    """All elements of a dataset, as tensors `(x, y)` on the host."""
+def _leaves(spec: Any) -> list[Any]:
+    import tensorflow as tf
+
+    return tf.nest.flatten(spec)
+
+
+def _converted(labels: Any, targets: Any, label_output: Any) -> Any:
+    """Labels of which one entry, or all, are what `targets` makes of them."""
+    if isinstance(labels, dict):
+        return {**labels, label_output: targets(labels[label_output])}
+    if isinstance(labels, tuple):
+        return tuple(
+            targets(one) if place == label_output else one for place, one in enumerate(labels)
+        )
+    return targets(labels)
+
+
+def _padded(padding: Padding) -> Callable[[Any], Any]:
+    """A function that pads the ragged tensors of a batch."""
+    import tensorflow as tf
+
+    def fill(leaf: Any) -> Any:
+        if not isinstance(leaf, tf.RaggedTensor):
+            return leaf
+
+        def on_host(values: np.ndarray, splits: np.ndarray) -> Any:
+            made = padding(np.split(values, splits[1:-1]))
+            rows, mask = made if padding.mask else (made, np.ones(1, bool))
+            return rows, mask
+
+        rows, mask = tf.numpy_function(
+            on_host, [leaf.values, leaf.row_splits], [leaf.dtype, tf.bool], stateful=False
+        )
+        number = leaf.shape[0]
+        rows = tf.ensure_shape(rows, [number, None, *leaf.shape[2:]])
+        return (rows, tf.ensure_shape(mask, [number, None])) if padding.mask else rows
+
+    def fill_all(x: Any) -> Any:
+        if not isinstance(x, dict):
+            return tuple(fill(leaf) for leaf in x) if isinstance(x, tuple) else fill(x)
+        made = {}
+        for key, leaf in x.items():
+            filled = fill(leaf)
+            if isinstance(filled, tuple):
+                made[key], made[f"{key}_mask"] = filled
+            else:
+                made[key] = filled
+        return made
+
+    return fill_all
+
+
+def _read(ds: Any) -> tuple[Any, ...]:
+    """All elements of a dataset, as tensors `(x, y)` or `(x, y, weight)` on the host."""
     import tensorflow as tf
 
     if not isinstance(ds, tf.data.Dataset):
@@ -147,12 +232,21 @@ def _read(ds: Any) -> tuple[Any, Any]:
             "`ds` must have an end, as it is read into memory. Received: an endless dataset; "
             "use .take(n), or balanced_stream(ds, ...)."
         )
-    if not isinstance(ds.element_spec, tuple) or len(ds.element_spec) != 2:
+    if not isinstance(ds.element_spec, tuple) or len(ds.element_spec) not in (2, 3):
         raise ValueError(
-            f"`ds` must yield (x, y). Received: elements of the form {ds.element_spec}."
+            "`ds` must yield (x, y) or (x, y, sample_weight). Received: elements of the form "
+            f"{ds.element_spec}."
         )
+    # Sequences [length, ...] may differ in their length, and in nothing else.
+    sequences = any(
+        isinstance(spec, tf.TensorSpec)
+        and spec.shape.rank
+        and spec.shape[0] is None
+        and spec.shape[1:].is_fully_defined()
+        for spec in _leaves(ds.element_spec[0])
+    )
     try:
-        parts = list(ds.batch(_READ))
+        parts = list(ds.ragged_batch(_READ) if sequences else ds.batch(_READ))
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
             "`ds` must yield examples of one shape. Received: different ones. Let it yield what "
@@ -161,4 +255,4 @@ def _read(ds: Any) -> tuple[Any, Any]:
     if not parts:
         raise ValueError("`ds` must yield at least one example. Received: none.")
     with tf.device("CPU"):
-        return keras.tree.map_structure(lambda *leaves: tf.concat(leaves, axis=0), *parts)
+        return tf.nest.map_structure(lambda *leaves: tf.concat(leaves, axis=0), *parts)

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers.class_choice import ClassChoice
-from tensorflow_similarity.samplers.loading import stack
+from tensorflow_similarity.samplers.loading import columns
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
 
 __all__ = ["TFDatasetMultiShotMemorySampler"]
@@ -28,13 +28,13 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
         dataset_name: The name in the catalogue of TensorFlow Datasets, or a builder.
         classes_per_batch: Classes in a batch. Defaults to 2.
         x_key: The feature that is the example. Defaults to `"image"`.
-        y_key: The feature that is the class id. Defaults to `"label"`.
+        y_key: The feature that is the class id or the class name. Defaults to `"label"`.
         splits: One split or several. Defaults to `("train", "test")`.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
             to 2. Classes that have fewer repeat them, and a warning says so once.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        class_list: Class ids to draw from; no other is kept in memory. Defaults to
-            `None`: all.
+        class_list: Ids or names of classes to draw from; no other is kept in memory. Defaults
+            to `None`: all.
         total_examples_per_class: Use at most so many examples of each class,
             chosen at random from the seed. Defaults to `None`: all.
         preprocess_fn: A function `(x, y) -> (x, y)` of one example, such as one that
@@ -51,7 +51,7 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
 
     Raises:
         ImportError: If TensorFlow Datasets is not installed.
-        ValueError: If there is no such feature, or examples have different shapes.
+        ValueError: If there is no such feature, or examples differ in more than their length.
     """
 
     @explains_arguments("TFDatasetMultiShotMemorySampler")
@@ -74,9 +74,9 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
         verbose: int = 1,
         **kwargs: Any,
     ) -> None:
-        kept = None if class_list is None else {int(label) for label in np.ravel(class_list)}
+        kept = None if class_list is None else {_plain(label) for label in np.ravel(class_list)}
         xs: list[Any] = []
-        ys: list[int] = []
+        ys: list[Any] = []
         for split in [splits] if isinstance(splits, str) else splits:
             for example in _examples(dataset_name, split, data_dir, verbose):
                 missing = {x_key, y_key} - set(example)
@@ -88,14 +88,15 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
                 x, y = example[x_key], example[y_key]
                 if preprocess_fn is not None:
                     x, y = preprocess_fn(x, y)
-                if kept is None or int(y) in kept:
-                    xs.append(np.asarray(x))
-                    ys.append(int(y))
+                label = _plain(y)
+                if kept is None or label in kept:
+                    xs.append(x)
+                    ys.append(label)
         if not xs:
             raise ValueError("`class_list` must have classes of the data set. Received: none.")
         super().__init__(
-            stack(xs),
-            np.array(ys, np.int64),
+            columns(xs),
+            ys,
             classes_per_batch=classes_per_batch,
             examples_per_class_per_batch=examples_per_class_per_batch,
             steps_per_epoch=steps_per_epoch,
@@ -106,6 +107,12 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
             class_choice=class_choice,
             **kwargs,
         )
+
+
+def _plain(label: Any) -> Any:
+    """A label as Python has it: ids as integers, names as text."""
+    label = label.item() if hasattr(label, "item") else label
+    return label.decode() if isinstance(label, bytes) else label
 
 
 def _examples(dataset_name: Any, split: str, data_dir: str | None, verbose: int) -> Any:

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity._atomic_file import replacing
+from tensorflow_similarity.samplers._inputs import as_arrays, is_text
 
 __all__ = ["Shards", "tfrecord_parser", "write_tfrecords"]
 
@@ -35,10 +37,13 @@ def write_tfrecords(
 
     Args:
         folder: Where to. It is made if need be, and must not have shards yet.
-        x: An array `[n, ...]` of numbers; or bytes, such as encoded images, as a list or
-            an array of dtype object; or, for what does not fit in memory, an iterable of
-            batches `(x, y)` of such.
-        y: Integer class ids `[n]`. Defaults to `None`: x yields them.
+        x: An array `[n, ...]` of numbers; text; sequences of different lengths (a list or
+            object array of arrays); bytes, such as encoded images, as a list or an array of
+            dtype object; or, for what does not fit in memory, an iterable of batches
+            `(x, y)` of such.
+        y: Class ids or class names `[n]`, with None for an unknown one. Names are numbered in
+            sorted order (those of later batches behind them) and kept in the schema. Defaults
+            to `None`: x yields them.
         examples_per_shard: Examples in a file. Defaults to 4096.
         compression: `"GZIP"`, `"ZLIB"` or `None`, the default. Compressed files can
             only be read from beginning to end, see `TFRecordDatasetSampler`.
@@ -47,7 +52,7 @@ def write_tfrecords(
         The paths of the shards.
 
     Raises:
-        TypeError: If labels are not integers, or bytes are in an array of dtype `S`, which
+        TypeError: If labels are neither ids nor names, or bytes are in an array of dtype `S`, which
             does not keep the NULs that they end in.
         ValueError: If lengths, dtypes or shapes differ, or the folder has shards.
 
@@ -73,12 +78,13 @@ def write_tfrecords(
         raise ValueError(f"`folder` must not have shards yet. Received: {str(folder)!r}.")
     batches: Iterable[Any] = x if y is None else [(x, y)]
     schema: dict[str, Any] | None = None
+    labels_of: dict[str, Any] = {}
     paths: list[str] = []
     writer, written = None, 0
     try:
         for rows, labels in batches:
             rows = _rows(rows)
-            ids = checks.class_ids(labels, "y", length=len(rows))
+            ids = _ids(labels, len(rows), labels_of)
             found = _schema(rows)
             if schema not in (None, found):
                 raise ValueError(f"`x` must be of one form. Received: {schema}, then {found}.")
@@ -97,18 +103,50 @@ def write_tfrecords(
     if schema is None:
         raise ValueError("`x` must have at least one example. Received: none.")
     with replacing(root / _SCHEMA) as temporary:
-        Path(temporary).write_text(json.dumps(schema | {"format": 1}), encoding="utf-8")
+        Path(temporary).write_text(json.dumps(schema | labels_of | {"format": 1}), encoding="utf-8")
     return paths
 
 
+def _ids(labels: Any, length: int, labels_of: dict[str, Any]) -> np.ndarray:
+    """Class ids of a batch, -1 for unknown; what the schema must tell of them is noted."""
+    array = np.asarray(labels) if hasattr(labels, "dtype") else None
+    if array is not None and array.dtype.kind == "b":
+        labels = array.astype(np.int8)
+    found = targets.get(labels, "y", length=length)
+    names = labels_of.get("class_names")
+    if (
+        "known" in labels_of
+        and found.known.any()
+        and (found.class_names is None) != (names is None)
+    ):
+        raise TypeError(
+            "`y` must be class ids or class names, not both. Received: one, then other."
+        )
+    if found.class_names is not None:
+        found = found.recode(names or (), "y")
+        labels_of["class_names"] = list(found.class_names or ())
+    if found.known.any():
+        labels_of["known"] = True
+    if not found.known.all():
+        labels_of["unknown"] = -1
+    return found.ids
+
+
 def _rows(x: Any) -> np.ndarray:
-    """The examples as an array, bytes as they are."""
-    if isinstance(x, (list, tuple)) and x and all(isinstance(row, bytes) for row in x):
-        # NumPy would make an array of dtype S, which drops the NULs at the end.
-        rows = np.empty(len(x), object)
-        rows[:] = x
-        return rows
-    return np.asarray(x)
+    """The examples as an array; text and bytes as bytes, sequences as an object array."""
+    rows = as_arrays(x, any_objects=True)
+    if isinstance(rows, (dict, tuple)):
+        raise TypeError(
+            "`x` must be one array. Received: several. Write records of your own, and read them "
+            "with `deserialization_fn`."
+        )
+    if rows.dtype.kind == "U" or (rows.dtype.kind == "O" and is_text(rows)):
+        flat = [row.encode() if isinstance(row, str) else row for row in rows.tolist()]
+        rows = np.empty(len(flat), object)
+        rows[:] = flat
+    elif rows.dtype.kind == "O":
+        rows = as_arrays(rows)
+    return rows
 
 
 def _schema(rows: np.ndarray) -> dict[str, Any]:
@@ -117,15 +155,17 @@ def _schema(rows: np.ndarray) -> dict[str, Any]:
             "`x` must hold bytes as a list, or as an array of dtype object. Received: dtype "
             f"{rows.dtype}, which does not keep the NULs that bytes end in."
         )
-    if rows.dtype.kind == "O":
-        if rows.ndim != 1 or not all(isinstance(row, bytes) for row in rows.tolist()):
-            raise TypeError(
-                "`x` must be numbers, or bytes [n]. Received: an array of shape "
-                f"{rows.shape} and dtype {rows.dtype}."
-            )
-        return {"dtype": "string", "shape": []}
+    if rows.dtype.kind == "O" and rows.ndim == 1:
+        elements = rows.tolist()
+        if all(isinstance(row, bytes) for row in elements):
+            return {"dtype": "string", "shape": []}
+        if all(isinstance(row, np.ndarray) and row.dtype.kind in "biuf" for row in elements):
+            return {"dtype": elements[0].dtype.name, "shape": [-1, *elements[0].shape[1:]]}
     if rows.dtype.kind not in "biuf":
-        raise TypeError(f"`x` must be numbers, or bytes [n]. Received: dtype {rows.dtype}.")
+        raise TypeError(
+            "`x` must be numbers, text, sequences of numbers, or bytes [n]. Received: an array of "
+            f"shape {rows.shape} and dtype {rows.dtype}."
+        )
     return {"dtype": rows.dtype.name, "shape": list(rows.shape[1:])}
 
 
@@ -150,7 +190,9 @@ def tfrecord_parser(folder: str | os.PathLike[str]) -> Callable[[Any], tuple[Any
 
     Returns:
         A function of one serialized record, or of a vector of them, which returns
-        `(x, y)` as tensors.
+        `(x, y)` as tensors; x is ragged for a vector of sequences of different lengths. y is
+        the class id, -1 for an unknown class; the attribute `class_names` has the names, or
+        None.
 
     Raises:
         ValueError: If the folder has no `schema.json`, or one of a newer version.
@@ -177,14 +219,23 @@ def tfrecord_parser(folder: str | os.PathLike[str]) -> Callable[[Any], tuple[Any
     schema = json.loads(path.read_text(encoding="utf-8"))
     if schema.get("format") != 1:
         raise ValueError(f"`folder` must be of format 1. Received: {schema.get('format')!r}.")
-    return _Parser(schema["dtype"], schema["shape"])
+    return _Parser(
+        schema["dtype"], schema["shape"], schema.get("class_names"), schema.get("unknown")
+    )
 
 
 class _Parser:
     """Parses records of `write_tfrecords`; can be pickled, as samplers are for processes."""
 
-    def __init__(self, dtype: str, shape: list[int]) -> None:
+    def __init__(
+        self,
+        dtype: str,
+        shape: list[int],
+        class_names: list[str] | None = None,
+        unknown: int | None = None,
+    ) -> None:
         self._dtype, self._shape = dtype, shape
+        self.class_names, self.unknown = class_names, unknown
 
     def __call__(self, serialized: Any) -> tuple[Any, Any]:
         import tensorflow as tf
@@ -198,9 +249,23 @@ class _Parser:
         found = reader(serialized, features)
         x, dtype = found["x"], tf.as_dtype(self._dtype)
         if dtype != tf.string:
+            if many and self._shape and self._shape[0] == -1:
+                return self._sequences(x, dtype), found["y"]
             x = tf.io.decode_raw(x, tf.uint8 if dtype == tf.bool else dtype)
             x = tf.cast(tf.reshape(x, [-1, *self._shape] if many else self._shape), dtype)
         return x, found["y"]
+
+    def _sequences(self, serialized: Any, dtype: Any) -> Any:
+        """Sequences of different lengths, one after the other."""
+        import tensorflow as tf
+
+        width = int(np.prod(self._shape[1:], dtype=int)) * dtype.size
+        lengths = tf.strings.length(serialized) // width
+        every = tf.io.decode_raw(
+            tf.strings.reduce_join(serialized), tf.uint8 if dtype == tf.bool else dtype
+        )
+        steps = tf.cast(tf.reshape(every, [-1, *self._shape[1:]]), dtype)
+        return tf.RaggedTensor.from_row_lengths(steps, lengths)
 
 
 class Shards:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,16 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.samplers._inputs import as_arrays, is_text, to_host
+from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import stack
+from tensorflow_similarity.samplers.padding import Padding
 from tensorflow_similarity.samplers.sampler import Sampler
 from tensorflow_similarity.samplers.stream import balanced_stream
 from tensorflow_similarity.samplers.tfrecord_files import Shards, tfrecord_parser
+from tensorflow_similarity.targets import Targets
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -49,21 +53,25 @@ class MultiShotTFRecordSampler(Sampler):
 
     Args:
         shard_path: The folder.
-        deserialization_fn: Makes `(x, y)` of one serialized record, in TensorFlow.
-            Defaults to `None`: as `write_tfrecords` wrote them.
+        deserialization_fn: Makes `(x, y)`, or `(x, y, sample_weight)`, of one serialized
+            record, in TensorFlow. Defaults to `None`: as `write_tfrecords` wrote them.
         classes_per_batch: Classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
             to 2. Classes that have fewer repeat them, and a warning says so once.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        class_list: Class ids to draw from. Defaults to `None`: all.
+        class_list: Ids or names of classes to draw from. Defaults to `None`: all.
         total_examples_per_class: Use at most so many examples of each class,
             chosen at random from the seed. Defaults to `None`: all.
         augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
         seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
         class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
             Defaults to `None`: any.
-        label_key: The feature that holds the class id, an int64. Defaults to `"y"`.
+        label_key: The feature that holds the class id, an int64, or the class name, bytes.
+            Defaults to `"y"`. Where y is names, batches hold their ids, see `class_names`.
         shard_suffix: Which files to read. Defaults to `"*.tfrec"`.
+        ignore_class: A class id or name that stands for an unknown class. Defaults to `None`.
+        padding: How sequences of different lengths become one array, see `Padding`. Defaults
+            to `None`: `Padding()` for what `write_tfrecords` wrote.
         **kwargs: `workers` and `max_queue_size` of `keras.utils.PyDataset`. Workers are
             threads: TensorFlow does not survive a fork.
 
@@ -97,14 +105,24 @@ class MultiShotTFRecordSampler(Sampler):
         class_choice: ClassChoice | None = None,
         label_key: str = "y",
         shard_suffix: str = "*.tfrec",
+        *,
+        ignore_class: Any = None,
+        padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
         paths = _shard_paths(shard_path, shard_suffix)
-        self._parse = tfrecord_parser(shard_path) if deserialization_fn is None else None
+        parse: Any = tfrecord_parser(shard_path) if deserialization_fn is None else None
+        self._parse = parse
         self._deserialize = deserialization_fn
+        self._load_padding = padding
         self._shards = Shards(paths)
+        labels: Any = _labels(self._shards, label_key)
+        if parse is not None and (parse.class_names is not None or parse.unknown is not None):
+            labels = Targets.classes(labels, parse.class_names, parse.unknown)
+        known = read_labels(labels, f"the feature {label_key!r}", ignore_class=ignore_class)
+        self._ids = known.values
         draws = BalancedDraws(
-            _labels(self._shards, label_key),
+            known,
             classes_per_batch,
             examples_per_class_per_batch,
             class_list,
@@ -112,16 +130,16 @@ class MultiShotTFRecordSampler(Sampler):
             seed,
             class_choice,
         )
-        super().__init__(draws, steps_per_epoch, augmenter, **kwargs)
+        super().__init__(draws, steps_per_epoch, augmenter, padding, **kwargs)
 
-    def take(self, positions: np.ndarray) -> tuple[Any, Any]:
+    def take(self, positions: np.ndarray) -> tuple[Any, ...]:
         """Fetches examples, without augmenting them.
 
         Args:
             positions: int64 `[n]`, which of all examples.
 
         Returns:
-            `(x, y)`, of n examples in that order.
+            `(x, y)` or `(x, y, sample_weight)`, of n examples in that order.
         """
         import tensorflow as tf
 
@@ -129,27 +147,33 @@ class MultiShotTFRecordSampler(Sampler):
         with tf.device("CPU"):
             if self._parse is not None:
                 x, y = self._parse(tf.constant(records, tf.string))
-                return x.numpy(), y.numpy()
+                return as_arrays(x), y.numpy()
             examples = [self._deserialize(tf.constant(record)) for record in records]  # type: ignore[misc]
-            to_numpy = keras.ops.convert_to_numpy
-            x, y = stack([keras.tree.map_structure(to_numpy, example) for example in examples])
-        return x, y
+        examples = [keras.tree.map_structure(to_host, example) for example in examples]
+        x, y, *weight = stack(examples, self._load_padding)
+        # Names are numbered; anything else is left as it was parsed.
+        return (x, self._ids[positions] if is_text(y) else y, *weight)
 
 
 def _labels(shards: Shards, label_key: str) -> np.ndarray:
     import tensorflow as tf
 
-    feature = {label_key: tf.io.FixedLenFeature([], tf.int64)}
     parts = []
     for begin in range(0, len(shards), _READ):
         records = shards.read(np.arange(begin, min(begin + _READ, len(shards))))
-        try:
-            parts.append(tf.io.parse_example(records, feature)[label_key].numpy())
-        except tf.errors.InvalidArgumentError as error:
+        errors = []
+        for dtype in (tf.int64, tf.string):
+            feature = {label_key: tf.io.FixedLenFeature([], dtype)}
+            try:
+                parts.append(tf.io.parse_example(records, feature)[label_key].numpy())
+                break
+            except tf.errors.InvalidArgumentError as error:
+                errors.append(error)
+        else:
             raise ValueError(
-                "`label_key` must name an int64 feature of every record, the class id. "
-                f"Received: {label_key!r}. ({error.message})"
-            ) from error
+                "`label_key` must name a feature of every record, the class id (int64) or the "
+                f"class name (bytes). Received: {label_key!r}. ({errors[0].message})"
+            ) from errors[0]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
@@ -167,6 +191,9 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
     shuffle_buffer: int = 1024,
     label_output: int | str | None = None,
     seed: int = 0,
+    *,
+    class_names: Sequence[str] | None = None,
+    ignore_class: Any = None,
 ) -> tf.data.Dataset:
     """Balanced batches of examples in TFRecord files, read from beginning to end.
 
@@ -193,6 +220,10 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
         label_output: Where y is a dict or tuple, the key or place of the class id.
             Defaults to `None`.
         seed: Of the order of files and records. Defaults to 0.
+        class_names: The names of classes 0, 1, 2, …, where `deserialization_fn` returns names
+            as labels. Defaults to `None`.
+        ignore_class: A class id or name that stands for an unknown class: such examples are
+            left out. Defaults to `None`: what `write_tfrecords` wrote for None.
 
     Returns:
         A `tf.data.Dataset` of batches `(x, y)`.
@@ -224,7 +255,10 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
         )
     paths = _shard_paths(shard_path, shard_suffix)
     cycle = min(len(paths), 64 if shards_per_cycle is None else shards_per_cycle)
-    parse = tfrecord_parser(shard_path) if deserialization_fn is None else deserialization_fn
+    parse: Any = deserialization_fn
+    if parse is None:
+        parse = tfrecord_parser(shard_path)
+        ignore_class = parse.unknown if ignore_class is None else ignore_class
     ds = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=seed)
     ds = ds.repeat(num_repeat)
     ds = ds.interleave(
@@ -236,5 +270,12 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
     )
     ds = ds.shuffle(checks.count(shuffle_buffer, "shuffle_buffer"), seed=seed)
     ds = ds.map(parse, num_parallel_calls=parallelism, deterministic=True)
-    batches = balanced_stream(ds, batch_size // each, each, label_output)
+    batches = balanced_stream(
+        ds,
+        batch_size // each,
+        each,
+        label_output,
+        class_names=class_names,
+        ignore_class=ignore_class,
+    )
     return batches if prefetch_size is None else batches.prefetch(prefetch_size)

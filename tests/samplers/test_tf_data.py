@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tensorflow_similarity.samplers import BalancedDraws, TFDataSampler, balanced_stream
+from tensorflow_similarity.samplers import BalancedDraws, Padding, TFDataSampler, balanced_stream
+from tensorflow_similarity.targets import Targets
 
 LABELS = np.random.default_rng(0).integers(9, size=400)
 X = np.arange(400, dtype="float32")[:, None] * [1.0, 2.0]
@@ -84,13 +85,86 @@ def test_bad_datasets_are_named(error, match, make):
         TFDataSampler(make())
 
 
-def test_examples_of_different_shapes_are_refused():
-    ds = tf.data.Dataset.from_generator(
-        lambda: ((np.zeros(i + 1), i % 2) for i in range(4)),
-        output_signature=(tf.TensorSpec([None]), tf.TensorSpec([], "int64")),
+def sequences(shape=lambda i: (i + 1,), spec=(None,)):
+    return tf.data.Dataset.from_generator(
+        lambda: ((np.full(shape(i), i, "float32"), i % 2) for i in range(8)),
+        output_signature=(tf.TensorSpec(spec), tf.TensorSpec([], "int64")),
     )
+
+
+def test_examples_of_different_shapes_are_refused():
+    ds = sequences(lambda i: (i + 1, 2 * i + 1), (None, None))
     with pytest.raises(ValueError, match=r"one shape.*load_fn"):
         TFDataSampler(ds)
+
+
+@pytest.mark.parametrize("width", [(), (3,)])
+def test_sequences_are_padded(width):
+    ds = sequences(lambda i: (i + 1, *width), (None, *width))
+    for x, y in TFDataSampler(ds, seed=0).take(4):
+        assert x.shape[1:] == (max(rows(np.reshape(x, (4, -1)))) + 1, *width)
+        for row, label in zip(np.asarray(x), y, strict=True):
+            i = int(np.ravel(row)[0])
+            assert i % 2 == label
+            np.testing.assert_array_equal(row[: i + 1], i)
+            np.testing.assert_array_equal(row[i + 1 :], 0)
+    padding = Padding(lengths=[4, 8], side="left", value=-1, mask=True)
+    batches = TFDataSampler(ds, seed=0, padding=padding)
+    assert {tuple(x.shape[:2]) for (x, _), _ in batches.take(8)} <= {(4, 4), (4, 8)}
+    for (x, mask), _ in batches.take(3):
+        real = np.asarray(x) != -1
+        np.testing.assert_array_equal(real.all(axis=2) if width else real, mask)
+    named = TFDataSampler(ds.map(lambda x, y: ({"a": x, "n": y}, y)), padding=padding, seed=0)
+    assert sorted(named.element_spec[0]) == ["a", "a_mask", "n"]
+
+
+def test_loaded_sequences_are_padded_if_asked_for():
+    def load(x, y):
+        return tf.range(1 + tf.cast(x[0], tf.int32)), y
+
+    x, _ = next(iter(TFDataSampler(dataset(), load_fn=load, padding=Padding(), seed=0)))
+    expected = [np.where(np.arange(x.shape[1]) <= max(row), np.arange(x.shape[1]), 0) for row in x]
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_names_text_and_unknown_classes():
+    names = np.array([f"class {label}" for label in LABELS])
+    ds = dataset(np.array([f"text {i}" for i in range(400)]), names)
+    batches = TFDataSampler(ds, 3, 2, ignore_class="class 4", seed=0)
+    assert batches.class_names == [f"class {i}" for i in range(9) if i != 4]
+    for x, y in batches.take(5):
+        which = [int(text.split()[1]) for text in x.numpy()]
+        assert [batches.class_names[label] for label in y] == names[which].tolist()
+    assert TFDataSampler(dataset()).class_names is None
+    only = TFDataSampler(ds, 2, 2, class_list=["class 1", "class 2"], seed=0)
+    assert set(next(iter(only))[1].numpy().tolist()) == {1, 2}
+
+
+def test_weights_and_several_labels_and_floats():
+    ds = tf.data.Dataset.from_tensor_slices((X, LABELS, X[:, 0] / 400))
+    for x, y, w in TFDataSampler(ds, 3, 2, augmenter=keras.layers.Identity(), seed=0).take(2):
+        assert_balanced(x, y, 3, 2)
+        np.testing.assert_allclose(w, rows(x) / 400, rtol=1e-6)
+    matrix = np.eye(9, dtype=int)[LABELS]
+    matrix[:, 0] = 1
+    x, y = next(iter(TFDataSampler(dataset(y=matrix), 3, 2, targets=Targets.multi_hot, seed=0)))
+    np.testing.assert_array_equal(matrix[rows(x)], y)
+    both = tf.data.Dataset.from_tensor_slices((X, {"a": matrix, "b": X[:, 0]}))
+    made = TFDataSampler(both, 3, 2, label_output="a", targets=Targets.multi_hot, seed=0)
+    x, y = next(iter(made))
+    np.testing.assert_array_equal(matrix[rows(x)], y["a"])
+    np.testing.assert_array_equal(rows(x), y["b"])
+    with pytest.warns(UserWarning, match="whole numbers"):
+        x, y = next(iter(TFDataSampler(dataset(y=LABELS.astype("float32")), 3, 2, seed=0)))
+    assert_balanced(x, y, 3, 2)
+
+
+def test_a_dataset_goes_on_where_a_run_was():
+    whole = [rows(x).tolist() for x, _ in TFDataSampler(dataset(), 3, 2, seed=1).take(6)]
+    rest = TFDataSampler(dataset(), 3, 2, seed=1, first_batch=4)
+    assert [rows(x).tolist() for x, _ in rest.take(2)] == whole[4:]
+    with pytest.raises(ValueError, match="first_batch"):
+        TFDataSampler(dataset(), first_batch=-1)
 
 
 @pytest.mark.parametrize(("classes", "each"), [(4, 3), (9, 2)])
@@ -125,6 +199,32 @@ def test_frequent_classes_do_not_take_over_a_stream():
         assert np.unique(y, return_counts=True)[1].tolist() == [2] * 4
 
 
+def test_streams_of_names_weights_and_floats():
+    names = np.array([f"class {label}" for label in LABELS])
+    order = [f"class {i}" for i in (8, 7, 6, 5, 4, 3, 2, 1, 0)]
+    ds = tf.data.Dataset.from_tensor_slices((X, names, X[:, 0] / 400))
+    for x, y, w in balanced_stream(ds, 3, 2, class_names=order).take(3):
+        np.testing.assert_array_equal(8 - np.asarray(y), LABELS[rows(x)])
+        np.testing.assert_allclose(w, rows(x) / 400, rtol=1e-6)
+        assert np.unique(y, return_counts=True)[1].tolist() == [2, 2, 2]
+    seen = balanced_stream(
+        dataset(y={"a": names}), 3, 2, "a", class_names=order[:-1], ignore_class="class 0"
+    )
+    assert all((LABELS[rows(x)] != 0).all() for x, _ in seen.take(5))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="class_names"):
+        list(balanced_stream(dataset(y=names), 3, 2, class_names=order[:3]))
+    seen = balanced_stream(dataset(), 3, 2, ignore_class=4)
+    assert all((LABELS[rows(x)] != 4).all() for x, _ in seen.take(5))
+    with pytest.warns(UserWarning, match="whole numbers"):
+        batches = balanced_stream(dataset(y=LABELS.astype("float32")), 3, 2)
+    x, y = next(iter(batches))
+    assert_balanced(x, y, 3, 2)
+    with pytest.warns(UserWarning, match="whole numbers"):
+        batches = balanced_stream(dataset(y=LABELS + 0.5), 3, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="whole numbers"):
+        list(batches)
+
+
 def test_a_stream_of_too_few_classes_fails(monkeypatch):
     monkeypatch.setattr("tensorflow_similarity.samplers.stream._PATIENCE", 50)
     batches = balanced_stream(dataset().filter(lambda x, y: y < 2).repeat(), 3, 2)
@@ -137,7 +237,9 @@ def test_a_stream_of_too_few_classes_fails(monkeypatch):
     [
         (TypeError, "tf.data.Dataset", lambda: X),
         (ValueError, r"\(x, y\)", lambda: tf.data.Dataset.from_tensor_slices(X)),
-        (TypeError, "integer", lambda: dataset(y=LABELS / 2)),
+        (TypeError, r"integer.*bool", lambda: dataset(y=LABELS > 4)),
+        (TypeError, "class_names", lambda: dataset(y=LABELS.astype(str))),
+        (ValueError, "label_output", lambda: dataset(y={"a": LABELS})),
         (ValueError, "no batches", lambda: dataset().batch(4)),
     ],
 )

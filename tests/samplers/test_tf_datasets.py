@@ -18,6 +18,7 @@ def images(numbers):
             "image": (numbers[:, None] * np.ones(4)).astype("uint8"),
             "label": numbers % 3,
             "id": numbers,
+            "name": np.array(["ant", "bee", "cat"])[numbers % 3],
         }
     )
 
@@ -56,8 +57,23 @@ def test_examples_are_preprocessed_and_features_chosen(stand_in):
     np.testing.assert_array_equal(x[:, 0] // 12, y)
 
 
+def test_names_text_and_sequences(stand_in):
+    sampler = made(x_key="name", y_key="name", class_list=["cat", "ant"])
+    assert sampler.num_examples == 20
+    assert sampler.class_names == ["ant", "cat"]
+    x, y = sampler[0]
+    assert [sampler.class_names[label] for label in y] == [
+        text.decode() for text in np.asarray(x).tolist()
+    ]
+    x, y = made(x_key="id", preprocess_fn=lambda x, y: ({"n": np.full(1 + x % 3, x), "y": y}, y))[0]
+    np.testing.assert_array_equal(x["n"][:, 0] % 3, y)
+    np.testing.assert_array_equal(x["y"], y)
+
+
 def test_bad_arguments_are_named(stand_in):
-    with pytest.raises(ValueError, match=r"\['picture'\]; there are \['id', 'image', 'label'\]"):
+    with pytest.raises(
+        ValueError, match=r"\['picture'\]; there are \['id', 'image', 'label', 'name'\]"
+    ):
         made(x_key="picture")
     with pytest.raises(ValueError, match="class_list"):
         made(class_list=[7])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_similarity.samplers import (
     MultiShotMemorySampler,
     MultiShotTFRecordSampler,
+    Padding,
     TFRecordDatasetSampler,
     tfrecord_parser,
     write_tfrecords,
@@ -105,6 +106,85 @@ def test_records_of_another_origin(tmp_path):
         MultiShotTFRecordSampler(tmp_path, shard_suffix="*.records")
 
 
+NAMES = np.array(["emu", "cat", "dog"])[np.arange(60) % 3].astype(object)
+
+
+def test_names_and_unknown_classes_are_written_and_read(tmp_path):
+    names = NAMES.copy()
+    names[::5] = None
+    batches = [(X[:30], names[:30]), (X[30:], np.where(names[30:] == "cat", "ant", names[30:]))]
+    write_tfrecords(tmp_path, batches)
+    sampler = MultiShotTFRecordSampler(tmp_path, classes_per_batch=4, seed=0)
+    assert sampler.class_names == ["cat", "dog", "emu", "ant"]
+    assert sampler.num_examples == 48
+    written = np.concatenate([labels for _, labels in batches])
+    for step in range(5):
+        x, y = sampler[step]
+        found = [sampler.class_names[label] for label in y]
+        assert found == written[x[:, 0, 0].astype(int)].tolist()
+    only = MultiShotTFRecordSampler(tmp_path, class_list=["ant", "dog"], seed=0)
+    assert only.class_list.tolist() == [1, 3]
+    stream = TFRecordDatasetSampler(tmp_path, example_per_class=2, batch_size=4, num_repeat=1)
+    assert all((y >= 0).numpy().all() for _, y in stream)
+    with pytest.raises(TypeError, match="not both"):
+        write_tfrecords(tmp_path / "n", [(X, NAMES), (X, Y)])
+
+
+def test_text_and_sequences_are_written_and_read(tmp_path):
+    texts = [f"text {i}" for i in range(60)]
+    write_tfrecords(tmp_path / "text", texts, NAMES)
+    sampler = MultiShotTFRecordSampler(tmp_path / "text", seed=0)
+    x, y = sampler[0]
+    which = [int(text.decode().split()[1]) for text in np.asarray(x).tolist()]
+    assert [sampler.class_names[label] for label in y] == NAMES[which].tolist()
+    for width in ((), (2,)):
+        rows = [np.full((1 + i % 4, *width), i, "int32") for i in range(60)]
+        folder = tmp_path / f"sequences{len(width)}"
+        write_tfrecords(folder, rows, Y)
+        sampler = MultiShotTFRecordSampler(folder, padding=Padding(lengths=[4], value=-1), seed=0)
+        x, y = sampler[0]
+        assert x.shape == (4, 4, *width)
+        assert x.dtype == "int32"
+        for row, label in zip(x, y, strict=True):
+            i = row.ravel()[0]
+            assert Y[i] == label
+            assert (row == i).sum() == rows[i].size
+            assert (row == -1).sum() == row.size - rows[i].size
+
+
+def test_names_and_weights_of_another_origin(tmp_path):
+    def feature(**lists):
+        return tf.train.Feature(**lists)
+
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrec")) as writer:
+        for i in range(12):
+            name = tf.train.BytesList(value=[NAMES[i].encode()])
+            features = {
+                "value": feature(float_list=tf.train.FloatList(value=[i] * (1 + i % 2))),
+                "who": feature(bytes_list=name),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+
+    def parse(record):
+        features = {
+            "value": tf.io.FixedLenSequenceFeature([], tf.float32, allow_missing=True),
+            "who": tf.io.FixedLenFeature([], tf.string),
+        }
+        found = tf.io.parse_single_example(record, features)
+        return found["value"], found["who"], found["value"][0] / 10
+
+    sampler = MultiShotTFRecordSampler(
+        tmp_path, parse, label_key="who", ignore_class="cat", padding=Padding(), seed=0
+    )
+    assert sampler.class_names == ["dog", "emu"]
+    x, y, w = sampler[0]
+    which = x[:, 0].astype(int)
+    assert [sampler.class_names[label] for label in y] == NAMES[which].tolist()
+    np.testing.assert_allclose(w, which / 10, rtol=1e-6)
+    assert len(sampler.get_slice()) == 2
+
+
 def test_damaged_and_compressed_files_are_refused(tmp_path, shards):
     path = shards / "00001.tfrec"
     whole = path.read_bytes()
@@ -149,7 +229,8 @@ def test_streams_of_shards(tmp_path):
         (ValueError, "expected 60", lambda f: write_tfrecords(f / "n", X, Y[1:])),
         (TypeError, "integer", lambda f: write_tfrecords(f / "n", X, Y / 2)),
         (TypeError, "dtype", lambda f: write_tfrecords(f / "n", X.astype(complex), Y)),
-        (TypeError, "bytes", lambda f: write_tfrecords(f / "n", ["a"], [1])),
+        (TypeError, "bytes", lambda f: write_tfrecords(f / "n", [1j], [1])),
+        (TypeError, "several.*deserialization_fn", lambda f: write_tfrecords(f / "n", {"a": X}, Y)),
         (TypeError, "list.*object.*S1", lambda f: write_tfrecords(f / "n", np.array([b"a"]), [1])),
         (ValueError, "`y`.*None", lambda f: write_tfrecords(f / "n", X)),
         (ValueError, "at least one", lambda f: write_tfrecords(f / "n", [])),
