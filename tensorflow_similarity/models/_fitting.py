@@ -152,7 +152,7 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         first, self._looked = not self._looked, True
-        if first and (logs or {}).get("loss") == 0:
+        if first and (logs or {}).get("loss") == 0 and self._is_finite():
             warnings.warn(
                 f"The loss was exactly 0 in all of epoch {epoch}: no example of a batch had both "
                 "an example of its class and one of another (or all are told apart by the margin "
@@ -160,3 +160,8 @@ class _Watch(keras.callbacks.Callback):
                 f"{_GIVEN}",
                 stacklevel=levels_to_the_caller(),
             )
+
+    def _is_finite(self) -> bool:
+        """Whether the weights are numbers: a loss of embeddings that are NaN may be 0, too."""
+        weights = map(keras.ops.convert_to_numpy, self.model.trainable_variables)
+        return all(np.isfinite(weight).all() for weight in weights)
