@@ -158,10 +158,10 @@ class _Watch(keras.callbacks.Callback):
                 "an example of its class and one of another (or all are told apart by the margin "
                 "already). Draw batches with a sampler, such as MultiShotMemorySampler. "
                 f"{_GIVEN}",
-                stacklevel=levels_to_the_caller(),
+                stacklevel=levels_to_the_caller("keras."),
             )
 
     def _is_finite(self) -> bool:
         """Whether the weights are numbers: a loss of embeddings that are NaN may be 0, too."""
-        weights = map(keras.ops.convert_to_numpy, self.model.trainable_variables)
-        return all(np.isfinite(weight).all() for weight in weights)
+        weights = self.model.trainable_variables
+        return all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in weights)

@@ -211,5 +211,4 @@ def test_a_loss_of_0_in_a_whole_epoch_is_warned_of():
     with pytest.warns(UserWarning, match=r"exactly 0 in all of epoch 0.*SiameseModel") as caught:
         model.fit(X, y, batch_size=12, shuffle=False, epochs=3, verbose=0)
     assert len(caught) == 1
-    with pytest.raises(ValueError, match=r"`y\[|several classes"):
-        model.fit(X, np.zeros(24, int), verbose=0)
+    assert caught[0].filename == __file__
