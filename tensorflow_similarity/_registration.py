@@ -23,6 +23,7 @@ LATE = {
     "ContrastiveModel": "tensorflow_similarity.models",
     "DualEncoder": "tensorflow_similarity.models",
     "ImagePreprocessing": "tensorflow_similarity.architectures",
+    "SiameseModel": "tensorflow_similarity.models",
     "SimilarityModel": "tensorflow_similarity.models",
     "XBM": "tensorflow_similarity.compat.tensorflow_similarity",
 }
