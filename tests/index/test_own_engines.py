@@ -1,8 +1,6 @@
 """The engines of docs/engines.md, and engines that packages bring along."""
 
 import importlib.util
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 
 from code_blocks import blocks
+from fresh import fresh
 from oracle.search import nearest
 from tensorflow_similarity.index import Engine, Index, register
 
@@ -113,7 +112,7 @@ def test_an_entry_point_is_found(tmp_path):
         "from tensorflow_similarity.index import Index; "
         "print(Index(8, 'euclidean', search='from_a_package').search)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == "from_a_package\n", done.stderr
-    assert "'broken'" in done.stderr
-    assert "not_a_module" in done.stderr
+    written = fresh(program, tmp_path)
+    assert written.endswith("from_a_package")
+    assert "'broken'" in written
+    assert "not_a_module" in written

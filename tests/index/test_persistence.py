@@ -219,10 +219,11 @@ def test_nothing_is_unpickled(lived, tmp_path, monkeypatch):
     assert len(Index.load(tmp_path / "x")) == len(lived)
 
 
-def _save_for_ever(indexes, path):
+def _save_for_ever(indexes, path, told):
     while True:
         for index in indexes:
             index.save(path)
+            os.write(told, b".")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -236,14 +237,19 @@ def test_killed_while_saving(tmp_path):
         indexes[-1].add(np.full((n, 64), n), labels=np.full(n, n), data=[str(n)] * n)
     indexes[0].save(path)
     interrupted = 0
-    for _ in range(50):
+    for _ in range(30):
+        reader, writer = os.pipe()
+        begin = time.monotonic()
         child = os.fork()
         if not child:
             try:
-                _save_for_ever(indexes, path)
+                _save_for_ever(indexes, path, writer)
             finally:
                 os._exit(1)
-        time.sleep(draw.uniform(0.005, 0.03))
+        os.close(writer)
+        assert os.read(reader, 1) == b"."  # one save is done, however slow this machine is
+        os.close(reader)
+        time.sleep(draw.uniform(0, 2) * (time.monotonic() - begin))  # somewhere in the next two
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         loaded = Index.load(path)

@@ -10,22 +10,10 @@ import pytest
 
 import public_api
 import tensorflow_similarity
+from fresh import fresh
 from tensorflow_similarity.architectures import ImagePreprocessing
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.models import SimilarityModel
-
-
-def fresh(program, cwd=None, **env):
-    """What a program prints in a process of its own."""
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=cwd,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | env,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 def registered():
@@ -36,14 +24,14 @@ def registered():
     }
 
 
-def test_everything_is_registered_by_the_import_of_the_package():
+def test_everything_is_registered_by_the_import_of_the_package(tmp_path):
     public_api.objects()  # which imports all there is
     program = """
 import keras, tensorflow_similarity
 names = [n for n in keras.saving.get_custom_objects() if n.startswith("tensorflow_similarity>")]
 print("\\n".join(names))
 """
-    assert set(fresh(program).split("\n")) == registered()
+    assert set(fresh(program, tmp_path).split("\n")) == registered()
 
 
 def test_models_load_with_the_import_of_the_package_alone(tmp_path):
@@ -61,7 +49,7 @@ for name in ("plain", "similarity"):
 """
     preprocessing = "ImagePreprocessing tensorflow_similarity"
     expected = [preprocessing, "[]", preprocessing, "['SimilarityModel']"]
-    assert fresh(program, cwd=tmp_path).split("\n") == expected
+    assert fresh(program, tmp_path).split("\n") == expected
 
 
 def test_a_model_in_a_plain_one_loads_too(tmp_path):
@@ -73,19 +61,17 @@ import keras, tensorflow_similarity
 model = keras.saving.load_model("nested.keras")
 print(isinstance(model.get_layer("inner"), tensorflow_similarity.SimilarityModel))
 """
-    assert fresh(program, cwd=tmp_path) == "True"
+    assert fresh(program, tmp_path) == "True"
 
 
-def test_the_import_loads_what_it_registers_and_no_more():
+def test_the_import_loads_what_it_registers_and_no_more(tmp_path):
     program = """
-import sys, keras
-before = set(sys.modules)
-import tensorflow_similarity
+import sys
 new = set(sys.modules) - before
 print(sorted({name.split(".")[1] for name in new if name.startswith("tensorflow_similarity.")}))
 print(new & {"nmslib", "tqdm", "tensorflow", "matplotlib"})
 """
-    parts, others = fresh(program).split("\n")
+    parts, others = fresh(program, tmp_path).split("\n")
     loaded = {part for part in eval(parts) if not part.startswith("_")}
     assert loaded == {"compat", "distances", "layers", "losses", "mining", "training_metrics"}
     assert others == "set()"
@@ -104,7 +90,13 @@ for name in tfsim.__all__:
 tfsim.Index(2, "cosine")
 print("tensorflow" in sys.modules)
 """
-    assert fresh(program, KERAS_BACKEND=backend) == "False"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout == "False\n", result.stderr
 
 
 def test_completion_shows_the_api():
