@@ -162,13 +162,21 @@ class Archive:
         return np.frombuffer(self._mapping, dtype, count, section.offset).reshape(shape)
 
     def _described(self, name: str) -> tuple[_Section, np.dtype, tuple[int, ...]]:
-        section = self._sections[name]
-        dtype, shape = np.dtype(section.dtype), tuple(section.shape or ())
-        if dtype.hasobject:
-            raise self._corrupt(f"{name!r} holds Python objects")
+        section = self._section(name)
+        try:
+            dtype, shape = np.dtype(section.dtype), tuple(section.shape or ())
+        except TypeError as error:
+            raise self._corrupt(f"{name!r} has a type that is not understood") from error
+        if section.dtype is None or dtype.hasobject:
+            raise self._corrupt(f"{name!r} holds Python objects, or nothing that is known")
         if math.prod(shape) * dtype.itemsize != section.size:
             raise self._corrupt(f"the size of {name!r} is wrong")
         return section, dtype, shape
+
+    def _section(self, name: str) -> _Section:
+        if name not in self._sections:
+            raise self._corrupt(f"{name!r} is missing")
+        return self._sections[name]
 
     def _checksum(self, size: int) -> int:
         checksum = 0
@@ -182,7 +190,7 @@ class Archive:
 
     def extract(self, name: str, path: str) -> None:
         """Writes an included file to `path`, and verifies it."""
-        section = self._sections[name]
+        section = self._section(name)
         self._file.seek(section.offset)
         checksum, left = 0, section.size
         with open(path, "wb") as out:
@@ -222,9 +230,24 @@ class Archive:
         manifest = self._file.read(size)
         if zlib.crc32(manifest) != checksum:
             raise self._corrupt("its manifest is damaged")
-        content = json.loads(manifest)
-        sections = {name: _Section(**section) for name, section in content["sections"].items()}
-        return content["meta"], sections
+        try:
+            content = json.loads(manifest)
+            sections = {name: _Section(**section) for name, section in content["sections"].items()}
+            meta = dict(content["meta"])
+            for name, section in sections.items():
+                self._check_section(name, section, offset)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            if isinstance(error, CorruptIndexError):
+                raise
+            raise self._corrupt(f"its manifest is not understood ({error})") from error
+        return meta, sections
+
+    def _check_section(self, name: str, section: _Section, end: int) -> None:
+        """Checks what is declared against the file, before room is made for it."""
+        numbers = [section.offset, section.size, section.checksum, *(section.shape or ())]
+        whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
+        if not whole or section.offset + section.size > end or section.offset < _ALIGNMENT:
+            raise self._corrupt(f"{name!r} is said to lie where the file has no room for it")
 
     def _verify(self, name: str, section: _Section, checksum: int) -> None:
         padding = self._file.read(-section.size % _ALIGNMENT)

@@ -19,13 +19,14 @@ import sys
 import threading
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity.index import _snapshot
 from tensorflow_similarity.index._arguments import Settings
+from tensorflow_similarity.index._contents import check_columns, naming, required
 from tensorflow_similarity.index._errors import (
     CorruptIndexError,
     IndexLockedError,
@@ -184,6 +185,7 @@ class IndexFolder:
         settings: What the index is to be; None for what it was.
         mmap: Whether embeddings and payload are left in the snapshot, and read from there.
         repair: Whether all changes after a damaged one are given up.
+        trust_graph: See `Index.load`.
 
     Raises:
         CorruptIndexError: If it holds no index, or a damaged one.
@@ -203,6 +205,7 @@ class IndexFolder:
         settings: Settings | None = None,
         mmap: bool = False,
         repair: bool = False,
+        trust_graph: bool | None = None,
     ) -> None:
         self.path = os.path.abspath(checks.file_name(path))
         self._fsync = fsync
@@ -215,7 +218,7 @@ class IndexFolder:
             _fsync_ancestors(self.path)
         self._lock = FolderLock(self.path)
         try:
-            self.index = self._open(settings, mmap, repair)
+            self.index = self._open(settings, mmap, repair, trust_graph)
         except BaseException:
             self._lock.release()
             raise
@@ -225,7 +228,9 @@ class IndexFolder:
         self.index.live.when_built = lambda: (fold() or _nothing)()
         weakref.finalize(self, self._lock.release)
 
-    def _open(self, settings: Settings | None, mmap: bool, repair: bool) -> SavedIndex:
+    def _open(
+        self, settings: Settings | None, mmap: bool, repair: bool, trust_graph: bool | None
+    ) -> SavedIndex:
         snapshots, journals = self._files()
         if not snapshots:
             # A process that died while it began one left a journal without a change.
@@ -239,7 +244,8 @@ class IndexFolder:
             self._write(1, index, index.live.now())
         else:
             self._number = max(snapshots)
-            index = _snapshot.load(self._file("snapshot", self._number), settings, mmap, kept=True)
+            snapshot = self._file("snapshot", self._number)
+            index = _snapshot.load(snapshot, settings, mmap, kept=True, trust_graph=trust_graph)
             journals = [n for n in journals if n >= self._number]
             if not repair:
                 self._refuse_missing(journals)
@@ -284,13 +290,14 @@ class IndexFolder:
                 end = 0
                 break
             reader = JournalReader(self._file("journal", number), repair)
-            for about, arrays in reader:
+            for about, arrays in _naming(reader, self._file("journal", number)):
                 try:
                     if about["name"] == "about":
                         index.about.read(about)
                     else:
+                        _check_change(about["name"], arrays, index.settings)
                         index.live.replay(Change.of_entry(about, arrays))
-                except (KeyError, TypeError, ValueError) as error:
+                except _UNFIT as error:
                     raise CorruptIndexError(
                         f"The journal {number} of {self.path!r} does not fit what came before it: "
                         f"{error} Restore the folder from a copy."
@@ -451,6 +458,35 @@ class IndexFolder:
             if name.startswith(".snapshot.") and name.endswith(".tmp"):
                 with contextlib.suppress(OSError):
                     os.remove(os.path.join(self.path, name))
+
+
+# What changes lead to that are none, or that are not of these records.
+_UNFIT = (ArithmeticError, AttributeError, IndexError, LookupError, TypeError, ValueError)
+
+
+def _naming(reader: JournalReader, path: str) -> Iterator[Any]:
+    """The entries of a journal; those that are none are damage of that file."""
+    entries = iter(reader)
+    while True:
+        with naming(path):
+            entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry
+
+
+def _check_change(name: str, arrays: Mapping[str, Any], settings: Settings) -> None:
+    """Checks that a change holds what `add`, `update` and the others let through.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if name == "clear":
+        required(not arrays, "there are columns")
+        return
+    # A record that moved is in the storage of the index, and a new one as it came.
+    storage = settings.storage if "vectors.scales" in arrays else "float32"
+    check_columns(arrays, settings.embedding_size, storage, whole=name in ("add", "upsert"))
 
 
 def _text(about: Mapping[str, Any]) -> str:

@@ -553,7 +553,11 @@ class Index(IndexChanging):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], mmap: bool = False, verify: bool | None = None
+        cls,
+        path: str | os.PathLike[str],
+        mmap: bool = False,
+        verify: bool | None = None,
+        trust_graph: bool | None = None,
     ) -> Index:
         """Reads what `save` wrote. The index answers as the one that was saved did.
 
@@ -566,7 +570,13 @@ class Index(IndexChanging):
                 does) or removed meanwhile, but not be written into. A graph is
                 read, wherever its engine cannot do without.
             verify: Whether embeddings and payload are read once, to verify their
-                checksums. None: unless `mmap`. All else is verified always.
+                checksums and that they are finite. None: unless `mmap`. All else is
+                verified always.
+            trust_graph: Whether the graph of an engine is read. None: after what searches
+                follow in it was checked, for faiss' HNSW, nmslib and usearch; those of other
+                engines are read as they are, by their libraries. True: without a check,
+                for your own files. False: not at all, for files of strangers; it is built
+                again when that pays, and everything is found without.
 
         Raises:
             FileNotFoundError: If there is none.
@@ -574,7 +584,8 @@ class Index(IndexChanging):
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
         path = checks.file_name(path)
-        return cls._of(_snapshot.load(path, mmap=mmap, verify=verify), None)
+        found = _snapshot.load(path, mmap=mmap, verify=verify, trust_graph=trust_graph)
+        return cls._of(found, None)
 
     @classmethod
     def open(
@@ -583,6 +594,7 @@ class Index(IndexChanging):
         mmap: bool = False,
         fsync: bool = False,
         repair: bool = False,
+        trust_graph: bool | None = None,
     ) -> Index:
         """Opens the index that lives in a folder, as it was made with `Index(path=…)`.
 
@@ -595,6 +607,7 @@ class Index(IndexChanging):
             fsync: See `Index`.
             repair: Whether to give up all changes after one that is damaged, in
                 place of an error.
+            trust_graph: See `load`.
 
         Raises:
             CorruptIndexError: If it is damaged, or not such a folder (a ValueError).
@@ -603,7 +616,7 @@ class Index(IndexChanging):
                 OSError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
-        folder = IndexFolder(path, fsync, mmap=mmap, repair=repair)
+        folder = IndexFolder(path, fsync, mmap=mmap, repair=repair, trust_graph=trust_graph)
         return cls._of(folder.index, folder)
 
     def close(self) -> None:

@@ -306,10 +306,16 @@ class JournalReader:
         about = json.loads(content[:text_size].tobytes())
         arrays, start = {}, text_size
         for name, (dtype, shape) in about["arrays"].items():
-            stop = start + math.prod(shape) * np.dtype(dtype).itemsize
-            arrays[name] = content[start:stop].view(dtype).reshape(shape)
+            kind = np.dtype(dtype)
+            stop = start + math.prod(shape) * kind.itemsize
+            if kind.hasobject or start > stop or stop > size:
+                raise ValueError(f"{name!r} is said to lie where there is no room for it")
+            arrays[name] = content[start:stop].view(kind).reshape(shape)
             start = stop
-        return about["change"], arrays
+        change = about["change"]
+        if not isinstance(change, dict) or not isinstance(change.get("name"), str):
+            raise ValueError("a change has no name")
+        return change, arrays
 
     def _refuse_unless_torn(self, file: Any) -> None:
         """Tells damage from a torn end.

@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._columns import Column, RowArray, roomy_empty, taken
+from tensorflow_similarity.index._errors import CorruptIndexError
 
 __all__ = ["ArrayPayload", "JsonPayload", "Payload", "parse_payload"]
 
@@ -71,7 +72,13 @@ class JsonPayload:
     def get(self, rows: np.ndarray) -> list[Any]:
         """The values of the rows; None where absent (or null)."""
         bounds = (column.tolist() for column in self._bounds(rows))
-        return [json.loads(self.text[a:b].tobytes()) for a, b in zip(*bounds, strict=True)]
+        try:
+            return [json.loads(self.text[a:b].tobytes()) for a, b in zip(*bounds, strict=True)]
+        except (RecursionError, ValueError) as error:  # only what was read is not checked
+            raise CorruptIndexError(
+                f"The payload of records is no JSON ({error}): the file that the index was read "
+                "from holds what no index writes. Restore it from a copy, or build it again."
+            ) from error
 
     columnar = get
 

@@ -149,9 +149,12 @@ def _from_graph(
     positions = graph.engine.search(own, ask)
     if not positions.size:
         positions = np.full((len(queries), 1), -1)
-    rows = graph.rows[positions]
-    if positions.min() < 0:
-        rows[positions < 0] = -1
+    # Whatever the engine says, and whoever wrote its file.
+    unknown = positions.min() < 0 or positions.max() >= len(graph.rows)
+    nowhere = (positions < 0) | (positions >= len(graph.rows)) if unknown else None
+    rows = graph.rows[positions if nowhere is None else np.where(nowhere, 0, positions)]
+    if nowhere is not None:
+        rows[nowhere] = -1
     if mask is not None:
         rows[~mask[rows]] = -1
     owed = min(wanted, built)

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity.distances import product_of
 from tensorflow_similarity.index._archive import Archive, write_archive
 from tensorflow_similarity.index._arguments import Settings
 from tensorflow_similarity.index._columns import (
@@ -26,14 +27,26 @@ from tensorflow_similarity.index._columns import (
     RowArray,
     lies_in_file,
 )
-from tensorflow_similarity.index._errors import CorruptIndexError, advice_on_folder
+from tensorflow_similarity.index._contents import (
+    LIVE,
+    check_columns,
+    check_config,
+    check_meta,
+    naming,
+    required,
+)
+from tensorflow_similarity.index._errors import (
+    CorruptIndexError,
+    IndexFileError,
+    advice_on_folder,
+)
 from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, tune
 from tensorflow_similarity.index._journal import FRAMES, arrays_of, columns_of
 from tensorflow_similarity.index._memory import LiveRecords, RecordsNow
 from tensorflow_similarity.index._metadata import About
 from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index._records import Batch, Rows, Store
-from tensorflow_similarity.index._search import Graph, State
+from tensorflow_similarity.index._search import Graph, State, transformed
 from tensorflow_similarity.index._vectors import EncodedRows
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.files import temporary_folder
@@ -106,13 +119,17 @@ def _content_of(engine: Engine) -> Iterator[bytes]:
         ) from error
 
 
-def read_graph(archive: Archive, folding: Folding, vectors: RowArray) -> Graph | None:
+def read_graph(
+    archive: Archive, folding: Folding, vectors: RowArray, dim: int, trust_graph: bool | None
+) -> Graph | None:
     """The graph of a file; None, with a warning, where its engine is not installed.
 
     Args:
         archive: The file.
         folding: Knows the engines.
         vectors: The rows of the file.
+        dim: Numbers in a row as the engine takes it.
+        trust_graph: Whether its engine need not look at it first.
     """
     saved = archive.meta["graph"]
     if folding.new_engine() is None:
@@ -126,11 +143,20 @@ def read_graph(archive: Archive, folding: Folding, vectors: RowArray) -> Graph |
         )
         return None
     rows = archive.array("graph.rows")
+    required(rows.ndim == 1 and rows.dtype == np.int64 and len(rows) > 0, "its graph has no rows")
+    there = rows[rows >= 0]
+    required(bool((rows >= -1).all()) and bool((rows < len(vectors)).all()), "rows of its graph")
+    required(len(np.unique(there)) == len(there), "rows of its graph are there twice")
     shared = [_built_of(archive, rows, vectors)] if saved.get("shared") else []
     with temporary_folder() as folder:
         file = os.path.join(folder, "graph")
         archive.extract("graph.file", file)
-        engine.load(file, *shared)
+        if not trust_graph:
+            engine.check(file, len(rows), dim)
+        try:
+            engine.load(file, *shared)
+        except MemoryError as error:  # of what is declared in it
+            raise ValueError("its graph asks for more memory than there is") from error
     engine.effort = saved["effort"]
     return Graph(engine, rows, saved["covered"])
 
@@ -141,7 +167,9 @@ def _built_of(archive: Archive, rows: np.ndarray, vectors: RowArray) -> np.ndarr
         return vectors[: len(rows)]
     built, there = np.empty((len(rows), vectors.shape[1]), np.float32), rows >= 0
     built[there] = vectors[rows[there]]
-    built[~there] = archive.array("graph.gone")
+    gone = archive.array("graph.gone")
+    required(gone.dtype == np.float32 and bool(np.isfinite(gone).all()), "rows that are gone")
+    built[~there] = gone
     return built
 
 
@@ -157,10 +185,6 @@ def held_once(vectors: RowArray, graph: Graph) -> RowArray:
     if np.may_share_memory(shared, vectors) or not _are_first(graph.rows):
         return vectors
     return Chained(shared, vectors[len(shared) :].copy())
-
-
-# Which rows are alive, in the file.
-_LIVE = "live"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +269,7 @@ def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
     elif isinstance(data, JsonPayload):
         arrays |= arrays_of({"data": data.take(kept, live)})
     if not live.all():
-        arrays[_LIVE] = live
+        arrays[LIVE] = live
     return arrays
 
 
@@ -255,6 +279,7 @@ def load(
     mmap: bool = False,
     verify: bool | None = None,
     kept: bool = False,
+    trust_graph: bool | None = None,
 ) -> SavedIndex:
     """Reads an index from a file: all of it, or an error.
 
@@ -265,6 +290,7 @@ def load(
         verify: Whether they are read once to verify them; None if they are not left there.
         kept: Whether nobody writes into the file. A large payload is then left there in
             any case.
+        trust_graph: See `Index.load`.
 
     Raises:
         ValueError: If the file cannot be read as an index, or does not fit `settings`.
@@ -275,31 +301,61 @@ def load(
             "An index that lives in a folder is opened with `Index.open`."
             + advice_on_folder(os.fspath(path))
         )
-    with Archive(os.fspath(path)) as archive:
+    path = os.fspath(path)
+    with Archive(path) as archive:
         meta = archive.meta
-        was = Settings(**meta["config"])
-        settings = was if settings is None else settings.fitting(was, os.fspath(path))
+        with naming(path):
+            check_config(meta["config"])
+        try:
+            was = Settings(**meta["config"])
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # What is not known here may be known elsewhere, such as an engine of another package.
+            raise IndexFileError(
+                f"{path!r} cannot be loaded here, for its settings: {error}"
+            ) from error
+        settings = was if settings is None else settings.fitting(was, path)
         verify = not mmap if verify is None else verify
-        columns = columns_of(
-            {name: _column(archive, name, mmap, verify, kept) for name in _columns(archive)}
-        )
-        batch = Batch(**{"data": None, **columns})
-        folding, graph = settings.folding(), None
-        if meta["graph"] is not None and settings.same_engine(was):
-            graph = read_graph(archive, folding, batch.vectors)
-        if graph is not None:
-            batch = dataclasses.replace(batch, vectors=held_once(batch.vectors, graph))
-        store = Store.of(batch, archive.array(_LIVE) if _LIVE in archive else None)
-        live = LiveRecords(store, settings.distance, folding, meta["next_id"])
-        if graph is not None:
-            live.adopt(live.state, graph, _recall(meta, live, graph))
-        index = SavedIndex(settings, live, About())
-        index.about.read(meta)
+        with naming(path):
+            return _read(archive, settings, was, mmap, verify, kept, trust_graph)
+
+
+def _read(
+    archive: Archive,
+    settings: Settings,
+    was: Settings,
+    mmap: bool,
+    verify: bool,
+    kept: bool,
+    trust_graph: bool | None,
+) -> SavedIndex:
+    """The index in an archive, whose contents are checked."""
+    meta = archive.meta
+    arrays = {name: _column(archive, name, mmap, verify, kept) for name in _columns(archive)}
+    rows = check_columns(arrays, was.embedding_size, was.storage, look=verify)
+    check_meta(meta, rows)
+    alive = arrays.pop(LIVE, None)
+    batch = Batch(**{"data": None, **columns_of(arrays)})
+    last = int(batch.ids.max()) if rows else -1
+    required(meta["next_id"] > last, "`next_id` is in use")
+    folding, graph = settings.folding(), None
+    if meta["graph"] is not None and settings.same_engine(was) and trust_graph is not False:
+        product = product_of(settings.distance)
+        one = np.zeros((1, settings.embedding_size), np.float32)
+        dim = one.shape[1] if product is None else transformed(product, one).shape[1]
+        graph = read_graph(archive, folding, batch.vectors, dim, trust_graph)
+    if graph is not None:
+        batch = dataclasses.replace(batch, vectors=held_once(batch.vectors, graph))
+    store = Store.of(batch, alive)
+    live = LiveRecords(store, settings.distance, folding, meta["next_id"])
+    if graph is not None:
+        live.adopt(live.state, graph, _recall(meta, live, graph))
+    index = SavedIndex(settings, live, About())
+    index.about.read(meta)
     return index
 
 
 def _columns(archive: Archive) -> list[str]:
-    return [name for name in archive if not name.startswith("graph.") and name != _LIVE]
+    return [name for name in archive if not name.startswith("graph.")]
 
 
 def _column(archive: Archive, name: str, mmap: bool, verify: bool, kept: bool) -> np.ndarray:

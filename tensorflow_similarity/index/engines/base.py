@@ -151,6 +151,21 @@ class Engine(abc.ABC):
                 of engines that never share are not asked to take this.
         """
 
+    def check(self, path: str, rows: int, dim: int) -> None:  # noqa: B027 - may do nothing
+        """Looks at a file with that content, which anybody may have written, before `load`.
+
+        An engine whose library follows what a file says without a look, and may crash, checks
+        here what searches will follow. The default checks nothing.
+
+        Args:
+            path: The file.
+            rows: The rows that it must be of.
+            dim: Numbers in each.
+
+        Raises:
+            ValueError: If it must not be loaded.
+        """
+
     @classmethod
     def _import(cls) -> Any:
         name = str(cls.library)

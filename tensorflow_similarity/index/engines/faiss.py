@@ -14,6 +14,7 @@ from tensorflow_similarity.distances.rows import unit_rows
 from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
 from tensorflow_similarity.index.engines.forks import forked
+from tensorflow_similarity.index.engines.graph_files import check_faiss, require
 from tensorflow_similarity.index.engines.hnsw import PRODUCT_DISTANCES, HnswEngine
 from tensorflow_similarity.index.engines.lists import ListsEngine
 
@@ -116,9 +117,47 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
     def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         if vectors is None:
             super().load(path)
+            self._check_graph(self._index.ntotal, self._index.d, shares=False)
             return
         self._index = self._library.read_index(path, self._library.IO_FLAG_SKIP_STORAGE)
+        self._check_graph(len(vectors), vectors.shape[1], shares=True)
         self._share(vectors)
+
+    def check(self, path: str, rows: int, dim: int) -> None:
+        check_faiss(path, rows, dim)
+
+    def _check_graph(self, rows: int, dim: int, shares: bool) -> None:
+        """Checks what searches follow, which faiss does not do when it reads a file.
+
+        Raises:
+            ValueError: If links or levels lead to rows that are not there.
+        """
+        index, array = self._index, self._library.vector_to_array
+        require(hasattr(index, "hnsw"), "it is of another kind")
+        require(index.ntotal == rows and index.d == dim, "it is of other rows")
+        require(index.metric_type == self._metric(), "it is of another distance")
+        storage = index.storage
+        require(shares or (storage.ntotal == rows and storage.d == dim), "it is of other rows")
+        graph = index.hnsw
+        widths = array(graph.cum_nneighbor_per_level).astype(np.int64)
+        levels, offsets = array(graph.levels).astype(np.int64), array(graph.offsets)
+        links = array(graph.neighbors)
+        require(len(levels) == rows and len(offsets) == rows + 1, "it is of other rows")
+        fits = bool(((levels >= 1) & (levels < len(widths))).all())
+        require(fits and bool((np.diff(widths) >= 0).all()), "its levels do not fit")
+        require(offsets[0] == 0 and offsets[-1] == len(links), "links have another size")
+        own = np.diff(offsets.astype(np.int64))
+        require(bool((own == widths[levels]).all()), "links have another size")
+        require(bool(((links >= -1) & (links < rows)).all()), "links lead to rows it has not")
+        enters = 0 <= graph.entry_point < rows
+        require(enters and graph.max_level == levels.max() - 1, "its levels do not fit")
+        require(levels[graph.entry_point] == levels.max(), "its levels do not fit")
+        for level in range(1, int(levels.max())):
+            owners = np.flatnonzero(levels > level)
+            at = offsets[owners].astype(np.int64)[:, None]
+            linked = links[at + np.arange(widths[level], widths[level + 1])]
+            linked = linked[linked >= 0]
+            require(bool((levels[linked] > level).all()), "links lead to a level too high")
 
     def _share(self, vectors: np.ndarray) -> None:
         """Walks over these rows from now on, and drops the copy of them."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from tensorflow_similarity.index.engines.effort_gate import EffortGate
 from tensorflow_similarity.index.engines.files import temporary_folder
+from tensorflow_similarity.index.engines.graph_files import check_nmslib
 from tensorflow_similarity.index.engines.hnsw import HnswEngine
 from tensorflow_similarity.index.engines.memory import give_back
 
@@ -95,6 +96,9 @@ class NmslibEngine(HnswEngine):
                 return
             offset += len(piece)
             yield piece
+
+    def check(self, path: str, rows: int, dim: int) -> None:
+        check_nmslib(path, rows, dim)
 
     def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         graph = _nmslib().init(method="hnsw", space=_SPACES[self.distance])

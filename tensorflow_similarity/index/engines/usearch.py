@@ -14,6 +14,7 @@ from tensorflow_similarity.distances.rows import unit_rows
 from tensorflow_similarity.index._columns import ALIGNMENT, aligned_empty
 from tensorflow_similarity.index.engines.effort_gate import EffortGate
 from tensorflow_similarity.index.engines.files import pieces, temporary_folder
+from tensorflow_similarity.index.engines.graph_files import check_usearch
 from tensorflow_similarity.index.engines.hnsw import HnswEngine
 
 __all__ = ["UsearchEngine"]
@@ -27,6 +28,8 @@ _FEW = 1 << 14
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
 # What its files begin with: how many rows, and bytes in each. The rows follow, then links.
 _SHAPE = struct.Struct("<II")
+# What links begin with.
+_MAGIC = b"usearch"
 
 
 class UsearchEngine(HnswEngine):
@@ -81,6 +84,12 @@ class UsearchEngine(HnswEngine):
             path = os.path.join(folder, "graph")
             self._index.save(path)
             yield from pieces(path, 0 if self.shared is None else _links_of(path, self.shared))
+
+    def check(self, path: str, rows: int, dim: int) -> None:
+        with open(path, "rb") as file:
+            alone = file.read(len(_MAGIC)) == _MAGIC
+        number = 2 if self.params.get("dtype") == "bfloat16" else 4
+        check_usearch(path, rows, dim, number, with_rows=not alone)
 
     def load(self, path: str, vectors: np.ndarray | None = None) -> None:
         if vectors is None:

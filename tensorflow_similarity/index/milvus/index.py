@@ -278,10 +278,14 @@ class MilvusIndex(MilvusReading, search="milvus"):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str], mmap: bool = False, verify: bool | None = None
+        cls,
+        path: str | os.PathLike[str],
+        mmap: bool = False,
+        verify: bool | None = None,
+        trust_graph: bool | None = None,
     ) -> Index:
         """Reads an index from a file, into memory and not into Milvus: see `Index.load`."""
-        return Index.load(path, mmap, verify)
+        return Index.load(path, mmap, verify, trust_graph)
 
     def close(self) -> None:
         """Ends the connection. The index cannot be used any more; a file is free for others.
