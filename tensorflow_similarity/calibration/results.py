@@ -169,18 +169,18 @@ class Calibration:
         }
         return cls(**config)
 
-    def table(self, digits: int = 2) -> str:
+    def table(self, digits: int = 3) -> str:
         """Cutpoints as a table, unreached targets below it.
 
         Args:
-            digits: Decimals shown. Thresholds are never rounded themselves.
+            digits: Significant digits shown, at least. Thresholds themselves are not rounded.
         """
         metrics = [name for name in self.thresholds if name != "distance"]
         rows: list[Sequence[object]] = [
             [name, point["distance"], *(point.get(metric) for metric in metrics)]
             for name, point in self.cutpoints.items()
         ]
-        table = text_table(["cutpoint", "distance", *metrics], rows, digits)
+        table = text_table(["cutpoint", "distance", *metrics], rows, 0, digits)
         notes = [f"{name}: not reached ({what})" for name, what in self.unreached.items()]
         return "\n".join([table, *notes])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tensorflow_similarity.classification_metrics import (
     make_classification_metric,
 )
 
-__all__ = ["Target", "make_targets"]
+__all__ = ["Target", "choose_all", "make_targets"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +43,26 @@ class Target:
         places = np.flatnonzero(reached)
         if not len(places):
             return None
-        grow = all(metric.increasing and metric.maximize for metric in self.metrics)
-        return int(places[0] if grow else places[-1])
+        return int(places[0] if self.takes_smallest else places[-1])
+
+    @property
+    def takes_smallest(self) -> bool:
+        """Whether the smallest threshold that reaches the target is taken, not the largest."""
+        return all(metric.increasing and metric.maximize for metric in self.metrics)
+
+    def asks_as_much_as(self, other: Target) -> bool:
+        """Whether whatever reaches this target reaches the other one, too."""
+        mine = {
+            metric.name: (metric, limit)
+            for metric, limit in zip(self.metrics, self.limits, strict=True)
+        }
+        for theirs, limit in zip(other.metrics, other.limits, strict=True):
+            metric, own = mine.get(theirs.name, (None, 0.0))
+            if metric is None or metric.canonical_name != theirs.canonical_name:
+                return False
+            if (own < limit) if theirs.maximize else (own > limit):
+                return False
+        return True
 
     def describe(self) -> str:
         """In words: `precision >= 0.99`."""
@@ -52,6 +70,26 @@ class Target:
             f"{metric.name} {'>=' if metric.maximize else '<='} {limit:g}"
             for metric, limit in zip(self.metrics, self.limits, strict=True)
         )
+
+
+def choose_all(targets: Sequence[Target], reached: Sequence[np.ndarray]) -> list[int | None]:
+    """Positions of the thresholds of all targets: see `Target.choose`.
+
+    A target that also limits mistakes takes the largest threshold, a weaker one without that limit
+    the smallest, which might accept less. Then the weaker one takes the other's.
+
+    Args:
+        targets: The targets.
+        reached: What `Target.reached` says of each, bool `[thresholds]`.
+    """
+    places = [target.choose(held) for target, held in zip(targets, reached, strict=True)]
+    chosen = list(places)
+    for i, weaker in enumerate(targets):
+        for place, stricter in zip(places, targets, strict=True):
+            if place is None or stricter.takes_smallest or not stricter.asks_as_much_as(weaker):
+                continue
+            chosen[i] = max(place, chosen[i] or 0)
+    return chosen
 
 
 def make_targets(targets: Any, default: ClassificationMetric) -> list[Target]:

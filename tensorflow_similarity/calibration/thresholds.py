@@ -20,7 +20,7 @@ from tensorflow_similarity.calibration.matchers import (
     matcher_of,
 )
 from tensorflow_similarity.calibration.results import Calibration
-from tensorflow_similarity.calibration.targets import Target, make_targets
+from tensorflow_similarity.calibration.targets import Target, choose_all, make_targets
 from tensorflow_similarity.classification_metrics import (
     ClassificationMetric,
     make_classification_metric,
@@ -55,8 +55,9 @@ def calibrate(
     number for precision, recall, f1, binary_accuracy and npv, at most the number
     for fpr. Of the candidates that hold it, precision and fpr take the largest
     (most queries answered), the others the smallest (fewest mistakes). A target
-    that no candidate holds has no cutpoint: it is listed in `unreached`, with a
-    warning.
+    that asks for more than another (`{"precision": 0.99, "recall": 0.5}` and `{"recall": 0.5}`)
+    never accepts more: the weaker one then takes its threshold. A target that no
+    candidate holds has no cutpoint: it is listed in `unreached`, with a warning.
 
     Queries must be new to the index. A query that is itself indexed finds itself
     at distance 0, and every threshold looks better than it is.
@@ -154,8 +155,8 @@ def calibrate(
         bounds[name] = {m: float(bound[0]) for m, bound in found.items() if bound is not None}
 
     add("optimal", candidates[_best(metric, curve, counts)], metric)
-    for target in targets:
-        place = target.choose(_reached(target, counts, confidence, guarantee))
+    reached = [_reached(target, counts, confidence, guarantee) for target in targets]
+    for target, place in zip(targets, choose_all(targets, reached), strict=True):
         if place is None:
             unreached[target.name] = target.describe()
         else:
@@ -186,9 +187,9 @@ def calibrate(
             outcomes = count_outcomes(match_distances[which], right[which], thresholds)
             best = _best(metric, outcomes.values([metric]), outcomes)
             own["optimal"][label] = float(thresholds[best])
-            for target in targets:
+            reached = [_reached(target, outcomes, confidence, guarantee) for target in targets]
+            for target, place in zip(targets, choose_all(targets, reached), strict=True):
                 if target.name in own:
-                    place = target.choose(_reached(target, outcomes, confidence, guarantee))
                     own[target.name][label] = None if place is None else float(thresholds[place])
     return Calibration(
         cutpoints=cutpoints,

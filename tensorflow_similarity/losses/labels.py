@@ -36,7 +36,15 @@ def to_tensor(y_true: Any, name: str = "y_true") -> Any:
 
     Raises:
         TypeError: If they are strings or objects.
+        ValueError: If there are none.
     """
+    if y_true is None:
+        raise ValueError(
+            f"`{name}` must be integer class ids of shape [batch] or [batch, 1]. Received: None: "
+            "`fit` or `evaluate` was called without `y`, or with data that yields no labels. Pass "
+            "them, fit(x, y), or data that yields (x, y). To train without labels, use "
+            "ContrastiveModel; on pairs without classes, DualEncoder."
+        )
     if not hasattr(y_true, "dtype"):
         y_true = np.asarray(y_true)
     if isinstance(y_true, np.ndarray) and y_true.dtype.kind not in "iubf":

@@ -109,6 +109,12 @@ class TwoViewLoss(PerExampleLoss):
 
 
 def _checked_view(z: Any, name: str, loss: Any) -> Any:
+    if z is None:
+        raise ValueError(
+            f"`{name}` must be the embeddings of a view, [batch, dim]: {type(loss).__name__} takes "
+            "two views and no labels. Received: None. To train on two views with `fit`, use "
+            "ContrastiveModel; on pairs, DualEncoder."
+        )
     z = wide_float(z)
     if len(z.shape) != 2:
         raise ValueError(

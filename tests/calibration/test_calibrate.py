@@ -275,3 +275,60 @@ def test_bad_input():
         match(distances, found, "optimal")
     with pytest.raises(ValueError, match="distance_thresholds"):
         evaluate_classification(distances, found, labels, [])
+
+
+@settings(max_examples=60)
+@given(
+    thresholds=st.lists(
+        st.one_of(st.floats(1e-7, 1e3), st.floats(0.9, 1.0), st.just(0.0)), min_size=1, max_size=5
+    )
+)
+def test_the_table_shows_three_significant_digits_of_each_threshold(thresholds):
+    points = {
+        str(i): {"name": str(i), "distance": threshold, "f1": threshold}
+        for i, threshold in enumerate(thresholds)
+    }
+    curve = {"distance": np.zeros(0), "f1": np.zeros(0)}
+    table = str(Calibration(cutpoints=points, thresholds=curve))
+    for line, threshold in zip(table.splitlines()[2:], thresholds, strict=True):
+        for shown in line.split()[1:]:
+            assert float(shown) == pytest.approx(threshold, rel=0.0051)
+            assert (float(shown) == 1) == (threshold == 1) or abs(threshold - 1) < 1e-8
+
+
+def test_the_decimals_of_a_column_agree():
+    points = {
+        name: {"name": name, "distance": distance, "precision": precision}
+        for name, distance, precision in [("a", 0.00783, 0.9934), ("b", 0.31, 1.0)]
+    }
+    found = Calibration(points, {"distance": np.zeros(0), "precision": np.zeros(0)})
+    rows = [line.split() for line in str(found).splitlines()[2:]]
+    assert [row[1] for row in rows] == ["0.00783", "0.31000"]
+    assert [row[2] for row in rows] == ["0.993", "1.000"]
+    assert found.table(digits=2).splitlines()[2].split()[1] == "0.0078"
+
+
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 10**6),
+    weak=st.dictionaries(
+        st.sampled_from(["precision", "fpr", "recall"]), st.floats(0, 1), min_size=1, max_size=2
+    ),
+    more=st.dictionaries(st.sampled_from(["precision", "fpr"]), st.floats(0, 1), min_size=1),
+)
+def test_what_asks_for_fewer_mistakes_as_well_never_accepts_more(seed, weak, more):
+    distances, found, labels = lookup(seed, queries=40)
+    strict = dict(weak)
+    for name, limit in more.items():
+        better = min if name == "fpr" else max
+        strict[name] = better(limit, strict.get(name, limit))
+    targets = {"weak": weak, "strict": strict}
+    result = quietly(distances, found, labels, targets, per_class=True, min_per_class=5)
+    if "strict" not in result.cutpoints:
+        return
+    assert result.distance("strict") <= result.distance("weak")
+    for name, limit in weak.items():
+        value = result.cutpoints["weak"][name]
+        assert value <= limit if name == "fpr" else value >= limit
+    for label, distance in result.per_class["strict"].items():
+        assert distance is None or distance <= result.per_class["weak"][label]

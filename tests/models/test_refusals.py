@@ -1,7 +1,9 @@
 """What `compile` refuses, and what it says to write instead."""
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tensorflow_similarity import SimilarityModel, losses
 from tensorflow_similarity.index import Lookup
@@ -36,6 +38,48 @@ class Own(SimilarityModel):
 
 def test_a_training_step_of_ones_own_may_use_them():
     model(Own).compile("adam", losses.SimCLRLoss(), distance="cosine")
+
+
+X = np.random.default_rng(0).normal(size=(16, 8)).astype("float32")
+Y = np.arange(16) % 4
+WITHOUT_LABELS = {
+    "fit": lambda m: m.fit(X, verbose=0),
+    "dataset": lambda m: m.fit(tf.data.Dataset.from_tensor_slices(X).batch(8), verbose=0),
+    "evaluate": lambda m: m.evaluate(X, verbose=0),
+    "train_on_batch": lambda m: m.train_on_batch(X),
+    "validation": lambda m: m.fit(X, Y, validation_data=X, verbose=0),
+}
+
+
+@pytest.mark.parametrize("call", WITHOUT_LABELS.values(), ids=WITHOUT_LABELS)
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+def test_training_without_labels_says_that_there_are_none(call):
+    trained = model()
+    trained.compile("adam", losses.MultiSimilarityLoss())
+    with pytest.raises(ValueError, match=r"`y_true`.*None.*fit\(x, y\).*ContrastiveModel"):
+        call(trained)
+
+
+LOSSES_ON_LABELS = [
+    losses.TripletLoss(),
+    losses.TripletLoss(relevance="multi_hot"),
+    losses.TripletLoss(relevance="matrix"),
+    losses.ContrastiveLoss(distance="cosine"),
+    losses.SupConLoss(),
+    losses.ArcFaceLoss(),
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES_ON_LABELS, ids=lambda loss: loss.name)
+def test_losses_say_that_labels_are_missing(loss):
+    with pytest.raises(ValueError, match=r"`y_true`.*None"):
+        loss(None, X)
+
+
+@pytest.mark.parametrize("loss", TWO_VIEWS)
+def test_losses_on_two_views_say_that_one_is_missing(loss):
+    with pytest.raises(ValueError, match=r"`y_true`.*two views.*None.*ContrastiveModel"):
+        loss()(None, X)
 
 
 def test_a_loss_on_proxies_without_a_head_says_which_layer_to_add():
