@@ -132,11 +132,13 @@ def draw(model: SimilarityModel, data: datasets.Dataset, neighbors: Neighbors, o
             data.x_test[shown],
             neighbors[shown],
             data.y_test[shown],
-            class_mapping=data.class_names,
+            class_names=data.class_names,
             show=False,
         ),
         "histogram": distance_histogram(neighbors, data.y_test, cutpoint, show=False),
-        "confusion": confusion_matrix(answers, data.y_test, labels=data.class_names, show=False)[0],
+        "confusion": confusion_matrix(
+            y_true=data.y_test, y_pred=answers, class_names=data.class_names, show=False
+        )[0],
     }
     for name, figure in figures.items():
         path = out / f"{data.name}-{name}.png"

@@ -76,7 +76,9 @@ def install() -> None:
 
 
 def explains_arguments(callable_name: str) -> Callable[[_Function], _Function]:
-    """A decorator: an argument that an older library had, and this not, raises what to write.
+    """A decorator: arguments that an older library had, and this not, or under another name.
+
+    One that is gone raises what to write instead; one that was renamed is taken.
 
     Args:
         callable_name: The name under which `compat.arguments` knows the function.
@@ -85,8 +87,9 @@ def explains_arguments(callable_name: str) -> Callable[[_Function], _Function]:
     def decorate(function: _Function) -> _Function:
         @functools.wraps(function)
         def explaining(*args: Any, **kwargs: Any) -> Any:
-            importlib.import_module(_ARGUMENTS).check(callable_name, args, kwargs)
-            return function(*args, **kwargs)
+            table = importlib.import_module(_ARGUMENTS)
+            table.check(callable_name, args, kwargs)
+            return function(*args, **table.renamed(callable_name, kwargs))
 
         return explaining  # type: ignore[return-value]
 

@@ -26,9 +26,9 @@ def draw(path: str, examples: Examples, neighbors: Neighbors) -> None:
     names: dict[Any, str] = {}
     found = [[_drawable(record, names) for record in neighbors[number]] for number in range(count)]
     if examples.texts is None:
-        figure = viz_neighbors_grid(queries, found, class_mapping=names or None, show=False)
+        figure = viz_neighbors_grid(queries, found, class_names=names or None, show=False)
     else:
-        figure = viz_neighbors_text(queries, found, class_mapping=names or None, show=False)
+        figure = viz_neighbors_text(queries, found, class_names=names or None, show=False)
     figure.savefig(path)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-__all__ = ["REMOVED", "check", "moved", "removed"]
+__all__ = ["REMOVED", "RENAMED", "check", "moved", "removed", "renamed"]
 
 _BUILT = "records are found as soon as this returns, so there is nothing to build. Leave it out."
 _STORE = (
@@ -83,12 +84,28 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
     "SimilarityModel.to_data_frame": {"num_items": _FRAME},
 }
 
+_NAMES = {"class_mapping": "class_names"}
+_EXAMPLES = {**_NAMES, "example_classes": "labels"}
+
+#: The function -> each argument that has another name now, and that name. The old one works.
+RENAMED: Mapping[str, Mapping[str, str]] = {
+    "confusion_matrix": {"labels": "class_names"},
+    "distance_histogram": {"query_labels": "labels"},
+    "projector": _NAMES,
+    "viz_embeddings": _NAMES,
+    "viz_neighbors_grid": _EXAMPLES,
+    "viz_neighbors_imgs": {**_NAMES, "example_class": "label"},
+    "viz_neighbors_signals": _EXAMPLES,
+    "viz_neighbors_text": _EXAMPLES,
+    "worst_mistakes": _EXAMPLES,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class _Position:
-    """A positional argument that had another meaning, and how to know the old one."""
+    """Positional arguments that had another meaning, and how to know the old one."""
 
-    index: int
+    index: int | slice
     was_meant: Callable[[Any], bool]
     note: str
 
@@ -118,6 +135,16 @@ def _names_metrics(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return any(map(_names_metrics, value))
     return isinstance(value, (str, keras.metrics.Metric))
+
+
+def _swapped(values: Sequence[Any]) -> bool:
+    """Whether −1, no match, is among what stands for true classes, and not among answers."""
+    if len(values) < 2:
+        return False
+    answers, truth = (np.asarray(each) for each in values[:2])
+    if answers.dtype.kind not in "iu" or truth.dtype.kind not in "iu":
+        return False
+    return bool((truth == -1).any() and not (answers == -1).any())
 
 
 _BATCH_SIZE = "that argument is `batch_size` now. Write `verbose=` by name."
@@ -231,6 +258,36 @@ def moved(function: str, args: Mapping[int, Any]) -> list[str]:
     ]
 
 
+def renamed(function: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by the names that they have now.
+
+    Args:
+        function: The name of the function, such as `"viz_neighbors_grid"`.
+        kwargs: Its arguments by name.
+
+    Raises:
+        TypeError: If one is given by its old and by its new name.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.compat import arguments
+
+    arguments.renamed("viz_embeddings", {"class_mapping": ["cat", "dog"]})
+    ```
+    """
+    names = RENAMED.get(function)
+    if names is None:
+        return dict(kwargs)
+    found: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        now = names.get(name, name)
+        if now in found or (now != name and now in kwargs):
+            raise TypeError(f"`{function}` got `{name}` and `{now}`, which is its name now.")
+        found[now] = value
+    return found
+
+
 def check(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Refuses arguments of the older libraries.
 
@@ -251,6 +308,12 @@ def check(function: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> No
         if len(args) > position.index and position.was_meant(args[position.index]):
             received = args[position.index]
             raise TypeError(f"`{function}`: {position.note} Received: {received!r}.")
+    if function == "confusion_matrix" and _swapped(args):
+        raise TypeError(
+            "`confusion_matrix`: by position, answers come first and true classes second, and −1, "
+            "no match, is among the second only: are they in scikit-learn's order? Name them, "
+            "`confusion_matrix(y_true=..., y_pred=...)`."
+        )
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Names of classes in pictures."""
+"""Classes and their names in plots."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ def classes_in(
     positions = np.full(count, len(shown), np.int64)
     positions[found.known] = places.reshape(-1)
     return [*shown, *["unknown"] * bool((~found.known).any())], positions
+def class_labels(labels: Any, name: str = "labels", length: int | None = None) -> np.ndarray:
+    """Class ids or class names `[n]`, checked."""
+    return targets.shown_labels(targets.get(labels, name, length))
 
 
 def shorten(text: str, characters: int) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity import targets
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
-from tensorflow_similarity.visualization.figures import finish, new_figure
+from tensorflow_similarity.visualization.figures import finish, give_title, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,16 +19,20 @@ _MOST_TICKS = 40
 _NAME_CHARACTERS = 24
 
 
+@explains_arguments("confusion_matrix")
 def confusion_matrix(
     y_pred: Any,
     y_true: Any,
     normalize: bool = True,
-    labels: ClassNames = None,
+    class_names: ClassNames = None,
     title: str = "Confusion matrix",
     cmap: str = "Blues",
     show: bool = True,
 ) -> tuple[Figure, np.ndarray]:
     """Draws how often each true class (rows) is answered with each class (columns).
+
+    Name the first two arguments: scikit-learn has them in the other order. By position they are
+    the answers and the true classes, as in TensorFlow Similarity.
 
     Args:
         y_pred: Class ids answered, `[n]`, such as `model.match(x)` returns for one
@@ -35,7 +40,7 @@ def confusion_matrix(
             gets a column of its own, "no match".
         y_true: True class ids, `[n]`.
         normalize: Whether each row is divided by its sum. Defaults to True.
-        labels: Class names, as a mapping from ids or as a sequence. Defaults to
+        class_names: Class names, as a mapping from ids or as a sequence. Defaults to
             None: the ids themselves are written.
         title: Title of the figure. Defaults to `"Confusion matrix"`.
         cmap: matplotlib's colour map. Defaults to `"Blues"`.
@@ -58,7 +63,9 @@ def confusion_matrix(
     ```python
     from tensorflow_similarity.visualization import confusion_matrix
 
-    figure, matrix = confusion_matrix([0, 1, 1, -1], [0, 1, 0, 1], show=False)
+    figure, matrix = confusion_matrix(
+        y_true=[0, 1, 0, 1], y_pred=[0, 1, 1, -1], show=False
+    )
     ```
     """
     classes = targets.get(y_true, "y_true", ignore_class=-1)
@@ -71,7 +78,7 @@ def confusion_matrix(
     counts = np.zeros((len(columns), len(columns)), np.int64)
     np.add.at(counts, (positions[: len(truth)], positions[len(truth) :]), 1)
     shown = ["none" if i is None else i for i in classes.decode(columns).tolist()]
-    names = [shorten(class_name(i, labels), _NAME_CHARACTERS) for i in shown]
+    names = [shorten(class_name(i, class_names), _NAME_CHARACTERS) for i in shown]
     row_names = names
     if columns[0] == -1 and -1 not in truth:
         counts, row_names = counts[1:], names[1:]
@@ -96,7 +103,8 @@ def confusion_matrix(
     )
     axis.set_yticks(range(0, len(row_names), step), row_names[::step], parse_math=False)
     axis.tick_params(labelsize=8)
-    axis.set(title=title, xlabel="answered", ylabel="true")
+    axis.set(xlabel="answered", ylabel="true")
+    give_title(figure, title)
     if len(columns) <= _MOST_CLASSES_WITH_NUMBERS:
         middle = matrix.max() / 2
         for (row, column), value in np.ndenumerate(matrix):

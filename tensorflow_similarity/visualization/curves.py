@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity.visualization.class_names import shorten
-from tensorflow_similarity.visualization.figures import OTHER, finish, new_figure
+from tensorflow_similarity.visualization.figures import OTHER, finish, give_title, new_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLUMNS = 3
+_LEAST_SPAN = 0.2
 _TRAINING = "#0072B2"
 _VALIDATION = "#E69F00"
 
@@ -73,7 +75,7 @@ def training_curves(
     columns = min(_COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
     figure = new_figure((max(5, 4 * columns), 0.4 + 2.8 * rows), show)
-    figure.suptitle(title)
+    give_title(figure, title)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     epochs = max(len(series) for series in values.values())
     for axis, name in zip(axes, names, strict=False):
@@ -102,11 +104,25 @@ def training_curves(
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid(alpha=0.25)
+        _widen(axis, [values[key] for _, key, _ in curves if key in values])
         if len(axis.lines) > 1:
             axis.legend(fontsize=8)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     return finish(figure, show)
+
+
+def _widen(axis: Axes, series: list[Any]) -> None:
+    """Lets an axis span a fifth of the largest value, so that noise looks as small as it is."""
+    drawn = np.concatenate([np.asarray(each, float) for each in series])
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return
+    low, high = float(drawn.min()), float(drawn.max())
+    room = _LEAST_SPAN * max(abs(low), abs(high)) - (high - low)
+    if room > 0:
+        low, high = low - room / 2, high + room / 2
+        axis.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
 
 
 def _epochs(count: int, epochs: int) -> np.ndarray:

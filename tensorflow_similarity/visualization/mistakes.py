@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,24 +10,28 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.visualization.class_names import ClassNames
 from tensorflow_similarity.visualization.drawing import is_image
 from tensorflow_similarity.visualization.figures import finish, new_figure
 from tensorflow_similarity.visualization.neighbors import viz_neighbors_grid
 from tensorflow_similarity.visualization.neighbors_signals import viz_neighbors_signals
 from tensorflow_similarity.visualization.neighbors_text import viz_neighbors_text
+from tensorflow_similarity.visualization.payloads import drawable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+@explains_arguments("worst_mistakes")
 def worst_mistakes(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Any,
-    example_classes: Any,
+    labels: Any,
+    class_names: ClassNames = None,
     count: int = 8,
-    class_mapping: ClassNames = None,
     show: bool = True,
+    folder: str | os.PathLike[str] | None = None,
 ) -> tuple[Figure, np.ndarray]:
     """Draws the queries whose nearest neighbour is wrong, and nearest.
 
@@ -37,11 +42,13 @@ def worst_mistakes(
         examples: The queries: images, signals or texts.
         neighbors: The `Neighbors` that `model.lookup(examples)` returns, of records
             that were stored with `data=`.
-        example_classes: The queries' class ids, `[queries]`.
+        labels: The queries' class ids or class names, `[queries]`.
+        class_names: Class names, as a mapping from ids or as a sequence. A whole number is
+            taken for `count`, which was the fourth argument.
         count: How many are drawn at most. Defaults to 8.
-        class_mapping: Class names, as a mapping from ids or as a sequence.
         show: Whether to show the figure at once, where matplotlib has a screen.
             Defaults to True.
+        folder: Where relative paths of images begin. Defaults to None: the working directory.
 
     Returns:
         The matplotlib figure, and the positions of *all* mistakes among the
@@ -50,7 +57,7 @@ def worst_mistakes(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If lengths differ, or a neighbour has no data.
-        TypeError: If `example_classes` are not integer class ids.
+        TypeError: If `labels` are not class ids or class names.
 
     Example:
 
@@ -67,7 +74,9 @@ def worst_mistakes(
     figure, wrong = worst_mistakes(images[10:], neighbors, labels[10:], count=2, show=False)
     ```
     """
-    classes = targets.get(example_classes, "example_classes", len(examples))
+    if isinstance(class_names, (int, np.integer)):
+        class_names, count = None, int(class_names)
+    classes = targets.get(labels, "labels", len(examples))
     truth = targets.shown_labels(classes)
     checks.count(count, "count")
     if len(neighbors.labels) != len(truth):
@@ -84,15 +93,11 @@ def worst_mistakes(
         figure.text(0.5, 0.5, f"No mistakes in {len(truth):,} queries.", ha="center", va="center")
         return finish(figure, show), wrong
     worst = wrong[:count]
-    drawn = [examples[i] for i in worst]
+    drawn = [drawable(examples[i], folder) for i in worst]
     draw = _drawer(drawn[0])
-    figure = draw(
-        drawn,
-        [neighbors[int(i)] for i in worst],
-        truth[worst],
-        class_mapping=class_mapping,
-        show=show,
-    )
+    options = {"folder": folder} if draw is viz_neighbors_grid else {}
+    found = [neighbors[int(i)] for i in worst]
+    figure = draw(drawn, found, truth[worst], class_names, show=show, **options)
     return figure, wrong
 
 

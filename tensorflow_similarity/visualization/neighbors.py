@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
+from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.visualization.class_names import (
+    ClassNames,
+    class_labels,
+    class_name,
+    shorten,
+)
 from tensorflow_similarity.visualization.drawing import draw_example
 from tensorflow_similarity.visualization.figures import finish, frame, new_figure, verdict
+from tensorflow_similarity.visualization.payloads import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,14 +28,16 @@ _INCHES_PER_EXAMPLE = (1.5, 2.0)
 _TITLE_CHARACTERS = 17
 
 
+@explains_arguments("viz_neighbors_imgs")
 def viz_neighbors_imgs(
     example: Any,
-    example_class: int | None,
+    label: Any,
     neighbors: Iterable[Any],
-    class_mapping: ClassNames = None,
+    class_names: ClassNames = None,
     fig_size: tuple[float, float] | None = None,
     cmap: str = "gray",
     show: bool = True,
+    folder: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """Draws one query and its neighbours in a row, the nearest first.
 
@@ -36,12 +47,14 @@ def viz_neighbors_imgs(
     Args:
         example: The query: an image `[h, w]`, `[h, w, 1]`, `[h, w, 3]` or
             `[h, w, 4]`, floats in [0, 1] or integers in [0, 255] where it has
-            colours. A string is written out, a vector is drawn as a line.
-        example_class: The query's class id, or None if it is not known.
+            colours. A path of an image is loaded, another string is written out, a vector
+            is drawn as a line.
+        label: The query's class id or class name, or None if it is not known.
         neighbors: The `Lookup`s of the query, as in `model.lookup(x)[0]` or
             `model.single_lookup(x)`. Their `data` are drawn, so the payloads must
-            have been stored: `model.index(x, y, data=x)`.
-        class_mapping: Class names, as a mapping from ids or as a sequence.
+            have been stored: `model.index(x, y, data=x)`. Images that payloads name, such as
+            `"0.jpg"`, `{"path": "0.jpg"}` or `{"file": "0.jpg"}`, are loaded.
+        class_names: Class names, as a mapping from ids or as a sequence.
             Defaults to None: the ids themselves are written.
         fig_size: Width and height in inches. Defaults to None: as many as the
             examples take.
@@ -50,6 +63,7 @@ def viz_neighbors_imgs(
         show: Whether to show the figure at once, where matplotlib has a screen.
             Defaults to True. With False nothing is shown, and the figure is not
             kept by pyplot.
+        folder: Where relative paths of images begin. Defaults to None: the working directory.
 
     Returns:
         The matplotlib figure.
@@ -76,22 +90,25 @@ def viz_neighbors_imgs(
     return viz_neighbors_grid(
         [example],
         [list(neighbors)],
-        None if example_class is None else [example_class],
-        class_mapping=class_mapping,
+        None if label is None else [label],
+        class_names=class_names,
         fig_size=fig_size,
         cmap=cmap,
         show=show,
+        folder=folder,
     )
 
 
+@explains_arguments("viz_neighbors_grid")
 def viz_neighbors_grid(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Iterable[Iterable[Any]],
-    example_classes: Sequence[int] | np.ndarray | None = None,
-    class_mapping: ClassNames = None,
+    labels: Any = None,
+    class_names: ClassNames = None,
     fig_size: tuple[float, float] | None = None,
     cmap: str = "gray",
     show: bool = True,
+    folder: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """Draws several queries, one a row, each with its neighbours.
 
@@ -99,14 +116,15 @@ def viz_neighbors_grid(
         examples: The queries, as `viz_neighbors_imgs` takes them.
         neighbors: The `Lookup`s of each query: the `Neighbors` that
             `model.lookup(examples)` returns, or a list of lists.
-        example_classes: The queries' class ids, or None if they are not known.
-        class_mapping: Class names, as a mapping from ids or as a sequence.
+        labels: The queries' class ids or class names, or None if they are not known.
+        class_names: Class names, as a mapping from ids or as a sequence.
         fig_size: Width and height in inches. Defaults to None: as many as the
             examples take.
         cmap: matplotlib's colour map for images without colours. Defaults to
             `"gray"`.
         show: Whether to show the figure at once, where matplotlib has a screen.
             Defaults to True.
+        folder: Where relative paths of images begin. Defaults to None: the working directory.
 
     Returns:
         The matplotlib figure.
@@ -114,12 +132,15 @@ def viz_neighbors_grid(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If the lengths differ, or a neighbour has no data.
+
+    Warns:
+        UserWarning: If there is no image where a payload says.
     """
     return draw_grid(
-        examples,
-        neighbors,
-        example_classes,
-        class_mapping,
+        [drawable(example, folder) for example in examples],
+        [[_with_image(lookup, folder) for lookup in row] for row in neighbors],
+        labels,
+        class_names,
         lambda axis, example, query, color: draw_example(axis, example, cmap),
         fig_size,
         _INCHES_PER_EXAMPLE,
@@ -130,8 +151,8 @@ def viz_neighbors_grid(
 def draw_grid(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Iterable[Iterable[Any]],
-    example_classes: Sequence[int] | np.ndarray | None,
-    class_mapping: ClassNames,
+    labels: Any,
+    class_names: ClassNames,
     draw: Callable[[Axes, Any, Any, str | None], None],
     fig_size: tuple[float, float] | None,
     inches: tuple[float, float],
@@ -141,7 +162,7 @@ def draw_grid(
 
     `query` and `color` are None where the example is the query itself.
     """
-    rows = checked_rows(examples, neighbors, example_classes)
+    rows, labels = checked_rows(examples, neighbors, labels)
     columns = 1 + max((len(row) for row in rows), default=0)
     width, height = inches
     figure = new_figure(fig_size or (width * columns, height * len(rows)), show)
@@ -152,15 +173,15 @@ def draw_grid(
         return f"{shorten(name, characters)}\n{shorten(second, characters)}".rstrip()
 
     for i, row in enumerate(rows):
-        label = None if example_classes is None else int(example_classes[i])
+        label = None if labels is None else labels[i]
         draw(axes[i, 0], examples[i], None, None)
-        name = "" if label is None else class_name(label, class_mapping)
+        name = "" if label is None else class_name(label, class_names)
         axes[i, 0].set_title(head("query", name), fontsize=9, fontweight="bold", parse_math=False)
         for axis, lookup in zip(axes[i, 1:], row, strict=False):
             color = verdict(lookup.label, label)
             draw(axis, lookup.data, examples[i], color)
             frame(axis, color)
-            name = "no label" if lookup.label is None else class_name(lookup.label, class_mapping)
+            name = "no label" if lookup.label is None else class_name(lookup.label, class_names)
             axis.set_title(
                 head(name, f"{lookup.distance:.3g}"), fontsize=9, color=color, parse_math=False
             )
@@ -169,24 +190,37 @@ def draw_grid(
     return finish(figure, show)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Drawn:
+    """What is drawn of a lookup."""
+
+    label: Any
+    distance: float
+    data: Any
+
+
+def _with_image(lookup: Any, folder: str | os.PathLike[str] | None) -> _Drawn:
+    return _Drawn(lookup.label, lookup.distance, drawable(lookup.data, folder))
+
+
 def checked_rows(
-    examples: Any, neighbors: Iterable[Iterable[Any]], example_classes: Any
-) -> list[list[Any]]:
-    """The lookups of each query, all of which have data to draw."""
+    examples: Any, neighbors: Iterable[Iterable[Any]], labels: Any
+) -> tuple[list[list[Any]], list[Any] | None]:
+    """The lookups of each query, all of which have data to draw, and the queries' classes."""
     rows = [list(row) for row in neighbors]
     if len(rows) != len(examples) or not rows:
         raise ValueError(
             "`neighbors` must hold the lookups of each of the `examples`, at least of one. "
             f"Received: {len(examples)} examples and {len(rows)} rows of lookups."
         )
-    if example_classes is not None and len(example_classes) != len(rows):
+    if labels is not None and len(labels) != len(rows):
         raise ValueError(
-            "`example_classes` must hold one class id per example. "
-            f"Received: {len(example_classes)} for {len(rows)} examples."
+            "`labels` must hold one class id per example. "
+            f"Received: {len(labels)} for {len(rows)} examples."
         )
     if any(lookup.data is None for row in rows for lookup in row):
         raise ValueError(
             "`neighbors` have no data to draw. "
             "Store them with the records: model.index(x, y, data=x), or index.add(..., data=x)."
         )
-    return rows
+    return rows, None if labels is None else class_labels(labels).tolist()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.visualization.class_names import ClassNames
 from tensorflow_similarity.visualization.figures import NEUTRAL
 from tensorflow_similarity.visualization.neighbors import draw_grid
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 _INCHES_PER_SIGNAL = (2.2, 1.5)
 
 
+@explains_arguments("viz_neighbors_signals")
 def viz_neighbors_signals(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Iterable[Iterable[Any]],
-    example_classes: Sequence[int] | np.ndarray | None = None,
-    class_mapping: ClassNames = None,
+    labels: Any = None,
+    class_names: ClassNames = None,
     fig_size: tuple[float, float] | None = None,
     show: bool = True,
 ) -> Figure:
@@ -37,8 +39,8 @@ def viz_neighbors_signals(
         neighbors: The `Lookup`s of each query: the `Neighbors` that
             `model.lookup(examples)` returns, or a list of lists. Their `data` are
             drawn: store signals with `model.index(x, y, data=x)`.
-        example_classes: The queries' class ids, or None if they are not known.
-        class_mapping: Class names, as a mapping from ids or as a sequence.
+        labels: The queries' class ids or class names, or None if they are not known.
+        class_names: Class names, as a mapping from ids or as a sequence.
         fig_size: Width and height in inches. Defaults to None: as many as the
             signals take.
         show: Whether to show the figure at once, where matplotlib has a screen.
@@ -86,8 +88,8 @@ def viz_neighbors_signals(
     return draw_grid(
         queries,
         rows,
-        example_classes,
-        class_mapping,
+        labels,
+        class_names,
         draw,
         fig_size,
         _INCHES_PER_SIGNAL,

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
 from tensorflow_similarity.visualization.figures import finish, new_figure, verdict
 from tensorflow_similarity.visualization.neighbors import checked_rows
+from tensorflow_similarity.visualization.payloads import text_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,11 +27,12 @@ _NAME_CHARACTERS = 24
 _MARGIN = 0.12
 
 
+@explains_arguments("viz_neighbors_text")
 def viz_neighbors_text(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Iterable[Iterable[Any]],
-    example_classes: Sequence[int] | np.ndarray | None = None,
-    class_mapping: ClassNames = None,
+    labels: Any = None,
+    class_names: ClassNames = None,
     max_characters: int = 240,
     width: float = 9.0,
     show: bool = True,
@@ -44,8 +47,8 @@ def viz_neighbors_text(
         neighbors: The `Lookup`s of each query: the `Neighbors` that
             `model.lookup(examples)` returns, or a list of lists. Their `data` are
             written: store texts with `model.index(x, y, data=texts)`.
-        example_classes: The queries' class ids, or None if they are not known.
-        class_mapping: Class names, as a mapping from ids or as a sequence.
+        labels: The queries' class ids or class names, or None if they are not known.
+        class_names: Class names, as a mapping from ids or as a sequence.
         max_characters: Longer texts end in an ellipsis. Defaults to 240.
         width: Width of the figure in inches; its height is what the texts take.
             Defaults to 9.
@@ -72,10 +75,10 @@ def viz_neighbors_text(
     figure = viz_neighbors_text(["parcel not here yet"], neighbors, [0], show=False)
     ```
     """
-    rows = checked_rows(examples, neighbors, example_classes)
+    rows, classes = checked_rows(examples, neighbors, labels)
     most = checks.count(max_characters, "max_characters")
     names = [
-        "" if hit.label is None else shorten(class_name(hit.label, class_mapping), _NAME_CHARACTERS)
+        "" if hit.label is None else shorten(class_name(hit.label, class_names), _NAME_CHARACTERS)
         for row in rows
         for hit in row
     ]
@@ -92,11 +95,11 @@ def viz_neighbors_text(
 
     blocks = []
     for i, row in enumerate(rows):
-        label = None if example_classes is None else int(example_classes[i])
-        of_class = "" if label is None else f"   [{class_name(label, class_mapping)}]"
+        label = None if classes is None else classes[i]
+        of_class = "" if label is None else f"   [{class_name(label, class_names)}]"
         # Bold letters are wider.
         query = lines(shorten(str(examples[i]), most) + of_class, int(across * 0.88))
-        blocks.append((query, label, [(hit, lines(hit.data, characters)) for hit in row]))
+        blocks.append((query, label, [(hit, lines(text_of(hit.data), characters)) for hit in row]))
     count = sum(len(query) + sum(len(text) for _, text in hits) for query, _, hits in blocks)
     height = 2 * _MARGIN + count * _INCHES_PER_LINE + (len(blocks) - 1) * _INCHES_BETWEEN
 

@@ -9,7 +9,16 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
-from tensorflow_similarity.visualization.figures import NEUTRAL, OTHER, SAME, finish, new_figure
+from tensorflow_similarity.visualization.figures import (
+    OTHER,
+    SAME,
+    cutpoints_of,
+    draw_cutpoints,
+    finish,
+    give_legend,
+    give_title,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +28,7 @@ def pair_histogram(
     embeddings: Any,
     labels: Any,
     distance: Any = "cosine",
-    cutpoint: float | None = None,
+    cutpoint: Any = None,
     bins: int = 60,
     max_pairs: int = 200_000,
     seed: int = 0,
@@ -40,8 +49,9 @@ def pair_histogram(
         labels: Class ids or names, `[n]`; None where the class is unknown.
         distance: A name, an object or a function: see `distances.get`. Defaults to
             `"cosine"`.
-        cutpoint: A distance to mark: pairs at or below it are taken for the same.
-            Defaults to None.
+        cutpoint: A distance to mark: pairs at or below it are taken for the same. Or a mapping
+            from names to distances, or a calibration, or one of its cut points, as
+            `distance_histogram` takes them. Defaults to None.
         bins: Number of bars over the range. Defaults to 60.
         max_pairs: If there are more pairs than this, at most so many of either kind
             are drawn at random. Defaults to 200,000.
@@ -79,20 +89,22 @@ def pair_histogram(
     )
     values = paired_distances(resolved, x, a, b)
     low, high = float(values.min()), float(values.max())
-    if cutpoint is not None:
-        low, high = min(low, cutpoint), max(high, cutpoint)
+    marked = cutpoints_of(cutpoint)
+    for _, threshold in marked:
+        low, high = min(low, threshold), max(high, threshold)
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
 
     figure = new_figure((7, 4), show)
     axis = figure.subplots()
     for mask, name, color in ((same, "one class", SAME), (~same, "two classes", OTHER)):
         label = f"{name} ({mask.sum():,} pairs)"
-        if cutpoint is not None:
-            label += f": {(values[mask] <= cutpoint).mean():.1%} accepted"
+        if marked:
+            accepted = [f"{(values[mask] <= threshold).mean():.1%}" for _, threshold in marked]
+            label += f": {', '.join(accepted)} accepted"
         axis.hist(values[mask], edges.tolist(), density=True, alpha=0.6, color=color, label=label)
-    if cutpoint is not None:
-        axis.axvline(cutpoint, color=NEUTRAL, linestyle="--", label=f"cut point {cutpoint:.3g}")
-    axis.set(title=title, xlabel="distance", ylabel="share of its kind")
+    draw_cutpoints(axis, marked)
+    axis.set(xlabel="distance", ylabel="share of its kind")
     axis.set_yticks([])
-    axis.legend()
+    give_title(figure, title)
+    give_legend(figure, axis)
     return finish(figure, show)

@@ -66,7 +66,7 @@ class ProjectorPage:
 def projector(
     embeddings: Any,
     labels: Any = None,
-    class_mapping: ClassNames = None,
+    class_names: ClassNames = None,
     images: Any = None,
     image_size: int = 64,
     tooltips_info: Mapping[str, Sequence[Any]] | None = None,
@@ -92,7 +92,7 @@ def projector(
     Args:
         embeddings: `[n, dim]`.
         labels: Class ids or class names, `[n]`. Defaults to None: one colour for all.
-        class_mapping: Names of class ids, as a mapping or as a sequence.
+        class_names: Names of class ids, as a mapping or as a sequence.
         images: Images to show, `[n, h, w]` or `[n, h, w, channels]`. Defaults to None.
         image_size: Longest side of a thumbnail in pixels. Smaller images keep theirs.
             Defaults to 64.
@@ -128,7 +128,7 @@ def projector(
     """
     points = project(embeddings, method)
     n = len(points)
-    names, classes = _classes(labels, n, class_mapping)
+    names, classes = _classes(labels, n, class_names)
     wanted = checks.count(neighbors, "neighbors", minimum=0)
     for name, values in (("images", images), ("texts", texts), *(tooltips_info or {}).items()):
         if values is not None and len(values) != n:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.visualization.class_names import ClassNames, classes_in, shorten
 from tensorflow_similarity.visualization.colors import class_colors, class_markers
 from tensorflow_similarity.visualization.figures import finish, new_figure
@@ -19,10 +20,11 @@ _MOST_IN_LEGEND = 40
 _LEGEND_ROWS = 20
 
 
+@explains_arguments("viz_embeddings")
 def viz_embeddings(
     embeddings: Any,
     labels: Any,
-    class_mapping: ClassNames = None,
+    class_names: ClassNames = None,
     method: Method = "pca",
     title: str | None = None,
     axis: Axes | None = None,
@@ -34,7 +36,7 @@ def viz_embeddings(
     Args:
         embeddings: `[n, dim]`.
         labels: Class ids or names, `[n]`; None where the class is unknown.
-        class_mapping: Class names, as a mapping from ids or as a sequence.
+        class_names: Class names, as a mapping from ids or as a sequence.
         method: `"pca"`, `"tsne"`, `"umap"` or a function: see `project`. Defaults to
             `"pca"`.
         title: Title of the picture. Defaults to None: the method.
@@ -51,7 +53,7 @@ def viz_embeddings(
     Raises:
         ImportError: If matplotlib, or what the method needs, is not installed.
         ValueError: If lengths differ or the method is unknown.
-        TypeError: If `labels` are neither class ids nor names.
+        TypeError: If `labels` are neither class ids nor class names.
 
     Example:
 
@@ -65,7 +67,7 @@ def viz_embeddings(
     ```
     """
     points = project(embeddings, method)
-    classes, places = classes_in(labels, "labels", len(points), class_mapping)
+    classes, places = classes_in(labels, "labels", len(points), class_names)
     own = axis is None
     listed = (own and len(classes) <= _MOST_IN_LEGEND) if legend is None else legend
     if axis is None:

@@ -39,7 +39,7 @@ def test_cut_point_is_marked():
 
 
 def test_bad_input_is_named():
-    with pytest.raises(ValueError, match="`query_labels` must hold one label per example"):
+    with pytest.raises(ValueError, match="`labels` must hold one label per example"):
         distance_histogram(neighbors([[0.1]], [[0]]), [0, 1], show=False)
     with pytest.raises(ValueError, match="at least one labelled record"):
         distance_histogram(neighbors([[np.inf]], [[-1]]), [0], show=False)

@@ -124,7 +124,7 @@ class TestWorstMistakes:
         neighbors = self.index(["a", "b", "c"]).lookup([[0.1]], k=1)
         with pytest.raises(ValueError, match="2 examples and 1 rows"):
             worst_mistakes(["a", "b"], neighbors, [0, 1], show=False)
-        with pytest.raises(ValueError, match="`example_classes` must hold one"):
+        with pytest.raises(ValueError, match="`labels` must hold one"):
             worst_mistakes(["a"], neighbors, [0, 1], show=False)
 
 
