@@ -10,18 +10,20 @@ Fashion-MNIST comes with Debian's package `dataset-fashion-mnist`.
 
 from __future__ import annotations
 
+import argparse
 import sys
+import time
+import warnings
+from collections import Counter
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from tensorflow_similarity import SimilarityModel
+from tensorflow_similarity.callbacks import TrainingDoctor
 from tensorflow_similarity.layers import L2Embedding
-from tensorflow_similarity.losses import (
-    MultiSimilarityLoss,
-    TripletLoss,
-)
+from tensorflow_similarity.losses import MultiSimilarityLoss, TripletHardLoss, TripletLoss
 from tensorflow_similarity.samplers import MultiShotMemorySampler
 
 HERE = Path(__file__).parent
@@ -90,3 +92,108 @@ def batches(x: np.ndarray, y: np.ndarray, steps: int = STEPS) -> MultiShotMemory
     """Balanced batches of 64, or near it."""
     classes = min(8, len(np.unique(y)))
     return MultiShotMemorySampler(x, y, classes, 64 // classes, steps_per_epoch=steps, seed=0)
+
+
+def examined(x, y, network, loss, rate=1e-3, data=None, seed=1):
+    """The names of what the doctor finds, and the model."""
+    keras.utils.set_random_seed(seed)
+    model = build(network, x.shape[1:], loss, rate)
+    data = batches(x, y) if data is None else data
+    doctor = TrainingDoctor(data, freq=EVERY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(data, verbose=0, shuffle=False, callbacks=[doctor])
+    return {finding.name for finding in doctor.findings}, model
+
+
+def spread(model, x):
+    """The mean distance of embeddings from their mean."""
+    z = model.predict(x[:500], verbose=0)
+    return float(np.linalg.norm(z - z.mean(axis=0), axis=1).mean())
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of chosen rows."""
+
+    def __init__(self, x, y, rows):
+        super().__init__()
+        self.x, self.y, self.rows = x, y, rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, i):
+        return self.x[self.rows[i]], self.y[self.rows[i]]
+
+
+def lonely(x, y):
+    """Batches with one example of each class, of classes of two examples each."""
+    rng = np.random.default_rng(1)
+    few = np.arange(len(y)) // 2
+    rows = [np.sort(rng.permutation(few.max() + 1)[:48] * 2) for _ in range(STEPS)]
+    return Batches(x, few, rows)
+
+
+def uniform(x, y):
+    """Batches of one class each."""
+    rng = np.random.default_rng(1)
+    members = [np.flatnonzero(y == c) for c in np.unique(y)]
+    rows = [rng.choice(members[i % len(members)], 48) for i in range(STEPS)]
+    return Batches(x, y, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="*", default=SETS, help=f"of {', '.join(SETS)}")
+    sets = parser.parse_args().sets
+    shown: dict[str, Counter] = {}
+    false: list[str] = []
+    start = time.perf_counter()
+
+    def note(row, name, found, expected):
+        counter = shown.setdefault(row, Counter())
+        counter["runs"] += 1
+        said = found - {"nothing_active"}  # which is true: the loss is 0
+        counter["found"] += expected in found
+        counter["other"] += bool(said - {expected})
+        print(
+            f"{time.perf_counter() - start:6.0f} s  {row:24} {name:40} {sorted(found)}", flush=True
+        )
+        if said - {expected}:
+            false.append(f"{row}: {name}: {sorted(said - {expected})}")
+
+    for name in sets:
+        x, y, _ = load(name)
+        for network in NETWORKS:
+            for loss, make in LOSSES.items():
+                run = f"{name}, {network}, {loss}"
+                note("nothing", run, examined(x, y, network, make())[0], "nothing")
+                for share in (0.1, 0.2):
+                    found = examined(x, noisy(y, share, seed=1), network, make())[0]
+                    note(f"{share:.0%} of the labels wrong", run, found, "suspicious_labels")
+            run = f"{name}, {network}"
+            shuffled = np.random.default_rng(1).permutation(y)
+            found = examined(x, shuffled, network, MultiSimilarityLoss())[0]
+            note("labels shuffled", run, found, "not_learning")
+            for row, data, expected in (
+                ("no positives", lonely(x, y), "no_positives"),
+                ("no negatives", uniform(x, y), "no_negatives"),
+            ):
+                found = examined(x, y, network, MultiSimilarityLoss(), data=data)[0]
+                note(row, run, found, expected)
+            keras.utils.set_random_seed(1)
+            before = spread(build(network, x.shape[1:], TripletHardLoss()), x)
+            found, model = examined(x, y, network, TripletHardLoss(), rate=0.03)
+            collapsed = spread(model, x) < 0.1 * before
+            row = "collapsed" if collapsed else "a rate too high, no collapse"
+            note(row, run, found, "collapse" if collapsed else "nothing")
+
+    print("\n| what is wrong | runs | found | something else said |\n|---|---|---|---|")
+    for row, counter in shown.items():
+        found = "" if "nothing" in row or "no collapse" in row else counter["found"]
+        print(f"| {row} | {counter['runs']} | {found} | {counter['other']} |")
+    print("\nSaid, and not what was wrong:\n  " + "\n  ".join(false or ["nothing"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ from pathlib import Path
 PARTS = {
     "_caller": "where a warning points: at the code that uses the package",
     "_checks": "arguments checked at the boundary, with errors that say what to do",
+    "_class_names": "class ids and the names that go with them",
     "_configured": "small objects that are their config: distances, strategies, miners",
     "_extras": "the name of the distribution, and errors for libraries that are missing",
     "_json": "values as JSON can express them",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
+from tensorflow_similarity._class_names import ClassNames
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
 from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
@@ -56,8 +58,8 @@ class TrainingDoctor(keras.callbacks.Callback):
       and rank are looked at together, since none of them alone tells it from health.
     - **no_positives**, **no_negatives**: batches that a loss on pairs cannot learn from.
     - **nothing_active**: a loss of 0 for nearly all queries.
-    - **suspicious_labels**: examples far nearer to another class than to their own while
-      classes separate, and equal examples with different labels.
+    - **suspicious_labels**: equal examples with different labels; and classes that separate no
+      better, with many examples far nearer to another class than to their own.
     - **not_normalised**: lengths of embeddings that get in the way of the distance.
     - **not_learning**: a loss at the value that it has if all embeddings are equal,
       and classes that do not separate.
@@ -85,6 +87,8 @@ class TrainingDoctor(keras.callbacks.Callback):
         shuffle: As `fit` gets it: batches of arrays are drawn at random, as it does by
             default; with False they are looked at in the order of the arrays, so that data
             sorted by class are found. Datasets come in their own order anyway.
+        class_names: Names of class ids, as a mapping or as a sequence, for what is said of
+            classes. Defaults to None: those of the sampler, where it has some.
 
     Attributes:
         findings: All `Finding` objects so far.
@@ -133,6 +137,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         embedding_output: int | str | None = None,
         seed: int = 0,
         shuffle: bool = True,
+        class_names: ClassNames = None,
     ) -> None:
         super().__init__()
         self.patience = checks.count(patience, "patience")
@@ -142,6 +147,11 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._probe = Probe(x, y, size, seed, shuffle)
         self._shuffle = shuffle
         self._schedule = Schedule(freq)
+        self.class_names = (
+            class_names if class_names is not None else getattr(x, "class_names", None)
+        )
+        # Samplers of the package draw their batches by class.
+        self._batches = "sampler" if hasattr(x, "examples_per_class_per_batch") else "data"
         self._start()
 
     def _start(self) -> None:
@@ -149,6 +159,8 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._patient = Patient(
             self.patience, sorted_by_class=self._shuffle and self._probe.sorted_by_class
         )
+        self._patient.class_names = self.class_names
+        self._patient.batches = self._batches
         self._said: dict[str, Finding] = {}
 
     @property
@@ -199,6 +211,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         if isinstance(self.model, SimilarityModel):
             patient.index_distance = self.model._binding.distance
         patient.learning_rate = _learning_rate(self.model)
+        patient.clipped = _clips(self.model)
         inputs, classes, places = self._probe.next(embedder)
         embeddings = embedder.call(inputs)
         patient.embedding_size = embeddings.shape[1]
@@ -213,7 +226,7 @@ class TrainingDoctor(keras.callbacks.Callback):
         if finite and len(labels):
             between = pairwise(patient.distance, embeddings)
             signs = examine(step, labels, embeddings, between, patient.loss)
-            self._look_for_suspects(signs, inputs, labels, between, places, classes)
+            signs = self._look_for_suspects(signs, inputs, labels, between, places, classes)
         else:
             signs = VitalSigns(step, finite=finite)
         patient.history.append(signs)
@@ -235,18 +248,16 @@ class TrainingDoctor(keras.callbacks.Callback):
         between: np.ndarray,
         places: np.ndarray,
         classes: Targets,
-    ) -> None:
+    ) -> VitalSigns:
         patient = self._patient
         conflicts = equal_inputs(inputs, labels, places)
         named = [(*classes.decode([a, b]).tolist(), i, j) for a, b, i, j in conflicts]
         patient.conflicts += named
+        found = find_suspects(inputs, labels, between, places, classes.decode)
         # Where classes do not separate yet, many examples are nearer to another.
         if signs.step > 0 and signs.separation >= 0.8:
-            patient.looks += 1
-            patient.judged += len(labels)
-            found = find_suspects(inputs, labels, between, places, classes.decode)
-            patient.suspected += len(found)
             patient.suspects += found[: _MOST_SUSPECTS - len(patient.suspects)]
+        return dataclasses.replace(signs, suspected=len(found) / len(labels))
 
     def __str__(self) -> str:
         rows = [[getattr(signs, name) for name in _COLUMNS] for signs in self.history]
@@ -259,6 +270,12 @@ class TrainingDoctor(keras.callbacks.Callback):
     def __repr__(self) -> str:
         names = [finding.name for finding in self.findings]
         return f"TrainingDoctor(examinations={len(self.history)}, findings={names})"
+
+
+def _clips(model: Any) -> bool:
+    optimizer = getattr(model, "optimizer", None)
+    names = ("clipnorm", "clipvalue", "global_clipnorm")
+    return any(getattr(optimizer, name, None) is not None for name in names)
 
 
 def _learning_rate(model: Any) -> float:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import targets
+from tensorflow_similarity._class_names import ClassNames, class_name
 
-ClassNames = Mapping[int, str] | Sequence[str] | None
-
-
-def class_name(label: Any, names: ClassNames) -> str:
-    """The name of class `label`, or what it is itself where `names` has none."""
-    if isinstance(label, (str, np.str_)):
-        return str(names.get(label, label) if isinstance(names, Mapping) else label)  # type: ignore[call-overload]
-    if isinstance(names, Mapping):
-        return str(names.get(label, label))
-    if names is not None and 0 <= label < len(names):
-        return str(names[label])
-    return str(label)
+__all__ = ["ClassNames", "class_labels", "class_name", "classes_in", "shorten"]
 
 
 def classes_in(
@@ -43,6 +32,8 @@ def classes_in(
     positions = np.full(count, len(shown), np.int64)
     positions[found.known] = places.reshape(-1)
     return [*shown, *["unknown"] * bool((~found.known).any())], positions
+
+
 def class_labels(labels: Any, name: str = "labels", length: int | None = None) -> np.ndarray:
     """Class ids or class names `[n]`, checked."""
     return targets.shown_labels(targets.get(labels, name, length))

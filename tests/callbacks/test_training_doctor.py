@@ -1,6 +1,7 @@
 """TrainingDoctor on real images: it names what was made to go wrong, and is silent otherwise."""
 
 import dataclasses
+import re
 import warnings
 
 import keras
@@ -14,7 +15,7 @@ from tensorflow_similarity import losses
 from tensorflow_similarity.callbacks import TrainingDoctor, TrainingWarning, VitalSigns
 from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
 from tensorflow_similarity.callbacks.doctor.patient import Patient
-from tensorflow_similarity.callbacks.doctor.suspects import equal_inputs, find_suspects
+from tensorflow_similarity.callbacks.doctor.suspects import Suspect, equal_inputs, find_suspects
 from tensorflow_similarity.callbacks.model_access import ignored_class
 from tensorflow_similarity.layers import L2Embedding, ProxyHead
 from tensorflow_similarity.models import SimilarityModel
@@ -150,7 +151,7 @@ def test_wrong_labels_are_found(digits):
     keras.utils.set_random_seed(0)
     model = network(losses.MultiSimilarityLoss(), 3e-3)
     doctor = TrainingDoctor(x, noisy, freq=10)
-    with pytest.warns(TrainingWarning, match="The hardest negatives look like wrong labels"):
+    with pytest.warns(TrainingWarning, match="Some labels may be wrong"):
         model.fit(x, noisy, batch_size=64, epochs=4, verbose=0, callbacks=[doctor])
     assert names(doctor) == ["suspicious_labels"]
     places = [suspect.position for suspect in doctor.suspects]
@@ -408,6 +409,122 @@ def test_equal_inputs_of_several_parts():
     places = np.array([4, 6, 9])
     assert equal_inputs({"a": a, "b": b}, np.array([7, 8, 8]), places) == [(7, 8, 4, 6)]
     assert equal_inputs({"a": a, "b": b}, np.array([7, 7, 8]), places) == []
+
+
+# -- Wrong labels, and how it is said ------------------------------------------------------------
+
+DOUBTFUL = {"separation": 0.87, "suspected": 0.05, "examples": 64}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, True),
+        ({"suspected": 0.02}, False),  # as many as there are in clean data that is hard to read
+        ({"separation": 0.95}, False),  # wrong labels would not let classes separate so well
+        ({"separation": 0.7}, False),  # nothing is learnt yet
+        ({"examples": 16}, False),  # five examples in all
+    ],
+)
+def test_wrong_labels_take_doubtful_examples_and_classes_that_do_not_separate(change, said):
+    found = after(*[DOUBTFUL | change] * 7)
+    assert found == (["suspicious_labels"] if said else [])
+
+
+def test_wrong_labels_take_patience_and_an_end_of_learning():
+    assert after(*[DOUBTFUL] * 6) == []
+    rising = [DOUBTFUL | {"separation": 0.78 + 0.02 * i} for i in range(7)]
+    assert after(*rising) == []
+
+
+def finding(*changes, start=WELL, **patient):
+    """The first finding after examinations, in words."""
+    history = [start] + [
+        dataclasses.replace(start, step=i, **change) for i, change in enumerate(changes, start=1)
+    ]
+    patient = {"loss": losses.TripletLoss(), "embedding_size": 16} | patient
+    return diagnose(Patient(patience=3, history=history, **patient), {})[0]
+
+
+def test_the_share_has_an_interval():
+    said = finding(*[DOUBTFUL] * 7)
+    assert said.certainty == "likely"
+    low, high = (float(part) / 100 for part in re.findall(r"([\d.]+)% to ([\d.]+)%", str(said))[0])
+    assert low < said.details["share"] < high
+    assert said.details["share"] == pytest.approx(0.05, abs=0.002)
+    more = finding(*[DOUBTFUL | {"examples": 6400}] * 7)
+    assert "4.9% to 5.1%" in str(more) or "4.8% to 5.2%" in str(more)
+
+
+def test_classes_are_called_by_their_names():
+    suspects = [Suspect(6, 0, 3.0, None, 17)]
+    said = finding(*[DOUBTFUL] * 7, suspects=suspects, class_names={6: "shirt", 0: "T-shirt"})
+    assert "a shirt that looks like a T-shirt" in str(said)
+    said = finding({}, conflicts=[(0, 6, 2, 3)], class_names=["T-shirt"])
+    assert "classes T-shirt and 6" in str(said)
+    assert said.certainty == "certain"
+
+
+COLLAPSED = {"mean_cosine": 0.999, "loss": 1.0}
+IDLE = {"active_queries": 0.0}
+LONELY = {"queries_without_positives": 1.0}
+SEMI, HARD = "semi-hard", '="hard"'
+
+
+@pytest.mark.parametrize(
+    ("signs", "patient", "never"),
+    [
+        (DOUBTFUL, {"loss": losses.TripletLoss()}, SEMI),
+        (DOUBTFUL, {"loss": losses.SupConLoss()}, "SupConLoss"),
+        (DOUBTFUL, {"loss": losses.MultiSimilarityLoss()}, "MultiSimilarityLoss"),
+        (
+            DOUBTFUL,
+            {"loss": losses.CrossBatchMemory(losses.SupConLoss(), memory_size=64)},
+            "SupConLoss",
+        ),
+        (COLLAPSED, {"loss": losses.TripletLoss()}, 'negative_mining_strategy="semi-hard"'),
+        (COLLAPSED, {"loss": losses.TripletSemiHardLoss()}, "TripletSemiHardLoss"),
+        (COLLAPSED, {"loss": losses.MultiSimilarityLoss()}, "MultiSimilarityLoss"),
+        (IDLE, {"loss": losses.TripletLoss(negative_mining_strategy="hard")}, HARD),
+        (IDLE, {"loss": losses.MultiSimilarityLoss()}, "another loss: MultiSimilarityLoss"),
+        (IDLE, {"loss": losses.SupConLoss()}, "margin"),
+        (LONELY, {"batches": "sampler"}, "MultiShotMemorySampler"),
+        ({"finite": False}, {"clipped": True}, "clipnorm"),
+    ],
+)
+def test_what_is_set_is_not_advised(signs, patient, never):
+    start = dataclasses.replace(WELL, **signs) if signs is LONELY else WELL
+    advice = "; ".join(finding(*[signs] * 7, start=start, **patient).advice)
+    assert advice
+    assert never not in advice
+
+
+@pytest.mark.parametrize(
+    ("signs", "patient", "wanted"),
+    [
+        (DOUBTFUL, {"loss": losses.TripletLoss(negative_mining_strategy="hard")}, SEMI),
+        (COLLAPSED, {"loss": losses.TripletHardLoss()}, "TripletSemiHardLoss"),
+        (IDLE, {"loss": losses.TripletLoss(margin=0.2)}, "a margin larger than 0.2"),
+        (LONELY, {}, "MultiShotMemorySampler"),
+        ({"finite": False}, {}, "clipnorm"),
+    ],
+)
+def test_what_is_not_set_is_advised(signs, patient, wanted):
+    start = dataclasses.replace(WELL, **signs) if signs is LONELY else WELL
+    assert wanted in "; ".join(finding(*[signs] * 7, start=start, **patient).advice)
+
+
+def test_what_the_model_and_the_sampler_have_set_is_known(digits):
+    x, y = digits
+    model = network(losses.TripletLoss(), keras.optimizers.Adam(clipnorm=1.0), run_eagerly=True)
+    model.set_weights([np.full_like(w, np.nan) for w in model.get_weights()])
+    names = np.array(list("abcdefghij"))[y]
+    sampler = MultiShotMemorySampler(x, names, 4, 4, steps_per_epoch=2, seed=0)
+    doctor = TrainingDoctor(sampler, freq=1)
+    with pytest.warns(TrainingWarning, match="certain") as caught:
+        model.fit(sampler, verbose=0, callbacks=[doctor])
+    assert "clipnorm" not in str(caught[0].message)
+    assert list(doctor.class_names) == list("abcdefghij")
 
 
 def test_errors(digits):

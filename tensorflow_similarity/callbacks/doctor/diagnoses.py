@@ -1,8 +1,8 @@
 """From examinations to findings: one diagnosis for each thing that goes wrong.
 
 Thresholds are set so that training goes wrong in earnest before anything is said.
-They were found on digits, with all losses of the package, on healthy runs and on
-ones that were made to fail.
+Those of collapse were found on digits, with all losses of the package, on healthy runs and on ones
+that were made to fail; those of wrong labels with benchmarks/doctor.py.
 """
 
 from __future__ import annotations

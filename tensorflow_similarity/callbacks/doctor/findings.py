@@ -23,6 +23,8 @@ class Finding:
         step: Steps of training when it was found.
         summary: What is wrong, in words.
         evidence: What shows it, in words with numbers.
+        certainty: How sure it is: `"certain"` for what was counted, `"likely"` for what was
+            concluded.
         advice: What to try, the most likely help first.
         details: The numbers of the evidence, by name.
     """
@@ -33,7 +35,8 @@ class Finding:
     evidence: str
     advice: tuple[str, ...]
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    certainty: str = "likely"
 
     def __str__(self) -> str:
         tries = "".join(f"\n  {i}. {advice}" for i, advice in enumerate(self.advice, start=1))
-        return f"{self.summary} (step {self.step:,}). {self.evidence} Try:{tries}"
+        return f"{self.summary} ({self.certainty}, step {self.step:,}). {self.evidence} Try:{tries}"

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import math
+
 from tensorflow_similarity.callbacks.doctor.findings import Finding
 from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.mining.strategies import Nearest
 
 __all__ = ["no_negatives", "no_positives", "not_finite", "sorted_data", "suspicious_labels"]
 
-_SAMPLER = (
-    "draw balanced batches: MultiShotMemorySampler(x, y, classes_per_batch=8, "
-    "examples_per_class_per_batch=4)"
-)
+# Found with benchmarks/doctor.py, on eight data sets and three networks; docs/training.md has the
+# table. Labels that are right let classes separate better than this, and ever better at first.
+_SEPARATION = (0.75, 0.91)
+_STILL_RISING = 0.02
+_SUSPECTED = 0.03
+_FEWEST = 8
+
+
+def _batches(patient: Patient) -> str:
+    """How to get batches with enough of each class."""
+    if patient.batches == "sampler":
+        return (
+            "more examples of each class in a batch, or fewer classes: "
+            "examples_per_class_per_batch and classes_per_batch of the sampler"
+        )
+    return (
+        "draw balanced batches: MultiShotMemorySampler(x, y, classes_per_batch=8, "
+        "examples_per_class_per_batch=4)"
+    )
 
 
 def not_finite(patient: Patient) -> Finding | None:
@@ -24,10 +42,11 @@ def not_finite(patient: Patient) -> Finding | None:
         "Some are NaN or infinite: nothing is learnt from here on.",
         (
             patient.slower(),
-            "clip gradients: clipnorm=1.0 in the optimizer",
+            *(() if patient.clipped else ("clip gradients: clipnorm=1.0 in the optimizer",)),
             "check the inputs: np.isfinite(x).all()",
             "stop at once next time: keras.callbacks.TerminateOnNaN()",
         ),
+        certainty="certain",
     )
 
 
@@ -43,8 +62,9 @@ def no_positives(patient: Patient) -> Finding | None:
         "Batches have no positives",
         f"{share:.0%} of the examples have no other of their class in their batch: the loss "
         "learns next to nothing from them.",
-        (_SAMPLER, "larger batches, if there are few classes"),
+        (_batches(patient), "larger batches, if there are few classes"),
         {"queries_without_positives": share},
+        certainty="certain",
     )
 
 
@@ -59,8 +79,14 @@ def no_negatives(patient: Patient) -> Finding | None:
         patient.now.step,
         "Batches have no negatives",
         f"{share:.0%} of the examples are in batches of one class: nothing keeps classes apart.",
-        ("shuffle the examples: data sorted by class makes such batches", _SAMPLER),
+        (
+            "shuffle the examples: data sorted by class makes such batches",
+            "more classes in a batch: classes_per_batch of the sampler"
+            if patient.batches == "sampler"
+            else _batches(patient),
+        ),
         {"queries_without_negatives": share},
+        certainty="certain",
     )
 
 
@@ -84,8 +110,8 @@ def suspicious_labels(patient: Patient) -> Finding | None:
             patient.now.step,
             "Equal examples have different labels",
             f"{len(patient.conflicts)} pairs in the batches that were looked at, such as one of "
-            f"classes {a} and {b}, at positions {i} and {j}: no embedding can tell them "
-            "apart, and mining picks them first.",
+            f"classes {patient.named(a)} and {patient.named(b)}, at positions {i} and {j}: no "
+            "embedding can tell them apart, and mining picks them first.",
             (
                 "find them, np.unique(x, axis=0, return_counts=True), and decide for one label",
                 "leave them out",
@@ -94,32 +120,72 @@ def suspicious_labels(patient: Patient) -> Finding | None:
                 "conflicts": tuple((a, b) for a, b, _, _ in patient.conflicts),
                 "positions": tuple((i, j) for _, _, i, j in patient.conflicts),
             },
+            certainty="certain",
         )
-    share = patient.suspected / max(patient.judged, 1)
-    # Digits that are hard to read are a few per cent at first, and become fewer.
-    if patient.looks < 2 * patient.patience or patient.suspected < 8 or share < 0.03:
+    recent = patient.recent(2)
+    if not all(_labels_in_doubt(patient, back) for back in (0, 1)):
         return None
+    judged = sum(signs.examples for signs in recent)
+    suspected = round(sum(signs.suspected * signs.examples for signs in recent))
+    low, high = _interval(suspected, judged)
     worst = sorted(patient.suspects, key=lambda suspect: -suspect.ratio)[:3]
     shown = ", ".join(
-        f"a {s.label} that looks like a {s.looks_like} (position {s.position})" for s in worst
+        f"a {patient.named(s.label)} that looks like a {patient.named(s.looks_like)} "
+        f"(position {s.position})"
+        for s in worst
     )
+    separation = sum(signs.separation for signs in recent) / len(recent)
+    other = patient.losses_but_this("SupConLoss", "MultiSimilarityLoss")
+    hardest = isinstance(getattr(patient.loss, "negative_mining_strategy", None), Nearest)
     return Finding(
         "suspicious_labels",
         patient.now.step,
-        "The hardest negatives look like wrong labels",
-        f"Classes separate (a pair of one class is the nearer one in "
-        f"{patient.now.separation:.0%} of cases), but {share:.1%} of the examples are more than "
-        f"twice as far from their own class as from another: {shown}.",
+        "Some labels may be wrong",
+        f"Classes do not separate any better (a pair of one class is the nearer one in "
+        f"{separation:.0%} of cases), and {suspected / judged:.1%} of the examples ({low:.1%} to "
+        f"{high:.1%}, with 95 % confidence) are more than twice as far from their own class as "
+        f"from another{': ' + shown if shown else ''}. Classes that overlap can look so, too.",
         (
             "look at them: doctor.suspects has their labels, positions and the examples themselves",
             "correct the labels or leave the examples out; merge classes that are one",
             *sorted_data(patient),
-            "a loss that does not chase the hardest: semi-hard negatives, SupConLoss",
+            "a loss that does not chase the hardest: "
+            + ('negative_mining_strategy="semi-hard", or ' if hardest else "")
+            + other,
         ),
         {
-            "share": share,
-            "suspects": patient.suspected,
-            "judged": patient.judged,
+            "share": suspected / judged,
+            "suspects": suspected,
+            "judged": judged,
             "positions": tuple(suspect.position for suspect in patient.suspects),
         },
     )
+
+
+def _labels_in_doubt(patient: Patient, back: int) -> bool:
+    """Whether the examinations up to `back` before the last look like wrong labels."""
+    window = 2 * patient.patience
+    after = [signs for signs in patient.history if signs.step > 0]
+    seen = after[: len(after) - back][-window:]
+    if len(seen) < window:
+        return False
+    separation = [signs.separation for signs in seen]
+    first, second = separation[: window // 2], separation[window // 2 :]
+    mean = sum(separation) / window
+    rise = sum(second) / len(second) - sum(first) / len(first)
+    judged = sum(signs.examples for signs in seen)
+    suspected = sum(signs.suspected * signs.examples for signs in seen)
+    return (
+        _SEPARATION[0] <= mean <= _SEPARATION[1]
+        and rise <= _STILL_RISING
+        and suspected >= max(_FEWEST - 0.5, _SUSPECTED * judged)
+    )
+
+
+def _interval(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's interval of a share, at 95 %."""
+    z = 1.96
+    share, scale = successes / trials, 1 + z * z / trials
+    middle = (share + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    return max(0.0, middle - half), min(1.0, middle + half)

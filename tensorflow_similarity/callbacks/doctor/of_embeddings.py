@@ -52,7 +52,8 @@ def collapse(patient: Patient) -> Finding | None:
             "TripletSemiHardLoss. The hardest ones pull a young network to a point",
         )
     elif patient.loss is not None:
-        advice.append("TripletSemiHardLoss or MultiSimilarityLoss, which seldom collapse")
+        others = patient.losses_but_this("TripletSemiHardLoss", "MultiSimilarityLoss")
+        advice.append(f"{others}, which seldom collapse")
     advice.append("a few epochs of an easier loss first, then this one")
     if abs(last.mean_norm - 1) > 0.01 or last.norm_variation > 0.01:
         advice.append("embeddings of length 1: end the model with L2Embedding")
@@ -127,7 +128,11 @@ def not_normalised(patient: Patient) -> Finding | None:
         why,
         (
             "embeddings of length 1: end the model with L2Embedding",
-            'distance="cosine", which looks at directions alone',
+            *(
+                ('a distance for the index that is the loss\'s: compile(..., distance="auto")',)
+                if name == "cosine"
+                else ('distance="cosine", which looks at directions alone',)
+            ),
         ),
         {"mean_norm": now.mean_norm, "norm_variation": now.norm_variation},
     )

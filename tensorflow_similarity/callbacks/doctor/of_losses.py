@@ -5,6 +5,7 @@ from __future__ import annotations
 from tensorflow_similarity.callbacks.doctor.findings import Finding
 from tensorflow_similarity.callbacks.doctor.of_data import sorted_data
 from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.mining.strategies import Nearest
 
 __all__ = ["not_learning", "nothing_active"]
 
@@ -26,11 +27,23 @@ def nothing_active(patient: Patient) -> Finding | None:
         (
             "stop here if evaluation on new examples is good enough (EvalCallback)",
             "harder batches: more classes in each, and classes that resemble each other",
-            'harder negatives: negative_mining_strategy="hard"',
-            "a larger margin, or a loss without one (MultiSimilarityLoss, SupConLoss)",
+            *_harder(patient),
         ),
         {"active_queries": patient.now.active_queries},
     )
+
+
+def _harder(patient: Patient) -> tuple[str, ...]:
+    """What makes the loss harder, of what is not set yet."""
+    found = []
+    strategy = getattr(patient.loss, "negative_mining_strategy", None)
+    if strategy is not None and not isinstance(strategy, Nearest):
+        found.append('harder negatives: negative_mining_strategy="hard"')
+    margin = getattr(patient.loss, "margin", None)
+    others = patient.losses_but_this("MultiSimilarityLoss", "SupConLoss")
+    larger = f"a margin larger than {margin:g}, or " if isinstance(margin, float | int) else ""
+    found.append(f"{larger}another loss: {others}")
+    return tuple(found)
 
 
 def not_learning(patient: Patient) -> Finding | None:

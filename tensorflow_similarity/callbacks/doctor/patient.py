@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tensorflow_similarity._class_names import ClassNames, class_name
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect
 from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
 from tensorflow_similarity.distances import Distance
@@ -27,11 +28,11 @@ class Patient:
         index_distance: That of the model's index, or None.
         learning_rate: As it is now, or NaN.
         history: All examinations, the oldest first.
+        class_names: The names of class ids, or None.
+        batches: What draws the batches: "sampler" for balanced ones, else "arrays" or "data".
+        clipped: Whether the optimizer clips gradients.
         suspects: Examples that look like another class, the first of them.
         conflicts: Labels of two equal examples, and their positions.
-        suspected: How many there were.
-        looks: How many examinations looked for suspects.
-        judged: How many examples they looked at.
         sorted_by_class: Whether batches would be of one class if `fit` did not shuffle.
     """
 
@@ -41,12 +42,12 @@ class Patient:
     distance: Distance | None = None
     index_distance: Distance | None = None
     learning_rate: float = math.nan
+    class_names: ClassNames = None
+    batches: str = "data"
+    clipped: bool = False
     history: list[VitalSigns] = dataclasses.field(default_factory=list)
     suspects: list[Suspect] = dataclasses.field(default_factory=list)
     conflicts: list[tuple[Any, Any, int, int]] = dataclasses.field(default_factory=list)
-    suspected: int = 0
-    looks: int = 0
-    judged: int = 0
     sorted_by_class: bool = False
 
     @property
@@ -62,6 +63,19 @@ class Patient:
     def recent(self, times: int = 1) -> list[VitalSigns]:
         """The last `times * patience` examinations; before the first step nothing is wrong yet."""
         return [signs for signs in self.history if signs.step > 0][-times * self.patience :]
+
+    def named(self, label: int) -> str:
+        """A class by its name, or its id."""
+        return class_name(label, self.class_names)
+
+    def loss_is(self, *names: str) -> bool:
+        """Whether the loss, or the one that a memory is added to, is one of these classes."""
+        loss = getattr(self.loss, "loss", self.loss)
+        return type(loss).__name__ in names
+
+    def losses_but_this(self, *names: str) -> str:
+        """Names of losses to try, without the one that is trained with."""
+        return " or ".join(name for name in names if not self.loss_is(name))
 
     def slower(self, factor: float = 10) -> str:
         """Advice to lower the learning rate."""

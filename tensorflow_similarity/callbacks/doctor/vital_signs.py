@@ -41,6 +41,8 @@ class VitalSigns:
             chance, 1 perfect.
         mean_norm: The mean length of the embeddings.
         norm_variation: The standard deviation of the lengths, divided by their mean.
+        suspected: The share of examples far nearer to another class than to their own.
+        examples: How many examples the batch had.
     """
 
     step: int
@@ -57,6 +59,8 @@ class VitalSigns:
     separation: float = math.nan
     mean_norm: float = math.nan
     norm_variation: float = math.nan
+    suspected: float = math.nan
+    examples: int = 0
 
     @property
     def off_chance(self) -> float:
@@ -94,6 +98,7 @@ def examine(
         "positive_distance": _mean(values[alike]),
         "negative_distance": _mean(values[~alike]),
         "queries_without_negatives": float(same.all(axis=1).mean()),
+        "examples": len(labels),
         "mean_norm": float(norms.mean()),
         "norm_variation": float(norms.std() / norms.mean()) if norms.any() else math.nan,
     }
