@@ -7,13 +7,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 PYTEST := $(BIN)/python -m pytest -q
+# What test-backend installs, and the tests that it runs: those of keras.ops, and of NumPy around it.
+BACKEND ?= tensorflow
+BACKENDS_tensorflow := tensorflow
+BACKENDS_jax := jax
+BACKENDS_torch := torch --extra-index-url https://download.pytorch.org/whl/cpu
+COMPUTED := tests/distances tests/mining tests/losses tests/layers tests/training_metrics tests/index tests/evaluation tests/calibration
 EXTRAS = $(patsubst $(VENV)/.installed-%,%,$@)
 
-.PHONY: help demo test test-slow test-all lint format types docs docs-serve bench build clean
+.PHONY: help demo test test-slow test-all test-backend coverage lint format types docs docs-serve bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.installed-demo  ## Train, index, look up, calibrate, evaluate, save, reload (DATA=mnist|digits|fashion)
 	@$(BIN)/python examples/demo.py --data $(DATA)
@@ -26,6 +32,13 @@ test-slow: $(VENV)/.installed-test-slow  ## Run the slow tests only
 
 test-all: $(VENV)/.installed-test-slow  ## Run every test
 	@$(PYTEST) -n $(JOBS) -m "slow or not slow"
+
+test-backend: $(VENV)/.installed-test  ## Run the tests of what is computed under BACKEND=tensorflow|jax|torch
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(or $(BACKENDS_$(BACKEND)),$(error BACKEND must be tensorflow, jax or torch))
+	@KERAS_BACKEND=$(BACKEND) $(PYTEST) -n $(JOBS) $(COMPUTED)
+
+coverage: $(VENV)/.installed-coverage  ## Run the fast tests and tell which lines they reach, in out/coverage
+	@$(PYTEST) -n $(JOBS) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
 
 lint: $(VENV)/.installed-lint  ## Check style and formatting
 	@$(BIN)/ruff check .

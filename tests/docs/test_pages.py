@@ -1,6 +1,7 @@
 """Every code block of the README and of the pages runs as written, with what its page names."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ CODE = {
     if any(block.language == "python" for block in blocks(text))
 }
 # A page that trains says so itself. The second test runs it.
+# Data that come with a package of the system.
+NEEDS = re.compile(r"^<!-- needs: (.*) -->$", re.MULTILINE)
 QUICK = [name for name, text in CODE.items() if "<!-- slow -->" not in text]
 
 
@@ -30,6 +33,9 @@ def test_code_runs(name, tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CODE)
 def test_code_runs_with_no_more_than_the_page_says_to_install(name, tmp_path):
+    for needed in NEEDS.findall(CODE[name]):
+        if not Path(needed).exists():
+            pytest.skip(f"{needed} is not there")
     program = Path(__file__).parents[1] / "bare_environment.py"
     path = os.pathsep.join([str(ROOT), str(program.parent)])
     result = subprocess.run(

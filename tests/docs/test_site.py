@@ -171,11 +171,33 @@ def test_pages_in_a_browser(site, pages, browser):
             wrong += [f"{name} at {width}: {text}" for text in browser.run(CLIPPED)]
             for scheme in ("light", "dark") if pictures else ():
                 browser.scheme(scheme)
-                shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True)
+                height = browser.run("document.documentElement.scrollHeight")
+                clip = {"x": 0, "y": 0, "width": width, "height": min(height, 12000), "scale": 1}
+                shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
                 file = Path(pictures, f"{name.replace('/', '-')}-{width}-{scheme}.png")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(base64.b64decode(shot["data"]))
     assert wrong == []
+
+
+def test_formulas_are_drawn(site, browser):
+    browser.size(1440)
+    assert list(complaints(browser.open((site / "formulas.html").as_uri()))) == []
+    count = "document.querySelectorAll('.arithmatex').length"
+    drawn = "document.querySelectorAll('.arithmatex math').length"
+    assert browser.run(count) > 80
+    assert browser.run(drawn) == browser.run(count)
+    assert browser.run("document.querySelectorAll('merror').length") == 0
+
+
+def test_plots_are_no_white_cards_in_the_dark(site, browser):
+    browser.scheme("dark")
+    browser.open((site / "pictures.html").as_uri())
+    style = "getComputedStyle(document.querySelector('.md-content img')).filter"
+    assert "invert" in browser.run(style)
+    browser.scheme("light")
+    browser.open((site / "pictures.html").as_uri())
+    assert browser.run(style) == "none"
 
 
 @pytest.mark.parametrize("word", SEARCHES)
