@@ -11,7 +11,7 @@ _MOST_DECIMALS = 8
 
 
 def text_table(
-    header: Sequence[str], rows: Sequence[Sequence[object]], decimals: int = 4, significant: int = 3
+    header: Sequence[str], rows: Sequence[Sequence[object]], decimals: int = 4, significant: int = 2
 ) -> str:
     """Aligns rows under a header: the first column to the left, the others to the right.
 
