@@ -8,6 +8,7 @@ from tensorflow_similarity.calibration.matchers import (
     make_classification_matcher,
 )
 from tensorflow_similarity.calibration.matching import (
+    CutpointResults,
     evaluate_classification,
     evaluate_cutpoints,
     match,
@@ -19,6 +20,7 @@ __all__ = [
     "Calibration",
     "CalibrationResults",
     "ClassificationMatch",
+    "CutpointResults",
     "DriftReport",
     "MatchMajorityVote",
     "MatchNearest",

@@ -9,15 +9,41 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.calibration.columns import right_matches
 from tensorflow_similarity.calibration.counts import count_outcomes
 from tensorflow_similarity.calibration.matchers import derive
 from tensorflow_similarity.calibration.results import Calibration, accepted_labels
 from tensorflow_similarity.classification_metrics import make_classification_metric
 
-__all__ = ["evaluate_classification", "evaluate_cutpoints", "match"]
+__all__ = ["CutpointResults", "evaluate_classification", "evaluate_cutpoints", "match"]
 
 _METRICS = ("precision", "recall", "f1", "binary_accuracy", "npv", "fpr")
+
+
+class CutpointResults(dict[str, dict[str, Any]]):
+    """What each cutpoint does on queries: a dict, which prints as a table.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.calibration import calibrate, evaluate_cutpoints
+
+    calibration = calibrate([[0.1], [0.9]], [[3], [7]], [3, 5])
+    results = evaluate_cutpoints([[0.05], [0.3]], [[4], [5]], [4, 5], calibration, ["recall"])
+    results["optimal"]["recall"]  # 0.5
+    print(results)  # a table
+    ```
+    """
+
+    def __repr__(self) -> str:
+        if not self:
+            return "{}"
+        header = ["cutpoint", *(key for key in next(iter(self.values())) if key != "name")]
+        rows = [[name, *(point[key] for key in header[1:])] for name, point in self.items()]
+        return text_table(header, rows, 0, 3)
+
+    __str__ = __repr__
 
 
 def match(
@@ -120,7 +146,7 @@ def evaluate_cutpoints(
     calibration: Calibration,
     metrics: Sequence[Any] = _METRICS,
     matcher: Any = None,
-) -> dict[str, dict[str, Any]]:
+) -> CutpointResults:
     """How the cutpoints of a calibration do on other queries.
 
     Thresholds of single classes count where the calibration has them.
@@ -152,7 +178,7 @@ def evaluate_cutpoints(
     resolved = [make_classification_metric(metric) for metric in metrics]
     _, labels, match_distances = derive(distances, neighbor_labels, matcher or calibration.matcher)
     right, _ = right_matches(labels, query_labels)
-    results: dict[str, dict[str, Any]] = {}
+    results = CutpointResults()
     for name, point in calibration.cutpoints.items():
         limits = calibration.limits(labels, name)
         # One threshold, 0, for how far each match is beyond its own limit.

@@ -85,7 +85,7 @@ def evaluate_classification(
     k: int | None,
     extra_metrics: Sequence[Any],
     matcher: Any,
-) -> dict[str, dict[str, Any]]:
+) -> calibration.CutpointResults:
     """What each cutpoint of the calibration does on queries."""
     thresholds = require_calibration(index)
     metrics = list(dict.fromkeys([thresholds.calibration_metric, *extra_metrics]))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
-from tensorflow_similarity.calibration import Calibration
+from tensorflow_similarity.calibration import Calibration, CutpointResults
 from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup, Neighbors
 from tensorflow_similarity.models import assessment
@@ -461,7 +461,7 @@ class RetrievalMethods:
         matcher: Any = None,
         batch_size: int | None = None,
         verbose: int = 1,
-    ) -> dict[str, dict[str, Any]]:
+    ) -> CutpointResults:
         """Evaluates what `match` says about labelled examples, at every cutpoint.
 
         Args:
@@ -476,7 +476,8 @@ class RetrievalMethods:
             verbose: 0 for silence, 1 for a progress bar.
 
         Returns:
-            Cutpoint -> `{"name", "distance", metric: value, ...}`.
+            Cutpoint -> `{"name", "distance", metric: value, ...}`, a dict that prints as a
+            table.
 
         Raises:
             TypeError: If labels are neither ids nor names.

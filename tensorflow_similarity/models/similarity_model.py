@@ -112,6 +112,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         super().__init__(*args, **kwargs)
         self._binding = IndexBinding(self)
 
+    def __repr__(self) -> str:
+        binding = getattr(self, "_binding", None)
+        index = None if binding is None else binding.index
+        return f"{super().__repr__().removesuffix('>')}, index={index!r}>"
+
     @classmethod
     def from_model(cls, model: keras.Model, name: str | None = None) -> SimilarityModel:
         """Makes a similarity model of the layers of another model, which are shared.

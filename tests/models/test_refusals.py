@@ -1,5 +1,7 @@
 """What `compile` refuses, and what it says to write instead."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -85,6 +87,30 @@ def test_losses_on_two_views_say_that_one_is_missing(loss):
 def test_a_loss_on_proxies_without_a_head_says_which_layer_to_add():
     with pytest.raises(ValueError, match=r"ProxyHead\(classes\)"):
         model().compile("adam", losses.ArcFaceLoss())
+
+
+def test_the_repr_of_a_model_tells_of_its_index():
+    trained = model()
+    assert repr(trained).endswith("index=None>")
+    trained.compile("adam", losses.TripletLoss())
+    trained.index(X, Y, verbose=0)
+    assert repr(trained).startswith("<SimilarityModel name=")
+    assert "16 records" in repr(trained)
+    assert "'cosine'" in repr(trained)
+
+
+def test_evaluation_of_cutpoints_prints_a_table():
+    trained = model()
+    trained.compile("adam", losses.TripletLoss())
+    trained.index(X, Y, verbose=0)
+    trained.calibrate(X + 0.01, Y, verbose=0)
+    found = trained.evaluate_classification(X + 0.02, Y, verbose=0)
+    assert found["optimal"]["precision"] == 1  # a dict, as before
+    header, _, row = str(found).splitlines()
+    assert header.split() == ["cutpoint", "distance", "f1", "precision", "recall"]
+    assert row.split()[0] == "optimal"
+    assert repr(found) == str(found)
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_long_payloads_are_cut_with_an_ellipsis():
