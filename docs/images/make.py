@@ -22,7 +22,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tensorflow_similarity.callbacks import EvalCallback
-from tensorflow_similarity.evaluation import evaluate
+from tensorflow_similarity.evaluation import evaluate, verify_trials
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.losses import TripletLoss
@@ -34,6 +34,7 @@ from tensorflow_similarity.visualization import (
     pair_histogram,
     projector,
     training_curves,
+    verification_curves,
     viz_embeddings,
     viz_neighbors_grid,
     viz_neighbors_signals,
@@ -133,6 +134,16 @@ def signals() -> None:
     save(viz_neighbors_signals(heard[:3], found, labels[:3], names, show=False), "signals", 64)
 
 
+def verification() -> None:
+    rng = np.random.default_rng(0)
+    same = rng.random(2000) < 0.5
+    trials = {
+        name: verify_trials(same, distances=rng.normal(np.where(same, 0, gap)))
+        for name, gap in (("before", 1), ("after", 3))
+    }
+    save(verification_curves(trials, show=False), "verification")
+
+
 def texts() -> None:
     names = ["delivery", "account"]
     known = {
@@ -172,6 +183,7 @@ def gallery() -> None:
 
 if __name__ == "__main__":
     gallery()
+    verification()
     texts()
     signals()
     digits()

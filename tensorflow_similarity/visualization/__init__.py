@@ -20,6 +20,7 @@ from tensorflow_similarity.visualization.pair_histogram import pair_histogram
 from tensorflow_similarity.visualization.projection import project
 from tensorflow_similarity.visualization.projector import ProjectorPage, projector
 from tensorflow_similarity.visualization.scatter import viz_embeddings
+from tensorflow_similarity.visualization.verification import verification_curves
 
 viz_neigbors_imgs = viz_neighbors_imgs  # as TensorFlow Similarity spelt it
 
@@ -31,6 +32,7 @@ __all__ = [
     "project",
     "projector",
     "training_curves",
+    "verification_curves",
     "viz_embeddings",
     "viz_neigbors_imgs",
     "viz_neighbors_grid",
