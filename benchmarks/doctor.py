@@ -145,7 +145,9 @@ def uniform(x, y):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", default=SETS, help=f"of {', '.join(SETS)}")
-    sets = parser.parse_args().sets
+    parser.add_argument("--wrong", nargs="+", type=float, default=(0.1, 0.2), metavar="SHARE")
+    options = parser.parse_args()
+    sets, wrong = options.sets or SETS, options.wrong
     shown: dict[str, Counter] = {}
     false: list[str] = []
     start = time.perf_counter()
@@ -168,8 +170,9 @@ def main() -> None:
             for loss, make in LOSSES.items():
                 run = f"{name}, {network}, {loss}"
                 note("nothing", run, examined(x, y, network, make())[0], "nothing")
-                found = examined(x, noisy(y, 0.1, seed=1), network, make())[0]
-                note("a tenth of the labels wrong", run, found, "suspicious_labels")
+                for share in wrong:
+                    found = examined(x, noisy(y, share, seed=1), network, make())[0]
+                    note(f"{share:.0%} of the labels wrong", run, found, "suspicious_labels")
             run = f"{name}, {network}"
             shuffled = np.random.default_rng(1).permutation(y)
             found = examined(x, shuffled, network, MultiSimilarityLoss())[0]
