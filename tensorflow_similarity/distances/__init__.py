@@ -1,4 +1,4 @@
-"""Distances between embeddings: smaller is more alike.
+"""Distances between embeddings: smaller is more similar.
 
 One object names the distance of a loss, of a metric and of an index.
 """

@@ -16,7 +16,7 @@ __all__ = ["InnerProductDistance"]
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class InnerProductDistance(Distance):
-    """`-<a, b>`, the negative inner product, so that smaller is more alike here too.
+    """`-<a, b>`, the negative inner product, so that smaller is more similar here too.
 
     It is not a metric: a vector need not be its own nearest neighbour.
 

@@ -32,10 +32,10 @@ __all__ = [
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
-    """Contrastive loss: alike pairs are pulled together, others pushed to a margin.
+    """Contrastive loss: positive pairs are pulled together, others pushed to a margin.
 
     A pair at distance d costs `y d^p + (1 - y) max(0, margin - d)^p`, where y is
-    1 for a pair that is alike, and the power p is 2 unless you say otherwise.
+    1 for a positive pair, and the power p is 2 unless you say otherwise.
 
     With `distance=None`, the default, `y_pred` **is** the distances `[batch]` and
     `y_true` is binary, as in TensorFlow Addons. With a distance, `y_pred` is
@@ -60,7 +60,7 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
         **options: The options of every loss.
 
     Inputs, with `distance=None`: `y_true` `[batch]` or `[batch, 1]`, bool,
-    integer or float, 1 where the pair is alike; `y_pred` distances `[batch]` or
+    integer or float, 1 where the pair is positive; `y_pred` distances `[batch]` or
     `[batch, 1]`. With a distance: `y_true` integer class ids `[batch]`, `y_pred`
     embeddings `[batch, dim]`.
 

@@ -297,7 +297,7 @@ def _neighbor_log_loss(similarities: Any, pairs: Pairs) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SoftNearestNeighborLoss(MetricLoss):
-    """Soft nearest neighbour loss: how surely a random near neighbour is alike.
+    """Soft nearest neighbour loss: how likely a random near neighbour has the query's class.
 
     `loss = -log(sum over p of exp(-d(a, p) / T) / sum over k of exp(-d(a, k) / T))`,
     where p are the positives of a and k all other examples. A query without a
@@ -353,7 +353,7 @@ class SoftNearestNeighborLoss(MetricLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class NCALoss(MetricLoss):
-    """Neighbourhood components analysis: a stochastic neighbour should be alike.
+    """Neighbourhood components analysis: a random neighbour should have the query's class.
 
     `loss = -log(sum over p of exp(-s d(a, p)) / sum over k of exp(-s d(a, k)))`,
     with the scale s: the paper's objective on the logarithm of the probability

@@ -365,7 +365,7 @@ class RankedListLoss(MetricLoss):
         Tn: The temperature T of the negatives: how much more the hard ones weigh.
         imbalance: The weight of the negatives, from 0 to 1.
         alpha: The radius of the larger ball; None for `1 + margin / 2`.
-        Tp: The temperature T of the positives. 0, the paper's, weighs all alike.
+        Tp: The temperature T of the positives. 0, the paper's, weighs all equally.
         name: Name of the loss.
         **options: The options of every loss.
 
@@ -376,7 +376,7 @@ class RankedListLoss(MetricLoss):
 
     Recommended: the defaults on unit vectors: the paper's simpler variant.
 
-    Relations: `MarginLoss` has the same two boundaries, and weighs all alike.
+    Relations: `MarginLoss` has the same two boundaries, and weighs all equally.
 
     Raises:
         ValueError: If `imbalance` is not from 0 to 1.

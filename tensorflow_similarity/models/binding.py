@@ -144,7 +144,7 @@ class IndexBinding:
 
     @property
     def embedder(self) -> Embedder:
-        """The forward pass to the embedding output; made anew after `forget_traces`."""
+        """The forward pass to the embedding output; made again after `forget_traces`."""
         if self._embedder is None:
             self._embedder = Embedder(self._model.towers()[0], self.embedding_output)
         return self._embedder

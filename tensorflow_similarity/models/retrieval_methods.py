@@ -402,7 +402,7 @@ class RetrievalMethods:
 
         Easy data look good with any model; what counts is by how much this one is better
         than its input, and than the same layers with the weights that they start from (all
-        of them: a pretrained part is made anew at random as well; only layers with `adapt`,
+        of them: a pretrained part gets random weights as well; only layers with `adapt`,
         such as `Normalization` and `StringLookup`, stay as they were adapted). All three
         rank the same examples by the same distance. The index is not used. Examples of the
         gallery among the queries are warned of.

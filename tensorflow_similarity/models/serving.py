@@ -190,8 +190,8 @@ def _nearest(distances: Any, labels: Any) -> tuple[Any, Any]:
 def _majority(distances: Any, labels: Any) -> tuple[Any, Any]:
     """As `MatchMajorityVote`."""
     present = tf.math.is_finite(distances)
-    alike = tf.equal(labels[:, :, None], labels[:, None, :]) & present[:, None, :]
-    winner = tf.argmax(tf.reduce_sum(tf.cast(alike, tf.int32), axis=2), axis=1)
+    same = tf.equal(labels[:, :, None], labels[:, None, :]) & present[:, None, :]
+    winner = tf.argmax(tf.reduce_sum(tf.cast(same, tf.int32), axis=2), axis=1)
     number = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
     total = tf.reduce_sum(tf.where(present, distances, 0), axis=1)
     mean = tf.where(number > 0, tf.math.divide_no_nan(total, number), np.inf)

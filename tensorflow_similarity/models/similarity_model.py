@@ -52,7 +52,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     bar unless `verbose=0`.
 
     **Training further** makes the records stale, since they were embedded with
-    other weights. The first lookup that finds them so warns; index anew with
+    other weights. The first lookup that finds them so warns; index again with
     `reset_index()` and `index(...)`. (Weights assigned by hand, layer by layer,
     are noticed only after a reload.)
 

@@ -60,7 +60,7 @@ class HardClasses(ClassChoice):
         self._near: np.ndarray | None = None
 
     def update(self, embeddings: Any, labels: Any) -> None:
-        """Finds out anew which classes are near to which.
+        """Determines again which classes are near to which.
 
         Safe to call while other threads draw: a batch sees the old or the new.
 

@@ -73,7 +73,7 @@ class EffectiveRank(BatchMetric):
     """How many directions the embeddings use.
 
     `(sum of l)^2 / (sum of l^2)` for the eigenvalues l of the covariance of all
-    embeddings since `reset_state`: the number of directions if all are used alike,
+    embeddings since `reset_state`: the number of directions if all are used equally,
     1 if they lie on a line, 0 if all are equal. It is the exponential of the Rényi
     entropy of order 2, a lower bound of the effective rank of Roy and Vetterli,
     which has Shannon's; unlike that it takes no decomposition, so that it costs
@@ -90,7 +90,7 @@ class EffectiveRank(BatchMetric):
         relevance: How labels say which pairs are positive, where they are not class ids,
             as for losses: see `mining.get_relevance`. Defaults to `None`.
 
-    `sample_weight` leaves out the examples of weight 0, and weighs the others alike.
+    `sample_weight` leaves out the examples of weight 0, and weighs the others equally.
 
     Raises:
         ValueError: If the embedding size is not known.

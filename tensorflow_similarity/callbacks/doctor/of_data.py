@@ -39,7 +39,7 @@ def not_finite(patient: Patient) -> Finding | None:
         "not_finite",
         patient.now.step,
         "Embeddings are not finite",
-        "Some are NaN or infinite: nothing is learnt from here on.",
+        "Some are NaN or infinite: nothing is learned from here on.",
         (
             patient.slower(),
             *(() if patient.clipped else ("clip gradients: clipnorm=1.0 in the optimizer",)),

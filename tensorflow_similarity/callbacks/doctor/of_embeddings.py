@@ -98,7 +98,7 @@ def not_normalised(patient: Patient) -> Finding | None:
     ):
         why = (
             f"Inner products grow with length, and so it grows: {now.mean_norm:.2g} on average, "
-            f"{start.mean_norm:.2g} at the start. Part of the loss is had by length alone, and "
+            f"{start.mean_norm:.2g} at the start. Length alone lowers part of the loss, and "
             "long embeddings are near to everything."
         )
     elif (

@@ -28,7 +28,7 @@ class VitalSigns:
     Attributes:
         step: Steps of training before it.
         finite: Whether all embeddings are finite.
-        loss: The loss of the batch, computed anew.
+        loss: The loss of the batch, computed again.
         chance_loss: What it would be if all embeddings were equal.
         active_queries: The share of queries whose loss is above 0.
         queries_without_positives: The share of queries with no other of their class.
