@@ -62,13 +62,17 @@ def train(model: SimilarityModel, data: datasets.Dataset) -> None:
         seed=0,
     )
     model.compile("adam", loss=TripletLoss(distance="cosine", margin=0.2))
+    print(f"{model.count_params():,} weights, {EPOCHS * STEPS} batches of {sampler.batch_size}")
     start = time.perf_counter()
-    losses = model.fit(sampler, epochs=EPOCHS, verbose=0).history["loss"]
-    print(
-        f"{model.count_params():,} weights, {EPOCHS * STEPS} batches of {sampler.batch_size}: "
-        f"{time.perf_counter() - start:.0f} s"
-    )
-    print("loss by epoch: " + "  ".join(f"{loss:.3f}" for loss in losses))
+
+    def progress(epoch: int, logs: dict[str, float]) -> None:
+        seconds = time.perf_counter() - start
+        print(
+            f"  epoch {epoch + 1} of {EPOCHS}: loss {logs['loss']:.3f}, {seconds:.0f} s", flush=True
+        )
+
+    shown = keras.callbacks.LambdaCallback(on_epoch_end=progress)
+    model.fit(sampler, epochs=EPOCHS, verbose=0, callbacks=[shown])
 
 
 def look_up(model: SimilarityModel, data: datasets.Dataset) -> Neighbors:
