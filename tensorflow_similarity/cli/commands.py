@@ -99,7 +99,7 @@ def lookup(options: argparse.Namespace) -> None:
                     "rank": rank,
                     "id": record.id,
                     "label": record.label,
-                    "class": data.get("class"),
+                    "class": data.get("class", _name(record.label)),
                     "distance": float(record.distance),
                     "path": data.get("path"),
                 }
@@ -333,6 +333,11 @@ def _classes(records: Index) -> tuple[dict[str, int], set[int]]:
         if isinstance(row, dict) and isinstance(row.get("class"), str)
     }
     return names, set(labels) - {-1}  # which stands for no label
+
+
+def _name(label: Any) -> str | None:
+    """A label that is the name of a class."""
+    return str(label) if isinstance(label, str) else None
 
 
 def _named_labels(examples: Examples, records: Index) -> tuple[np.ndarray | None, list[str] | None]:

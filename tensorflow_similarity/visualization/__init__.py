@@ -1,4 +1,4 @@
-"""Pictures of lookups, matches, distances and embeddings (extra `viz`).
+"""Plots of lookups, matches, distances and embeddings (extra `viz`).
 
 Figures are matplotlib's, which is imported when something is drawn, not before; `projector`
 makes a page to explore.

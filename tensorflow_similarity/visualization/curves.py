@@ -27,9 +27,9 @@ def training_curves(
     title: str = "Training",
     show: bool = True,
 ) -> Figure:
-    """Draws what `fit` recorded: one picture for each loss or metric.
+    """Draws what `fit` recorded: one plot for each loss or metric.
 
-    `loss` and `val_loss`, and so on, share a picture. An epoch whose value is NaN
+    `loss` and `val_loss`, and so on, share a plot. An epoch whose value is NaN
     or infinite is marked, and breaks the line.
 
     Args:

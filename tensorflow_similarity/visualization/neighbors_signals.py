@@ -35,7 +35,7 @@ def viz_neighbors_signals(
 
     Args:
         examples: The queries: numbers `[queries, time]`, or `[queries, time,
-            channels]`, whose channels are drawn as lines of one picture.
+            channels]`, whose channels are drawn as lines of one plot.
         neighbors: The `Lookup`s of each query: the `Neighbors` that
             `model.lookup(examples)` returns, or a list of lists. Their `data` are
             drawn: store signals with `model.index(x, y, data=x)`.

@@ -39,8 +39,8 @@ def viz_embeddings(
         class_names: Class names, as a mapping from ids or as a sequence.
         method: `"pca"`, `"tsne"`, `"umap"` or a function: see `project`. Defaults to
             `"pca"`.
-        title: Title of the picture. Defaults to None: the method.
-        axis: matplotlib's axis to draw on, to put several pictures into one figure.
+        title: Title of the plot. Defaults to None: the method.
+        axis: matplotlib's axis to draw on, to put several plots into one figure.
             Defaults to None: a figure of its own.
         legend: Whether to list the classes. Defaults to None: up to 40 of them, in a
             figure of its own.

@@ -494,3 +494,15 @@ def test_an_interrupt_while_it_starts_shows_no_traceback(folder, seconds):
     out, err = process.communicate(timeout=300)
     assert "Traceback" not in err
     assert process.returncode == 130 or "line" in out
+
+
+def test_names_that_python_gave_are_those_of_the_command_line(capsys):
+    names = np.array(["cat", "dog", "owl"])[np.unique(CLASSES, return_inverse=True)[1]]
+    index = Index(embedding_size=2, distance="euclidean")
+    index.add(X, labels=names)
+    index.save("named.tfsim")
+    np.save("queries.npy", X[1::4])
+    found = run_json(capsys, "lookup", "named.tfsim", "queries.npy", "-k", 1)
+    assert [query["neighbors"][0]["class"] for query in found] == ["cat", "dog", "owl"]
+    table = run(capsys, "lookup", "named.tfsim", "queries.npy", "-k", 1)
+    assert [line.split()[3] for line in table.splitlines()[2:]] == ["cat", "dog", "owl"]
