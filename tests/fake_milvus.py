@@ -6,6 +6,7 @@ For what does not depend on the real one: tests of that run where it is installe
 from __future__ import annotations
 
 import json
+import operator
 import re
 import types
 from typing import Any
@@ -26,6 +27,44 @@ class BusyError(Exception):
 
     def code(self) -> Any:
         return types.SimpleNamespace(name="UNAVAILABLE")
+
+
+class At:
+    """What is at a place in the JSON of a record; only values of one kind are compared."""
+
+    __hash__ = None
+
+    def __init__(self, value: Any, there: bool = True) -> None:
+        self.value, self.there = value, there
+
+    def __getitem__(self, name: str) -> At:
+        there = isinstance(self.value, dict) and name in self.value
+        return At(self.value[name] if there else None, there)
+
+    def _kind(self, value: Any) -> Any:
+        kinds = bool, str, (int, float)
+        return next((kind for kind in kinds if isinstance(value, kind)), type(None))
+
+    def _compared(self, compare: Any, other: Any) -> bool:
+        return self._kind(self.value) == self._kind(other) and compare(self.value, other)
+
+    def __eq__(self, other: Any) -> bool:
+        return self._compared(operator.eq, other)
+
+    def __ne__(self, other: Any) -> bool:
+        return not self == other
+
+    def __lt__(self, other: Any) -> bool:
+        return self._compared(operator.lt, other)
+
+    def __le__(self, other: Any) -> bool:
+        return self._compared(operator.le, other)
+
+    def __gt__(self, other: Any) -> bool:
+        return self._compared(operator.gt, other)
+
+    def __ge__(self, other: Any) -> bool:
+        return self._compared(operator.ge, other)
 
 
 class Schema(dict):
@@ -113,8 +152,17 @@ class MilvusClient:
 
     def _where(self, collection_name, filter):
         rows = self.collections[collection_name]["rows"].values()
-        code = compile(re.sub(r"\bnull\b", "None", filter) or "True", "filter", "eval")
-        return [row for row in rows if eval(code, {}, row)]
+        text = re.sub(r'exists (data(?:\["[^"]*"\])+)', r"(data is not None and \1.there)", filter)
+        # Strings are as they are.
+        parts = re.split(r'("(?:[^"\\]|\\.)*")', text)
+        for word, own in (("null", "None"), ("true", "True"), ("false", "False")):
+            parts[::2] = [re.sub(rf"\b{word}\b", own, part) for part in parts[::2]]
+        code = compile("".join(parts) or "True", "filter", "eval")
+        return [row for row in rows if eval(code, {}, self._seen(row))]
+
+    @staticmethod
+    def _seen(row):
+        return row if row.get("data") is None else {**row, "data": At(row["data"])}
 
     def query(self, collection_name, filter, output_fields, timeout):
         self._called("query", timeout)

@@ -10,6 +10,7 @@ from tensorflow_similarity.index._graphs import MeasuredRecall
 from tensorflow_similarity.index._index import Index
 from tensorflow_similarity.index._records import Records
 from tensorflow_similarity.index._results import Lookup, Neighbors
+from tensorflow_similarity.index._within import Groups, NeighborsWithin, Pairs
 from tensorflow_similarity.index.engines import Engine, register
 from tensorflow_similarity.index.engines.exact import exact_search
 from tensorflow_similarity.index.milvus import CollectionNotFoundError, MilvusIndex
@@ -18,6 +19,7 @@ __all__ = [
     "CollectionNotFoundError",
     "CorruptIndexError",
     "Engine",
+    "Groups",
     "Index",
     "IndexFileError",
     "IndexLockedError",
@@ -25,7 +27,9 @@ __all__ = [
     "MeasuredRecall",
     "MilvusIndex",
     "Neighbors",
+    "NeighborsWithin",
     "NewerIndexError",
+    "Pairs",
     "Records",
     "exact_search",
     "register",

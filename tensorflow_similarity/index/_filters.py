@@ -7,80 +7,121 @@ from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.index import _class_names
+from tensorflow_similarity.index._conditions import (
+    Combined,
+    Condition,
+    Predicate,
+    Tested,
+    named,
+    parse,
+)
+from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
+from tensorflow_similarity.index._search import State
 
-__all__ = ["Filter", "allowed_rows", "filter_ids", "parse_filter"]
+__all__ = ["Filter", "allowed_rows", "unknown_key"]
 
-#: `{"labels": …, "ids": …, "data": …}`, any of them, or the predicate alone.
+#: Conditions by what they are on, or a predicate on the payload.
 Filter = Mapping[str, Any] | Callable[[Any], bool]
 
-_KEYS = ("data", "ids", "labels")
 
-
-def parse_filter(filter: Filter) -> Mapping[str, Any]:
-    """A filter as a mapping, whose values are not checked yet.
-
-    Raises:
-        TypeError: If it is neither a mapping nor a predicate.
-        ValueError: If a key is unknown, or there is none.
-    """
-    wanted: Any = {"data": filter} if callable(filter) else filter
-    if not isinstance(wanted, Mapping):
-        raise TypeError(
-            "`filter` must be a mapping with any of the keys 'labels', 'ids' and 'data', or a "
-            f"predicate on the payload. Received: {filter!r}."
-        )
-    unknown = [key for key in wanted if key not in _KEYS]
-    if unknown or not wanted:
-        raise ValueError(
-            f"`filter` must have at least one of the keys {list(_KEYS)}, and no other. "
-            f"Received: {list(wanted)}."
-        )
-    return wanted
-
-
-def allowed_rows(filter: Filter, rows: Rows, notes: Mapping[str, Any]) -> np.ndarray:
+def allowed_rows(filter: Filter, state: State, keys: PayloadKeys) -> np.ndarray:
     """Which rows a filter lets through, and are alive: bool `[n]`.
 
     Args:
-        filter: A mapping with any of `"labels"` (an id or a name, or several), `"ids"`
-            (likewise) and `"data"` (a predicate on the payload of one record),
-            all of which must hold; or the predicate alone.
-        rows: The snapshot.
-        notes: Those of the index, which hold its class names.
+        filter: See `Index.lookup`.
+        state: The records.
+        keys: What is known of their payload.
 
     Raises:
-        TypeError: If it is none of these.
-        ValueError: If a key is unknown.
+        TypeError: If a part of it has the wrong type.
+        ValueError: If an operator, or a key of the payload, is unknown.
     """
-    wanted = parse_filter(filter)
-    allowed = rows.live
-    if "ids" in wanted:
-        ids = filter_ids(wanted["ids"], "filter['ids']")
-        found = rows.find(ids)
-        allowed = np.zeros(len(rows), bool)
-        allowed[found[found >= 0]] = True
-    if "labels" in wanted:
-        given = _class_names.wanted(wanted["labels"], notes)
-        labels = filter_ids(given, "filter['labels']")
-        allowed = allowed & rows.has_label & np.isin(rows.labels, labels)
-    if "data" in wanted:
-        allowed = _where(wanted["data"], rows, allowed)
-    return allowed
+    condition = parse(filter, keys.notes)
+    name = named(condition)
+
+    def make() -> np.ndarray:
+        return state.rows.live & _rows(condition, state, keys, state.rows.live)
+
+    return make() if name is None else keys.mask(name, state, make)
 
 
-def filter_ids(values: Any, name: str) -> np.ndarray:
-    """One id or several."""
-    return checks.class_ids(np.atleast_1d(checks.host_array(values, name)), name)
+def _rows(
+    condition: Condition, state: State, keys: PayloadKeys, candidates: np.ndarray
+) -> np.ndarray:
+    """Where a condition holds; functions are only called for candidates."""
+    if isinstance(condition, Predicate):
+        return _where(condition.function, state.rows, candidates)
+    if isinstance(condition, Combined):
+        if condition.how == "not":
+            return ~_rows(condition.parts[0], state, keys, candidates)
+        # Functions last, on what the others leave.
+        parts = sorted(condition.parts, key=lambda part: named(part) is None)
+        result = _rows(parts[0], state, keys, candidates)
+        for part in parts[1:]:
+            if condition.how == "and":
+                result = result & _rows(part, state, keys, candidates & result)
+            else:
+                result = result | _rows(part, state, keys, candidates & ~result)
+        return result
+    if condition.field == "data":
+        return _by_key(condition, state, keys)
+    return _by_column(condition, state.rows)
+
+
+def _by_column(test: Tested, rows: Rows) -> np.ndarray:
+    """Conditions on ids and labels."""
+    column = rows.ids if test.field == "id" else rows.labels
+    there = np.ones(len(rows), bool) if test.field == "id" else rows.has_label
+    how, value = test.operator, test.value
+    if how == "exists":
+        return there if value else ~there
+    values = np.array([each for each in np.atleast_1d(np.array(value, object)) if _fits(each)])
+    values = values.astype(np.int64)
+    if how in ("eq", "in", "ne", "not_in"):
+        if test.field == "id":
+            found = rows.find(values)
+            result = np.zeros(len(rows), bool)
+            result[found[found >= 0]] = True
+        else:
+            result = np.isin(column, values)
+        return there & (result if how in ("eq", "in") else ~result)
+    if not len(values):  # beyond what there may be
+        return there & ((value > 0) == (how in ("lt", "le")))
+    compare = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}[how]
+    result = compare(column, values[0])
+    return there & result
+
+
+def _fits(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
+def _by_key(test: Tested, state: State, keys: PayloadKeys) -> np.ndarray:
+    if not state.rows.live_count:
+        return np.zeros(len(state.rows), bool)
+    column = keys.column(test.key, state)
+    if column is None:
+        if test.operator == "exists":
+            return np.full(len(state.rows), test.value is False)
+        raise unknown_key(test.key)
+    return column.holds(test)[column.codes[: len(state.rows)]]
+
+
+def unknown_key(key: str) -> ValueError:
+    """What to raise where no record has a key: it may be misspelt."""
+    return ValueError(
+        f"`filter` names the key {key!r}, which no record has in its `data`. Conditions "
+        "on ids and labels have the keys 'ids' and 'labels'; others are keys of the payload."
+    )
 
 
 def _where(predicate: Any, rows: Rows, allowed: np.ndarray) -> np.ndarray:
     if not callable(predicate):
         raise TypeError(
             "`filter['data']` must be a function that takes the payload of one record and tells "
-            f"whether it may be returned. Received: {predicate!r}."
+            "whether it may be returned, or a mapping of conditions on its keys. "
+            f"Received: {predicate!r}."
         )
     if rows.data is None:
         raise ValueError("`filter['data']` needs records with `data`; this index has none.")

@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity.index import _class_names, _graphs, _results, _snapshot
+from tensorflow_similarity.index._answers import (
+    Distinct,
+    Wanted,
+    answers,
+    by_filter,
+    check_depth,
+    check_exclude,
+    for_all,
+    keys_of,
+    refuse_both,
+    refuse_with_all,
+    reranked,
+)
 from tensorflow_similarity.index._arguments import (
     Settings,
     check_batch,
@@ -29,12 +42,21 @@ from tensorflow_similarity.index._filters import Filter, allowed_rows
 from tensorflow_similarity.index._folder import IndexFolder
 from tensorflow_similarity.index._memory import LiveRecords, found
 from tensorflow_similarity.index._metadata import About
+from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Records
 from tensorflow_similarity.index._results import Neighbors
-from tensorflow_similarity.index._search import search as search_state
+from tensorflow_similarity.index._search import State
 from tensorflow_similarity.index._snapshot import SavedIndex
 from tensorflow_similarity.index._storage_loss import StorageLosses
 from tensorflow_similarity.index._vectors import EncodedRows
+from tensorflow_similarity.index._within import (
+    Groups,
+    NeighborsWithin,
+    Pairs,
+    check_distance,
+    groups_of,
+    lookup_within,
+)
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["Index", "IndexChanging", "IndexReading"]
@@ -47,6 +69,7 @@ class IndexReading:
     _live: LiveRecords
     _about: About
     _losses: StorageLosses
+    _payload_keys: PayloadKeys
 
     # -- What it is -------------------------------------------------------------------------
 
@@ -154,21 +177,93 @@ class IndexReading:
 
     # -- Searching --------------------------------------------------------------------------
 
-    def lookup(self, queries: Any, k: int = 5, filter: Filter | None = None) -> Neighbors:
-        """The k nearest records of each query.
+    @overload
+    def lookup(
+        self,
+        queries: Any,
+        k: int | None = ...,
+        filter: Filter | Sequence[Filter | None] | None = ...,
+        *,
+        max_distance: None = ...,
+        distinct: Distinct | None = ...,
+        exclude: Any = ...,
+        offset: int = ...,
+        rerank: Callable[..., Any] | None = ...,
+        rerank_top: int = ...,
+    ) -> Neighbors: ...
+
+    @overload
+    def lookup(
+        self,
+        queries: Any,
+        k: int,
+        filter: Filter | Sequence[Filter | None] | None = ...,
+        *,
+        max_distance: float,
+        distinct: Distinct | None = ...,
+        exclude: Any = ...,
+        offset: int = ...,
+        rerank: Callable[..., Any] | None = ...,
+        rerank_top: int = ...,
+    ) -> Neighbors: ...
+
+    @overload
+    def lookup(
+        self,
+        queries: Any,
+        k: None = ...,
+        filter: Filter | None = ...,
+        *,
+        max_distance: float,
+    ) -> NeighborsWithin: ...
+
+    def lookup(
+        self,
+        queries: Any,
+        k: int | None = None,
+        filter: Filter | Sequence[Filter | None] | None = None,
+        *,
+        max_distance: float | None = None,
+        distinct: Distinct | None = None,
+        exclude: Any = None,
+        offset: int = 0,
+        rerank: Callable[..., Any] | None = None,
+        rerank_top: int = 100,
+    ) -> Neighbors | NeighborsWithin:
+        """The nearest records of each query: k of them, or all within a distance.
 
         Args:
             queries: Finite numbers `[q, embedding_size]`.
-            k: How many. If there are fewer records, columns are padded: id -1,
-                label -1, distance inf.
-            filter: Which records may be returned: a mapping with any of
-                `"labels"` (a class id or name, or several), `"ids"` (likewise) and
-                `"data"` (a function of the payload of one record that returns
-                a bool), all of which must hold; or such a function alone.
+            k: How many; 5 if neither this nor `max_distance` is given. If there are
+                fewer, columns are padded: id -1, label -1, distance inf.
+            filter: Which records may be returned: a mapping of conditions, all of which
+                must hold, or a function of the payload of one record that returns a
+                bool. Conditions are on `"labels"` (a class id or name, or several), on
+                `"ids"` (likewise), and on
+                keys of the payload, `"price"` or `"shop.city"`: a value to be equal to, or
+                a mapping of operators, `{"lt": 20}`: `eq`, `ne`, `lt`, `le`, `gt`,
+                `ge`, `in`, `not_in`, `exists`. No comparison holds for records without
+                the key. `"and"` and `"or"` take a list of filters, `"not"` takes one;
+                `"data"` takes a mapping of conditions on keys of any name, or the
+                function. A list of filters, or None, has one for each query.
+            max_distance: The distance that records may have at most. Without `k`, all
+                of them are returned, as `NeighborsWithin`.
+            distinct: Returns the nearest record only of each label (`"label"`), of each
+                value under a key of the payload (its name), or of each value that a
+                function of the payload gives. Records without a label, or without that
+                key, are left out. There are k wherever that many exist.
+            exclude: For each query, a list of ids that are not returned for it, in use
+                or not.
+            offset: How many of the nearest to leave out: the next page.
+            rerank: A function that puts the nearest in another order. It takes the
+                queries and their `Neighbors`, and gives a number for each of these,
+                the smallest for the best. Distances stay those of the index.
+            rerank_top: How many of the nearest, at least k, it is given.
 
         Returns:
             The `Neighbors`: `.ids`, `.distances`, `.labels`, `[q, k]` each;
-            `neighbors[i]` is a list of `Lookup`.
+            `neighbors[i]` is a list of `Lookup`. `NeighborsWithin` for a `max_distance`
+            without `k`.
 
         Raises:
             TypeError: If an argument has the wrong type.
@@ -176,28 +271,148 @@ class IndexReading:
                 finite, or k < 1.
         """
         queries = check_embeddings(queries, "queries", self.embedding_size)
-        k = check_k(k, len(queries), len(self))
+        limit = None if max_distance is None else check_distance(max_distance)
+        whole = k is None and limit is not None
+        if whole:
+            refuse_with_all(distinct=distinct, exclude=exclude, offset=offset, rerank=rerank)
+        k = check_k(5 if k is None else k, len(queries), len(self))
+        k, offset, depth = check_depth(k, offset, rerank, rerank_top)
         if not len(self):
             raise ValueError("The index is empty: add records before `lookup`.")
         state = self._live.ready()
-        allowed = None if filter is None else allowed_rows(filter, state.rows, self.notes)
-        rows, values, scanned = search_state(state, queries, k, allowed)
+        groups = by_filter(filter, state, self._payload_keys, len(queries))
+        if whole and limit is not None:
+            if len(groups) > 1:
+                raise TypeError("`filter` must be one for all queries where `k` is not given.")
+            self._losses.check(state, self._settings.target_recall)
+            near = lookup_within(state, queries, limit, groups[0][1])
+            return NeighborsWithin(state.rows, *near, self.class_names)
+        wanted = Wanted(
+            depth,
+            offset,
+            None if exclude is None else check_exclude(exclude, len(queries), state.rows),
+            None if distinct is None else keys_of(distinct, state, self._payload_keys),
+            limit,
+        )
+        rows, values, scanned = answers(state, queries, wanted, groups)
         self._losses.check(state, self._settings.target_recall)
         self._live.folding.owe(len(queries), scanned)
-        return Neighbors.of_rows(state.rows, rows, values, self.class_names)
+        neighbors = Neighbors.of_rows(state.rows, rows, values, self.class_names)
+        return neighbors if rerank is None else reranked(queries, neighbors, rerank, k)
 
-    def get(self, ids: Any) -> Records:
-        """The records with these ids, in this order.
+    def pairs(self, max_distance: float, filter: Filter | None = None) -> Pairs:
+        """All pairs of records within a distance of each other, such as near duplicates.
+
+        They are found as lookups find: exactly, or by the graph of an engine where
+        there is one, which may miss some; their distances are true ones.
+
+        Args:
+            max_distance: The distance; pairs at it are within.
+            filter: Which records to look at, as for `lookup`.
+
+        Returns:
+            `Pairs`, which gives them in blocks of columns as they are found:
+            memory stays bounded.
+
+        Raises:
+            TypeError: If the distance is not a number.
+            ValueError: If it is NaN.
+
+        Example:
+
+        ```python
+        from tensorflow_similarity.index import Index
+
+        index = Index(embedding_size=2, distance="euclidean")
+        index.add([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
+        index.pairs(max_distance=1.5).columns()
+        # (array([0]), array([1]), array([1.], dtype=float32))
+        ```
+        """
+        limit = check_distance(max_distance)
+        state = self._live.ready()
+        return Pairs(
+            state,
+            limit,
+            None if filter is None else allowed_rows(filter, state, self._payload_keys),
+        )
+
+    def groups(self, max_distance: float, filter: Filter | None = None) -> Groups:
+        """Groups of records that pairs within a distance connect, directly or by way of others.
+
+        Args:
+            max_distance: As for `pairs`.
+            filter: Likewise.
+
+        Returns:
+            The `Groups` of two or more records, the largest first.
+
+        Raises:
+            TypeError: As `pairs`.
+            ValueError: As `pairs`.
+
+        Example:
+
+        ```python
+        from tensorflow_similarity.index import Index
+
+        index = Index(embedding_size=1, distance="euclidean")
+        index.add([[0.0], [1.0], [2.0], [9.0]])
+        groups = index.groups(max_distance=1)
+        groups[0]  # array([0, 1, 2])
+        index.delete(groups.duplicates)  # one of each group is left
+        ```
+        """
+        pairs = self.pairs(max_distance, filter)
+        return groups_of(pairs)
+
+    def get(self, ids: Any = None, *, filter: Filter | None = None) -> Records:
+        """The records with these ids, in this order, or those that a filter lets through.
 
         Args:
             ids: Ids `[n]` in use, or one id. The same id may be there twice.
+            filter: As for `lookup`, in place of ids. Records come in the order of ids.
 
         Raises:
             KeyError: If an id is not in use.
+            TypeError: If both or neither are given.
+
+        Example:
+
+        ```python
+        from tensorflow_similarity.index import Index
+
+        index = Index(embedding_size=1, distance="euclidean")
+        index.add([[0.0], [1.0], [2.0]], labels=[3, 4, 4], data=[{"price": p} for p in (5, 9, 7)])
+        index.get(filter={"labels": 4}).ids  # array([1, 2])
+        index.count({"price": {"lt": 8}})  # 2
+        index.update(filter={"price": {"ge": 9}}, labels=5)
+        index.delete(filter={"labels": [3, 5]})
+        index.ids  # array([2])
+        ```
         """
-        rows = self._live.state.rows
+        refuse_both(ids, filter)
+        state = self._live.state
+        rows = state.rows
+        if filter is not None:
+            return rows.records(self._rows_where(filter, state)).named(self.class_names)
         records = rows.records(found(rows, check_ids(ids, distinct=False)))
         return records.named(self.class_names)
+
+    def count(self, filter: Filter | None = None) -> int:
+        """How many records a filter lets through.
+
+        Args:
+            filter: As for `lookup`; None for all.
+        """
+        if filter is None:
+            return len(self)
+        return int(allowed_rows(filter, self._live.state, self._payload_keys).sum())
+
+    def _rows_where(self, filter: Filter, state: State) -> np.ndarray:
+        """The rows that a filter lets through, in the order of their ids."""
+        rows = np.flatnonzero(allowed_rows(filter, state, self._payload_keys))
+        return rows[np.argsort(state.rows.ids[rows], kind="stable")]
 
     def measure_recall(self, queries: Any = None, k: int = 10) -> _graphs.MeasuredRecall | None:
         """Measures anew what share of the true nearest lookups find.
@@ -323,42 +538,74 @@ class IndexChanging(IndexReading):
         return batch.ids
 
     def update(
-        self, ids: Any, embeddings: Any = None, labels: Any = None, data: Any = None
+        self,
+        ids: Any = None,
+        embeddings: Any = None,
+        labels: Any = None,
+        data: Any = None,
+        *,
+        filter: Filter | None = None,
     ) -> None:
         """Changes what is given of some records, and keeps the rest of them.
 
         Args:
             ids: Ids `[n]` in use.
             embeddings: As for `add`, or None to keep them.
-            labels: Likewise.
-            data: Likewise.
+            labels: Likewise; with a filter, also one class id for all.
+            data: Likewise; with a filter, also one JSON object for all.
+            filter: As for `lookup`, in place of ids: all that it lets through.
 
         Raises:
             KeyError: If an id is not in use. Nothing has changed then.
-            TypeError: As `add`.
+            TypeError: As `add`; or if both or neither of `ids` and `filter` are given.
             ValueError: As `add`.
         """
-        ids = check_ids(ids)
-        changes = check_changes(self.embedding_size, ids, embeddings, labels, data, self._encode)
-        with self._changing():
-            self._live.update(ids, changes)
+        refuse_both(ids, filter)
+        if filter is None:
+            ids = check_ids(ids)
+            changes = check_changes(
+                self.embedding_size, ids, embeddings, labels, data, self._encode
+            )
+            with self._changing():
+                self._live.update(ids, changes)
+            return
+        with self._changing(), self._live.exclusive():
+            ids = self._ids_where(filter)
+            labels, data = for_all(labels, data, len(ids))
+            changes = check_changes(
+                self.embedding_size, ids, embeddings, labels, data, self._encode
+            )
+            if len(ids):
+                self._live.update(ids, changes)
 
-    def delete(self, ids: Any) -> None:
+    def delete(self, ids: Any = None, *, filter: Filter | None = None) -> None:
         """Deletes records. They are not found any more when this returns.
 
         Their bytes leave memory and saved files with `compact`, at the latest.
 
         Args:
             ids: Ids `[n]` in use, or one id.
+            filter: As for `lookup`, in place of ids: all that it lets through.
 
         Raises:
             KeyError: If an id is not in use. Nothing has been deleted then.
-            TypeError: If the ids are not integers.
+            TypeError: If the ids are not integers, or if both or neither of `ids` and
+                `filter` are given.
             ValueError: If an id is there twice.
         """
-        ids = check_ids(ids)
-        with self._changing():
-            self._live.delete(ids)
+        refuse_both(ids, filter)
+        if filter is None:
+            ids = check_ids(ids)
+            with self._changing():
+                self._live.delete(ids)
+            return
+        with self._changing(), self._live.exclusive():
+            if len(ids := self._ids_where(filter)):
+                self._live.delete(ids)
+
+    def _ids_where(self, filter: Filter) -> np.ndarray:
+        state = self._live.state
+        return state.rows.ids[self._rows_where(filter, state)]
 
     def clear(self) -> None:
         """Deletes all records. Ids that were assigned are not assigned again."""
@@ -514,7 +761,7 @@ class Index(IndexChanging):
     def _hold(self, index: SavedIndex, folder: IndexFolder | None) -> None:
         self._settings, self._live, self._about = index.settings, index.live, index.about
         self._folder = folder
-        self._losses = StorageLosses()
+        self._losses, self._payload_keys = StorageLosses(), PayloadKeys(index.about.notes)
 
     @classmethod
     def _of(cls, index: SavedIndex, folder: IndexFolder | None) -> Index:

@@ -148,6 +148,10 @@ class LiveRecords:
         else:
             raise ValueError(f"No change has the name {change.name!r}.")
 
+    def exclusive(self) -> contextlib.AbstractContextManager[Any]:
+        """While it is held, no other thread changes the records."""
+        return self._writing
+
     def now(self) -> RecordsNow:
         """The records at this moment."""
         with self._writing:

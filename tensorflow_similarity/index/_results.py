@@ -180,6 +180,17 @@ class Neighbors:
             class_names=self.class_names,
         )
 
+    def columns(self, order: np.ndarray) -> Neighbors:
+        """The neighbours at these places `[queries, m]` of each query, in this order."""
+        return Neighbors(
+            np.take_along_axis(self.ids, order, 1),
+            np.take_along_axis(self.distances, order, 1),
+            np.take_along_axis(self._label_ids, order, 1),
+            class_names=self.class_names,
+            source=self._source,
+            rows=None if self._rows is None else np.take_along_axis(self._rows, order, 1),
+        )
+
     def __iter__(self) -> Iterator[list[Lookup]]:
         return (self._lookups(query) for query in range(len(self)))
 

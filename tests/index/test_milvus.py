@@ -202,6 +202,70 @@ class TestAsInMemory:
         same_records(one.get(one.ids), other.get(other.ids))
 
 
+FILTERS = [
+    {"price": {"lt": 20}},
+    {"price": {"ge": 3, "lt": 12}, "shop": {"in": ["b", "c"]}},
+    {"shop": "a"},
+    {"shop": {"ne": "a"}},
+    {"shop": {"not_in": ["a", "b"]}},
+    {"shop": {"exists": False}},
+    {"shop": {"exists": True}, "labels": {"gt": 2}},
+    {"not": {"price": {"lt": 20}}},
+    {"not": {"labels": [1, 2]}},
+    {"or": [{"labels": 3}, {"and": [{"sold": True}, {"ids": {"lt": 90}}]}]},
+    {"not": {"or": [{"labels": {"exists": True}}, {"size.of": {"gt": 1}}]}},
+    {"size.of": 3, "data": {"sold": {"eq": False}}},
+]
+
+
+@pytest.mark.parametrize("filter", FILTERS, ids=str)
+def test_filters_are_those_of_memory(uri, filter):
+    memory, index = Index(6, "euclidean"), MilvusIndex(6, "euclidean", uri=uri)
+    labels = [None if i % 5 == 0 else i % 4 for i in range(200)]
+    data = [
+        {"price": i % 30, "shop": "abc"[i % 3], "sold": i % 2 == 0, "size": {"of": i % 4}}
+        for i in range(200)
+    ]
+    for i in range(0, 200, 7):
+        data[i] = {"other": "free"}
+    data[5] = data[9] = None
+    for each in (memory, index):
+        each.add(X, labels, data)
+    same_neighbors(*(each.lookup(X[:5], k=200, filter=filter) for each in (memory, index)))
+    assert index.count(filter) == memory.count(filter) > 0
+    same_records(index.get(filter=filter), memory.get(filter=filter))
+    for each in (memory, index):
+        each.update(filter=filter, labels=77)
+        assert each.count({"labels": 77}) == int((each.get(each.ids).labels == 77).sum())
+        each.delete(filter={"labels": 77})
+    np.testing.assert_array_equal(memory.ids, index.ids)
+    index.close()
+
+
+def test_answers_are_those_of_memory(uri):
+    memory, index = Index(6, "euclidean"), MilvusIndex(6, "euclidean", uri=uri)
+    labels = [0 if i % 9 else i % 40 for i in range(200)]
+    for each in (memory, index):
+        each.add(X, labels, [{"n": i % 12} for i in range(200)])
+    gone = [[0, 4], [], [1], [7, 900], [2]]
+    for options in (
+        {"k": 6, "distinct": "label"},
+        {"k": 20, "distinct": "n"},
+        {"k": 4, "offset": 3, "exclude": gone},
+        {"k": 5, "max_distance": 2.0, "distinct": "label"},
+        {"k": 3, "rerank": lambda queries, found: -found.ids, "rerank_top": 30},
+    ):
+        same_neighbors(*(each.lookup(X[:5], **options) for each in (memory, index)))
+    near = [each.lookup(X[:5], max_distance=2.5) for each in (memory, index)]
+    for name in ("ids", "offsets", "labels"):
+        np.testing.assert_array_equal(*(getattr(each, name) for each in near))
+    for one, other in zip(*(each.pairs(1.5).columns() for each in (memory, index)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert len(memory.groups(1.5)) == len(index.groups(1.5)) > 0
+    assert len(index.lookup(X[:5], max_distance=1, filter={"n": {"gt": 50}}).ids) == 0
+    index.close()
+
+
 def test_filters_by_payload_are_evaluated_by_milvus(uri):
     index = MilvusIndex(6, uri=uri)
     index.add(X[:9], data=[{"year": 2000 + i} for i in range(9)])

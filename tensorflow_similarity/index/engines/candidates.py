@@ -19,23 +19,34 @@ from tensorflow_similarity.index.engines.forms import MatrixForm, ProductForm
 from tensorflow_similarity.index.engines.pipeline import one_ahead
 from tensorflow_similarity.index.engines.products import Products, by_group
 
-__all__ = ["MOST_CANDIDATES", "Candidates", "Keys", "find_candidates"]
+__all__ = [
+    "BLOCK_QUERIES",
+    "BLOCK_SCORES",
+    "LOWEST",
+    "MATRIX_SCORES",
+    "MOST_CANDIDATES",
+    "Candidates",
+    "Keys",
+    "find_candidates",
+    "opened",
+    "scored",
+]
 
 _GROUP = 32
 # Blocks begin at such rows, where memory is aligned whatever the dimension.
 _WIDTH_STEP = 64
 # Below every score of finite embeddings.
-_LOWEST = np.float32(-3e38)
+LOWEST = np.float32(-3e38)
 # Scores in one block: 16 MB. Larger temporaries are returned to the system and
 # paged in anew each time.
-_BLOCK_SCORES = 1 << 22
-_BLOCK_QUERIES = 512
+BLOCK_SCORES = 1 << 22
+BLOCK_QUERIES = 512
 # Blocks from which on the next is multiplied while one is looked through.
 _AHEAD_FROM = 2
 # Numbers in one block of keys that are not stored as they are multiplied: 2 MB.
 _COPIED_NUMBERS = 1 << 19
 # Numbers in one block of a distance that is not a product.
-_MATRIX_SCORES = 1 << 20
+MATRIX_SCORES = 1 << 20
 # Candidates (20 bytes each) held at a time. Only masses of ties reach this.
 MOST_CANDIDATES = 1 << 23
 
@@ -114,19 +125,19 @@ def _by_products(
     form: ProductForm, queries: np.ndarray, keys: Keys, k: int
 ) -> tuple[Candidates, np.ndarray] | None:
     few = len(queries) < queries.shape[1]
-    products = Products(form.left(queries), _BLOCK_QUERIES)
+    products = Products(form.left(queries), BLOCK_QUERIES)
     bests = [_Best(k) for _ in range(len(products))]
     candidates = Candidates()
     # Groups pay where a pass over all scores is worth avoiding.
     layers = 1 if len(queries) == 1 else int(np.clip(len(keys) // (4 * k), 1, _GROUP))
-    width = _BLOCK_SCORES // min(len(queries), _BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
-    blocks = _scored(form, products, keys, width, layers, few)
+    width = BLOCK_SCORES // min(len(queries), BLOCK_QUERIES) // _WIDTH_STEP * _WIDTH_STEP
+    blocks = scored(form, products, keys, width, layers, few)
     if len(queries) > 1 and len(keys) > _AHEAD_FROM * width:
         blocks = one_ahead(blocks)
     for start, part, scores, maxima, errors in blocks:
         owner, group, slack = bests[part].groups(maxima, errors)
         least = bests[part].threshold[owner] - slack
-        at, column, value = _opened(scores, layers, owner, group, least)
+        at, column, value = opened(scores, layers, owner, group, least)
         first = products.slice(part).start
         candidates.add(first + owner[at], start + column, value + slack[at])
         if candidates.count > MOST_CANDIDATES and len(queries) > 1:
@@ -134,7 +145,7 @@ def _by_products(
     return candidates, np.concatenate([_kth(best.scores, k) for best in bests])
 
 
-def _scored(
+def scored(
     form: ProductForm, products: Products, keys: Keys, width: int, layers: int, few: bool
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]]:
     """Blocks of keys with parts of queries: both places, scores, maxima, errors of these."""
@@ -204,7 +215,7 @@ class _Best:
     def _learn(self, scores: np.ndarray) -> None:
         self.scores = _largest(self.scores, scores, self._k)
         # Scores of keys that do not count are -inf, and below any.
-        self.threshold = np.maximum(_kth(self.scores, self._k), _LOWEST)
+        self.threshold = np.maximum(_kth(self.scores, self._k), LOWEST)
 
 
 def _by_matrix(
@@ -212,8 +223,8 @@ def _by_matrix(
 ) -> tuple[Candidates, np.ndarray] | None:
     best: dict[int, np.ndarray] = {}
     candidates = Candidates()
-    step = min(len(queries), _BLOCK_QUERIES)
-    width = max(_MATRIX_SCORES // step, 1)
+    step = min(len(queries), BLOCK_QUERIES)
+    width = max(MATRIX_SCORES // step, 1)
     for start in range(0, len(keys), width):
         vectors, _, dead = keys.block(start, start + width)
         for first in range(0, len(queries), step):
@@ -231,7 +242,7 @@ def _by_matrix(
     return candidates, np.concatenate([_kth(part, k) for part in best.values()])
 
 
-def _opened(
+def opened(
     scores: np.ndarray, layers: int, owner: np.ndarray, group: np.ndarray, least: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The members of some groups whose scores are large enough.

@@ -65,6 +65,16 @@ class ProductForm(Form):
         """Bounds the rounding error of scores: `(a, b, c)`, error <= a[q] * b[x] + c[x]."""
         raise NotImplementedError
 
+    def least(self, queries: np.ndarray, limits: np.ndarray, few: bool) -> np.ndarray:
+        """The scores that keys within a distance have at least, but for their error.
+
+        Args:
+            queries: `[q, dim]`.
+            limits: The distance, for each query, `[q]`.
+            few: As for `operands`.
+        """
+        raise NotImplementedError
+
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         """True distances of `[q, 1, dim]` prepared queries and `[q, m, dim]` keys: `[q, m]`.
 
@@ -141,6 +151,9 @@ class _Cosine(ProductForm):
             np.zeros(len(terms), np.float32),
         )
 
+    def least(self, queries: np.ndarray, limits: np.ndarray, few: bool) -> np.ndarray:
+        return 1 - limits
+
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         # |u - v|^2 / 2 = 1 - <u, v> for unit rows, without cancellation.
         unit = bool((terms == 1).all())
@@ -162,6 +175,9 @@ class _InnerProduct(ProductForm):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         error = norms(left).astype(np.float32) * np.float32(_unit_error(left.shape[1]))
         return error, terms, np.zeros(len(terms), np.float32)
+
+    def least(self, queries: np.ndarray, limits: np.ndarray, few: bool) -> np.ndarray:
+        return -limits
 
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         return -np.einsum("qmd,qmd->qm", np.broadcast_to(queries, keys.shape), keys)
@@ -208,11 +224,21 @@ class _SquaredEuclidean(ProductForm):
     def _alike(self, bias: np.ndarray) -> np.ndarray:
         return np.abs(bias) <= NEARLY_ONE * self._usual
 
+    def least(self, queries: np.ndarray, limits: np.ndarray, few: bool) -> np.ndarray:
+        left = self.left(queries).astype(np.float64)
+        scores = (np.vecdot(left, left) - limits) / 2 + self._usual
+        if few and self._centre is not None:
+            scores += left @ self._centre
+        return np.where(limits < 0, np.inf, scores)
+
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         return _squares(keys, queries)
 
 
 class _Euclidean(_SquaredEuclidean):
+    def least(self, queries: np.ndarray, limits: np.ndarray, few: bool) -> np.ndarray:
+        return super().least(queries, np.where(limits < 0, -1, limits**2), few)
+
     def compare(self, queries: np.ndarray, keys: np.ndarray, terms: np.ndarray) -> np.ndarray:
         return np.sqrt(super().compare(queries, keys, terms))
 
@@ -262,6 +288,20 @@ class _Transformed(ProductForm):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self._form.errors(left, terms, few)
 
+    def least(self, queries: np.ndarray, limits: np.ndarray, few: bool) -> np.ndarray:
+        # Of the space, the largest value whose distance is within the limit. Found by halving
+        # what floats there are, as a distance only tells that it increases with it.
+        queries = self._rows(queries)
+        none = np.full(len(queries), np.inf)
+        low, high = _ordered(-none), _ordered(none)
+        while (high - low > 1).any():
+            middle = (low + high) >> 1
+            values = self._product.values(_from_ordered(middle)[:, None], queries, np)[:, 0]
+            inside = values <= limits
+            low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+        found = _from_ordered(high).astype(np.float64)
+        return self._form.least(queries, found + 1e-5 * np.abs(found), few)
+
     def prepare(self, queries: np.ndarray) -> np.ndarray:
         return self._rows(queries)
 
@@ -269,6 +309,20 @@ class _Transformed(ProductForm):
         prepared = self._form.prepare(queries[:, 0])
         values = self._form.compare(prepared[:, None], self._rows(keys), terms)
         return self._product.values(values, queries[:, 0], np).astype(np.float32, copy=False)
+
+
+_MAGNITUDE = np.int64(0x7FFFFFFF)
+
+
+def _ordered(values: np.ndarray) -> np.ndarray:
+    """Floats as whole numbers in their order."""
+    bits = values.astype(np.float32).view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(bits & _MAGNITUDE), bits)
+
+
+def _from_ordered(numbers: np.ndarray) -> np.ndarray:
+    bits = np.where(numbers < 0, -numbers | (1 << 31), numbers)
+    return bits.astype(np.uint32).view(np.float32)
 
 
 _FORMS: dict[str, type[ProductForm]] = {

@@ -166,14 +166,14 @@ class Collection:
             for row in self._query(one_of("id", part), _FIELDS)
         }
 
-    def ids(self) -> np.ndarray:
-        """All ids, in increasing order."""
+    def ids(self, filter: str = "") -> np.ndarray:
+        """All ids that the expression holds for, in increasing order."""
         # Pages by the key: what comes and goes meanwhile moves no other record between them.
         with _quiet(_ITERATOR_LOG):
             iterator = self._call(
                 "query_iterator",
                 collection_name=self.name,
-                filter="id >= 0",
+                filter=filter or "id >= 0",
                 output_fields=["id"],
                 batch_size=MOST_ROWS,
             )

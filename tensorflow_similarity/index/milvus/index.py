@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity.index._answers import for_all, refuse_both
 from tensorflow_similarity.index._arguments import (
     check_batch,
     check_changes,
     check_ids,
 )
+from tensorflow_similarity.index._filters import Filter
 from tensorflow_similarity.index._index import Index
 from tensorflow_similarity.index._payload import PayloadRows
 from tensorflow_similarity.index._records import Batch
@@ -42,8 +44,13 @@ class MilvusIndex(MilvusReading, search="milvus"):
       distance are among the k nearest is up to Milvus.
     - The distance is cosine, Euclidean, squared Euclidean or inner product.
     - A payload takes at most 64 KB a record as JSON (arrays a third more than
-      their bytes). A filter by `"data"` is an expression of Milvus, a string
-      such as `'data["year"] > 2000'`, in place of a function. k is at most 16,384.
+      their bytes). Filters are the same, but for functions: in their place, `"data"`
+      takes an expression of Milvus, a string such as `'data["year"] > 2000'`. A
+      comparison with a value of another kind (a string with a number), or with
+      null, and its opposite both do not hold here. One filter serves all queries.
+    - k, with what is excluded or not distinct before, is at most 16,384, as is what
+      is found within a distance; a warning tells where answers are missing for that.
+      `pairs` and `groups` read all records first.
     - Writing is done in batches, each of them repeated if it fails for a
       reason that passes. If `add` fails midway, some batches may be there:
       `upsert` with the same ids mends it. For writing a lot, `upsert` is also
@@ -176,11 +183,22 @@ class MilvusIndex(MilvusReading, search="milvus"):
         return batch.ids
 
     def update(
-        self, ids: Any, embeddings: Any = None, labels: Any = None, data: Any = None
+        self,
+        ids: Any = None,
+        embeddings: Any = None,
+        labels: Any = None,
+        data: Any = None,
+        *,
+        filter: Filter | None = None,
     ) -> None:
-        ids = check_ids(ids)
-        changes = check_changes(self._size, ids, embeddings, labels, data, self._encode)
+        refuse_both(ids, filter)
         with self._writing:
+            if filter is None:
+                ids = check_ids(ids)
+            else:
+                ids = self._ids_where(filter)
+                labels, data = for_all(labels, data, len(ids))
+            changes = check_changes(self._size, ids, embeddings, labels, data, self._encode)
             kept = self._rows(ids)
             now = {
                 "ids": kept.ids,
@@ -191,10 +209,14 @@ class MilvusIndex(MilvusReading, search="milvus"):
             }
             self._write(Batch(**now | changes))
 
-    def delete(self, ids: Any) -> None:
-        ids = check_ids(ids)
+    def delete(self, ids: Any = None, *, filter: Filter | None = None) -> None:
+        refuse_both(ids, filter)
         with self._writing:
-            self._require(ids, self._opened.records.known(ids))
+            if filter is None:
+                ids = check_ids(ids)
+                self._require(ids, self._opened.records.known(ids))
+            else:
+                ids = self._ids_where(filter)
             self._opened.records.delete(ids)
 
     def clear(self) -> None:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
 
-from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity.index import _class_names, _results
+from tensorflow_similarity.index._answers import (
+    Distinct,
+    Wanted,
+    check_depth,
+    check_exclude,
+    kept,
+    keys_of,
+    refuse_both,
+    refuse_with_all,
+    reranked,
+)
 from tensorflow_similarity.index._arguments import check_embeddings, check_ids
-from tensorflow_similarity.index._filters import Filter
+from tensorflow_similarity.index._conditions import keys_in, parse
+from tensorflow_similarity.index._filters import Filter, unknown_key
 from tensorflow_similarity.index._index import Index
 from tensorflow_similarity.index._metadata import calibration_of
+from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Batch, Records, Rows, Store
 from tensorflow_similarity.index._results import Neighbors
+from tensorflow_similarity.index._search import State
+from tensorflow_similarity.index._within import (
+    Groups,
+    NeighborsWithin,
+    Pairs,
+    check_distance,
+    groups_of,
+)
 from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.milvus import payloads
 from tensorflow_similarity.index.milvus.about import notes_in
 from tensorflow_similarity.index.milvus.collection import MOST_ROWS
-from tensorflow_similarity.index.milvus.expressions import expression
+from tensorflow_similarity.index.milvus.expressions import at_key, expression
 from tensorflow_similarity.index.milvus.opening import Opened
 from tensorflow_similarity.targets import Targets
 
@@ -117,19 +138,86 @@ class MilvusReading(Index):
 
     # -- Searching --------------------------------------------------------------------------
 
-    def lookup(self, queries: Any, k: int = 5, filter: Filter | None = None) -> Neighbors:
+    def lookup(  # type: ignore[override]
+        self,
+        queries: Any,
+        k: int | None = None,
+        filter: Filter | None = None,
+        *,
+        max_distance: float | None = None,
+        distinct: Distinct | None = None,
+        exclude: Any = None,
+        offset: int = 0,
+        rerank: Any = None,
+        rerank_top: int = 100,
+    ) -> Neighbors | NeighborsWithin:
         queries = check_embeddings(queries, "queries", self._size)
-        k = checks.count(k, "k")
-        if k > MOST_ROWS:
+        limit = None if max_distance is None else check_distance(max_distance)
+        whole = k is None and limit is not None
+        if whole:
+            refuse_with_all(distinct=distinct, exclude=exclude, offset=offset, rerank=rerank)
+        if filter is not None and isinstance(filter, list | tuple):
+            raise TypeError("`filter` must be one for all queries in Milvus. Received: a list.")
+        k, offset, depth = check_depth(5 if k is None else k, offset, rerank, rerank_top)
+        if k + offset > MOST_ROWS:
             raise ValueError(f"`k` must be at most {MOST_ROWS:,} in Milvus. Received: {k:,}.")
-        hits = self._opened.records.search(queries, k, expression(filter, self._notes))
+        text, ask = expression(filter, self._notes), min(depth + offset, MOST_ROWS)
+        while True:
+            source, rows, values = self._nearest(queries, ask, text)
+            if source is None:
+                self._check_keys(filter)
+                none = np.empty((0,), np.int64)
+                source = self._store({})
+                if whole:
+                    offsets = np.zeros(len(queries) + 1, np.int64)
+                    return NeighborsWithin(source, offsets, none, np.empty(0, np.float32))
+                shape = len(queries), k
+                return Neighbors(np.full(shape, -1), np.full(shape, np.inf, np.float32))
+            # More are asked for while there may be more answers.
+            seen = (rows[:, -1] < 0) if len(rows) else np.ones(0, bool)
+            if limit is not None:
+                seen |= values[:, -1] > limit
+            if whole:
+                enough = seen
+            else:
+                wanted = Wanted(
+                    depth,
+                    offset,
+                    None if exclude is None else check_exclude(exclude, len(queries), source),
+                    None if distinct is None else self._keys_of(distinct, source),
+                    limit,
+                )
+                found, near, count = kept(rows, values, wanted)
+                enough = seen | (count >= depth + offset)
+            if enough.all():
+                break
+            if ask >= MOST_ROWS:
+                warnings.warn(
+                    f"Milvus gives {MOST_ROWS:,} rows at most, and {int((~enough).sum())} queries "
+                    "have answers beyond, which are missing.",
+                    stacklevel=2,
+                )
+                break
+            ask = min(4 * ask, MOST_ROWS)
+        if whole:
+            inside = (rows >= 0) & (values <= limit)
+            counts = np.append(0, np.cumsum(inside.sum(axis=1)))
+            names = self._names_of(source)
+            return NeighborsWithin(source, counts, rows[inside], values[inside], names)
+        neighbors = Neighbors.of_rows(source, found, near, self._names_of(source))
+        return neighbors if rerank is None else reranked(queries, neighbors, rerank, k)
+
+    def _nearest(
+        self, queries: np.ndarray, k: int, filter: str
+    ) -> tuple[Rows | None, np.ndarray, np.ndarray]:
+        """What Milvus finds: records, and of each query the rows and true distances, in order."""
+        hits = self._opened.records.search(queries, k, filter)
+        places = np.full((len(queries), k), -1)
         if not any(hits):
             if not len(self):
                 raise ValueError("The index is empty: add records before `lookup`.")
-            shape = len(queries), k
-            return Neighbors(np.full(shape, -1), np.full(shape, np.inf, np.float32))
+            return None, places, np.full(places.shape, np.inf, np.float32)
         source = self._store({row["id"]: row for found in hits for row in found})
-        places = np.full((len(queries), k), -1)
         for query, found in enumerate(hits):
             places[query, : len(found)] = source.find(
                 np.array([row["id"] for row in found], np.int64)
@@ -137,15 +225,37 @@ class MilvusReading(Index):
         values = ExactScan(self._distance).distances(queries, source.vectors, places)
         last = np.where(places < 0, np.iinfo(np.int64).max, source.ids[places])
         order = np.lexsort((last, values), axis=-1)
-        return Neighbors.of_rows(
-            source,
-            np.take_along_axis(places, order, 1),
-            np.take_along_axis(values, order, 1),
-            self._names_of(source),
-        )
+        return source, np.take_along_axis(places, order, 1), np.take_along_axis(values, order, 1)
 
-    def get(self, ids: Any) -> Records:
-        ids = check_ids(ids, distinct=False)
+    def _check_keys(self, filter: Filter | None) -> None:
+        """Refuses keys that no record has, where a filter found nothing."""
+        for key in [] if filter is None else keys_in(parse(filter, self._notes)):
+            if not self._opened.records.count(f"exists {at_key(key)}"):
+                raise unknown_key(key)
+
+    def groups(self, max_distance: float, filter: Filter | None = None) -> Groups:
+        """As `Index.groups`, of all records: they are read from Milvus first."""
+        return groups_of(self.pairs(max_distance, filter))
+
+    def count(self, filter: Filter | None = None) -> int:
+        return self._opened.records.count(expression(filter, self._notes))
+
+    def _ids_where(self, filter: Filter) -> np.ndarray:
+        return self._opened.records.ids(expression(filter, self._notes))
+
+    def _keys_of(self, distinct: Distinct, source: Rows) -> Any:
+        state = State(source, ExactScan(self._distance), None)
+        return keys_of(distinct, state, PayloadKeys(self._notes))
+
+    def pairs(self, max_distance: float, filter: Filter | None = None) -> Pairs:
+        """As `Index.pairs`, of all records: they are read from Milvus first."""
+        limit = check_distance(max_distance)
+        ids = self.ids if filter is None else self._ids_where(filter)
+        return Pairs(State(self._rows(ids), ExactScan(self._distance), None), limit)
+
+    def get(self, ids: Any = None, *, filter: Filter | None = None) -> Records:
+        refuse_both(ids, filter)
+        ids = check_ids(ids, distinct=False) if filter is None else self._ids_where(filter)
         source = self._rows(np.unique(ids))
         return source.records(source.find(ids)).named(self._names_of(source))
 

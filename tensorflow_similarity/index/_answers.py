@@ -1,0 +1,438 @@
+"""Lookups that want more than the nearest: distinct ones, without some, beyond the first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.index._arguments import check_ids
+from tensorflow_similarity.index._filters import allowed_rows
+from tensorflow_similarity.index._payload_keys import PayloadKeys
+from tensorflow_similarity.index._records import Rows
+from tensorflow_similarity.index._results import Neighbors
+from tensorflow_similarity.index._search import State, search
+
+__all__ = [
+    "Distinct",
+    "Wanted",
+    "answers",
+    "by_filter",
+    "check_depth",
+    "check_exclude",
+    "for_all",
+    "kept",
+    "keys_of",
+    "refuse_both",
+    "refuse_with_all",
+    "reranked",
+]
+
+#: What tells answers apart: `"label"`, a key of the payload, or a function of it.
+Distinct = str | Callable[[Any], Hashable]
+
+# Numbers in one table of candidates.
+_TABLE = 1 << 22
+# Where this many candidates of a query are not enough, those that it has are ruled out.
+_MOST_CANDIDATES = 4096
+_TIMES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is wanted of each query.
+
+    Attributes:
+        k: Answers.
+        offset: The nearest to leave out, which were seen before.
+        exclude: For each query, rows that are no answers; None for none.
+        keys: What makes two rows the same answer, -1 for rows that are none: takes rows, int64
+            of any shape. None where each row is an answer.
+        limit: The distance that answers have at most.
+    """
+
+    k: int
+    offset: int = 0
+    exclude: list[np.ndarray] | None = None
+    keys: Callable[[np.ndarray], np.ndarray] | None = None
+    limit: float | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether these are the k nearest rows and no more."""
+        return self.exclude is None and self.keys is None
+
+
+def check_exclude(exclude: Any, count: int, rows: Rows) -> list[np.ndarray]:
+    """The rows of ids that are no answers, for each query; ids that are not in use have none.
+
+    Raises:
+        TypeError: If it is no sequence of sequences of ids.
+        ValueError: If it has another length than there are queries.
+    """
+    if isinstance(exclude, np.ndarray) and exclude.ndim == 2:
+        exclude = list(exclude)
+    if isinstance(exclude, str | Mapping) or not isinstance(exclude, Sequence):
+        raise TypeError(
+            "`exclude` must be a list with the ids to leave out for each query, such as "
+            f"[[3, 5], []]. Received: {exclude!r}."
+        )
+    result = []
+    for ids in exclude:
+        if np.ndim(ids) != 1:
+            raise TypeError(
+                "`exclude` must hold a list of ids for each query, such as [[3, 5], []]. "
+                f"Received among them: {ids!r}."
+            )
+        own = np.empty(0, np.int64) if not len(ids) else check_ids(ids, distinct=False)
+        found = rows.find(np.unique(own))
+        result.append(found[found >= 0])
+    if len(exclude) != count:
+        raise ValueError(
+            f"`exclude` must hold one list of ids per query: expected {count}. "
+            f"Received: {len(exclude)}."
+        )
+    return result
+
+
+#: Which queries, and which rows may be returned for them; None for all.
+Group = tuple[np.ndarray | None, np.ndarray | None]
+
+
+def by_filter(filter: Any, state: State, keys: PayloadKeys, count: int) -> list[Group]:
+    """Queries by their filter, which may be one for all, or a list of one for each.
+
+    Raises:
+        TypeError: If a filter has the wrong type.
+        ValueError: If there is another number of them than there are queries.
+    """
+    if filter is None:
+        return [(None, None)]
+    if not isinstance(filter, list | tuple):
+        return [(None, allowed_rows(filter, state, keys))]
+    if len(filter) != count:
+        raise ValueError(
+            f"`filter` must be one for all queries, or a list of one for each: expected {count}. "
+            f"Received: {len(filter)}."
+        )
+    places: dict[Any, list[int]] = {}
+    for place, each in enumerate(filter):
+        places.setdefault(each if each is None or callable(each) else repr(each), []).append(place)
+    return [
+        (
+            np.array(own),
+            None if filter[own[0]] is None else allowed_rows(filter[own[0]], state, keys),
+        )
+        for own in places.values()
+    ]
+
+
+def keys_of(distinct: Any, state: State, keys: PayloadKeys) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes rows the same answer, see `Wanted`.
+
+    Raises:
+        TypeError: If `distinct` is neither a string nor a function.
+        ValueError: If no record has the key, or there is no payload for a function.
+    """
+    rows = state.rows
+    if distinct == "label":
+        return lambda at: _keys_of_labels(rows, at)
+    if isinstance(distinct, str):
+        column = keys.column(distinct, state)
+        if column is None:
+            raise ValueError(
+                "`distinct` must be 'label', a key that records have in their `data`, or a "
+                f"function of it. Received: {distinct!r}."
+            )
+        codes = column.codes
+        return lambda at: codes[at].astype(np.int64) - 1
+    if not callable(distinct):
+        raise TypeError(
+            "`distinct` must be 'label', the name of a key of the payload, or a function of it. "
+            f"Received: {distinct!r}."
+        )
+    if rows.data is None:
+        raise ValueError("`distinct` needs records with `data`; this index has none.")
+    return _Computed(distinct, rows)
+
+
+def _keys_of_labels(rows: Rows, at: np.ndarray) -> np.ndarray:
+    labels = rows.labels[at]
+    return np.where(rows.has_label[at], labels - (labels < 0), -1)  # -1 is a label, too
+
+
+def kept(
+    rows: np.ndarray, distances: np.ndarray, wanted: Wanted
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The answers among candidates that were found elsewhere, in order, and how many there are."""
+    depth = wanted.k + wanted.offset
+    own = np.full((len(rows), depth), -1, np.int64)
+    near = np.full(own.shape, np.inf, np.float32)
+    queries = np.arange(len(rows))
+    count, _ = _keep((rows, distances), wanted, wanted.exclude, queries, own, near)
+    return *_page(own, near, wanted), count
+
+
+class _Computed:
+    """Keys that a function of the payload gives, asked for once for each row."""
+
+    def __init__(self, function: Callable[[Any], Hashable], rows: Rows) -> None:
+        self._function, self._data = function, rows.data
+        self._known = np.full(len(rows), -2, np.int64)
+        self._numbers: dict[Hashable, int] = {}
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        new = np.unique(rows[(rows >= 0) & (self._known[rows] == -2)])
+        values = [] if self._data is None else self._data.get(new)
+        for row, value in zip(new, values, strict=True):
+            key = self._function(value)
+            known = self._numbers.setdefault(key, len(self._numbers))
+            self._known[row] = -1 if key is None else known
+        return self._known[rows]
+
+
+def refuse_both(ids: Any, filter: Any) -> None:
+    """Refuses ids with a filter, and neither of them.
+
+    Raises:
+        TypeError: If both are given, or neither.
+    """
+    if (ids is None) == (filter is None):
+        raise TypeError(
+            "Either `ids` or `filter` must be given. Received: "
+            f"{'neither' if ids is None else 'both'}. `clear()` deletes all records."
+        )
+
+
+def for_all(labels: Any, data: Any, count: int) -> tuple[Any, Any]:
+    """One label and one JSON object, for each of some records."""
+    if labels is not None and np.ndim(labels) == 0:
+        labels = [labels] * count
+    if isinstance(data, Mapping):
+        data = [data] * count
+    return labels, data
+
+
+def refuse_with_all(**options: Any) -> None:
+    """Refuses what needs `k`.
+
+    Raises:
+        ValueError: If one is given.
+    """
+    for name, value in options.items():
+        if value is not None and value != 0:
+            raise ValueError(
+                f"`{name}` needs `k`: without it, everything within `max_distance` is returned. "
+                f"Received: {name}={value!r}."
+            )
+
+
+def answers(
+    state: State, queries: np.ndarray, wanted: Wanted, groups: list[Group]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """As `nearest`, for groups of queries with a filter each."""
+    if len(groups) == 1:
+        return nearest(state, queries, wanted, groups[0][1])
+    rows = np.full((len(queries), wanted.k), -1, np.int64)
+    distances, most = np.full(rows.shape, np.inf, np.float32), 0
+    for some, allowed in groups:
+        own = wanted
+        if some is not None and wanted.exclude is not None:
+            own = dataclasses.replace(wanted, exclude=[wanted.exclude[query] for query in some])
+        rows[some], distances[some], scanned = nearest(state, queries[some], own, allowed)
+        most = max(most, scanned)
+    return rows, distances, most
+
+
+def nearest(
+    state: State, queries: np.ndarray, wanted: Wanted, allowed: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Rows and distances of the answers `[q, k]`, as `search` gives them.
+
+    There are k wherever that many exist: more candidates are looked at until there are.
+    """
+    depth = wanted.k + wanted.offset
+    if wanted.plain:
+        rows, distances, scanned = search(state, queries, depth, allowed)
+    else:
+        total = state.rows.live_count if allowed is None else int(allowed.sum())
+        shape = len(queries), depth
+        rows = np.full(shape, -1, np.int64)
+        distances = np.full(shape, np.inf, np.float32)
+        scanned = total
+        _fill(state, queries, wanted, allowed, total, rows, distances)
+    return *_page(rows, distances, wanted), scanned
+
+
+def _page(rows: np.ndarray, distances: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+    """Answers from the offset on, of those that are near enough."""
+    rows, distances = rows[:, wanted.offset :], distances[:, wanted.offset :]
+    if wanted.limit is None:
+        return rows, distances
+    far = ~(distances <= wanted.limit)
+    return np.where(far, -1, rows), np.where(far, np.float32(np.inf), distances)
+
+
+def _fill(
+    state: State,
+    queries: np.ndarray,
+    wanted: Wanted,
+    allowed: np.ndarray | None,
+    total: int,
+    rows: np.ndarray,
+    distances: np.ndarray,
+) -> None:
+    depth = rows.shape[1]
+    dropped = np.zeros(len(queries), np.int64)
+    if wanted.exclude is not None:
+        dropped[:] = [len(own) for own in wanted.exclude]
+    asked = np.minimum(depth + dropped + (3 * depth if wanted.keys else 0), total)
+    # Those that need about as many candidates together.
+    left = np.argsort(asked, kind="stable")
+    while len(left):
+        later = []
+        while len(left):
+            k = max(int(asked[left[0]]), 1)
+            some = left[asked[left] <= 2 * k]
+            k = max(int(asked[some].max()), 1)
+            some = some[: max(1, _TABLE // k)]
+            left = left[len(some) :]
+            found = search(state, queries[some], k, allowed)[:2]
+            own = None if wanted.exclude is None else [wanted.exclude[query] for query in some]
+            count, last = _keep(found, wanted, own, some, rows, distances)
+            enough = (count >= depth) | (k >= total)
+            if wanted.limit is not None:
+                enough |= last > wanted.limit
+            later.append(some[~enough])
+        left = np.concatenate(later)
+        few = asked[left] < _MOST_CANDIDATES
+        asked[left] = np.minimum(asked[left] * _TIMES, total)
+        for query in left[~few]:
+            _one_by_one(state, queries, wanted, allowed, query, rows, distances)
+        left = left[few]
+
+
+def _keep(
+    found: tuple[np.ndarray, np.ndarray],
+    wanted: Wanted,
+    exclude: list[np.ndarray] | None,
+    queries: np.ndarray,
+    rows: np.ndarray,
+    distances: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts the answers among candidates in their place; how many, and the last distance seen."""
+    candidates, values = found
+    valid = candidates >= 0
+    last = np.where(valid[:, -1], values[:, -1], np.inf)
+    if exclude is not None:
+        base = candidates.max(initial=0) + 1
+        own = [query * base + out[out < base] for query, out in enumerate(exclude)]
+        places = np.arange(len(candidates))[:, None] * base + candidates
+        valid &= ~np.isin(places, np.concatenate(own))
+    if wanted.keys is not None:
+        valid &= _first_of_each(np.where(valid, wanted.keys(candidates), -1))
+    depth = rows.shape[1]
+    order = np.argsort(~valid, axis=1, kind="stable")[:, :depth]
+    count = valid.sum(axis=1)
+    there = np.arange(order.shape[1]) < count[:, None]
+    width = order.shape[1]
+    rows[queries, :width] = np.where(there, np.take_along_axis(candidates, order, 1), -1)
+    distances[queries, :width] = np.where(there, np.take_along_axis(values, order, 1), np.inf)
+    return count, last
+
+
+def _first_of_each(keys: np.ndarray) -> np.ndarray:
+    """Where a key appears first in its row; nowhere for -1."""
+    order = np.argsort(keys, axis=1, kind="stable")
+    ordered = np.take_along_axis(keys, order, 1)
+    first = np.ones(keys.shape, bool)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    result = np.empty(keys.shape, bool)
+    np.put_along_axis(result, order, first & (ordered != -1), 1)
+    return result
+
+
+def _one_by_one(
+    state: State,
+    queries: np.ndarray,
+    wanted: Wanted,
+    allowed: np.ndarray | None,
+    query: int,
+    rows: np.ndarray,
+    distances: np.ndarray,
+) -> None:
+    """Looks for further answers of a query among rows that are none of those it has."""
+    depth = rows.shape[1]
+    mask = state.rows.live.copy() if allowed is None else allowed.copy()
+    if wanted.exclude is not None:
+        mask[wanted.exclude[query]] = False
+    keys = None
+    if wanted.keys is not None:
+        keys = wanted.keys(np.arange(len(state.rows)))
+        mask &= keys != -1
+    have = int((rows[query] >= 0).sum())
+    while have < depth:
+        gone = rows[query, :have]
+        if keys is None:
+            mask[gone] = False
+        else:
+            mask &= ~np.isin(keys, keys[gone])
+        left = int(mask.sum())
+        if not left:
+            return
+        ask = min(4 * depth, left)
+        found, values, _ = search(state, queries[query : query + 1], ask, mask)
+        first = np.ones_like(found, bool) if keys is None else _first_of_each(keys[found])
+        new = np.flatnonzero(first[0] & (found[0] >= 0))[: depth - have]
+        rows[query, have : have + len(new)] = found[0][new]
+        distances[query, have : have + len(new)] = values[0][new]
+        have += len(new)
+        if not len(new):
+            return
+
+
+def reranked(
+    queries: np.ndarray, neighbors: Neighbors, rerank: Callable[..., Any], k: int
+) -> Neighbors:
+    """The k neighbours that a function puts first.
+
+    Raises:
+        ValueError: If it gives another shape, or NaN for a neighbour.
+    """
+    values = np.asarray(rerank(queries, neighbors), np.float64)
+    there = neighbors.ids >= 0
+    if values.shape != neighbors.ids.shape or np.isnan(values[there]).any():
+        raise ValueError(
+            "`rerank` must give a number for each neighbor, the smallest for the best: an array "
+            f"of shape {neighbors.ids.shape} without NaN. Received: shape {values.shape}."
+        )
+    order = np.argsort(np.where(there, values, np.inf), axis=1, kind="stable")
+    # Padding stays last, whatever a function gives to others.
+    last = np.argsort(~np.take_along_axis(there, order, 1), axis=1, kind="stable")
+    order = np.take_along_axis(order, last, 1)
+    return neighbors.columns(order[:, :k])
+
+
+def check_depth(k: Any, offset: Any, rerank: Any, rerank_top: Any) -> tuple[int, int, int]:
+    """How many, how many to leave out, and how many to find.
+
+    Raises:
+        TypeError: If one is no whole number, or `rerank` no function.
+        ValueError: If one is out of range.
+    """
+    k = checks.count(k, "k")
+    offset = checks.count(offset, "offset", minimum=0)
+    if rerank is None:
+        return k, offset, k
+    if not callable(rerank):
+        raise TypeError(
+            "`rerank` must be a function of queries and their neighbors that gives a number for "
+            f"each neighbor. Received: {rerank!r}."
+        )
+    if offset:
+        raise ValueError("`offset` and `rerank` cannot be combined: what is found is put in order.")
+    top = checks.count(rerank_top, "rerank_top")
+    return k, offset, max(k, top)

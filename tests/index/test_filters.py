@@ -1,0 +1,195 @@
+"""Filters that are data, on ids, labels and keys of the payload."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tensorflow_similarity.index import Index
+
+VALUES = st.sampled_from(
+    [None, True, False, 0, 1, 1.0, 2.5, -3, 2**60, 2**60 + 1, "", "a", "b", "1", [1], {"x": 1}]
+)
+PAYLOADS = st.none() | st.integers() | st.dictionaries(st.sampled_from("pqr"), VALUES)
+SCALARS = st.sampled_from([None, True, False, 0, 1, 1.0, 2.5, 2**60, 2**60 + 1, "a", "b", "1"])
+ORDERED = st.sampled_from([0, 1, 2.5, -1e9, 2**60, "a", "aa"])
+
+
+def conditions():
+    compare = st.sampled_from(["lt", "le", "gt", "ge"])
+    of_key = (
+        SCALARS
+        | st.dictionaries(st.sampled_from(["eq", "ne"]), SCALARS, min_size=1)
+        | st.dictionaries(compare, ORDERED, min_size=1, max_size=2)
+        | st.fixed_dictionaries({}, optional={"exists": st.booleans()}).filter(bool)
+        | st.dictionaries(
+            st.sampled_from(["in", "not_in"]), st.lists(SCALARS, max_size=3), min_size=1
+        )
+    )
+    ids = st.integers(-2, 12) | st.lists(st.integers(-2, 12), max_size=4)
+    numbers = st.dictionaries(
+        compare | st.sampled_from(["eq", "ne"]), st.integers(-3, 12), min_size=1
+    )
+    leaf = (
+        st.dictionaries(st.sampled_from("pqr"), of_key, min_size=1, max_size=2)
+        | st.fixed_dictionaries(
+            {"data": st.dictionaries(st.sampled_from("pqr"), of_key, min_size=1)}
+        )
+        | st.fixed_dictionaries({"labels": ids | numbers})
+        | st.fixed_dictionaries({"ids": ids | numbers})
+        | st.fixed_dictionaries({"label": st.fixed_dictionaries({"exists": st.booleans()})})
+    )
+    return st.recursive(
+        leaf,
+        lambda each: (
+            st.fixed_dictionaries({"not": each})
+            | st.fixed_dictionaries({"and": st.lists(each, min_size=1, max_size=3)})
+            | st.fixed_dictionaries({"or": st.lists(each, min_size=1, max_size=3)})
+        ),
+        max_leaves=5,
+    )
+
+
+def same(a, b):
+    return (
+        type(a) is not list
+        and type(a) is not dict
+        and (type(a) is bool) == (type(b) is bool)
+        and a == b
+    )
+
+
+def number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def slow_test(there, value, how, wanted):
+    if how == "exists":
+        return there == wanted
+    if not there:
+        return False
+    if how in ("eq", "ne"):
+        return same(value, wanted) == (how == "eq")
+    if how in ("in", "not_in"):
+        return any(same(value, each) for each in wanted) == (how == "in")
+    if number(value) != number(wanted) or isinstance(value, str) != isinstance(wanted, str):
+        return False
+    if not number(value) and not isinstance(value, str):
+        return False
+    return {
+        "lt": value < wanted,
+        "le": value <= wanted,
+        "gt": value > wanted,
+        "ge": value >= wanted,
+    }[how]
+
+
+def slow(filter, id_, label, data):
+    """Whether a filter holds for one record, as it is written."""
+    for key, wanted in filter.items():
+        if key == "not":
+            holds = not slow(wanted, id_, label, data)
+        elif key == "and":
+            holds = all(slow(each, id_, label, data) for each in wanted)
+        elif key == "or":
+            holds = any(slow(each, id_, label, data) for each in wanted)
+        elif key == "data":
+            holds = slow(wanted, id_, label, data)
+        else:
+            if key in ("ids", "labels", "label"):
+                there, value = (True, id_) if key == "ids" else (label is not None, label)
+                if not isinstance(wanted, dict):
+                    wanted = {"in": wanted if isinstance(wanted, list) else [wanted]}
+            else:
+                there = isinstance(data, dict) and key in data
+                value = data[key] if there else None
+            wanted = wanted if isinstance(wanted, dict) else {"eq": wanted}
+            holds = all(slow_test(there, value, how, each) for how, each in wanted.items())
+        if not holds:
+            return False
+    return True
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.lists(PAYLOADS, min_size=1, max_size=9),
+    filters=st.lists(conditions(), min_size=1, max_size=3),
+    labels=st.lists(st.none() | st.integers(-2, 5), min_size=10, max_size=10),
+    gone=st.integers(0, 10),
+)
+def test_any_filter(data, filters, labels, gone):
+    data = [*data, {"p": 1, "q": 2, "r": "a"}]  # each key is known
+    labels = labels[: len(data)]
+    labels = [None if label == -1 else label for label in labels]  # -1 says that there is none
+    labels += [None] * (len(data) - len(labels))
+    index = Index(1, "euclidean", "exact")
+    index.add(np.arange(len(data))[:, None], labels, data)
+    ids = list(range(len(data)))
+    if gone < len(data) - 1:
+        index.delete(gone)
+        ids.remove(gone)
+    for again in range(2):
+        for each in filters:
+            found = index.lookup([[0.0]], k=20, filter=each).ids[0]
+            expected = [i for i in ids if slow(each, i, labels[i], data[i])]
+            assert found[found >= 0].tolist() == expected
+        if not again:  # what came later is known as well
+            index.upsert([0], [[0.0]], [labels[0]], [data[-1]])
+            data = [data[-1], *data[1:]]
+            ids = sorted({0, *ids})
+
+
+def test_nested_keys_and_masks_that_are_kept():
+    index = Index(1, "euclidean")
+    data = [{"shop": {"city": c}, "a.b": i} for i, c in enumerate(["Bonn", "Ulm", "Bonn"])]
+    index.add([[0.0], [1.0], [2.0]], data=data)
+    for _ in range(2):
+        found = index.lookup([[0.0]], filter={"shop.city": "Bonn"})
+        assert found.ids[0].tolist() == [0, 2, -1, -1, -1]
+        assert index.lookup([[0.0]], k=1, filter={"a.b": {"ge": 1}}).ids.item() == 1
+    index.update([0], data=[{"shop": {"city": "Ulm"}}])
+    index.add([[0.5]], data=[{"shop": {"city": "Bonn"}}])
+    assert index.lookup([[0.0]], k=3, filter={"shop.city": "Bonn"}).ids[0].tolist() == [3, 2, -1]
+    index.compact()
+    assert index.lookup([[0.0]], k=3, filter={"shop.city": "Bonn"}).ids[0].tolist() == [3, 2, -1]
+    index.clear()
+    index.add([[0.0]], data=[{"shop": {"city": "Bonn"}}])
+    assert index.lookup([[0.0]], k=1, filter={"shop.city": "Bonn"}).ids.item() == 4
+
+
+@pytest.mark.parametrize(
+    ("filter", "kind", "match"),
+    [
+        ({}, ValueError, "at least one condition"),
+        ({"p": {}}, ValueError, "at least one of"),
+        ({"data": {}}, ValueError, "at least one condition"),
+        ({"lables": 3}, ValueError, "names the key 'lables', which no record has"),
+        ({"p": {"below": 3}}, ValueError, "operators .* Received: 'below'"),
+        ({"p": [1, 2]}, TypeError, r"write \{'in'"),
+        ({"p": {"lt": None}}, TypeError, "a number or a string"),
+        ({"p": {"lt": True}}, TypeError, "a number or a string"),
+        ({"p": {"eq": {"x"}}}, TypeError, "None, a bool, a number or a string"),
+        ({"p": float("nan")}, ValueError, "not be NaN"),
+        ({"p": {"exists": 1}}, TypeError, "True or False"),
+        ({"labels": "a"}, TypeError, "must be integer"),
+        ({"ids": 1.5}, TypeError, "must be integer"),
+        ({"and": {"p": 1}}, TypeError, "a list of at least one filter"),
+        ({"or": []}, TypeError, "a list of at least one filter"),
+        ({"not": []}, TypeError, "must be a mapping"),
+        ({3: 3}, TypeError, "a string as its key"),
+        ({"data": 3}, TypeError, "must be a function"),
+        ("p", TypeError, "must be a mapping"),
+    ],
+)
+def test_what_is_no_filter(filter, kind, match):
+    index = Index(1, "euclidean")
+    index.add([[0.0]], data=[{"p": 1}])
+    with pytest.raises(kind, match=match):
+        index.lookup([[0.0]], filter=filter)
+
+
+def test_keys_need_a_payload():
+    index = Index(1, "euclidean")
+    index.add([[0.0]])
+    with pytest.raises(ValueError, match="needs records whose `data` are JSON objects"):
+        index.lookup([[0.0]], filter={"price": 3})
