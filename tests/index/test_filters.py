@@ -193,3 +193,31 @@ def test_keys_need_a_payload():
     index.add([[0.0]])
     with pytest.raises(ValueError, match="needs records whose `data` are JSON objects"):
         index.lookup([[0.0]], filter={"price": 3})
+
+
+def test_class_names():
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0], [2.0], [3.0]], labels=["cat", "dog", None, "cat"])
+    for condition, expected in (
+        ("cat", [0, 3]),
+        (["cat", "bird"], [0, 3]),
+        ({"ne": "cat"}, [1]),
+        ({"not_in": ["dog", "bird"]}, [0, 3]),
+        ({"exists": False}, [2]),
+        ("bird", []),
+    ):
+        found = index.lookup([[0.0]], k=4, filter={"labels": condition})
+        assert found.ids[found.ids >= 0].tolist() == expected
+        assert index.count({"labels": condition}) == len(expected)
+    near = index.lookup([[0.0]], max_distance=2)
+    assert near.labels.tolist() == ["cat", "dog", None]
+    assert [each.label for each in near[0]] == ["cat", "dog", None]
+    assert index.lookup([[0.0]], k=3, distinct="label").labels.tolist() == [["cat", "dog", None]]
+    found = index.lookup([[0.0]], k=2, rerank=lambda queries, near: -near.ids)
+    assert found.labels.tolist() == [["cat", None]]
+    index.update(filter={"labels": "dog"}, labels="cow")
+    assert index.get(filter={"labels": "cow"}).ids.tolist() == [1]
+    with pytest.raises(TypeError, match="have no order"):
+        index.count({"labels": {"lt": 3}})
+    with pytest.raises(TypeError, match="must be class names"):
+        index.count({"labels": 3})
