@@ -58,6 +58,9 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
         "batch_per_epoch": "the argument is `steps_per_epoch`.",
     },
     "TFDataSampler": _SAMPLER,
+    "TFRecordDatasetSampler": {
+        "async_cycle": "records are read by their places in the files. Leave it out."
+    },
     "TFDatasetMultiShotMemorySampler": {**_SAMPLER, **_CLASSES},
     "projector": dict.fromkeys(
         ["active_drag", "colorize", "densmap", "pastel_factor"],

@@ -21,6 +21,13 @@ _IMPORT_ADDONS = (
 )
 _OTHER_FIELD = "this package has the losses of Addons alone."
 _NEVER = "it is neither here, nor was it in 0.17."
+_PREPROCESSING = "in Keras 3 these layers are in `keras.layers`."
+_FORMATS = (".keras", ".h5", ".hdf5")
+_FILE = {
+    "load_model": "Keras 3 reads no SavedModel; of one that was saved by Keras 2, "
+    "`compat.tensorflow_similarity.load_weights` reads the weights, and `convert_index` the index.",
+    "save": 'Keras 3 writes `.keras` files: `model.save("model.keras")` has the index in it.',
+}
 _LEGACY = "this package needs Keras 3. Leave it out."
 # Methods that work, and find other files than they did.
 _METHODS = {
@@ -194,12 +201,16 @@ class _Reader(ast.NodeVisitor):
         else:
             self.generic_visit(node)
 
+        if node.attr == "preprocessing" and getattr(node.value, "attr", "") == "experimental":
+            self._add(node, "experimental.preprocessing", "gone", _PREPROCESSING)
+
     def visit_Constant(self, node: ast.Constant) -> None:
         if node.value == "TF_USE_LEGACY_KERAS":
             self._add(node, "TF_USE_LEGACY_KERAS", "gone", _LEGACY)
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
+        self._file(node)
         function = self._called(node.func)
         if function is None:
             return
@@ -222,6 +233,16 @@ class _Reader(ast.NodeVisitor):
                 continue
         for note in arguments.moved(function, given):
             self._add(node, f"{function}()", "gone", note)
+
+    def _file(self, node: ast.Call) -> None:
+        """Says of a model that is written or read under a name, if Keras 3 does not do that."""
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        path = next((each.value for each in node.args[:1] if isinstance(each, ast.Constant)), None)
+        if called not in _FILE or not isinstance(path, str) or path.endswith(_FORMATS):
+            return
+        is_method = self._called(node.func) == "SimilarityModel.save"
+        if called == "load_model" or is_method:
+            self._add(node, f"{called}({path!r})", "gone", _FILE[called])
 
     def _called(self, function: ast.expr) -> str | None:
         """The name under which `compat.arguments` knows a function or method that is called."""

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import _old_names
 from tensorflow_similarity.samplers._inputs import as_arrays, is_text, to_host
 from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.balanced import BalancedDraws
@@ -177,6 +178,7 @@ def _labels(shards: Shards, label_key: str) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
+@_old_names.explains_arguments("TFRecordDatasetSampler")
 def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
     shard_path: str | os.PathLike[str],
     deserialization_fn: Callable[[Any], tuple[Any, Any]] | None = None,

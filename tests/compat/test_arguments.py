@@ -43,6 +43,7 @@ OWNERS = {
         X, lambda x, y: (x, y), **old
     ),
     "TFDataSampler": lambda **old: samplers.TFDataSampler(None, **old),
+    "TFRecordDatasetSampler": lambda **old: samplers.TFRecordDatasetSampler("absent", **old),
     "TFDatasetMultiShotMemorySampler": lambda **old: samplers.TFDatasetMultiShotMemorySampler(
         "mnist", 2, **old
     ),

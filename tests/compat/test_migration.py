@@ -91,9 +91,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_similarity.models import SimilarityModel  # changed
 
-model = tf.keras.models.load_model("my_model")
+model = tf.keras.models.load_model("my_model")  # gone
 model.load_index("my_model")  # changed
-model.save("my_model", save_index=True, compression=False)  # gone gone
+model.save("my_model", save_index=True, compression=False)  # gone gone gone
+model.save("my_model.keras")
+layer = tf.keras.layers.experimental.preprocessing.Rescaling(1 / 255)  # gone
 model.save_index("index", True)  # gone
 np.save("x.npy", np.zeros(3), True)
 frame = model.to_data_frame(num_items=10)  # gone
