@@ -2,6 +2,7 @@
 
 from tensorflow_similarity.evaluation import metrics, splits
 from tensorflow_similarity.evaluation._supervision import SameGroup
+from tensorflow_similarity.evaluation.audit import AuditReport, audit
 from tensorflow_similarity.evaluation.clustering import clustering
 from tensorflow_similarity.evaluation.comparison import Comparison, compare
 from tensorflow_similarity.evaluation.episodes import EpisodeResult, few_shot
@@ -13,6 +14,7 @@ from tensorflow_similarity.evaluation.trials import TrialResult, verify_trials
 from tensorflow_similarity.evaluation.verification import VerificationResult, verify
 
 __all__ = [
+    "AuditReport",
     "Comparison",
     "EpisodeResult",
     "EvaluationResult",
@@ -21,6 +23,7 @@ __all__ = [
     "SameGroup",
     "TrialResult",
     "VerificationResult",
+    "audit",
     "clustering",
     "compare",
     "equal_error_rate",
