@@ -49,6 +49,7 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
             return fit(**given)
     if not isinstance(validation, EpochDataset):
         validation = None
+    _build_apart_from_workers(model, sampler)
     # Batches are random as they are. Keras would mix them by a seed of its own.
     given["shuffle"] = False
     steps = given.pop("steps_per_epoch", None)
@@ -60,6 +61,18 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
         _steps(validation, validation_steps),
     ):
         return fit(**given)
+
+
+def _build_apart_from_workers(model: Any, sampler: EpochDataset) -> None:
+    """Builds model, loss and metrics on a batch, as Keras does at the beginning of `fit`.
+
+    On JAX and PyTorch, Keras takes a batch from the workers for that, and trains on those that
+    they had made ready behind it before the epoch begins.
+    """
+    if keras.backend.backend() == "tensorflow" or not model.compiled:
+        return
+    if sampler.workers > 1 or sampler.use_multiprocessing:
+        model._symbolic_build(data_batch=sampler[0])
 
 
 @contextlib.contextmanager

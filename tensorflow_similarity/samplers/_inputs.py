@@ -14,6 +14,7 @@ from tensorflow_similarity.samplers.padding import Padding
 __all__ = [
     "as_arrays",
     "as_batch",
+    "holds_64_bits",
     "is_text",
     "number_of_examples",
     "padded",
@@ -199,6 +200,15 @@ def text_tensor(array: np.ndarray) -> Any:
 
     with tf.device("CPU"):
         return tf.constant(array, tf.string)
+
+
+def holds_64_bits() -> bool:
+    """Whether the backend has integers of 64 bits; JAX cuts them off unless it is told."""
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    return bool(jax.config.jax_enable_x64)
 
 
 def to_host(leaf: Any) -> Any:

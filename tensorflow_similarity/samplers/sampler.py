@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.samplers._epochs import EpochDataset
-from tensorflow_similarity.samplers._inputs import as_batch, padded
+from tensorflow_similarity.samplers._inputs import as_batch, holds_64_bits, padded
 from tensorflow_similarity.samplers.augmentation import Augmentation
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.padding import Padding
@@ -179,11 +179,24 @@ class Sampler(EpochDataset):
             return x, y, weight
         return self._augment(x, y, weight, (self.seed, epoch, index))
 
-    @staticmethod
-    def _finished(x: Any, y: Any, weight: Any) -> tuple[Any, ...]:
+    def _finished(self, x: Any, y: Any, weight: Any) -> tuple[Any, ...]:
         """A batch as Keras takes it."""
         x = as_batch(x)
+        if not holds_64_bits():
+            y = keras.tree.map_structure(self._in_32_bits, y)
         return (x, y) if weight is None else (x, y, weight)
+
+    def _in_32_bits(self, labels: Any) -> Any:
+        """Class ids that 32 bits do not hold, by their place in `class_list`."""
+        if getattr(labels, "dtype", np.dtype(float)).kind not in "iu" or not labels.size:
+            return labels
+        lowest, highest = int(labels.min()), int(labels.max())
+        if lowest >= -(2**31) and highest < 2**31:
+            return labels
+        ids = labels.astype(np.int64)
+        places = np.searchsorted(self.class_list, ids)
+        found = self.class_list[np.minimum(places, len(self.class_list) - 1)] == ids
+        return places.astype(np.int32) if found.all() else labels
 
     def get_slice(
         self, begin: int = 0, size: int | None = None, augment: bool = False

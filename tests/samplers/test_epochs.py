@@ -1,5 +1,10 @@
 """Batches are those of Keras' epoch: a resumed run draws what an uninterrupted one draws."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -209,3 +214,49 @@ def test_slices_are_augmented_if_asked_for():
     x, _ = sampler(augmenter=lambda x, y: (-x, y)).get_slice(1, 2, augment=True)
     np.testing.assert_array_equal(x[:, 0], [-1, -2])
     np.testing.assert_array_equal(sampler().get_slice(1, 2, augment=True)[0], X[1:3])
+
+
+_ON_BACKEND = """
+import keras, numpy as np
+from tensorflow_similarity.layers import L2Embedding
+from tensorflow_similarity.losses import TripletLoss
+from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.samplers import MultiShotMemorySampler
+
+x, y = np.random.default_rng(0).normal(size=(40, 2)).astype("float32"), np.repeat(range(5), 8)
+
+def losses(y, workers, **options):
+    inputs = keras.Input((2,))
+    model = SimilarityModel(inputs, L2Embedding(3, kernel_initializer="ones")(inputs))
+    model.compile("sgd", loss=TripletLoss("euclidean"))
+    kernel = np.arange(6.0).reshape(2, 3)
+    model.set_weights([kernel if w.shape == (2, 3) else w for w in model.get_weights()])
+    model.optimizer.learning_rate = 0.0  # The losses tell batches apart, and nothing else.
+    sampler = MultiShotMemorySampler(x, y, 3, steps_per_epoch=4, seed=0, workers=workers)
+    return model.fit(sampler, verbose=0, **options).history["loss"]
+
+expected = losses(y, 1, epochs=4)
+resumed = losses(y, 3, initial_epoch=2, epochs=4)
+large = losses(y * 2**32 + 7, 1, epochs=1)
+print(
+    len(set(expected)),
+    np.allclose(losses(y, 3, epochs=4), expected),
+    np.allclose(resumed, expected[2:]),
+    np.allclose(large, expected[:1]),
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_every_backend_draws_the_same_batches_with_workers(backend, tmp_path):
+    pytest.importorskip(backend)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _ON_BACKEND],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=tmp_path,
+        env=os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.endswith("4 True True True\n"), done.stderr
