@@ -55,7 +55,8 @@ class EvalCallback(keras.callbacks.Callback):
             again each time, so arrays, a `tf.data.Dataset` or a sampler.
         query_labels: What is known of them `[n]`, as `evaluate` takes it: class ids or
             names, None where the class is unknown, or `Targets` of several labels or of a
-            hierarchy. Defaults to `None`: datasets and samplers bring ids or names.
+            hierarchy. Defaults to `None`: datasets and samplers bring ids or names; where
+            they bring something else, `Targets.multi_hot` and its like say what that is.
         targets: Examples that are looked for, likewise. Defaults to `None`: the
             queries, each of which is left out of its own search. Examples that a
             dataset or sampler repeats count once then.
@@ -306,10 +307,8 @@ class EvalCallback(keras.callbacks.Callback):
 
     def _has_classes(self) -> bool:
         """Whether targets have one class each, and queries classes or several of them."""
-        found = [self._queries.labels]
-        if self._targets is not None:
-            found.append(self._targets.labels)
-        return all(labels is None or labels.kind in ("classes", "hierarchy") for labels in found)
+        kinds = {self._queries.kind} | ({self._targets.kind} if self._targets else set())
+        return kinds <= {None, "classes", "hierarchy"}
 
     def _check_labels(self) -> None:
         """Checks all that is known before the first evaluation.
@@ -320,7 +319,7 @@ class EvalCallback(keras.callbacks.Callback):
         if (self.metrics or self._lookup_metrics) and not self._has_classes():
             raise TypeError(
                 "`metrics` need one class per example: the neighbours' labels are compared with "
-                f"the query's. Received: {self._queries.labels!r}. Pass metrics=()."
+                f"the query's. Received: {self._queries.kind}. Pass metrics=()."
             )
         labels = self._queries.labels
         others = labels if self._targets is None else self._targets.labels
@@ -424,7 +423,7 @@ def _require_positives(counted: int, queries: int, suffix: str = "") -> None:
 
 
 def _several(labels: Any, name: str) -> Any:
-    if labels is None or isinstance(labels, Targets):
+    if labels is None or isinstance(labels, Targets) or callable(labels):
         return labels
     return Targets.multi_hot(labels, name=name)
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import targets
-from tensorflow_similarity.models.batches import batches_of, is_dataset
+from tensorflow_similarity.models.batches import Batches, batches_of, is_dataset
 from tensorflow_similarity.models.embedding import Embedder
 from tensorflow_similarity.targets import Targets
 
@@ -40,7 +40,8 @@ class LabelledExamples:
 
     Args:
         x: Anything that `predict` takes and that gives its batches again each time.
-        y: What is known of the examples, for arrays.
+        y: What is known of the examples, for arrays. For a dataset whose labels are neither
+            ids nor names, a function that makes `Targets` of them.
         name: The argument's name, for errors.
         labels_name: That of the labels.
         kinds: The kinds of `Targets` that the caller can work with.
@@ -66,8 +67,11 @@ class LabelledExamples:
         self._name, self._labels_name, self._kinds = name, labels_name, kinds
         #: What is known of arrays; None of a dataset, before its labels are read.
         self.labels: Targets | None = None
-        if y is not None:
+        self._wrap = y if callable(y) and is_dataset(x) else None
+        if y is not None and self._wrap is None:
             self.labels = targets.get(y, labels_name, None, ignore_class, kinds)
+        #: Their kind; None where only the model can tell.
+        self.kind = None if self.labels is None else self.labels.kind
         if not is_dataset(x):
             if self.labels is None:
                 raise ValueError(self._missing())
@@ -77,7 +81,7 @@ class LabelledExamples:
                     f"`{labels_name}` must hold one label per example of `{name}`: expected "
                     f"{count}. Received: {len(self.labels)}."
                 )
-        elif y is None:
+        elif y is None or self._wrap is not None:
             self._check_first_batch()
 
     def _missing(self) -> str:
@@ -100,11 +104,21 @@ class LabelledExamples:
         if not isinstance(y, (dict, tuple, list)):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Said when all of them are read.
-                targets.get(_host(y), self._labels_name, None, self.ignore_class, self._kinds)
+                self.kind = self._read(_host(y)).kind
+
+    def _batches(self, embedder: Embedder, batch_size: int | None) -> Batches:
+        labels = self._wrap if self.labels is None else self.labels
+        return embedder.batches(self.x, labels, batch_size, self._kinds)
+
+    def _read(self, labels: Any) -> Targets:
+        """What labels of a dataset say."""
+        if self._wrap is not None:
+            labels = self._wrap(labels)
+        return targets.get(labels, self._labels_name, None, self.ignore_class, self._kinds)
 
     def try_first_batch(self, embedder: Embedder, batch_size: int | None = None) -> None:
         """Embeds the first batch, so that what does not fit the model is said before training."""
-        for inputs, y in embedder.batches(self.x, self.labels, batch_size, self._kinds):
+        for inputs, y in self._batches(embedder, batch_size):
             embedder.labels_of(y, len(embedder.call(inputs)))
             return
 
@@ -122,7 +136,7 @@ class LabelledExamples:
         Raises:
             ValueError: If there are no examples, or no labels.
         """
-        batches = embedder.batches(self.x, self.labels, batch_size, self._kinds)
+        batches = self._batches(embedder, batch_size)
         unique = unique and batches.examples is None
         seen: set[bytes] = set()
         parts: list[np.ndarray] = []
@@ -141,9 +155,7 @@ class LabelledExamples:
             raise ValueError(f"`{self._name}` must hold at least one example. Received: none.")
         known = self.labels
         if known is None:
-            known = targets.get(
-                np.concatenate(labels), self._labels_name, None, self.ignore_class, self._kinds
-            )
+            known = self._read(np.concatenate(labels))
         return np.concatenate(parts), known
 
 

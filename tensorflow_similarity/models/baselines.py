@@ -18,7 +18,7 @@ from tensorflow_similarity.evaluation import (
     splits,
 )
 from tensorflow_similarity.models.batches import Batches
-from tensorflow_similarity.models.embedding import Embedder, joined
+from tensorflow_similarity.models.embedding import Embedder
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["BaselineResult", "evaluate_baselines"]
@@ -170,5 +170,5 @@ def _embed_all(
     if not labels:
         raise ValueError(f"`{name}` must hold at least one example. Received: none.")
     together = {key: np.concatenate(part) for key, part in parts.items() if part}
-    known: Any = joined(labels) if batches.arrays is None else batches.arrays[1]
+    known: Any = batches.labels(labels)  # Each batch has some.
     return together, known

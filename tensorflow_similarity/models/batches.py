@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity.targets import Targets
 
 __all__ = ["Batches", "batches_of", "is_dataset", "one_class_batches"]
 
@@ -29,15 +30,43 @@ class Batches:
         examples: The number of examples, or None if unknown.
         arrays: `(x, y)` where the batches are slices of arrays, else None; `y` is
             `Targets`, or None.
+        wrap: Makes `Targets` of all labels of a dataset; None where they are classes.
+        kinds: The kinds of `Targets` that the caller can work with.
     """
 
     iterate: Callable[[], Iterator[tuple[Any, Any]]]
     count: int | None
     examples: int | None
     arrays: tuple[Any, Any] | None = None
+    wrap: Callable[[Any], Targets] | None = None
+    kinds: Sequence[str] = ("classes",)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return self.iterate()
+
+    def labels(self, parts: Sequence[Any]) -> Targets | None:
+        """What is known of all examples, of the labels of all batches; None for none.
+
+        Raises:
+            TypeError: If they are neither ids nor names, and no one says what they are.
+            ValueError: If only some batches have labels.
+        """
+        if self.arrays is not None:
+            known: Targets | None = self.arrays[1]
+            return known
+        found = [part for part in parts if part is not None]
+        if not found:
+            return None
+        if len(found) != len(parts):
+            raise ValueError(
+                "`x` must yield labels with every batch or with none. Received: labels with "
+                f"{len(found)} of {len(parts)} batches."
+            )
+        # Checked together, for a warning is to come once.
+        together = np.concatenate(found)
+        if self.wrap is not None:
+            together = self.wrap(together)
+        return targets.get(together, "y", kinds=self.kinds)
 
     def take(self, positions: np.ndarray) -> tuple[Any, Any]:
         """Returns some examples of arrays, by their ascending positions, and their labels.
@@ -75,7 +104,8 @@ def batches_of(
             `keras.utils.PyDataset` (its `workers` are used, as threads), a
             generator or another iterable. A list of examples is one array.
         y: Class ids or names `[n]` or `[n, 1]`, or `Targets`, for arrays. Datasets
-            bring their own.
+            bring their own; for them a function that makes `Targets` of their labels,
+            such as `Targets.multi_hot`, where these are neither ids nor names.
         batch_size: Examples in a batch, for arrays.
         input_ranks: The rank of each input of the model, the batch axis counted,
             or None if unknown. They settle what a list is.
@@ -88,14 +118,14 @@ def batches_of(
     """
     batch_size = checks.count(batch_size, "batch_size")
     if is_dataset(x):
-        if y is not None:
+        if y is not None and not callable(y):
             raise ValueError(
                 "`y` must be None where `x` yields batches: they bring their own labels, as "
                 f"(x, y). Received: x of type {type(x).__name__}, and y."
             )
         if isinstance(x, keras.utils.PyDataset):
-            return Batches(lambda: map(_unpack, _in_order(x)), x.num_batches, None)
-        return Batches(lambda: map(_unpack, iter(x)), _length(x), None)
+            return Batches(lambda: map(_unpack, _in_order(x)), x.num_batches, None, None, y, kinds)
+        return Batches(lambda: map(_unpack, iter(x)), _length(x), None, None, y, kinds)
     return _of_arrays(_arrays(x, input_ranks), y, batch_size, kinds)
 
 

@@ -13,11 +13,10 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from tensorflow_similarity import targets
 from tensorflow_similarity.models.batches import Batches, batches_of
 from tensorflow_similarity.targets import Targets
 
-__all__ = ["Embedder", "joined"]
+__all__ = ["Embedder"]
 
 #: Examples embedded at a time. Larger batches are not faster on a CPU, and take more memory.
 BATCH_SIZE = 128
@@ -255,28 +254,7 @@ class Embedder:
         if not parts:
             raise ValueError("`x` must hold at least one example. Received: an empty dataset.")
         embeddings = np.concatenate([part for part, _ in parts])
-        if batches.arrays is not None:
-            return embeddings, batches.arrays[1] if labels else None
-        return embeddings, joined([found for _, found in parts])
-
-
-def joined(parts: Sequence[Any]) -> Targets | None:
-    """The labels of batches of a dataset, as `Embedder.labels_of` gives them; None for none.
-
-    Raises:
-        TypeError: If they are neither ids nor names.
-        ValueError: If only some batches have labels.
-    """
-    found = [part for part in parts if part is not None]
-    if not found:
-        return None
-    if len(found) != len(parts):
-        raise ValueError(
-            "`x` must yield labels with every batch or with none. Received: labels with "
-            f"{len(found)} of {len(parts)} batches."
-        )
-    # Checked together, for a warning is to come once.
-    return targets.get(np.concatenate(found), "y")
+        return embeddings, batches.labels([found for _, found in parts]) if labels else None
 
 
 class _Traces:

@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 from tensorflow_similarity.index._arguments import check_ids
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.binding import IndexBinding
-from tensorflow_similarity.models.embedding import joined
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["index_in_pieces"]
@@ -50,7 +49,7 @@ def index_in_pieces(
         embeddings = np.concatenate([piece[0] for piece in pieces])
         places = np.concatenate([piece[1] for piece in pieces])
         if batches.arrays is None:
-            labels = joined([piece[2] for piece in pieces])
+            labels = batches.labels([piece[2] for piece in pieces])
         else:
             known = batches.arrays[1]
             labels = None if known is None else known.take(places)

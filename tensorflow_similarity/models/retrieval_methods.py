@@ -335,7 +335,8 @@ class RetrievalMethods:
             x: The queries, as anything that `predict` takes.
             y: What is known of them, as `tensorflow_similarity.evaluation.evaluate` takes
                 it: class ids or names `[n]`, None where the class is unknown, or `Targets`.
-                Datasets bring class ids or names of their own.
+                Datasets bring class ids or names of their own; where they bring something
+                else, `Targets.multi_hot` and its like say what that is.
             retrieval_metrics: Names such as `"precision@1"`, `"map@r"` or
                 `"recall@10"` (see `tensorflow_similarity.evaluation.metrics`), or
                 objects of `tensorflow_similarity.retrieval_metrics`, the metrics of
@@ -364,7 +365,7 @@ class RetrievalMethods:
             ValueError: If the index is empty, labels are missing, nothing is relevant to
                 any query, or a metric does not exist.
         """
-        if relevance is None or y is None:
+        if relevance is None or y is None or callable(y):
             index, embeddings, labels = self._queries(x, y, batch_size, verbose, kinds=ANY_KIND)
         else:  # Labels may be anything then.
             index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)

@@ -301,3 +301,24 @@ class TestSortedValidation:
             model.fit(X, Y, batch_size=20, verbose=0, validation_data=(X, Y))
             model.evaluate(X[order], Y[order], batch_size=40, verbose=0)
             model.evaluate(X, np.zeros(40, int), batch_size=10, verbose=0)
+
+
+def test_datasets_of_several_labels_say_so(model):
+    import tensorflow as tf
+
+    tags = TAGS | np.eye(40, 5, dtype=bool)
+    tags[:, 0] |= ~tags.any(axis=1)
+    dataset = tf.data.Dataset.from_tensor_slices((X, tags.astype(np.float32))).batch(16)
+    with pytest.raises(ValueError, match=r"Targets.multi_hot"):
+        EvalCallback(dataset)
+    wanted = evaluated(model, X, Targets.multi_hot(tags))
+    assert evaluated(model, dataset, Targets.multi_hot) == pytest.approx(wanted)
+    model.reset_index()
+    model.index(X, Y, verbose=0)
+    options = {"record_labels": Targets.multi_hot(tags), "ids": np.arange(40), "verbose": 0}
+    found = model.evaluate_retrieval(dataset, Targets.multi_hot, "map@r", **options)
+    by_array = model.evaluate_retrieval(X, Targets.multi_hot(tags), "map@r", **options)
+    assert dict(found) == pytest.approx(dict(by_array))
+    assert found["map@r"] == pytest.approx(wanted["val_map_at_r"])
+    with pytest.raises(ValueError, match="0 and 1"):
+        EvalCallback(dataset.map(lambda x, y: (x, y + 1)), Targets.multi_hot)
