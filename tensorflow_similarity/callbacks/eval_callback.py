@@ -19,6 +19,7 @@ from tensorflow_similarity import calibration, distances
 from tensorflow_similarity import targets as classes
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.calibration import make_classification_matcher
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import (
@@ -140,6 +141,7 @@ class EvalCallback(keras.callbacks.Callback):
     ```
     """
 
+    @explains_arguments("EvalCallback")
     def __init__(
         self,
         queries: Any,
@@ -189,19 +191,21 @@ class EvalCallback(keras.callbacks.Callback):
         self.retrieval_metrics, self._lookup_metrics = self._split(retrieval_metrics)
         self.k = checks.count(k, "k")
         self.matcher = make_classification_matcher(matcher)
-        self.distance_thresholds = math.inf if distance_thresholds is None else distance_thresholds
+        self.distance_thresholds = _thresholds(distance_thresholds)
         self.known_classes = None
         if known_classes is not None:
             self.known_classes = classes.get(known_classes, "known_classes")
         self.prefix = prefix
         self.embedding_output = embedding_output
-        self.batch_size = batch_size
+        self.batch_size = None if batch_size is None else checks.count(batch_size, "batch_size")
         self.verbose = verbose
         self.result: EvaluationResult | None = None
         self.seconds = 0.0
         self._schedule = Schedule(freq)
         self._values: dict[str, float] = {}
         self._writer: Any = None
+        if tb_logdir is not None and not isinstance(tb_logdir, (str, os.PathLike)):
+            raise TypeError(f"`tb_logdir` must be the path of a folder. Received: {tb_logdir!r}.")
         self._tb_logdir = None if tb_logdir is None else os.path.join(tb_logdir, "index")
         if tb_logdir is not None and importlib.util.find_spec("tensorboard") is None:
             raise missing("`tb_logdir`", "TensorBoard", "tensorboard")
@@ -409,6 +413,21 @@ class EvalCallback(keras.callbacks.Callback):
             *columns, labels, self.distance_thresholds, self.metrics, self.matcher
         )
         return {name: float(value[0]) for name, value in values.items() if name != "distance"}
+
+
+def _thresholds(given: Any) -> np.ndarray:
+    """The distances up to which neighbors match; any, where none are given."""
+    if given is None:
+        return np.array([math.inf])
+    try:
+        found = np.atleast_1d(np.asarray(given, np.float64))
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.ndim != 1 or not len(found) or np.isnan(found).any():
+        raise ValueError(
+            f"`distance_thresholds` must be one number or more of them. Received: {given!r}."
+        )
+    return found
 
 
 def _require_positives(counted: int, queries: int, suffix: str = "") -> None:

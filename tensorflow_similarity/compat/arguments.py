@@ -106,9 +106,9 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class _Position:
-    """Positional arguments that had another meaning, and how to know the old one."""
+    """A positional argument that had another meaning, and how to know the old one."""
 
-    index: int | slice
+    index: int
     was_meant: Callable[[Any], bool]
     note: str
 

@@ -78,7 +78,7 @@ def changes(source: str) -> list[Change]:
     from tensorflow_similarity.compat import migration
 
     found = migration.changes("from tensorflow_similarity.augmenters import SimCLRAugmenter")
-    [(change.line, change.status) for change in found]  # [(1, "gone")]
+    [change.line for change in found]  # [1]
     ```
     """
     try:
@@ -221,6 +221,10 @@ class _Reader(ast.NodeVisitor):
             note = arguments.removed(function, keyword.arg or "")
             if note is None and isinstance(keyword.value, ast.Constant):
                 note = _VALUES.get((keyword.arg or "", keyword.value.value))
+            name = arguments.RENAMED.get(function, {}).get(keyword.arg or "")
+            if name is not None:
+                advice = f"the argument is called `{name}`."
+                self._add(keyword.value, f"{function}({keyword.arg}=)", "renamed", advice)
             if note is not None:
                 self._add(keyword.value, f"{function}({keyword.arg}=)", "gone", note)
         given: dict[int, Any] = {}

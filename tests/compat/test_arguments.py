@@ -35,7 +35,7 @@ def model(compiled=True):
 
 OWNERS = {
     "ContrastiveModel": lambda **old: ContrastiveModel(model(), **old),
-    "EvalCallback": None,
+    "EvalCallback": lambda **old: EvalCallback(X, Y, X, **old),
     "MetricLoss": lambda **old: MetricLoss(**old),
     "MultiShotMemorySampler": lambda **old: samplers.MultiShotMemorySampler(X, Y, **old),
     "MultiShotFileSampler": lambda **old: samplers.MultiShotFileSampler(X, Y, **old),
@@ -61,12 +61,7 @@ OWNERS = {
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [
-        (function, name)
-        for function, names in arguments.REMOVED.items()
-        for name in names
-        if OWNERS[function] is not None
-    ],
+    [(function, name) for function, names in arguments.REMOVED.items() for name in names],
 )
 def test_an_argument_that_is_gone_says_what_to_write(function, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -336,6 +331,27 @@ def test_recall_means_one_thing(indexed):
 def test_names_and_objects_together():
     _, logs = logs_of(EvalCallback(X, Y, retrieval_metrics=["map@r", RecallAtK(k=2)]))
     assert {"val_map_at_r", "hit_rate@2", "f1", "binary_accuracy"} <= set(logs)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("distance", "nonsense"),
+        ("metrics", ["nonsense"]),
+        ("tb_logdir", 3),
+        ("k", 0),
+        ("matcher", "nonsense"),
+        ("distance_thresholds", "x"),
+        ("distance_thresholds", []),
+        ("distance_thresholds", [0.1, np.nan]),
+        ("freq", "batch"),
+        ("batch_size", 0),
+    ],
+)
+def test_what_cannot_be_is_refused_at_construction(name, value):
+    metric = "metric" if name == "metrics" else f"`{name}`"
+    with pytest.raises((TypeError, ValueError), match=metric):
+        EvalCallback(X, Y, **{name: value})
 
 
 @pytest.mark.parametrize("wrong", [["nonsense"], [3]])

@@ -31,6 +31,7 @@ model.fit(sampler, epochs=10)
 model.index(x_train[:200], y_train[:200], data=x_train[:200])
 neighbors = model.single_lookup(x_test[0])
 tfsim.visualization.viz_neigbors_imgs(x_test[0], 7, neighbors)  # renamed
+tfsim.visualization.projector(x_test, class_mapping=["a"])  # changed renamed
 """,
     "names imported one by one": """
 from tensorflow_similarity.layers import MetricEmbedding
