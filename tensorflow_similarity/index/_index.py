@@ -267,8 +267,8 @@ class IndexReading:
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If the index is empty, a query has another size or is not
-                finite, or k < 1.
+            ValueError: If a query has another size or is not finite, k < 1, or k is so
+                large that padding alone would fill memory.
         """
         queries = check_embeddings(queries, "queries", self.embedding_size)
         limit = None if max_distance is None else check_distance(max_distance)
@@ -277,9 +277,9 @@ class IndexReading:
             refuse_with_all(distinct=distinct, exclude=exclude, offset=offset, rerank=rerank)
         k = check_k(5 if k is None else k, len(queries), len(self))
         k, offset, depth = check_depth(k, offset, rerank, rerank_top)
-        if not len(self):
-            raise ValueError("The index is empty: add records before `lookup`.")
         state = self._live.ready()
+        if not len(state.rows) and not whole:  # as where a filter lets nothing through
+            return Neighbors.none(len(queries), k, self.class_names)
         groups = by_filter(filter, state, self._payload_keys, len(queries))
         if whole and limit is not None:
             if len(groups) > 1:

@@ -47,7 +47,7 @@ class Lookup:
     """One neighbour of one query. Two are equal if all that they hold is.
 
     Attributes:
-        rank: Its place, 0 for the nearest.
+        rank: Its place, 1 for the nearest.
         distance: Its distance to the query.
         label: Its label, an id or a name; or None.
         embedding: Its embedding, `[dim]`, or None where only arrays are known.
@@ -113,6 +113,16 @@ class Neighbors:
         self.class_names = class_names
         self._source = source
         self._rows = rows
+
+    @classmethod
+    def none(cls, queries: int, k: int, class_names: tuple[str, ...] | None = None) -> Neighbors:
+        """No neighbours: all of it padding."""
+        shape = queries, k
+        return cls(
+            np.full(shape, -1),
+            np.full(shape, np.inf, np.float32),
+            class_names=class_names,
+        )
 
     @classmethod
     def of_rows(
@@ -198,7 +208,7 @@ class Neighbors:
         """The neighbours as a pandas data frame, a row for each that there is.
 
         Returns:
-            A `pandas.DataFrame` with the columns `query` (its position), `rank` (0 for the
+            A `pandas.DataFrame` with the columns `query` (its position), `rank` (1 for the
             nearest), `id`, `distance`, `label` and `data`.
 
         Raises:
@@ -219,7 +229,7 @@ class Neighbors:
         return pd.DataFrame(
             {
                 "query": queries,
-                "rank": ranks,
+                "rank": ranks + 1,
                 "id": self.ids[queries, ranks],
                 "distance": self.distances[queries, ranks],
                 "label": labels,
@@ -243,7 +253,7 @@ class Neighbors:
                 label if there else None for label, there in zip(labels, has_label, strict=True)
             ]
         columns = zip(distances, labels, embeddings, data, ids, strict=True)
-        return [Lookup(rank, *values) for rank, values in enumerate(columns)]
+        return [Lookup(rank, *values) for rank, values in enumerate(columns, 1)]
 
     def __repr__(self) -> str:
         shown = "\n".join(

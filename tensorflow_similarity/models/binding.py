@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,17 @@ __all__ = ["IndexBinding"]
 # The note of an index that holds the digest of the weights that embedded its records.
 _MADE_WITH = "made_with_weights"
 _MILVUS = "milvus"
+_OF_MILVUS, _OF_BOTH = ("uri", "collection"), ("search_params",)
+# What belongs to an index whatever its distance.
+_SETTINGS = ("target_recall", "search_params", "background", "storage")
+
+
+def _settings_of(index: Index) -> dict[str, Any]:
+    """What a new index is made with to be like this one, beside its distance and engine."""
+    if index.search == _MILVUS:
+        return {}
+    config = index.get_config()
+    return {name: config[name] for name in _SETTINGS} | {"path": index.path}
 
 
 class IndexBinding:
@@ -35,7 +47,8 @@ class IndexBinding:
         distance: Its distance, or None before `configure`.
         search: Its search engine.
         embedding_output: Which output of the model it holds.
-        place: Where a new index is to be, and how it keeps embeddings: arguments of `Index`.
+        settings: All else that a new index is to be: where it lives, how it keeps embeddings,
+            what its engine shall find. Arguments of `Index`. Kept whatever the distance is.
         fingerprint: The digest of the weights as they are.
     """
 
@@ -48,24 +61,32 @@ class IndexBinding:
         self.distance: Distance | None = None
         self.search: Any = "auto"
         self.embedding_output: int | str | None = None
-        self.place: dict[str, Any] = {}
+        self.settings: dict[str, Any] = {}
         self._left = ""
         self.fingerprint = WeightsFingerprint(model)
 
     def configure(
         self,
         distance: Distance,
-        search: Any = "auto",
+        search: Any = None,
         embedding_output: int | str | None = None,
         keep: bool = True,
-        place: dict[str, Any] | None = None,
+        settings: dict[str, Any] | None = None,
     ) -> None:
         """Sets what the index is to be, and makes an empty one unless the old one is kept.
+
+        Args:
+            distance: Its distance.
+            search: Its search engine; None for the one it has.
+            embedding_output: Which output of the model it holds.
+            keep: Whether the index that there is stays where it fits.
+            settings: All other arguments of `Index`; None for those it has.
 
         Raises:
             ValueError: If the output or the search engine does not exist, or there are
                 records to keep that would not fit. Nothing has changed then.
         """
+        search = self.search if search is None else search
         if search != _MILVUS:
             engines.get(search)
         embedder = Embedder(self._model.towers()[0], embedding_output)
@@ -79,16 +100,42 @@ class IndexBinding:
                 f"{embedding_output!r}. Pass the former to keep the records, or call "
                 "reset_index() first to give them up."
             )
-        self._embedder = embedder
         if keep and self.index is not None and wanted == present:
+            self._embedder = embedder
             return
+        settings = self.settings if settings is None else settings
+        if keep and (search == _MILVUS) != (self.search == _MILVUS):
+            settings = {k: v for k, v in settings.items() if k != "search_params"}
+        before = dict(vars(self))
+        self._embedder = embedder
         self.distance, self.search, self.embedding_output = wanted
-        self.index, self._warned = None, False
-        if place is not None or wanted != present:
-            self.place = place or {}
-        # Records in Milvus may be anywhere: there is an index when it is known where.
-        if embedder.size is not None and (search != _MILVUS or self.place):
-            self.require_index(embedder.size)
+        self.settings, self.index, self._warned = settings, None, False
+        try:
+            # Records in Milvus may be anywhere: there is an index when it is known where.
+            if embedder.size is not None and (search != _MILVUS or settings.get("uri")):
+                before["index"] = self._let_go(before["index"], settings)
+                self.require_index(embedder.size)
+        except BaseException:
+            vars(self).update(before)
+            raise
+
+    def _let_go(self, index: Index | None, settings: Mapping[str, Any]) -> Index | None:
+        """Ends the index of a folder that the next one is to live in, if it may do so.
+
+        Raises:
+            ValueError: If what is there was made with another distance.
+        """
+        path = settings.get("path")
+        if index is None or path is None or index.path != os.path.abspath(os.fspath(path)):
+            return index
+        if self.distance != index.distance:
+            raise ValueError(
+                f"The index lives in the folder {index.path!r}, where it was made with "
+                f"distance={index.distance!r}. Received: distance={self.distance!r}. Pass the "
+                "former, or begin one elsewhere: create_index(distance=..., path=another)."
+            )
+        index.close()
+        return index
 
     def reset(self) -> None:
         """Removes all records and the calibration."""
@@ -112,7 +159,7 @@ class IndexBinding:
             )
         self.index, self._warned = index, False
         self.distance, self.search = index.distance, index.search
-        self.place = {}
+        self.settings = _settings_of(index)
 
     def leave(self, place: Mapping[str, Any]) -> None:
         """Says that the records of the model are in Milvus, and to be attached to."""
@@ -180,13 +227,17 @@ class IndexBinding:
                 embedding_size=embedding_size,
                 distance=self.distance,
                 search=self.search,
-                **self.place,
+                **{
+                    name: value
+                    for name, value in self.settings.items()
+                    if (name in _OF_MILVUS) == (self.search == _MILVUS) or name in _OF_BOTH
+                },
             )
         return self.index
 
     def _require_place(self) -> None:
         """Raises if the records are in Milvus, and the model is not attached to them."""
-        if self.search == _MILVUS and self.index is None and not self.place.get("uri"):
+        if self.search == _MILVUS and self.index is None and not self.settings.get("uri"):
             raise ValueError(
                 f"The records of the model are in Milvus{self._left}: attach to them with "
                 "model.load_index(uri=...), or begin an index there with "

@@ -201,7 +201,7 @@ class RetrievalMethods:
         index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
         return index.lookup(embeddings, k=k, filter=filter)
 
-    def single_lookup(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
+    def lookup_one(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
         """Finds the nearest records of one example.
 
         Args:
@@ -217,6 +217,10 @@ class RetrievalMethods:
         """
         index = self._records()
         return index.lookup(self._binding.embedder.call(_one(x)), k=k, filter=filter)[0]
+
+    def single_lookup(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
+        """`lookup_one`, by its name in TensorFlow Similarity."""
+        return self.lookup_one(x, k, filter)
 
     @explains_arguments("SimilarityModel.calibrate")
     def calibrate(

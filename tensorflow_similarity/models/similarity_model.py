@@ -164,7 +164,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         loss: Any = None,
         *args: Any,
         distance: Any = "auto",
-        search: Any = "auto",
+        search: Any = None,
         embedding_output: int | str | None = None,
         micro_batch_size: int | None = None,
         **kwargs: Any,
@@ -179,7 +179,9 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             *args: Further arguments of `keras.Model.compile`.
             distance: The distance of the index. Defaults to `"auto"`: that of the
                 loss. Losses other than those of this package need it.
-            search: The search engine of the index, see `Index`. Defaults to `"auto"`.
+            search: The search engine of the index, see `Index`. Defaults to `None`: the one
+                that it has, and `"auto"` at first. All else that `create_index` was given
+                stays too.
             embedding_output: Which output to index: its place, its name, or, in
                 functional models, the name of any layer, whose output it then is.
                 Defaults to `None`: what a `ProxyHead` or `MarginHead` at the end of a functional
@@ -244,8 +246,10 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 of the process, see `Index`. Records that are there stay. Defaults to
                 `None`: it lives in memory.
             storage: How embeddings are kept, see `Index`.
-            target_recall: What an approximate engine shall find, see `Index`.
-            search_params: Parameters of the engine, see `Index`.
+            target_recall: What an approximate engine shall find, see `Index`. Milvus has
+                no such target; there it waits for another `search`.
+            search_params: Parameters of the engine, see `Index`; or of Milvus, see
+                `MilvusIndex`.
 
         Raises:
             ImportError: If `search` is `"milvus"`, and pymilvus is not installed.
@@ -259,21 +263,20 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             )
         loss = getattr(self, "loss", None)
         resolved, output = self._resolve(loss, distance, embedding_output)
-        place: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "path": path,
             "storage": storage,
             "target_recall": target_recall,
             "search_params": search_params,
         }
         if uri is not None:
-            if path is not None or storage != "float32" or search_params is not None:
+            if path is not None or storage != "float32":
                 raise ValueError(
-                    "`path`, `storage` and `search_params` are of no use for search='milvus'. "
-                    f"Received: path={path!r}, storage={storage!r}, "
-                    f"search_params={search_params!r}."
+                    "`path` and `storage` are of no use for search='milvus'. Received: "
+                    f"path={path!r}, storage={storage!r}."
                 )
-            place = {"uri": uri, "collection": collection}
-        self._binding.configure(resolved, search, output, keep=False, place=place)
+            settings |= {"uri": uri, "collection": collection}
+        self._binding.configure(resolved, search, output, keep=False, settings=settings)
 
     def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
         functional = isinstance(self, Functional)

@@ -124,13 +124,20 @@ def test_of_lookup(index, queries, arguments, error, message):
 
 
 def test_of_an_empty_index(make):
+    """It behaves as a filter that lets nothing through."""
     index = make(2)
-    with pytest.raises(ValueError, match="empty: add records"):
-        index.lookup(ONE)
+    for records in (0, 1):
+        index.add(np.ones((records, 2)))
+        index.delete(index.ids)
+        found = index.lookup(ONE * 2, k=3)
+        assert found.ids.tolist() == found.labels.tolist() == [[-1] * 3] * 2
+        assert np.isposinf(found.distances).all()
+        assert found[0] == []
+        assert not found.has_label.any()
+        assert index.lookup(ONE * 2, k=3, filter={"labels": [7]}) == found
+        assert len(index.lookup(ONE, max_distance=1.0).ids) == 0
     index.add(ONE)
-    index.delete(0)
-    with pytest.raises(ValueError, match="empty: add records"):
-        index.lookup(ONE)
+    assert index.lookup(ONE * 2, k=3, filter={"labels": [7]}) == found
 
 
 def test_a_predicate_without_payload(make):

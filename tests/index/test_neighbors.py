@@ -16,13 +16,13 @@ def neighbors():
 def test_objects(neighbors):
     first, second = neighbors[0]
     assert (first.rank, first.distance, first.label, first.data, first.id) == (
-        0,
+        1,
         0,
         7,
         "origin",
         10,
     )
-    assert (second.rank, second.distance, second.label) == (1, 5, None)
+    assert (second.rank, second.distance, second.label) == (2, 5, None)
     assert (second.data, second.id) == ({"far": True}, 20)
     np.testing.assert_array_equal(second.embedding, [3, 4])
     assert [[hit.id for hit in hits] for hits in neighbors] == [[10, 20], [20, 10], [10, 20]]
@@ -46,10 +46,10 @@ def test_slices_stay_columnar(neighbors):
 def test_repr(neighbors):
     assert repr(neighbors).startswith("Neighbors(3 queries, k=3)")
     assert "10 (0), 20 (5)" in repr(neighbors)
-    assert repr(neighbors[0][0]) == "Lookup(rank=0, distance=0, label=7, id=10, data='origin')"
+    assert repr(neighbors[0][0]) == "Lookup(rank=1, distance=0, label=7, id=10, data='origin')"
 
 
 def test_of_arrays_alone():
     ids = np.array([[4, -1]])
     neighbors = Neighbors(ids, np.array([[0.5, np.inf]], np.float32), np.array([[2, -1]]))
-    assert neighbors[0] == [Lookup(rank=0, distance=0.5, label=2, id=4)]
+    assert neighbors[0] == [Lookup(rank=1, distance=0.5, label=2, id=4)]

@@ -39,7 +39,7 @@ class TestIndexAndLookup:
         np.testing.assert_allclose(found.distances, distances, atol=1e-6)
         first = found[0]
         assert [type(hit) for hit in first] == [Lookup] * 4
-        assert [hit.rank for hit in first] == [0, 1, 2, 3]
+        assert [hit.rank for hit in first] == [1, 2, 3, 4]
         assert [hit.data for hit in first] == order[0].tolist()
 
     def test_ids_are_assigned_or_given(self, make_model, digits):

@@ -214,8 +214,6 @@ class MilvusReading(Index):
         hits = self._opened.records.search(queries, k, filter)
         places = np.full((len(queries), k), -1)
         if not any(hits):
-            if not len(self):
-                raise ValueError("The index is empty: add records before `lookup`.")
             return None, places, np.full(places.shape, np.inf, np.float32)
         source = self._store({row["id"]: row for found in hits for row in found})
         for query, found in enumerate(hits):
