@@ -12,7 +12,7 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.calibration import Calibration, CutpointResults
 from tensorflow_similarity.evaluation import EvaluationResult
-from tensorflow_similarity.index import Index, Lookup, Neighbors
+from tensorflow_similarity.index import Index, Lookup
 from tensorflow_similarity.models import assessment
 from tensorflow_similarity.models.assessment import ANY_KIND
 from tensorflow_similarity.models.baselines import BaselineResult, evaluate_baselines
@@ -175,52 +175,105 @@ class RetrievalMethods:
     def lookup(
         self,
         x: Any,
-        k: int = 5,
+        k: int | None = None,
         filter: Any = None,
         batch_size: int | None = None,
         verbose: int = 1,
-    ) -> Neighbors:
-        """Finds the nearest records of each example.
+        *,
+        max_distance: float | None = None,
+        distinct: Any = None,
+        exclude: Any = None,
+        offset: int = 0,
+        rerank: Callable[..., Any] | None = None,
+        rerank_top: int = 100,
+    ) -> Any:
+        """Finds the nearest records of each example: k of them, or all within a distance.
 
         Args:
             x: Anything that `predict` takes.
-            k: How many records. Defaults to 5.
+            k: How many records. Defaults to `None`: 5, or all within `max_distance`.
             filter: Which records may be found, see `Index.lookup`. Defaults to
                 `None`: all.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
+            max_distance: The distance that records may have at most, see `Index.lookup`, also
+                for what follows.
+            distinct: `"label"`, a key of the payload or a function of it: the nearest
+                record only of each.
+            exclude: For each example, a list of ids that are not returned for it.
+            offset: How many of the nearest to leave out. Defaults to 0.
+            rerank: A function that puts the nearest in another order; it gets embeddings.
+            rerank_top: How many it is given. Defaults to 100.
 
         Returns:
             `Neighbors`: the columns `.ids`, `.distances` and `.labels`, `[n, k]`, and
-            `neighbors[i]`, the list of `Lookup` of example i, nearest first.
+            `neighbors[i]`, the list of `Lookup` of example i, nearest first. With
+            `max_distance` and without `k`, `NeighborsWithin`.
 
         Raises:
             ValueError: If the index is empty, or k is not positive.
         """
-        checks.count(k, "k")
+        if k is not None:
+            checks.count(k, "k")
         index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
-        return index.lookup(embeddings, k=k, filter=filter)
+        answer: Callable[..., Any] = index.lookup
+        return answer(
+            embeddings,
+            k=k,
+            filter=filter,
+            max_distance=max_distance,
+            distinct=distinct,
+            exclude=exclude,
+            offset=offset,
+            rerank=rerank,
+            rerank_top=rerank_top,
+        )
 
-    def lookup_one(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
+    def lookup_one(
+        self,
+        x: Any,
+        k: int | None = None,
+        filter: Any = None,
+        *,
+        max_distance: float | None = None,
+        distinct: Any = None,
+        exclude: Any = None,
+        offset: int = 0,
+    ) -> list[Lookup]:
         """Finds the nearest records of one example.
 
         Args:
             x: One example, without a batch axis.
-            k: How many records. Defaults to 5.
+            k: How many records. Defaults to `None`: 5, or all within `max_distance`.
             filter: Which records may be found, see `Index.lookup`.
+            max_distance: As for `lookup`.
+            distinct: As for `lookup`.
+            exclude: A list of ids that are not returned.
+            offset: As for `lookup`.
 
         Returns:
-            At most k `Lookup`, nearest first.
+            The `Lookup`s, nearest first.
 
         Raises:
             ValueError: If the index is empty, or k is not positive.
         """
-        index = self._records()
-        return index.lookup(self._binding.embedder.call(_one(x)), k=k, filter=filter)[0]
+        answer: Callable[..., Any] = self._records().lookup
+        found: list[Lookup] = answer(
+            self._binding.embedder.call(_one(x)),
+            k=k,
+            filter=filter,
+            max_distance=max_distance,
+            distinct=distinct,
+            exclude=None if exclude is None else [exclude],
+            offset=offset,
+        )[0]
+        return found
 
-    def single_lookup(self, x: Any, k: int = 5, filter: Any = None) -> list[Lookup]:
+    def single_lookup(
+        self, x: Any, k: int | None = None, filter: Any = None, **options: Any
+    ) -> list[Lookup]:
         """`lookup_one`, by its name in TensorFlow Similarity."""
-        return self.lookup_one(x, k, filter)
+        return self.lookup_one(x, k, filter, **options)
 
     @explains_arguments("SimilarityModel.calibrate")
     def calibrate(

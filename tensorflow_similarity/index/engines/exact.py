@@ -133,7 +133,8 @@ class ExactScan:
             rows = start + np.flatnonzero(mask[start:])
             # Copying the rows together, or computing scores in vain.
             many = len(queries) > 2 * vectors.shape[1]
-            if many or 2 * len(rows) < len(vectors) - start:
+            share = 4 if len(queries) == 1 else 2  # one is bound by memory, and copies cost most
+            if many or share * len(rows) < len(vectors) - start:
                 mask = None
             else:
                 rows = None
