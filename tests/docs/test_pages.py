@@ -60,3 +60,17 @@ def test_what_a_page_does_not_name_cannot_be_imported(extra, tmp_path):
         assert result.returncode == 0, result.stderr
     else:
         assert "No module named 'sklearn'" in result.stderr
+
+
+GUIDE = [name for name in TEXTS if name.startswith("docs/") and name.count("/") == 1]
+# What is no page of the guide: a start, a list, or the text of another file.
+OTHERS = {"changelog", "contributing", "faq", "formulas", "gallery", "index"}
+JOBS = [name for name in TEXTS if name.startswith("docs/jobs/") and not name.endswith("index.md")]
+
+
+@pytest.mark.parametrize("name", [*(n for n in GUIDE if Path(n).stem not in OTHERS), *JOBS])
+def test_a_page_says_for_whom_it_is_and_what_they_will_have(name):
+    text = re.sub(r"<!--.*?-->", "", TEXTS[name]).split("\n", 1)[1].strip()
+    first = text.split("\n\n")[0]
+    assert first.startswith("For ")
+    assert "You will" in first
