@@ -13,7 +13,14 @@ from typing import Any
 
 import keras
 
-from tensorflow_similarity import distances, layers, losses, mining, training_metrics
+from tensorflow_similarity import (
+    distances,
+    layers,
+    losses,
+    mining,
+    regularizers,
+    training_metrics,
+)
 
 __all__ = ["LATE", "PACKAGE"]
 
@@ -28,7 +35,7 @@ LATE = {
     "XBM": "tensorflow_similarity.compat.tensorflow_similarity",
 }
 # Importing them is what registers their classes.
-_EARLY = (distances, layers, losses, mining, training_metrics)
+_EARLY = (distances, layers, losses, mining, regularizers, training_metrics)
 
 
 def _stand_in(name: str, module: str) -> type:

@@ -23,6 +23,7 @@ PARTS = {
     "targets": "what is known of examples: classes, several labels, relevance, pairs",
     "distances": "one object per distance, pairwise and row by row",
     "mining": "which positives and negatives of a query count",
+    "regularizers": "penalties on embeddings and on proxies",
     "layers": "L2Embedding; ProxyHead and MemoryBank, the state that losses need",
     "losses": "MetricLoss, StatisticsLoss, ProxyLoss, TwoViewLoss; the losses by idea",
     "training_metrics": "Keras metrics of the embeddings of a batch, for compile",

@@ -43,6 +43,8 @@ class ProxyHead(keras.layers.Layer):
             an optimizer of their own, whichever it is: SGD, with momentum, Adam …
             (Scaling gradients would do nothing under Adam.) Weight decay is not
             multiplied, and clipping by norm sees the variable, see `proxies`.
+        proxy_regularizer: A regularizer of the proxies, `[classes, centers, dim]`, such as
+            `tensorflow_similarity.regularizers.RegularFace()`. Defaults to `None`.
         **kwargs: Any other argument of `keras.layers.Layer`, such as `name` and
             `dtype`.
 
@@ -85,6 +87,7 @@ class ProxyHead(keras.layers.Layer):
         centers: int = 1,
         proxy_initializer: Any = None,
         learning_rate_multiplier: float = 1.0,
+        proxy_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
         # Half precision of the compute dtype must not reach the cosines.
@@ -94,6 +97,7 @@ class ProxyHead(keras.layers.Layer):
         self.proxy_initializer = (
             None if proxy_initializer is None else keras.initializers.get(proxy_initializer)
         )
+        self.proxy_regularizer = keras.regularizers.get(proxy_regularizer)
         self.learning_rate_multiplier = float(learning_rate_multiplier)
         if not 0 < self.learning_rate_multiplier < float("inf"):
             raise ValueError(
@@ -131,6 +135,8 @@ class ProxyHead(keras.layers.Layer):
         return stored + ops.stop_gradient(rest)
 
     def call(self, inputs: Any) -> Any:
+        if self.proxy_regularizer is not None:
+            self.add_loss(self.proxy_regularizer(self.proxies))
         wide = "float64" if self.variable_dtype == "float64" else "float32"
         proxies = ops.reshape(self.proxies, (self.classes * self.centers, -1))
         proxies = unit_rows(ops.cast(proxies, wide))
@@ -159,4 +165,7 @@ class ProxyHead(keras.layers.Layer):
             if initializer is None
             else keras.initializers.serialize(initializer),
             "learning_rate_multiplier": self.learning_rate_multiplier,
+            "proxy_regularizer": None
+            if self.proxy_regularizer is None
+            else keras.regularizers.serialize(self.proxy_regularizer),
         }
