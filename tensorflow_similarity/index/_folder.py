@@ -17,9 +17,10 @@ import os
 import re
 import sys
 import threading
+import time
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
@@ -43,7 +44,7 @@ from tensorflow_similarity.index._journal import (
 from tensorflow_similarity.index._memory import RecordsNow
 from tensorflow_similarity.index._snapshot import SavedIndex
 
-__all__ = ["FolderLock", "IndexFolder"]
+__all__ = ["FolderLock", "FolderReader", "IndexFolder"]
 
 _NAME = "lock"
 # What it is called when another has the lock; the last one is Windows'.
@@ -176,7 +177,63 @@ _FILE = re.compile(r"(snapshot|journal)\.(\d+)")
 _SMALLEST_JOURNAL = 1 << 24
 
 
-class IndexFolder:
+class _Folder:
+    """What is in the folder of an index, for those who write there and for those who read."""
+
+    path: str
+    _number: int
+    _told_by_lock: tuple[int, int] | None = None
+
+    def _file(self, kind: str, number: int) -> str:
+        return os.path.join(self.path, f"{kind}.{number}")
+
+    def _files(self) -> tuple[list[int], list[int]]:
+        """The numbers of snapshots and of journals, increasing."""
+        found: dict[str, list[int]] = {"snapshot": [], "journal": []}
+        for name in os.listdir(self.path):
+            match = _FILE.fullmatch(name)
+            if match:
+                found[match[1]].append(int(match[2]))
+        return sorted(found["snapshot"]), sorted(found["journal"])
+
+    def _refuse_missing(self, journals: list[int]) -> None:
+        """Raises where a journal is not there, or not even its beginning."""
+        last, _ = self._told_by_lock or (self._number, -1)
+        expected = range(self._number, max([self._number, last, *journals]) + 1)
+        for number in expected:
+            if number not in journals:
+                raise damaged(self._file("journal", number), "it is missing")
+        own = self._file("journal", self._number)
+        if os.path.getsize(own) < HEADER_SIZE:
+            # A snapshot follows the beginning of its journal.
+            raise damaged(own, "its beginning is missing")
+
+    def _refuse_cut(self, number: int, end: int) -> None:
+        """Raises where a journal has fewer whole changes than when it was closed."""
+        last, closed = self._told_by_lock or (0, -1)
+        if number == last and end < closed:
+            raise damaged(
+                self._file("journal", number),
+                f"{closed} bytes of changes were whole when it was closed, and {end} are: it was "
+                "cut",
+            )
+
+    def _make(self, index: SavedIndex, about: Any, arrays: Any, number: int) -> None:
+        """Makes a change that a journal tells of."""
+        try:
+            if about["name"] == "about":
+                index.about.read(about)
+            else:
+                _check_change(about["name"], arrays, index.settings)
+                index.live.replay(Change.of_entry(about, arrays))
+        except _UNFIT as error:
+            raise CorruptIndexError(
+                f"The journal {number} of {self.path!r} does not fit what came before it: "
+                f"{error} Restore the folder from a copy."
+            ) from error
+
+
+class IndexFolder(_Folder):
     """Opens the index in a folder, or begins one, and keeps what it goes through.
 
     Args:
@@ -217,6 +274,7 @@ class IndexFolder:
         if fsync:
             _fsync_ancestors(self.path)
         self._lock = FolderLock(self.path)
+        self._told_by_lock = self._lock.told
         try:
             self.index = self._open(settings, mmap, repair, trust_graph)
         except BaseException:
@@ -258,28 +316,6 @@ class IndexFolder:
         index.live.journal = last
         return index
 
-    def _refuse_missing(self, journals: list[int]) -> None:
-        """Raises where a journal is not there, or not even its beginning."""
-        last, _ = self._lock.told or (self._number, -1)
-        expected = range(self._number, max([self._number, last, *journals]) + 1)
-        for number in expected:
-            if number not in journals:
-                raise damaged(self._file("journal", number), "it is missing")
-        own = self._file("journal", self._number)
-        if os.path.getsize(own) < HEADER_SIZE:
-            # A snapshot follows the beginning of its journal.
-            raise damaged(own, "its beginning is missing")
-
-    def _refuse_cut(self, number: int, end: int) -> None:
-        """Raises where a journal has fewer whole changes than when it was closed."""
-        last, closed = self._lock.told or (0, -1)
-        if number == last and end < closed:
-            raise damaged(
-                self._file("journal", number),
-                f"{closed} bytes of changes were whole when it was closed, and {end} are: it was "
-                "cut",
-            )
-
     def _replay(self, index: SavedIndex, numbers: list[int], repair: bool) -> tuple[int, Journal]:
         """Makes the changes of the journals; gives the number of the last one, and it."""
         number, end = self._number, 0
@@ -291,17 +327,7 @@ class IndexFolder:
                 break
             reader = JournalReader(self._file("journal", number), repair)
             for about, arrays in _naming(reader, self._file("journal", number)):
-                try:
-                    if about["name"] == "about":
-                        index.about.read(about)
-                    else:
-                        _check_change(about["name"], arrays, index.settings)
-                        index.live.replay(Change.of_entry(about, arrays))
-                except _UNFIT as error:
-                    raise CorruptIndexError(
-                        f"The journal {number} of {self.path!r} does not fit what came before it: "
-                        f"{error} Restore the folder from a copy."
-                    ) from error
+                self._make(index, about, arrays, number)
             end = reader.end
             if not repair:
                 self._refuse_cut(number, end)
@@ -433,18 +459,6 @@ class IndexFolder:
     def _write(self, number: int, index: SavedIndex, now: RecordsNow) -> None:
         _snapshot.save(self._file("snapshot", number), index, now)
 
-    def _file(self, kind: str, number: int) -> str:
-        return os.path.join(self.path, f"{kind}.{number}")
-
-    def _files(self) -> tuple[list[int], list[int]]:
-        """The numbers of snapshots and of journals, increasing."""
-        found: dict[str, list[int]] = {"snapshot": [], "journal": []}
-        for name in os.listdir(self.path):
-            match = _FILE.fullmatch(name)
-            if match:
-                found[match[1]].append(int(match[2]))
-        return sorted(found["snapshot"]), sorted(found["journal"])
-
     def _remove_older(self) -> None:
         for kind, numbers in zip(("snapshot", "journal"), self._files(), strict=True):
             for number in numbers:
@@ -491,6 +505,147 @@ def _check_change(name: str, arrays: Mapping[str, Any], settings: Settings) -> N
 
 def _text(about: Mapping[str, Any]) -> str:
     return json.dumps(about, sort_keys=True)
+
+
+# A writer may remove files between a look at the folder and a look into them.
+_TRIES = 20
+_PAUSE = 0.05
+
+
+class FolderReader(_Folder):
+    """Reads the index in a folder that another process, or this one, may write to meanwhile.
+
+    It takes no lock and writes nothing: any number may read. What it has read is the
+    folder as it was after one of its changes.
+
+    Args:
+        path: The folder.
+        mmap: As for `IndexFolder`.
+        trust_graph: See `Index.load`.
+
+    Raises:
+        CorruptIndexError: If it holds no index, or a damaged one.
+        FileNotFoundError: If there is none.
+
+    Attributes:
+        index: What was found in it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], mmap: bool = False, trust_graph: bool | None = None
+    ) -> None:
+        self.path = os.path.abspath(checks.file_name(path))
+        _require_folder(self.path, begin=False)
+        self._how = mmap, trust_graph
+        self._refreshing = threading.Lock()
+        self._place = 0, 0  # of the last change that was read: journal, byte
+        self.index = self._patiently(self._open)
+
+    def refresh(self) -> bool:
+        """Reads what has changed since; says whether something has.
+
+        `index` is another one where the changes are in no journal any more.
+        """
+        with self._refreshing:
+            before = self._number, self._place
+            self._patiently(self._go_on)
+            return (self._number, self._place) != before
+
+    def tell(self) -> None:
+        """Refuses a change.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "The index was opened with read_only=True, and cannot be changed. Change it where it "
+            "was opened without, and `refresh` here; or open it so, where nobody else has."
+        )
+
+    def tell_of(self, about: Mapping[str, Any]) -> None:
+        """As `tell`."""
+        self.tell()
+
+    def fold(self) -> None:
+        """As `tell`."""
+        self.tell()
+
+    def fold_if_due(self) -> None:
+        """Nothing: there are no changes."""
+
+    def close(self) -> None:
+        """Nothing: nothing is held."""
+
+    def _patiently(self, read: Callable[[], Any]) -> Any:
+        """Reads, again where a writer was in between."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return read()
+            except (FileNotFoundError, CorruptIndexError):
+                if not left:
+                    raise
+                time.sleep(_PAUSE)
+        return None
+
+    def _look(self) -> tuple[list[int], list[int]]:
+        """What the lock tells, then what there is, so that this is no less."""
+        self._told_by_lock = None
+        with contextlib.suppress(OSError):
+            descriptor = os.open(os.path.join(self.path, _NAME), os.O_RDONLY)
+            try:
+                self._told_by_lock = _told(descriptor)
+            finally:
+                os.close(descriptor)
+        snapshots, journals = self._files()
+        if not snapshots:
+            raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
+        return snapshots, journals
+
+    def _open(self) -> SavedIndex:
+        mmap, trust_graph = self._how
+        snapshots, journals = self._look()
+        self._number = max(snapshots)
+        journals = [n for n in journals if n >= self._number]
+        self._refuse_missing(journals)
+        snapshot = self._file("snapshot", self._number)
+        index = _snapshot.load(snapshot, None, mmap, kept=True, trust_graph=trust_graph)
+        self._place = self._number, 0
+        self._read(index, journals)
+        index.about.keeper = weakref.ref(self)
+        return index
+
+    def _go_on(self) -> None:
+        snapshots, journals = self._look()
+        number, end = self._place
+        left = [n for n in journals if n >= number]
+        at_hand = left[:1] == [number] and os.path.getsize(self._file("journal", number)) >= end
+        if not at_hand:
+            self.index = self._open()
+            return
+        self._number = min(self._number, number)
+        self._refuse_missing_from(number, left)
+        self._read(self.index, left)
+        self._number = max(n for n in snapshots if n <= self._place[0])
+
+    def _refuse_missing_from(self, number: int, journals: list[int]) -> None:
+        kept, self._number = self._number, number
+        try:
+            self._refuse_missing(journals)
+        finally:
+            self._number = kept
+
+    def _read(self, index: SavedIndex, journals: list[int]) -> None:
+        """Makes the changes after the place that was read, and moves it with each."""
+        for number in journals:
+            start = self._place[1] if number == self._place[0] else 0
+            reader = JournalReader(self._file("journal", number), start=start)
+            for about, arrays in _naming(reader, self._file("journal", number)):
+                self._make(index, about, arrays, number)
+                self._place = number, reader.read_to
+            self._place = number, max(reader.end, start)
+            self._refuse_cut(number, reader.end)
+            if reader.torn:  # a writer is at it
+                return
 
 
 def _nothing() -> None:

@@ -39,7 +39,7 @@ from tensorflow_similarity.index._arguments import (
     check_k,
 )
 from tensorflow_similarity.index._filters import Filter, allowed_rows
-from tensorflow_similarity.index._folder import IndexFolder
+from tensorflow_similarity.index._folder import FolderReader, IndexFolder
 from tensorflow_similarity.index._memory import LiveRecords, found
 from tensorflow_similarity.index._metadata import About
 from tensorflow_similarity.index._payload_keys import PayloadKeys
@@ -57,6 +57,7 @@ from tensorflow_similarity.index._within import (
     groups_of,
     lookup_within,
 )
+from tensorflow_similarity.index.engines.files import temporary_folder
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["Index", "IndexChanging", "IndexReading"]
@@ -480,7 +481,7 @@ class IndexReading:
 class IndexChanging(IndexReading):
     """What may be done to an index. Any thread may; one at a time does."""
 
-    _folder: IndexFolder | None
+    _folder: IndexFolder | FolderReader | None
 
     def add(
         self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
@@ -618,6 +619,8 @@ class IndexChanging(IndexReading):
         Lookups become as fast as they can be, and what was deleted is gone.
         Changes by other threads go on meanwhile.
         """
+        if isinstance(self._folder, FolderReader):
+            self._folder.tell()  # which refuses it
         self._live.compact()
         if self._folder is not None:
             self._folder.fold()
@@ -758,13 +761,13 @@ class Index(IndexChanging):
             folder = IndexFolder(path, fsync, settings)
             self._hold(folder.index, folder)
 
-    def _hold(self, index: SavedIndex, folder: IndexFolder | None) -> None:
+    def _hold(self, index: SavedIndex, folder: IndexFolder | FolderReader | None) -> None:
         self._settings, self._live, self._about = index.settings, index.live, index.about
         self._folder = folder
         self._losses, self._payload_keys = StorageLosses(), PayloadKeys(index.about.notes)
 
     @classmethod
-    def _of(cls, index: SavedIndex, folder: IndexFolder | None) -> Index:
+    def _of(cls, index: SavedIndex, folder: IndexFolder | FolderReader | None) -> Index:
         made = cls.__new__(cls)
         made._hold(index, folder)
         return made
@@ -842,6 +845,7 @@ class Index(IndexChanging):
         fsync: bool = False,
         repair: bool = False,
         trust_graph: bool | None = None,
+        read_only: bool = False,
     ) -> Index:
         """Opens the index that lives in a folder, as it was made with `Index(path=…)`.
 
@@ -855,6 +859,9 @@ class Index(IndexChanging):
             repair: Whether to give up all changes after one that is damaged, in
                 place of an error.
             trust_graph: See `load`.
+            read_only: Whether to look only, in any number of processes, while another one
+                may have it open to change it. The index is as it was after one of its
+                changes; `refresh` brings it to the newest.
 
         Raises:
             CorruptIndexError: If it is damaged, or not such a folder (a ValueError).
@@ -863,8 +870,43 @@ class Index(IndexChanging):
                 OSError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
+        if read_only:
+            if repair or fsync:
+                raise ValueError(
+                    "`repair` and `fsync` are for those who write. Received: read_only=True, "
+                    f"repair={repair!r}, fsync={fsync!r}."
+                )
+            reader = FolderReader(path, mmap, trust_graph)
+            return cls._of(reader.index, reader)
         folder = IndexFolder(path, fsync, mmap=mmap, repair=repair, trust_graph=trust_graph)
         return cls._of(folder.index, folder)
+
+    def refresh(self) -> bool:
+        """Brings an index that was opened with `read_only=True` to the newest change.
+
+        Lookups may run meanwhile: each sees the index after one of its changes.
+
+        Returns:
+            Whether something has changed. False for all others, which are always new.
+
+        Raises:
+            CorruptIndexError: If what came since is damaged (a ValueError).
+            FileNotFoundError: If the folder is gone.
+        """
+        if not isinstance(self._folder, FolderReader):
+            return False
+        changed = self._folder.refresh()
+        if self._folder.index.live is not self._live:
+            self._hold(self._folder.index, self._folder)
+        return changed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy has the same records, graph, notes and calibration, in memory."""
+        with temporary_folder() as folder:
+            file = os.path.join(folder, "index")
+            _snapshot.save(file, SavedIndex(self._settings, self._live, self._about))
+            with open(file, "rb") as content:
+                return _restored, (content.read(),)
 
     def close(self) -> None:
         """Ends an index that lives in a folder, so that it can be opened elsewhere.
@@ -889,3 +931,13 @@ class Index(IndexChanging):
     def from_config(cls, config: dict[str, Any]) -> Index:
         """An empty index with that config, in memory."""
         return cls(**config)
+
+
+def _restored(content: bytes) -> Index:
+    """An index of the content of its file, as `pickle` and `copy` have it."""
+    with temporary_folder() as folder:
+        file = os.path.join(folder, "index")
+        with open(file, "wb") as out:
+            out.write(content)
+        # Whoever unpickles trusts the one who pickled.
+        return Index.load(file, trust_graph=True)

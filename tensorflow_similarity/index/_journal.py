@@ -238,10 +238,12 @@ class JournalReader:
     Attributes:
         end: Where the last whole entry that was read ends.
         torn: Bytes after it, which a process left when it died while writing.
+        read_to: Where the entry ends that was given last.
 
     Args:
         path: The file.
         repair: Whether to stop at a damaged entry though whole ones follow it.
+        start: Where an entry begins from which on they are read; 0 for the first.
 
     Raises:
         CorruptIndexError: If it is no journal, or an entry is damaged that was
@@ -249,9 +251,11 @@ class JournalReader:
         NewerIndexError: If it has a newer format. (While iterating.)
     """
 
-    def __init__(self, path: str, repair: bool = False) -> None:
+    def __init__(self, path: str, repair: bool = False, start: int = 0) -> None:
         self._path = path
         self._repair = repair
+        self._start = start
+        self.read_to = start
         self._size = os.path.getsize(path)
         self.end = 0
 
@@ -270,15 +274,17 @@ class JournalReader:
                 if self._repair:
                     return
                 raise
-            self.end = _HEADER.size
+            self.end = max(_HEADER.size, self._start)
+            file.seek(self.end)
             while self.end < self._size:
                 entry = self._entry(file)
                 if entry is None:
                     if not self._repair:
                         self._refuse_unless_torn(file)
                     return
+                self.read_to = file.tell()
                 yield entry
-                self.end = file.tell()
+                self.end = self.read_to
 
     def _check_header(self, head: bytes) -> None:
         magic, version, checksum = _HEADER.unpack(head)

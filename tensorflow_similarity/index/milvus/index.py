@@ -309,6 +309,17 @@ class MilvusIndex(MilvusReading, search="milvus"):
         """Reads an index from a file, into memory and not into Milvus: see `Index.load`."""
         return Index.load(path, mmap, verify, trust_graph)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refuses copies: a connection is no one else's.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            "A MilvusIndex cannot be copied or pickled. Attach to its records where they are "
+            f"needed: MilvusIndex.open({self._opened.uri!r}, {self._opened.name!r})."
+        )
+
     def close(self) -> None:
         """Ends the connection. The index cannot be used any more; a file is free for others.
 
