@@ -9,6 +9,7 @@ from tensorflow_similarity.index._errors import (
 from tensorflow_similarity.index._graphs import MeasuredRecall
 from tensorflow_similarity.index._index import Index
 from tensorflow_similarity.index._records import Records
+from tensorflow_similarity.index._reranking import KReciprocal, expand_queries
 from tensorflow_similarity.index._results import Lookup, Neighbors
 from tensorflow_similarity.index._within import Groups, NeighborsWithin, Pairs
 from tensorflow_similarity.index.engines import Engine, register
@@ -23,6 +24,7 @@ __all__ = [
     "Index",
     "IndexFileError",
     "IndexLockedError",
+    "KReciprocal",
     "Lookup",
     "MeasuredRecall",
     "MilvusIndex",
@@ -32,6 +34,7 @@ __all__ = [
     "Pairs",
     "Records",
     "exact_search",
+    "expand_queries",
     "register",
 ]
 
