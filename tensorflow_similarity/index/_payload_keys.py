@@ -130,7 +130,7 @@ def _hashable(value: Any) -> Hashable:
         return ("list", *((type(each) is bool, _hashable(each)) for each in value))
     if isinstance(value, dict):
         return ("dict", *sorted((key, _hashable(each)) for key, each in value.items()))
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _at(value: Any, path: list[str]) -> Any:

@@ -63,7 +63,7 @@ class Batches:
                 f"{len(found)} of {len(parts)} batches."
             )
         # Checked together, for a warning is to come once.
-        together = np.concatenate(found)
+        together: Any = np.concatenate(found)
         if self.wrap is not None:
             together = self.wrap(together)
         return targets.get(together, "y", kinds=self.kinds)
