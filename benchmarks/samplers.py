@@ -117,6 +117,58 @@ def in_memory(seconds: float) -> dict[str, float]:
     return rates(makers, seconds)
 
 
+class Gathered(keras.utils.PyDataset):
+    """The same positions again and again: what it costs to copy a batch, and nothing else."""
+
+    def __init__(self, take: Callable[[np.ndarray], Any], number: int) -> None:
+        super().__init__()
+        self.take = take
+        self.positions = np.random.default_rng(0).integers(number, size=(64, SIZE))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.take(self.positions[index])
+
+
+def kinds(seconds: float) -> dict[str, float]:
+    """Each kind of example beside the bare gather of a batch of it."""
+    rng, number = np.random.default_rng(0), 30_000
+    y = rng.integers(CLASSES, size=number)
+    names = np.array([f"class {label:03}" for label in y])
+    x = rng.random((number, 28, 28, 1), np.float32)
+    texts = np.array([f"a text of some length, number {i}" for i in range(number)])
+    sequences = np.empty(number, object)
+    sequences[:] = [np.arange(length) for length in rng.integers(5, 60, size=number)]
+
+    def filled(positions: np.ndarray) -> Any:
+        rows = sequences[positions]
+        made = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        for row, steps in zip(made, rows, strict=True):
+            row[: len(steps)] = steps
+        return made, y[positions]
+
+    def of(x: Any, labels: Any = y, **options: Any) -> Callable[[], Any]:
+        return lambda: MultiShotMemorySampler(x, labels, **BALANCED, seed=0, **options)
+
+    makers = {
+        "arrays, bare gather": lambda: Gathered(lambda i: (x[i], y[i]), number),
+        "arrays": of(x),
+        "arrays, class names": of(x, names),
+        "arrays, auxiliary, weights": of(
+            x, {"a": y, "b": x[:, 0, 0, 0]}, label_output="a", sample_weight=x[:, 1, 1, 0]
+        ),
+        "text, bare gather": lambda: Gathered(
+            lambda i: (tf.constant(texts[i].astype(object)), y[i]), number
+        ),
+        "text": of(texts),
+        "sequences, bare gather": lambda: Gathered(filled, number),
+        "sequences": of(sequences),
+    }
+    return rates(makers, seconds)
+
+
 def files(folder: Path, number: int, seconds: float) -> dict[str, float]:
     rng = np.random.default_rng(0)
     paths = []
@@ -205,6 +257,7 @@ def main() -> None:
         folder = Path(name)
         tables = {
             f"arrays, batches of {PER_BATCH} x {EACH} of (28, 28, 1)": in_memory(options.seconds),
+            f"kinds of examples, batches of {PER_BATCH} x {EACH}": kinds(options.seconds),
             f"JPEG files, {IMAGE}, no workers": files(folder, options.files, options.seconds),
             "TFRecords of (28, 28, 1)": records(folder / "shards", options.seconds),
             "training steps of a small network": training(options.seconds),
