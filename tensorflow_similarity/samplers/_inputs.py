@@ -45,9 +45,9 @@ def as_arrays(x: Any, name: str = "x", any_objects: bool = False) -> Any:
     if isinstance(x, tuple) and any(np.isscalar(entry) for entry in x):
         x = list(x)  # Examples, and not an array for each input.
     if isinstance(x, Mapping):
-        return {key: _leaf(value, f"{name}[{key!r}]", any_objects) for key, value in x.items()}
+        return {key: as_arrays(value, f"{name}[{key!r}]", any_objects) for key, value in x.items()}
     if isinstance(x, tuple):
-        return tuple(_leaf(value, f"{name}[{i}]", any_objects) for i, value in enumerate(x))
+        return tuple(as_arrays(value, f"{name}[{i}]", any_objects) for i, value in enumerate(x))
     return _leaf(x, name, any_objects)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorflow_similarity.samplers._inputs import is_text, text_tensor, to_host
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "unpacked"]
 
 # Keys of a batch that is returned as a dict, ours and those of Keras' preprocessing layers.
 _KEYS = (("x", "y", "sample_weight"), ("images", "labels", "sample_weights"))
@@ -67,7 +67,7 @@ class Augmentation:
             given["seed"] = int(np.random.SeedSequence(seed).generate_state(1)[0])
         if self._takes_weight:
             given["sample_weight"] = weight
-        made = _on_host(_unpacked(self._augmenter(x, y, **given)))
+        made = _on_host(unpacked(self._augmenter(x, y, **given)))
         if len(made) == 3:
             return made
         if weight is not None and _rows(made[1]) != _rows(weight):
@@ -79,7 +79,12 @@ class Augmentation:
         return (*made, weight)
 
 
-def _unpacked(made: Any) -> tuple[Any, ...]:
+def unpacked(made: Any) -> tuple[Any, ...]:
+    """What an augmenter returned, as `(x, y)` or `(x, y, sample_weight)`.
+
+    Raises:
+        TypeError: If it is no batch.
+    """
     if isinstance(made, Mapping):
         for keys in _KEYS:
             if {*keys[:2]} <= set(made) <= {*keys}:

@@ -226,9 +226,13 @@ class Sampler(EpochDataset):
         return as_batch(x), y
 
     def __repr__(self) -> str:
+        names = ""
+        if self.class_names is not None:
+            first = ", ".join(repr(self.class_names[label]) for label in self.class_list[:3])
+            names = f" ({first}{', …' if len(self.class_list) > 3 else ''})"
         return (
             f"{type(self).__name__}(examples={self.num_examples}, "
-            f"classes={len(self.class_list)}, classes_per_batch={self.classes_per_batch}, "
+            f"classes={len(self.class_list)}{names}, classes_per_batch={self.classes_per_batch}, "
             f"examples_per_class_per_batch={self.examples_per_class_per_batch}, "
             f"steps_per_epoch={self.steps_per_epoch}, seed={self.seed})"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.samplers._labels import read_labels
+from tensorflow_similarity.samplers.augmentation import unpacked
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.padding import Padding
@@ -64,8 +65,8 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
             Defaults to `None`: all.
         augmenter: A Keras layer or model, called on the x of a batch with
             `training=True`, or a function of a batch, in TensorFlow: `(x, y) -> (x, y)`, or
-            `(x, y, sample_weight)` where there are weights.
-            Defaults to `None`.
+            `(x, y, sample_weight)` where there are weights; it may return either, or a dict
+            `{"x": x, "y": y}`. Defaults to `None`.
         load_fn: A function `(x, y) -> (x, y)` of one example, in TensorFlow, which is given
             and may return a weight too. Defaults to `None`.
         label_output: Where y is a dict or tuple, the key or place of the classes.
@@ -166,7 +167,7 @@ def augmented(augmenter: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
         )
     if isinstance(augmenter, keras.layers.Layer):
         return lambda x, *others: (augmenter(x, training=True), *others)
-    return augmenter
+    return lambda *batch: unpacked(augmenter(*batch))
 
 
 def _leaves(spec: Any) -> list[Any]:

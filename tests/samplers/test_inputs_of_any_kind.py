@@ -77,6 +77,24 @@ def test_dicts_with_columns_of_text():
         np.testing.assert_array_equal(Y[price], y)
 
 
+def test_nested_structures():
+    x, y = sampler({"text": {"title": TEXTS, "n": np.arange(N)}, "s": (SEQUENCES, TEXTS)})[0]
+    which = numbers(x["text"]["title"])
+    np.testing.assert_array_equal(which, x["text"]["n"])
+    np.testing.assert_array_equal(which, x["s"][0][:, 0] // 100)
+    np.testing.assert_array_equal(which, numbers(x["s"][1]))
+    np.testing.assert_array_equal(Y[which], y)
+
+
+def test_rows_of_sparse_matrices_are_loaded():
+    sparse = pytest.importorskip("scipy.sparse")
+    matrix = sparse.csr_matrix(np.diag(np.arange(N)))
+    with pytest.raises(TypeError, match=r"toarray\(\)"):
+        sampler(matrix)
+    x, y = sampler(np.arange(N), load_example_fn=lambda i: matrix[[i]].toarray()[0])[0]
+    np.testing.assert_array_equal(Y[x.max(axis=1)], y)
+
+
 def test_tables_are_dicts_of_their_columns():
     pd = pytest.importorskip("pandas")
     x, _ = sampler(pd.DataFrame({"title": TEXTS, "price": np.arange(N)}))[0]

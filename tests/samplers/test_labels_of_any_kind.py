@@ -81,6 +81,12 @@ def test_classes_are_listed_by_name():
         sampler(IDS, class_list=["dog"])
 
 
+def test_what_is_shown_has_the_names():
+    assert "classes=5 ('ant', 'bee', 'cat', …), " in repr(sampler(NAMES))
+    made = sampler(NAMES, class_list=["dog", "ant"], classes_per_batch=2)
+    assert "classes=2 ('ant', 'dog'), " in repr(made)
+
+
 def test_warnings_show_names():
     with pytest.warns(UserWarning, match="class 'ant' with 8"):
         sampler(NAMES, examples_per_class_per_batch=9)

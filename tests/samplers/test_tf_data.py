@@ -159,6 +159,17 @@ def test_weights_and_several_labels_and_floats():
     assert_balanced(x, y, 3, 2)
 
 
+def test_augmenters_return_weights_and_dicts():
+    def weigh(x, y):
+        return {"x": -x, "y": y, "sample_weight": tf.ones_like(y)}
+
+    x, y, w = next(iter(TFDataSampler(dataset(), 3, 2, augmenter=weigh, seed=0)))
+    assert_balanced(-x.numpy(), y, 3, 2)
+    np.testing.assert_array_equal(w, 1)
+    with pytest.raises(TypeError, match=r"augmenter.*\(x, y\)"):
+        TFDataSampler(dataset(), augmenter=lambda x, y: x)
+
+
 def test_a_dataset_goes_on_where_a_run_was():
     whole = [rows(x).tolist() for x, _ in TFDataSampler(dataset(), 3, 2, seed=1).take(6)]
     rest = TFDataSampler(dataset(), 3, 2, seed=1, first_batch=4)
