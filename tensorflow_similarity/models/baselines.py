@@ -17,6 +17,7 @@ from tensorflow_similarity.evaluation import (
     evaluate,
     splits,
 )
+from tensorflow_similarity.models.assessment import say_without_positives
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.embedding import Embedder
 from tensorflow_similarity.targets import Targets
@@ -81,7 +82,8 @@ def evaluate_baselines(
             of `evaluate`.
 
     Raises:
-        ValueError: If the model cannot be copied, or labels are missing.
+        ValueError: If the model cannot be copied, labels are missing, or nothing is relevant to
+            any query.
     """
     embedders = {
         UNTRAINED: Embedder(_with_new_weights(model), output),
@@ -100,6 +102,7 @@ def evaluate_baselines(
         )
         for name in found
     }
+    say_without_positives(results[MODEL], "examples of `x`", "nothing that is searched is relevant")
     confidence, seed = options["confidence"], options["seed"]
     comparisons = {}
     if results[MODEL].classes > 1:

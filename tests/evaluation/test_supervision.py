@@ -342,3 +342,30 @@ def test_lookups_with_names_unknown_and_several_labels():
     np.testing.assert_array_equal(ids.per_query["precision@2"], [1, 0])
     with pytest.raises(TypeError, match="names"):
         evaluate_lookup([[0, 2], [1, -1]], ["a", "b"])
+
+
+def test_a_function_as_targets():
+    x, y = data(18)
+    gallery, of_gallery = data(19, n=25)
+
+    def near(a, b):
+        return np.abs(a[:, None, 0] - b[None, :, 0]) <= 1
+
+    mine, theirs = np.stack([y, y], 1), np.stack([of_gallery, of_gallery], 1)
+    result = evaluate(
+        x, Targets.relevance(near, mine), gallery, Targets.relevance(near, theirs), metrics=NAMES
+    )
+    check(result, distances.matrix("cosine", x, gallery), near(mine, theirs))
+    alone = evaluate(x, Targets.relevance(near, mine), metrics=NAMES)
+    check(alone, distances.matrix("cosine", x, x), near(mine, mine), range(40))
+
+
+def test_columns_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    x, y = data(20)
+    wanted = dict(evaluate(x, y))
+    names = pandas.Series(WORDS[y], index=np.arange(40)[::-1])
+    for labels in (names, names.astype("category"), names.astype("string"), pandas.Series(y)):
+        assert dict(evaluate(x, labels)) == pytest.approx(wanted)
+    missing = names.where(names != "ox", None)
+    assert evaluate(x, missing).unknown == (WORDS[y] == "ox").sum()

@@ -171,6 +171,13 @@ def test_baselines_take_names_and_ignored_pairs(by_id):
     assert dict(of_ids["model"]) == pytest.approx(dict(wanted))
 
 
+def test_baselines_without_positives_are_no_nan(by_id):
+    with pytest.raises(ValueError, match="something is relevant"):
+        by_id.evaluate_with_baselines(X[:4], [None] * 4)
+    with pytest.warns(UserWarning, match="1 of 60 examples of `x`"):
+        by_id.evaluate_with_baselines(X, [99, *Y[1:].tolist()])
+
+
 def test_strangers_of_calibration(by_id):
     """-1 among queries and records stands for strangers: none is a match for another."""
     model = new_model()
