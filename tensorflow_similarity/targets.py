@@ -745,9 +745,13 @@ def decode(ids: Any, class_names: Sequence[str] | None) -> np.ndarray:
             f"`ids` must be from 0 to {len(class_names) - 1}, or -1. Received: ids from "
             f"{array.min()} to {array.max()}."
         )
+    if 4 * array.size < len(class_names):  # A few of many names.
+        found = np.empty(array.size, object)
+        found[:] = [None if i < 0 else class_names[i] for i in array.reshape(-1).tolist()]
+        return found.reshape(array.shape)
     table = np.empty(len(class_names) + 1, object)
     table[:-1] = class_names
-    return table[array]
+    return np.asarray(table[array])
 
 
 def shown_labels(found: Targets, given: Any = None) -> np.ndarray:

@@ -325,3 +325,15 @@ def test_nothing_changes_targets():
         found.ids[0] = 5
     with pytest.raises(ValueError, match="read-only"):
         found.known[0] = False
+
+
+@pytest.mark.parametrize("count", [3, 1000])
+def test_a_few_of_many_names_are_decoded_as_all_are(count):
+    names = [f"class {i}" for i in range(count)]
+    ids = np.array([[2, -1], [0, 1]])
+    wanted = [["class 2", None], ["class 0", "class 1"]]
+    assert targets.decode(ids, names).tolist() == wanted
+    assert targets.decode(ids[:, :0], names).shape == (2, 0)
+    assert targets.decode(1, names).tolist() == "class 1"
+    with pytest.raises(ValueError, match=f"from 0 to {count - 1}"):
+        targets.decode([count], names)

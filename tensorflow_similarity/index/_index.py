@@ -69,6 +69,7 @@ class IndexReading:
     _settings: Settings
     _live: LiveRecords
     _about: About
+    _names: tuple[Any, tuple[str, ...] | None] = (None, None)
     _losses: StorageLosses
     _payload_keys: PayloadKeys
 
@@ -135,7 +136,12 @@ class IndexReading:
         They are saved with the index, in the note `"class_names_of_labels"`. A name whose
         records were deleted stays.
         """
-        return _class_names.names_in(self.notes)
+        found, names = self._names  # A tuple of many names takes a while to make.
+        noted = self.notes.get(_class_names.NOTE)
+        if noted is not found:
+            names = _class_names.names_in(self.notes)
+            self._names = noted, names
+        return names
 
     def _encode(self, labels: Targets | None, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Labels as records hold them; class names that are new are noted."""

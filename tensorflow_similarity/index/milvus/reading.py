@@ -116,7 +116,7 @@ class MilvusReading(Index):
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        return _class_names.names_in(self._notes)
+        return _class_names.names_in(self.notes)
 
     @property
     def ids(self) -> np.ndarray:
