@@ -143,8 +143,8 @@ def _found(
         k = _FIRST
         while len(left) and k <= min(_MOST, len(state.rows)):
             rows, distances, _ = search(state, queries[left], k, allowed)
-            inside: np.ndarray = (distances <= limit) & (rows >= 0)
-            done = ~inside.all(axis=1)
+            inside = (distances <= limit) & (rows >= 0)
+            done = np.logical_not(inside.all(axis=1))
             owner, place = np.nonzero(inside & done[:, None])
             later = np.flatnonzero(rows[owner, place] >= start)
             owner, place = owner[later], place[later]
