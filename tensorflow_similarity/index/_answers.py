@@ -160,8 +160,7 @@ def keys_of(distinct: Any, state: State, keys: PayloadKeys) -> Callable[[np.ndar
 
 
 def _keys_of_labels(rows: Rows, at: np.ndarray) -> np.ndarray:
-    labels = rows.labels[at]
-    return np.where(rows.has_label[at], labels - (labels < 0), -1)  # -1 is a label, too
+    return np.where(rows.has_label[at], rows.labels[at], -1)
 
 
 def kept(

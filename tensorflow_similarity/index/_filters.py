@@ -72,7 +72,9 @@ def _rows(
 def _by_column(test: Tested, rows: Rows) -> np.ndarray:
     """Conditions on ids and labels."""
     column = rows.ids if test.field == "id" else rows.labels
-    there = np.ones(len(rows), bool) if test.field == "id" else rows.has_label
+    there = np.ones(len(rows), bool)
+    if test.field == "label":
+        there = rows.has_label & (rows.labels != -1)
     how, value = test.operator, test.value
     if how == "exists":
         return there if value else ~there
