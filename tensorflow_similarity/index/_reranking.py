@@ -33,11 +33,12 @@ def expand_queries(index: Index, queries: Any, k: int = 5, alpha: float = 3.0) -
         alpha: How much less the farther of them count, at least 0.
 
     Returns:
-        float32 `[q, embedding_size]`, of the length of the queries for the cosine distance.
+        float32 `[q, embedding_size]`, of the length of the queries for the cosine distance; the
+        queries themselves where the index is empty.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If the index is empty, or a number is out of range.
+        ValueError: If a number is out of range.
 
     Example:
 

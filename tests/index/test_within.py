@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle.search import distance_matrix
-from tensorflow_similarity.index import Index
+from tensorflow_similarity.index import Index, expand_queries
 
 DISTANCES = ["cosine", "euclidean", "squared_euclidean", "inner_product", "manhattan", "snr"]
 
@@ -174,3 +174,25 @@ def test_through_an_engine(make):
     near, all_ = (set(zip(*map(np.ndarray.tolist, each[:2]), strict=True)) for each in (near, all_))
     assert near <= all_
     assert len(near) > 0.9 * len(all_)
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+def test_an_empty_index(cleared):
+    index = Index(2, "euclidean")
+    if cleared:
+        index.add(np.eye(2), data=[{"n": 1}, {"n": 2}])
+        index.delete([0, 1])
+    for options in ({}, {"filter": {"n": {"lt": 3}}}, {"filter": {"labels": 1}}):
+        near = index.lookup(np.eye(2), max_distance=1, **options)
+        assert (len(near), near.ids.tolist(), near.counts.tolist()) == (2, [], [0, 0])
+        assert near[1] == []
+    for options in ({"distinct": "label"}, {"exclude": [[1], [2]]}, {"offset": 3}):
+        assert (index.lookup(np.eye(2), k=3, **options).ids == -1).all()
+    assert index.pairs(1.0).columns()[0].tolist() == []
+    assert len(index.groups(1.0)) == 0
+    assert index.groups(1.0).duplicates.tolist() == []
+    assert index.count({"n": 1}) == index.count() == 0
+    index.delete(filter={"n": 1})
+    index.update(filter={"labels": 2}, labels=3)
+    assert len(index.get(filter={"labels": 2})) == 0
+    np.testing.assert_array_equal(expand_queries(index, np.eye(2)), np.eye(2))
