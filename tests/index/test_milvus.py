@@ -476,7 +476,14 @@ class TestErrorsThatPass:
             index.lookup(X[:1])
         assert client.calls == ["search"] * 3
 
-    @pytest.mark.parametrize("known", [{"code": 8}, {"retriable": True}])
+    @pytest.mark.parametrize(
+        "known",
+        [
+            *({"code": code} for code in (2, 8, 101, 503)),
+            {"retriable": True},
+            {"code": 1, "__cause__": BusyError()},
+        ],
+    )
     def test_what_milvus_says_of_its_errors(self, fake, known):
         error = Exception()
         for name, value in known.items():

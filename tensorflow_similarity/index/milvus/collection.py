@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from tqdm.auto import tqdm
 from tensorflow_similarity.index.milvus.connection import Connection
 from tensorflow_similarity.index.milvus.expressions import one_of
 
-__all__ = ["METRICS", "Collection", "IndexType"]
+__all__ = ["CONSISTENCIES", "METRICS", "Collection", "IndexType", "knows_null"]
 
 #: The distances that Milvus ranks by, and its own names for them.
 METRICS = {
@@ -33,6 +34,21 @@ _IDS_AT_ONCE = 1000
 # Warns of each iterator over a file that it keeps the time itself.
 _ITERATOR_LOG = "pymilvus.client.iterator.query_iterator"
 _FIELDS = ["id", "vector", "label", "data"]
+#: What lookups may see, from all to what is at hand.
+CONSISTENCIES = ("Strong", "Session", "Bounded", "Eventually")
+# Servers before 2.5 have no null. There a field says whether there is a label, and a key of the
+# payload that there is none.
+_FIRST_WITH_NULL = 2, 5
+_HAS_LABEL = "has_label"
+_NO_LABEL = -(2**63)
+_NO_DATA = "__none__"
+_EXISTS = re.compile(r"exists data(?:\[[^\]]*\])+")
+_WITHOUT_NULL = (
+    ("label is not null", f"{_HAS_LABEL} == true"),
+    ("label is null", f"{_HAS_LABEL} == false"),
+    ("data is not null", f'not (exists data["{_NO_DATA}"])'),
+    ("data is null", f'exists data["{_NO_DATA}"]'),
+)
 
 # Parameters of building and of searching. Milvus Lite takes any index type, and then searches
 # without where it does not know it, so that they are checked here.
@@ -92,13 +108,25 @@ class Collection:
         dim: Numbers in an embedding.
         metric: The metric, by Milvus' name.
         index: How it is searched.
+        nullable: Whether fields may be null, see `knows_null`.
+        consistency: What searches see.
     """
 
     def __init__(
-        self, call: Connection, name: str, dim: int, metric: str, index: IndexType
+        self,
+        call: Connection,
+        name: str,
+        dim: int,
+        metric: str,
+        index: IndexType,
+        nullable: bool = True,
+        consistency: str = "Strong",
     ) -> None:
         self._call, self.name, self._dim = call, name, dim
-        self._metric, self._index = metric, index
+        self._metric, self._index, self._nullable = metric, index, nullable
+        self._fields = _FIELDS if nullable else [*_FIELDS, _HAS_LABEL]
+        # The collection's own is Strong.
+        self._seen = {} if consistency == "Strong" else {"consistency_level": consistency}
 
     def create(self) -> None:
         """Makes the collection, empty."""
@@ -107,8 +135,13 @@ class Collection:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self._dim)
-        schema.add_field("label", DataType.INT64, nullable=True)
-        schema.add_field("data", DataType.JSON, nullable=True)
+        if self._nullable:
+            schema.add_field("label", DataType.INT64, nullable=True)
+            schema.add_field("data", DataType.JSON, nullable=True)
+        else:
+            schema.add_field("label", DataType.INT64)
+            schema.add_field("data", DataType.JSON)
+            schema.add_field(_HAS_LABEL, DataType.BOOL)
         indexes = MilvusClient.prepare_index_params()
         indexes.add_index(
             "vector",
@@ -138,7 +171,7 @@ class Collection:
         with tqdm(
             total=count, desc="Writing", unit="record", delay=0.5, disable=not verbose
         ) as progress:
-            while batch := list(itertools.islice(rows, size)):
+            while batch := [self._stored(row) for row in itertools.islice(rows, size)]:
                 self._call("upsert", collection_name=self.name, data=batch)
                 progress.update(len(batch))
 
@@ -161,9 +194,9 @@ class Collection:
     def rows(self, ids: np.ndarray) -> dict[int, dict[str, Any]]:
         """The rows of those ids that are in use."""
         return {
-            row["id"]: row
+            row["id"]: self._as_given(row)
             for part in _parts(ids, max(1, _BYTES // (4 * self._dim + _PAYLOAD)))
-            for row in self._query(one_of("id", part), _FIELDS)
+            for row in self._query(one_of("id", part), self._fields)
         }
 
     def ids(self, filter: str = "") -> np.ndarray:
@@ -173,7 +206,7 @@ class Collection:
             iterator = self._call(
                 "query_iterator",
                 collection_name=self.name,
-                filter=filter or "id >= 0",
+                filter=self._known(filter) or "id >= 0",
                 output_fields=["id"],
                 batch_size=MOST_ROWS,
             )
@@ -194,16 +227,73 @@ class Collection:
                 "search",
                 collection_name=self.name,
                 data=list(queries[start : start + step]),
-                filter=filter,
+                filter=self._known(filter),
                 limit=k,
-                output_fields=_FIELDS,
+                output_fields=self._fields,
                 search_params={"metric_type": self._metric, "params": self._index.search},
+                **self._seen,
             )
-            found += [[hit["entity"] for hit in row] for row in hits]
+            found += [[self._as_given(hit["entity"]) for hit in row] for row in hits]
         return found
 
     def _query(self, filter: str, fields: list[str]) -> Any:
-        return self._call("query", collection_name=self.name, filter=filter, output_fields=fields)
+        return self._call(
+            "query",
+            collection_name=self.name,
+            filter=self._known(filter),
+            output_fields=fields,
+        )
+
+    def _known(self, filter: str) -> str:
+        """An expression as the server knows it."""
+        known = filter
+        if not self._nullable:
+            for text, replaced in _WITHOUT_NULL:
+                known = known.replace(text, replaced)
+            # There, it takes all that follows.
+            known = _EXISTS.sub(r"(\g<0>)", known)
+        return known
+
+    def _stored(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A row as it is stored, where there is no null."""
+        if self._nullable:
+            return row
+        there = row["label"] is not None
+        return {
+            **row,
+            "label": row["label"] if there else _NO_LABEL,
+            "data": {_NO_DATA: True} if row["data"] is None else row["data"],
+            _HAS_LABEL: there,
+        }
+
+    def _as_given(self, row: Any) -> Any:
+        """A row as it was before `_stored`."""
+        if self._nullable:
+            return row
+        data = row["data"]
+        return {
+            **row,
+            "label": row["label"] if row[_HAS_LABEL] else None,
+            "data": None if isinstance(data, dict) and _NO_DATA in data else data,
+        }
+
+
+def knows_null(call: Connection, name: str | None) -> bool:
+    """Whether fields may be null: of a collection that is there, or of new ones on the server.
+
+    Args:
+        call: The connection.
+        name: The collection; None for a new one.
+    """
+    if name is not None:
+        if not hasattr(call.client, "describe_collection"):
+            return True
+        fields = call("describe_collection", collection_name=name)["fields"]
+        return all(field["name"] != _HAS_LABEL for field in fields)
+    if not hasattr(call.client, "get_server_version"):
+        return True
+    found = re.match(r"v?(\d+)\.(\d+)", str(call("get_server_version")))
+    return found is None or (int(found[1]), int(found[2])) >= _FIRST_WITH_NULL
 
 
 @contextlib.contextmanager

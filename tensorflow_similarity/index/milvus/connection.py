@@ -23,9 +23,12 @@ _files: collections.Counter[str] = collections.Counter()
 _files_lock = threading.Lock()
 _FILE = ".db"  # by which the client tells files from servers
 _SECONDS = 60.0
-# Milvus' own code, and gRPC's.
-_RATE_LIMIT = 8
+# Milvus' own codes: the server is away, it limits the rate, the collection is being loaded (as
+# after a restart), a part of it is not there yet. And the names of gRPC's.
+_PASSING_CODES = {2, 8, 101, 503}
 _PASSING = {"ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
+# A pause grows no longer than this.
+_LONGEST = 20.0
 
 
 def is_file(uri: str) -> bool:
@@ -108,7 +111,7 @@ class Connection:
     Args:
         client: A `pymilvus.MilvusClient`.
         attempts: How often a call is made, at most.
-        wait: Seconds before the second attempt; they double with each.
+        wait: Seconds before the second attempt; they double with each, up to 20.
     """
 
     def __init__(self, client: Any, attempts: int, wait: float = 0.2) -> None:
@@ -124,14 +127,22 @@ class Connection:
                 if attempt == self._attempts or not _passes(error):
                     raise
             # Not all clients at the same moment.
-            _sleep(self._wait * 2 ** (attempt - 1) * (1 + random.random() / 2))
+            pause = min(self._wait * 2 ** (attempt - 1), _LONGEST)
+            _sleep(pause * (1 + random.random() / 2))
         raise AssertionError("unreachable")
 
 
-def _passes(error: Exception) -> bool:
+def _passes(error: Exception, seen: frozenset[int] = frozenset()) -> bool:
     """Whether an error is one of the network, or of a server that is busy or starting."""
+    seen = seen | {id(error)}
     if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "retriable", False):
         return True
     code = getattr(error, "code", None)
     code = code() if callable(code) else code
-    return code == _RATE_LIMIT or getattr(code, "name", None) in _PASSING
+    if getattr(code, "name", None) in _PASSING or (
+        isinstance(code, int) and not isinstance(code, bool) and code in _PASSING_CODES
+    ):
+        return True
+    # pymilvus wraps what gRPC raises, and also raises errors from themselves.
+    cause = error.__cause__
+    return isinstance(cause, Exception) and id(cause) not in seen and _passes(cause, seen)

@@ -74,7 +74,14 @@ class MilvusIndex(MilvusReading, search="milvus"):
             and what is not given is as the collection was made with. Beside it is another
             collection, of that name and `_about`.
         token: `"user:password"` or a key, where the server wants one.
-        attempts: How often a call to Milvus is made before its error is raised.
+        attempts: How often a call to Milvus is made before its error is raised, where it is one
+            that passes: the server is away, is starting, or limits the rate. Pauses between
+            them double, from 0.2 to 20 seconds: 10 attempts wait for one and a half
+            minutes, in which a server restarts.
+        consistency: What a lookup sees. `"Strong"`: all that was written before it, by any
+            program; it waits for that. `"Session"`: all that this program wrote.
+            `"Bounded"`: what was written some seconds ago, and what came since perhaps;
+            it does not wait, and is several times as fast. `"Eventually"`: what is at hand.
         verbose: 0 for silence, 1 for a progress bar when writing takes long.
         client: A `pymilvus.MilvusClient` of one's own, in place of `uri` and `token`.
 
@@ -111,14 +118,15 @@ class MilvusIndex(MilvusReading, search="milvus"):
         uri: str | None = None,
         collection: str = "records",
         token: str = "",
-        attempts: int = 5,
+        attempts: int = 10,
+        consistency: str = "Strong",
         verbose: int = 1,
         client: Any = None,
     ) -> None:
         if search != "milvus":
             raise ValueError(f"`search` must be 'milvus' in a MilvusIndex. Received: {search!r}.")
         config = checked_config(embedding_size, distance, search_params)
-        opened = open_collection(config, uri, collection, token, attempts, client)
+        opened = open_collection(config, uri, collection, token, attempts, client, consistency)
         self._hold_collection(opened, verbose)
 
     @classmethod
@@ -128,7 +136,8 @@ class MilvusIndex(MilvusReading, search="milvus"):
         collection: str = "records",
         *,
         token: str = "",
-        attempts: int = 5,
+        attempts: int = 10,
+        consistency: str = "Strong",
         verbose: int = 1,
         client: Any = None,
     ) -> MilvusIndex:
@@ -139,6 +148,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
             collection: As in the constructor.
             token: As in the constructor.
             attempts: As in the constructor.
+            consistency: As in the constructor.
             verbose: As in the constructor.
             client: As in the constructor.
 
@@ -149,7 +159,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
             ValueError: If this package did not make the collection.
         """
         index: Any = cls.__new__(cls)
-        opened = open_collection(None, uri, collection, token, attempts, client)
+        opened = open_collection(None, uri, collection, token, attempts, client, consistency)
         index._hold_collection(opened, verbose)
         return index
 
@@ -308,6 +318,10 @@ class MilvusIndex(MilvusReading, search="milvus"):
     ) -> Index:
         """Reads an index from a file, into memory and not into Milvus: see `Index.load`."""
         return Index.load(path, mmap, verify, trust_graph)
+
+    def refresh(self) -> bool:
+        """False: records are read from Milvus with each lookup."""
+        return False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Refuses copies: a connection is no one else's.

@@ -9,7 +9,13 @@ from typing import Any
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity.index.milvus.about import AboutCollection
-from tensorflow_similarity.index.milvus.collection import METRICS, Collection, IndexType
+from tensorflow_similarity.index.milvus.collection import (
+    CONSISTENCIES,
+    METRICS,
+    Collection,
+    IndexType,
+    knows_null,
+)
 from tensorflow_similarity.index.milvus.connection import Connection, connect, is_file
 
 __all__ = ["CollectionNotFoundError", "Opened", "checked_config", "open_collection"]
@@ -66,6 +72,7 @@ def open_collection(
     token: str,
     attempts: int,
     client: Any,
+    consistency: str = "Strong",
 ) -> Opened:
     """Connects, and makes or opens a collection.
 
@@ -76,6 +83,7 @@ def open_collection(
         token: For servers that want one.
         attempts: How often a call is made at most.
         client: A client, in place of `uri` and `token`.
+        consistency: What lookups see, one of `CONSISTENCIES`.
 
     Raises:
         CollectionNotFoundError: If the collection must be there, and is not.
@@ -95,6 +103,10 @@ def open_collection(
             f"Received: uri={uri!r}, client={client!r}."
         )
     attempts = checks.count(attempts, "attempts")
+    if consistency not in CONSISTENCIES:
+        raise ValueError(
+            f"`consistency` must be one of {list(CONSISTENCIES)}. Received: {consistency!r}."
+        )
     file = uri is not None and is_file(uri)
     if config is not None:
         IndexType.of(config["search_params"], file)  # refused before anything is made
@@ -102,7 +114,7 @@ def open_collection(
     if client is None:
         client, end = connect(uri, token, must_exist=config is None)
     try:
-        return _opened(config, uri, name, file, Connection(client, attempts), end)
+        return _opened(config, uri, name, file, Connection(client, attempts), end, consistency)
     except BaseException:
         end()
         raise
@@ -119,6 +131,7 @@ def _opened(
     file: bool,
     call: Connection,
     end: Callable[[], None],
+    consistency: str,
 ) -> Opened:
     about = AboutCollection(call, name)
     there = _is_ours(call, about, name)
@@ -137,7 +150,8 @@ def _opened(
     distance = distances.get(wanted["distance"])
     size, params = wanted["embedding_size"], wanted["search_params"]
     index_type = IndexType.of(params, file)
-    records = Collection(call, name, size, _metric(distance), index_type)
+    nullable = file or knows_null(call, name if there else None)
+    records = Collection(call, name, size, _metric(distance), index_type, nullable, consistency)
     if there:
         records.open()
     else:
