@@ -315,11 +315,11 @@ def data(monkeypatch, tmp_path):
     """A few digits in place of MNIST, from Keras and from TensorFlow Datasets."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    prototypes = rng.integers(0, 200, size=(10, 28, 28))
+    prototypes = rng.integers(0, 30, size=(10, 28, 28))
 
     def digits(count):
         y = (np.arange(count) % 10).astype("uint8")
-        return (prototypes[y] + rng.integers(0, 55, size=(count, 28, 28))).astype("uint8"), y
+        return (prototypes[y] + rng.integers(0, 225, size=(count, 28, 28))).astype("uint8"), y
 
     train, test = digits(120), digits(60)
     monkeypatch.setattr(tf.keras.datasets.mnist, "load_data", lambda: (train, test))
