@@ -41,6 +41,9 @@ def stack(examples: list[Any], padding: Padding | None = None) -> Any:
     """
 
     def together(*leaves: Any) -> np.ndarray:
+        if all(isinstance(leaf, (str, bytes)) for leaf in leaves):
+            # NumPy's own bytes lose the NULs that they end in.
+            return np.array(leaves, dtype=object)
         found = [np.asarray(leaf) for leaf in leaves]
         shapes = {leaf.shape for leaf in found}
         if len(shapes) == 1:

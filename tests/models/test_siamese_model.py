@@ -46,11 +46,14 @@ def test_triplets_are_compared_row_by_row(in_batch):
     model = made(loss)
     expected = float(loss(None, rows(model, A, P, N)))
     assert expected > 0
-    for x in ((A, P, N), {"anchor": A, "positive": P, "negative": N}):
-        assert loss_of(model, x, batch_size=8) == pytest.approx(expected, rel=1e-5)
-    assert loss_of(model, (A, P, N), np.zeros(8), batch_size=8) == pytest.approx(expected, rel=1e-5)
+    assert loss_of(model, (A, P, N), batch_size=8) == pytest.approx(expected, rel=1e-5)
+    if in_batch is None:
+        named = {"anchor": A, "positive": P, "negative": N}
+        assert loss_of(model, named, batch_size=8) == pytest.approx(expected, rel=1e-5)
+        placeholder = loss_of(model, (A, P, N), np.zeros(8), batch_size=8)
+        assert placeholder == pytest.approx(expected, rel=1e-5)
     before = model.predict(A, verbose=0)
-    model.fit((A, P, N), epochs=3, batch_size=8, verbose=0)
+    model.fit((A, P, N), epochs=2, batch_size=8, verbose=0)
     assert np.abs(model.predict(A, verbose=0) - before).max() > 1e-4
     assert loss_of(model, (A, P, N), batch_size=8) < expected
 
@@ -158,6 +161,13 @@ def test_rows_train_a_model(workers):
     assert len(np.asarray(texts[0][0][0])) == 8
 
 
+def test_rows_follow_the_epochs_of_training():
+    triplets = Targets.triplets(np.arange(8), np.arange(8, 16), np.arange(16, 24))
+    sampler = RowSampler(X, triplets, batch_size=4, seed=0)
+    made(TripletMarginLoss()).fit(sampler, initial_epoch=2, epochs=3, verbose=0)
+    assert sampler.epoch == 3
+
+
 @pytest.mark.parametrize(
     ("error", "match", "targets"),
     [
@@ -198,6 +208,26 @@ def test_labels_of_one_class_are_refused_where_the_loss_is_0(loss, y):
     y = np.asarray(y)
     with pytest.raises(ValueError, match=r"`y` must have several classes.*SiameseModel"):
         classes_model(loss).fit(X, y, verbose=0)
+
+
+def three_inputs(loss):
+    """A model as people write it: three embeddings, one behind the other."""
+    network = encoder()
+    inputs = [keras.Input((5,)) for _ in range(3)]
+    outputs = keras.layers.Concatenate()([network(one) for one in inputs])
+    model = SimilarityModel(inputs, outputs)
+    model.compile("sgd", loss=loss, run_eagerly=True)
+    return model, network
+
+
+def test_concatenated_triplets_with_a_placeholder_train():
+    model, network = three_inputs(TripletMarginLoss(0.7))
+    expected = float(TripletMarginLoss(0.7)(None, rows(network, A, P, N)))
+    history = model.fit([A, P, N], np.zeros(8), batch_size=8, epochs=3, verbose=0).history["loss"]
+    assert history[0] == pytest.approx(expected, rel=1e-5)
+    assert history[2] < history[0]
+    with pytest.raises(ValueError, match=r"TripletLoss.*TripletMarginLoss"):
+        three_inputs(TripletLoss())[0].fit([A, P, N], np.zeros(8), verbose=0)
 
 
 def test_losses_that_learn_from_one_class_take_it():

@@ -237,6 +237,16 @@ def test_models_with_masks_train_on_sequences():
     assert np.isfinite(history["loss"]).all()
 
 
+def test_loaded_text_and_bytes():
+    made = MultiShotFileSampler(range(N), Y, lambda i: TEXTS[int(i)], 3, seed=0)
+    x, y = made[0]
+    np.testing.assert_array_equal(Y[numbers(x)], y)
+    made = MultiShotFileSampler(range(N), Y, lambda i: bytes([int(i), 0]), 3, seed=0)
+    x, y = made[0]
+    assert [Y[text[0]] for text in np.asarray(x).tolist()] == y.tolist()
+    assert all(text[1:] == bytes(1) for text in np.asarray(x).tolist())
+
+
 def test_loaded_sequences_are_padded_if_asked_for():
     def load(i):
         return SEQUENCES[int(i)]
