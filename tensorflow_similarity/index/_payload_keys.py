@@ -34,6 +34,7 @@ class KeyColumn:
     """The values under one key: a number for each row, and the value of each number."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._codes = Column.empty((), np.int32)
         self._numbers: dict[Hashable, int] = {}
         self._floats = Column.empty((), np.float64)
@@ -53,9 +54,10 @@ class KeyColumn:
     def append(self, found: list[Any]) -> None:
         """Adds the values of the next rows; `_NOTHING` where there is none."""
         codes = np.empty(len(found), np.int32)
-        for place, value in enumerate(found):
-            codes[place] = MISSING if value is _NOTHING else self._number(value)
-        self._codes.append(codes)
+        with self._lock:
+            for place, value in enumerate(found):
+                codes[place] = MISSING if value is _NOTHING else self._number(value)
+            self._codes.append(codes)
 
     def _number(self, value: Any) -> int:
         own = _told(value)
@@ -71,7 +73,10 @@ class KeyColumn:
         Numbers are compared with numbers and strings with strings; no comparison of
         others holds. None is equal to None only, and True to True only.
         """
-        how, wanted = test.operator, test.value
+        with self._lock:
+            return self._holds(test.operator, test.value)
+
+    def _holds(self, how: str, wanted: Any) -> np.ndarray:
         result = np.zeros(len(self.values), bool)
         if how == "exists":
             result[:] = wanted
@@ -117,7 +122,7 @@ def _large(value: Any) -> bool:
     return isinstance(value, int) and abs(value) > _EXACT
 
 
-def _told(value: Any) -> Hashable:
+def _told(value: Any) -> tuple[bool, Hashable]:
     # True is not 1 here, though Python takes it for that.
     return type(value) is bool, _hashable(value)
 
@@ -129,7 +134,7 @@ def _hashable(value: Any) -> Hashable:
     if isinstance(value, list):
         return ("list", *((type(each) is bool, _hashable(each)) for each in value))
     if isinstance(value, dict):
-        return ("dict", *sorted((key, _hashable(each)) for key, each in value.items()))
+        return ("dict", *sorted((key, *_told(each)) for key, each in value.items()))
     return value
 
 

@@ -1,5 +1,7 @@
 """Filters that are data, on ids, labels and keys of the payload."""
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -221,3 +223,33 @@ def test_class_names():
         index.count({"labels": {"lt": 3}})
     with pytest.raises(TypeError, match="must be class names"):
         index.count({"labels": 3})
+
+
+def test_filters_from_several_threads_while_records_come():
+    rng = np.random.default_rng(0)
+    index = Index(2, "euclidean")
+    index.add(rng.normal(size=(500, 2)), data=[{"n": i} for i in range(500)])
+    wrong, done = [], threading.Event()
+
+    def look(seed):
+        rng = np.random.default_rng(seed)
+        while not done.is_set():
+            limit = int(rng.integers(1, 400))
+            filters = {"n": {"lt": limit}}, {"n": {"lt": limit}, "data": lambda data: True}
+            for each in filters:
+                found = index.lookup(np.zeros((1, 2)), k=400, filter=each).ids[0]
+                if sorted(found[found >= 0].tolist()) != list(range(limit)):
+                    wrong.append(limit)
+
+    threads = [threading.Thread(target=look, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for start in range(500, 1500, 50):
+        new = index.add(rng.normal(size=(50, 2)), data=[{"n": start + i} for i in range(50)])
+        index.delete(new[:25])
+        if start % 250 == 0:
+            index.compact()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
