@@ -6,7 +6,8 @@ DATA ?= mnist
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-PYTEST := $(BIN)/python -m pytest -q
+# Neighbours in a file share models: a process keeps a stretch of them, and the first to end takes over.
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 # What test-backend installs, and the tests that it runs: those of keras.ops, and of NumPy around it.
 BACKEND ?= tensorflow
 BACKENDS_tensorflow := tensorflow
@@ -25,20 +26,20 @@ demo: $(VENV)/.installed-demo  ## Train, index, look up, calibrate, evaluate, sa
 	@$(BIN)/python examples/demo.py --data $(DATA)
 
 test: $(VENV)/.installed-test  ## Run the fast tests
-	@$(PYTEST) -n $(JOBS)
+	@$(PYTEST)
 
 test-slow: $(VENV)/.installed-test-slow  ## Run the slow tests only
-	@$(PYTEST) -n $(JOBS) -m slow
+	@$(PYTEST) -m slow
 
 test-all: $(VENV)/.installed-test-slow  ## Run every test
-	@$(PYTEST) -n $(JOBS) -m "slow or not slow"
+	@$(PYTEST) -m "slow or not slow"
 
 test-backend: $(VENV)/.installed-test  ## Run the tests of what is computed under BACKEND=tensorflow|jax|torch
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(or $(BACKENDS_$(BACKEND)),$(error BACKEND must be tensorflow, jax or torch))
-	@KERAS_BACKEND=$(BACKEND) $(PYTEST) -n $(JOBS) $(COMPUTED)
+	@KERAS_BACKEND=$(BACKEND) $(PYTEST) $(COMPUTED)
 
 coverage: $(VENV)/.installed-coverage  ## Run the fast tests and tell which lines they reach, in out/coverage
-	@$(PYTEST) -n $(JOBS) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
+	@$(PYTEST) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
 
 lint: $(VENV)/.installed-lint  ## Check style and formatting
 	@$(BIN)/ruff check .

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import sys
+from unittest import mock
 
 # Read by TensorFlow when it is first imported, hence before anything else here.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -24,13 +27,54 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    """Seeds Python, NumPy and the backend before each test."""
-    # Imported here, for the process that only hands out tests to others needs no TensorFlow.
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what the imports made: millions of objects, all of them kept."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _tensorflow_is_seeded() -> None:
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _seeded(_tensorflow_is_seeded) -> None:
+    """Seeds Python, NumPy and Keras before each test.
+
+    TensorFlow is seeded once: its graphs begin anew from the seed, each of them, and it forgets the
+    kernels of all operations when it is seeded, which costs small tests half their time.
+    """
+    # Imported here, for the process that only hands out tests to others needs no TensorFlow.
+    import keras
+
+    with mock.patch("tensorflow.random.set_seed"):
+        keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _xla_where_it_is_asked_for(request):
+    """Models of the fast tests are compiled by XLA only with `jit_compile=True`.
+
+    It is Keras' default, and takes longer to compile than small models to train. The slow tests
+    have the default.
+    """
+    import keras
+
+    owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
+    compile_ = owner.compile
+
+    @functools.wraps(compile_)
+    def without(self, *args, **kwargs):
+        return compile_(self, *args, **{"jit_compile": False} | kwargs)
+
+    if request.node.get_closest_marker("slow") or keras.backend.backend() != "tensorflow":
+        yield
+    else:
+        with mock.patch.object(owner, "compile", without):
+            yield
 
 
 @pytest.fixture(autouse=True)

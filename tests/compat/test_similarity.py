@@ -53,7 +53,7 @@ def test_xbm_in_a_model_remembers_training_alone():
     loss = XBM(MultiSimilarityLoss(), 48)
     inputs = keras.Input((5,))
     model = SimilarityModel(inputs, L2Embedding(3)(inputs))
-    model.compile("sgd", loss=loss)
+    model.compile("sgd", loss=loss, jit_compile=False)
     model.fit(x, y, batch_size=12, validation_data=(x_val, y_val), verbose=0)
     assert int(loss.memory.filled) == 24
     before = model.evaluate(x_val, y_val, batch_size=24, verbose=0)

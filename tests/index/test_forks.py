@@ -17,7 +17,7 @@ from tensorflow_similarity.index import Index
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(20_000, 32)).astype(np.float32)
+X = RNG.normal(size=(8000, 32)).astype(np.float32)
 Q = X[:200] + np.float32(0.01)
 _SECONDS = 300
 

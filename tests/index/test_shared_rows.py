@@ -11,9 +11,10 @@ from tensorflow_similarity.index import Index, _memory, _snapshot
 from tensorflow_similarity.index._columns import lies_in_file
 from tensorflow_similarity.index.engines import usearch
 
+slow = pytest.mark.slow
 DIM = 32
 # All is found, so that answers do not depend on the order in which threads add.
-THOROUGH = {"M": 32, "efConstruction": 200, "ef": 800}
+THOROUGH = {"M": 16, "efConstruction": 100, "ef": 700}
 
 
 def vectors(n, seed=0, unit=False):
@@ -135,8 +136,15 @@ def test_the_graph_outlives_what_the_index_does(name, mmap, tmp_path):
     assert rows_and_engine(index)[1].shared.shape == (600, DIM)
 
 
-@pytest.mark.parametrize("data", [None, "json", "array"])
-@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize(
+    ("data", "mmap"),
+    [
+        ("json", False),
+        ("array", True),
+        (None, True),
+        *(pytest.param(*rest, marks=slow) for rest in (("json", True), ("array", False))),
+    ],
+)
 def test_a_few_dead_rows_stay_in_place(name, data, mmap, tmp_path):
     """So that the graph, when it is loaded, still walks over the rows of the index."""
     if data == "json":

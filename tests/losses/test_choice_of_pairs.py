@@ -50,23 +50,27 @@ def test_a_miner_leaves_its_pairs_to_the_loss(name):
     assert not np.allclose(ours, case.make(reduction=None)(labels, x)), "nothing was mined"
 
 
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=slow)])
 @pytest.mark.parametrize("name", few(ONE_EACH))
-def test_a_miner_in_blocks_and_graphs(name):
+def test_a_miner_in_blocks_and_graphs(name, jit_compile):
     labels, x = CASES[name].batch(11, seed=31)
     expected = value_and_gradient(CASES[name].make(mining="multi_similarity"), labels, x)
-    for jit_compile in (False, True):
-        loss = CASES[name].make(mining="multi_similarity", block_size=4)
+    loss = CASES[name].make(mining="multi_similarity", block_size=4)
 
-        @tf.function(jit_compile=jit_compile)
-        def compiled(labels, x, loss=loss):
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                value = loss(labels, x)
-            return value, tf.convert_to_tensor(tape.gradient(value, x))
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def compiled(labels, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(labels, x)
+        return value, tf.convert_to_tensor(tape.gradient(value, x))
 
-        value, gradient = compiled(tf.constant(labels), tf.constant(x))
-        np.testing.assert_allclose(value, expected[0], rtol=1e-5)
-        np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
+    value, gradient = compiled(tf.constant(labels), tf.constant(x))
+    np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
+
+
+def test_a_miner_in_blocks_under_xla():
+    test_a_miner_in_blocks_and_graphs("contrastive", True)
 
 
 def test_sampled_negatives_are_the_same_in_blocks_and_in_the_backward_pass():
@@ -98,8 +102,22 @@ def with_unknown(labels, x, seed=0):
     return every, rows, unknown
 
 
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
-@pytest.mark.parametrize("name", few(ON_CLASSES))
+REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reduction"),
+    [
+        *(("triplet_semi_hard", reduction) for reduction in REDUCTIONS),
+        ("lifted_struct", "mean_with_sample_weight"),
+        *(
+            pytest.param(name, reduction, marks=slow)
+            for name in ON_CLASSES
+            for reduction in REDUCTIONS
+            if name != "triplet_semi_hard"
+        ),
+    ],
+)
 def test_unlabelled_examples_are_not_there(name, reduction):
     case = CASES[name]
     labels, x = case.batch(10, seed=33)
@@ -231,7 +249,7 @@ def test_other_labels_in_a_graph_of_unknown_batch_size(relevance):
     x = np.random.default_rng(43).normal(size=(9, 4)).astype("float32")
     loss = losses.TripletSemiHardLoss(relevance=relevance, block_size=4)
     signature = [tf.TensorSpec((None, CLASSES)), tf.TensorSpec((None, 4))]
-    compiled = tf.function(loss, input_signature=signature)
+    compiled = tf.function(loss, input_signature=signature, autograph=False)
     np.testing.assert_allclose(compiled(labels, x), loss(labels, x), rtol=1e-5)
 
 

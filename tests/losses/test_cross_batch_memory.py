@@ -117,8 +117,14 @@ def test_steps_of_pytorch_metric_learning(name, inner):
             np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("batch_loss", [False, True])
-@pytest.mark.parametrize("name", BY_CLASS)
+@pytest.mark.parametrize(
+    ("name", "batch_loss"),
+    [
+        *((name, False) for name in BY_CLASS),
+        ("triplet_semi_hard", True),
+        *(pytest.param(n, True, marks=slow) for n in BY_CLASS if n != "triplet_semi_hard"),
+    ],
+)
 def test_every_loss_sees_batch_and_memory_and_no_empty_places(name, batch_loss):
     case = CASES[name]
     inner = case.make(reduction=None)
@@ -207,7 +213,7 @@ def test_compiled_steps_are_traced_once_for_a_batch_size(jit):
     loss.memory.build((None, 4))
     traces = []
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def compiled(y, x):
         traces.append(x.shape)
         with tf.GradientTape() as tape:

@@ -37,7 +37,9 @@ def test_value_and_gradient(monkeypatch, bins, way):
         return counts, tape.gradient(total, values)
 
     if way in ("graph", "xla"):
-        value_and_gradient = tf.function(value_and_gradient, jit_compile=way == "xla")
+        value_and_gradient = tf.function(
+            value_and_gradient, jit_compile=way == "xla", autograph=False
+        )
     counts, gradient = value_and_gradient(tf.constant(VALUES))
     np.testing.assert_allclose(counts, loops(VALUES, MASK, bins, 2.0), rtol=1e-9, atol=1e-12)
     # Values at nodes have no derivative.

@@ -44,7 +44,7 @@ def test_floats_in_a_graph(taker, jit):
     make, x = TAKERS[taker]
     expected = make()(Y, x)
     loss = make()
-    compiled = tf.function(loss, jit_compile=jit)
+    compiled = tf.function(loss, jit_compile=jit, autograph=False)
     with pytest.warns(UserWarning, match="`y_true` has dtype float32"):
         value = compiled(tf.constant(Y, "float32"), tf.constant(x))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -59,7 +59,7 @@ def test_floats_in_a_graph(taker, jit):
 def test_fit_on_float_labels():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     metric = training_metrics.QueriesWithoutPositives()
-    model.compile("sgd", loss=losses.SupConLoss(), metrics=[metric])
+    model.compile("sgd", loss=losses.SupConLoss(), metrics=[metric], jit_compile=False)
     with pytest.warns(UserWarning, match="`y_true` has dtype float32"):
         history = model.fit(X, Y.astype("float32"), batch_size=8, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -111,8 +111,10 @@ def test_binary_labels_are_0_and_1(wrong, graph, column):
         return
     arguments = tf.constant(labels), tf.constant(distances)
     with pytest.raises(tf.errors.InvalidArgumentError, match="must be binary labels"):
-        tf.function(losses.ContrastiveLoss())(*arguments)
-    in_xla = tf.function(losses.ContrastiveLoss(reduction=None), jit_compile=True)(*arguments)
+        tf.function(losses.ContrastiveLoss(), autograph=False)(*arguments)
+    in_xla = tf.function(losses.ContrastiveLoss(reduction=None), jit_compile=True, autograph=False)(
+        *arguments
+    )
     np.testing.assert_array_equal(np.isnan(in_xla), ~np.isin(labels.ravel(), (0, 1)))
 
 

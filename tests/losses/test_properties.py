@@ -140,7 +140,7 @@ def test_degenerate_batches_in_other_types_are_finite(name, dtype):
 def test_degenerate_batches_in_graphs_are_finite(name, block_size, jit_compile):
     loss = CASES[name].make(block_size=block_size)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def compiled(labels, x):
         with tf.GradientTape() as tape:
             tape.watch(x)

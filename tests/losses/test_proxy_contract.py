@@ -160,7 +160,7 @@ def test_a_class_id_that_the_head_has_not_is_refused(name):
 def stepped(name, labels, table, jit):
     loss = make(name, reduction=None)
 
-    @tf.function(jit_compile=jit)
+    @tf.function(jit_compile=jit, autograph=False)
     def step(y_true, y_pred):
         with tf.GradientTape() as tape:
             tape.watch(y_pred)
@@ -248,10 +248,10 @@ def test_xla_and_unknown_batch_sizes(name):
         return total, tape.gradient(total, y_pred)
 
     shape = (None, *table.shape[1:])
-    dynamic = tf.function(step).get_concrete_function(
+    dynamic = tf.function(step, autograph=False).get_concrete_function(
         tf.TensorSpec((None,), tf.int64), tf.TensorSpec(shape, tf.float32)
     )
-    for compiled in (tf.function(step, jit_compile=True), dynamic):
+    for compiled in (tf.function(step, jit_compile=True, autograph=False), dynamic):
         there, slope = compiled(tf.constant(labels), tf.constant(table))
         np.testing.assert_allclose(there, value, rtol=1e-5)
         np.testing.assert_allclose(slope, gradient, rtol=1e-4, atol=1e-6)

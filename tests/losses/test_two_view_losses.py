@@ -218,7 +218,7 @@ def test_xla(name):
     a, b = (tf.constant(view) for view in two_views())
     loss = CLASSES[name]()
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def compiled(a, b):
         with tf.GradientTape() as tape:
             tape.watch([a, b])

@@ -78,7 +78,7 @@ def test_several_inputs():
     inputs = {"a": keras.Input((3,), name="a"), "b": keras.Input((1,), name="b")}
     h = keras.layers.Concatenate()(list(inputs.values()))
     model = SimilarityModel(inputs, keras.layers.Dense(4)(h))
-    model.compile("sgd", TripletLoss("euclidean"))
+    model.compile("sgd", TripletLoss("euclidean"), jit_compile=False)
     result = model.evaluate_with_baselines({"a": a, "b": b[:, None]}, y)
     expected = evaluate(np.concatenate([a, b[:, None]], axis=1), y, distance="euclidean")
     assert dict(result["raw input"]) == pytest.approx(dict(expected))
@@ -111,7 +111,7 @@ def test_words_that_were_adapted_to_stay():
     inputs = keras.Input((1,), dtype="string")
     h = keras.layers.Embedding(3, 4, name="embedding")(words(inputs))
     model = SimilarityModel(inputs, keras.layers.Flatten()(h))
-    model.compile("sgd", TripletLoss("euclidean"))
+    model.compile("sgd", TripletLoss("euclidean"), jit_compile=False)
     copy = baselines._with_new_weights(model)
     found = copy(tf.constant([["a"], ["b"], ["c"]]))
     np.testing.assert_array_equal(found, copy.get_layer("embedding").get_weights()[0][[2, 1, 0]])
@@ -132,6 +132,6 @@ def test_errors(digits):
             return x
 
     model = Subclass()
-    model.compile("sgd", TripletLoss())
+    model.compile("sgd", TripletLoss(), jit_compile=False)
     with pytest.raises(ValueError, match="Baselines need a functional model"):
         model.evaluate_with_baselines(x, y)

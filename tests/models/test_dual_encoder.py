@@ -156,6 +156,27 @@ def test_errors_of_the_loss():
 # -- The model -----------------------------------------------------------------------------------
 
 
+OTHERS = [
+    losses.MultiNegativesRankLoss(distance="cosine"),
+    losses.SimCLRLoss(temperature=0.1),
+    losses.TripletLoss(distance="cosine", margin=0.5),
+    losses.SupConLoss(),
+]
+
+
+@pytest.mark.parametrize("loss", OTHERS)
+def test_both_towers_are_trained_by_losses_of_all_kinds(loss):
+    model = make(loss, run_eagerly=True)
+    before = model.get_weights()
+    value = model.test_on_batch(USERS, ITEMS)
+    model.train_on_batch(USERS, ITEMS)
+    model.reset_metrics()  # Some versions of Keras go on with the mean.
+    assert model.test_on_batch(USERS, ITEMS) < value
+    kernels = [(a, b) for a, b in zip(before, model.get_weights(), strict=True) if a.ndim == 2]
+    assert len(kernels) == 2
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in kernels)
+
+
 def rank_of_own(model):
     ids = model.lookup(USERS, k=N, verbose=0).ids
     return np.argmax(ids == np.arange(N)[:, None], axis=1)
@@ -164,11 +185,8 @@ def rank_of_own(model):
 @pytest.mark.parametrize(
     ("loss", "temperature"),
     [
-        (losses.MultiNegativesRankLoss(distance="cosine"), None),
         (losses.MultiNegativesRankLoss(distance="cosine", symmetric=True), 0.1),
-        (losses.SimCLRLoss(temperature=0.1), None),
-        (losses.TripletLoss(distance="cosine", margin=0.5), None),
-        (losses.SupConLoss(), None),
+        *(pytest.param(loss, None, marks=pytest.mark.slow) for loss in OTHERS),
     ],
 )
 def test_a_query_learns_to_find_its_candidate(loss, temperature):
@@ -265,7 +283,7 @@ def test_one_tower_for_both():
 @pytest.mark.parametrize("shared", [False, True])
 def test_it_is_one_file(tmp_path, shared):
     model = DualEncoder(tower(6, "a", 1), None if shared else tower(6, "b", 2), temperature=0.2)
-    model.compile("adam", losses.MultiNegativesRankLoss(distance="cosine"), jit_compile=False)
+    model.compile("adam", losses.MultiNegativesRankLoss(distance="cosine"), run_eagerly=True)
     model.fit(ITEMS, ITEMS[:, ::-1], epochs=2, verbose=0)
     model.index(ITEMS[:, ::-1], data=list(range(N)), verbose=0)
     model.save(tmp_path / "m.keras")
@@ -277,7 +295,18 @@ def test_it_is_one_file(tmp_path, shared):
     np.testing.assert_array_equal(found.ids, expected.ids)
     np.testing.assert_array_equal(found.distances, expected.distances)
     assert float(loaded.temperature.scale) == float(model.temperature.scale) != 5.0
+    loaded.run_eagerly = True
     loaded.fit(ITEMS, ITEMS[:, ::-1], verbose=0)
+
+
+def test_it_is_trained_in_a_graph():
+    weights = []
+    for eagerly in (True, False):
+        model = make(temperature=0.1, run_eagerly=eagerly)
+        model.fit(USERS, ITEMS, batch_size=24, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_a_callback_embeds_each_side_with_its_tower():

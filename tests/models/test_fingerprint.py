@@ -11,7 +11,7 @@ from tensorflow_similarity.models.fingerprint import WeightsFingerprint
 @pytest.fixture
 def model():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     return model
 
 

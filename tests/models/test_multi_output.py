@@ -59,7 +59,7 @@ def test_an_inner_layer_can_be_indexed(digits, tmp_path):
     x, y = digits[0][:60], digits[1][:60]
     full = heads(as_dict=True)
     model = SimilarityModel(full.input, full.output["logits"])
-    model.compile("adam", XENT, distance="cosine", embedding_output="embedding")
+    model.compile("adam", XENT, distance="cosine", embedding_output="embedding", jit_compile=False)
     count = len(model.weights)
     model.index(x, y, verbose=0)
     assert len(model.weights) == count

@@ -278,7 +278,11 @@ class TestCalibrationAndEvaluation:
         inputs = keras.Input((64,))
         hidden = keras.layers.Dense(64, activation="relu")(inputs)
         model = SimilarityModel(inputs, L2Embedding(8)(hidden))
-        model.compile(keras.optimizers.Adam(0.005), TripletLoss(distance="cosine", margin=0.3))
+        model.compile(
+            keras.optimizers.Adam(0.005),
+            TripletLoss(distance="cosine", margin=0.3),
+            jit_compile=False,
+        )
 
         def score():
             model.reset_index()
@@ -340,7 +344,7 @@ class TestStaleRecords:
     def test_compiling_again_is_not_stale_and_keeps_the_records(self, indexed, digits):
         indexed.optimizer.iterations.assign(5)  # as if the records came after some training
         indexed.lookup(digits[0][:2], verbose=0)
-        indexed.compile("sgd", TripletLoss(distance="cosine"))
+        indexed.compile("sgd", TripletLoss(distance="cosine"), jit_compile=False)
         indexed.lookup(digits[0][:2], verbose=0)
         assert indexed.index_size() == 200
 
@@ -364,11 +368,11 @@ class TestCompile:
 
     def test_records_that_would_not_fit_are_not_dropped(self, indexed):
         with pytest.raises(ValueError, match=r"200 records.*Cosine.*Euclidean.*reset_index"):
-            indexed.compile("adam", TripletLoss(distance="euclidean"))
+            indexed.compile("adam", TripletLoss(distance="euclidean"), jit_compile=False)
         assert indexed.index_size() == 200
         assert indexed.vector_index.distance.name == "cosine"
         indexed.reset_index()
-        indexed.compile("adam", TripletLoss(distance="euclidean"))
+        indexed.compile("adam", TripletLoss(distance="euclidean"), jit_compile=False)
         assert indexed.vector_index.distance.name == "euclidean"
 
     def test_create_index_needs_no_loss_and_empties(self, digits):

@@ -109,7 +109,7 @@ def test_batches_are_those_of_the_memory_sampler_with_workers(folder):
         for workers in (1, 3)
     ]
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     for sampler in made:
         sampler.steps_per_epoch = 4
     one, two = (model.predict(sampler, verbose=0) for sampler in made)

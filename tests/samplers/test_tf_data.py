@@ -64,7 +64,7 @@ def test_labels_in_structures_and_part_of_the_classes():
 
 def test_trains_a_model():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     model.fit(TFDataSampler(dataset(), 4, 2), steps_per_epoch=3, epochs=2, shuffle=False, verbose=0)
 
 

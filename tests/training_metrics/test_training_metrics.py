@@ -185,7 +185,7 @@ def test_compiled(name, options):
     metric.update_state(*batches[0])  # Makes its variables.
     metric.reset_state()
 
-    @tf.function(**options)
+    @tf.function(autograph=False, **options)
     def step(y, x):
         metric.update_state(y, x)
         return metric.result()
