@@ -20,6 +20,7 @@ PARTS = {
     "_text_table": "results as tables",
     "_atomic_file": "a file is replaced as a whole",
     "_blocks": "rows of a computation taken block by block, in bounded memory",
+    "_class_numbers": "class ids of any size where integers have 32 bits",
     "targets": "what is known of examples: classes, several labels, relevance, pairs",
     "distances": "one object per distance, pairwise and row by row",
     "mining": "which positives and negatives of a query count",

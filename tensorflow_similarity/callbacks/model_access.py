@@ -10,6 +10,7 @@ from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLos
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
 from tensorflow_similarity.models.index_distance import distance_and_output
+from tensorflow_similarity.models.jax_batches import synced
 
 __all__ = ["distance_of", "embedder_of", "ignored_class", "loss_on_pairs", "record_embedder_of"]
 
@@ -22,6 +23,7 @@ def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
         output: Which output or layer; None: what a `SimilarityModel` indexes, and
             the only output of another model.
     """
+    synced(model)
     if output is None and isinstance(model, SimilarityModel):
         return model._binding.embedder
     return Embedder(model, output)
@@ -29,6 +31,7 @@ def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
 
 def record_embedder_of(model: Any, output: int | str | None = None) -> Embedder:
     """What makes the embeddings of what is searched: of a model with two towers, the other one."""
+    synced(model)
     if output is None and isinstance(model, SimilarityModel):
         return model._binding.record_embedder
     return Embedder(model, output)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._class_numbers import id_dtype, ids_of, numbers_of
 
 __all__ = ["MemoryBank"]
 
@@ -27,7 +29,8 @@ class MemoryBank(keras.layers.Layer):
 
     Attributes:
         embeddings: Variable `[size, dim]`, float32 or float64.
-        labels: int64 variable `[size]`, class ids.
+        labels: int64 variable `[size]`, class ids. With JAX, this and the following are int32,
+            and ids that do not fit are numbers; they are saved as ids.
         examples: int64 variable `[size]`, ids of examples.
         filled: int64 variable, how many of these, from the first on, are there.
         steps: int64 variable, how many batches were offered.
@@ -50,7 +53,7 @@ class MemoryBank(keras.layers.Layer):
         self.size = count(size, "size")
 
     def build(self, input_shape: Any, dtype: str = "float32") -> None:
-        def zeros(name: str, shape: tuple[int, ...], dtype: str = "int64") -> Any:
+        def zeros(name: str, shape: tuple[int, ...], dtype: str = id_dtype()) -> Any:
             return self.add_weight(
                 name=name,
                 shape=shape,
@@ -79,21 +82,21 @@ class MemoryBank(keras.layers.Layer):
         Args:
             embeddings: `[batch, dim]`. Of a batch larger than the memory the
                 first rows are kept.
-            labels: int64 class ids `[batch]`.
-            examples: int64 ids of the examples `[batch]`, or None.
+            labels: Class ids `[batch]`, a tensor.
+            examples: Ids of the examples `[batch]`, or None.
             warmup_steps: Nothing is kept of the first so many batches.
         """
         self.build_for(embeddings)
         examples = ops.zeros_like(labels) if examples is None else examples
         ready = self.steps >= warmup_steps
         for name, batch in zip(_ROWS, (embeddings, labels, examples), strict=True):
-            rows = getattr(self, name)
-            batch = ops.cast(ops.stop_gradient(batch), rows.dtype)
-            moved = ops.concatenate([batch, ops.convert_to_tensor(rows)])[: self.size]
-            moved = ops.reshape(moved, rows.shape)
-            rows.assign(ops.where(ready, moved, rows) if warmup_steps else moved)
+            variable = getattr(self, name)
+            rows = ops.convert_to_tensor(variable)
+            batch = ops.cast(ops.stop_gradient(batch), variable.dtype)
+            moved = ops.reshape(ops.concatenate([batch, rows])[: self.size], variable.shape)
+            variable.assign(ops.where(ready, moved, rows) if warmup_steps else moved)
         added = ops.where(ready, ops.shape(embeddings)[0], 0)
-        self.filled.assign(ops.minimum(self.filled + ops.cast(added, "int64"), self.size))
+        self.filled.assign(ops.minimum(self.filled + ops.cast(added, id_dtype()), self.size))
         self.steps.assign(self.steps + 1)
 
     def clear(self) -> None:
@@ -110,7 +113,8 @@ class MemoryBank(keras.layers.Layer):
         """Called by Keras: writes what it holds."""
         if self.built:
             for name in (*_ROWS, "filled", "steps"):
-                store[name] = ops.convert_to_numpy(getattr(self, name))
+                value = ops.convert_to_numpy(getattr(self, name))
+                store[name] = value if name == "embeddings" else ids_of(value)
 
     def load_own_variables(self, store: Any) -> None:
         """Called by Keras: reads what was saved, of which the newest that fit are kept.
@@ -122,7 +126,9 @@ class MemoryBank(keras.layers.Layer):
             return
         filled = int(store["filled"][()])
         self.build_for(store["embeddings"])
-        self.add(*(ops.convert_to_tensor(store[name][:filled]) for name in _ROWS))
+        embeddings, labels, examples = (np.asarray(store[name][:filled]) for name in _ROWS)
+        labels, examples = numbers_of(labels), numbers_of(examples)
+        self.add(*(ops.convert_to_tensor(x) for x in (embeddings, labels, examples)))
         self.steps.assign(store["steps"][()])
 
     def get_config(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._old_names import removed_argument
 from tensorflow_similarity.losses.arguments import checked_flag
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
@@ -137,7 +138,7 @@ class PerExampleLoss(keras.losses.Loss):
         """Which examples count, bool `[batch]`; None for all."""
         if self.ignore_class is None or len(labels.shape) != 1:
             return None
-        return ops.not_equal(labels, self.ignore_class)
+        return ops.not_equal(labels, number_of_id(self.ignore_class))
 
     def reduced(self, losses: Any, sample_weight: Any = None, counted: Any = None) -> Any:
         """Losses `[batch]`, weighted and reduced as Keras does, over those that count.

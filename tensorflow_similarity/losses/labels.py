@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tensorflow_similarity._class_numbers import id_dtype, ids_of, numbers_of
 from tensorflow_similarity.mining.pairs import jaccard, matrix, multi_hot
 
 __all__ = [
@@ -45,7 +46,7 @@ def to_tensor(y_true: Any, name: str = "y_true") -> Any:
             "them, fit(x, y), or data that yields (x, y). To train without labels, use "
             "ContrastiveModel; on pairs without classes, DualEncoder."
         )
-    if not hasattr(y_true, "dtype"):
+    if not hasattr(y_true, "dtype") or _is_of_another_library(y_true):
         y_true = np.asarray(y_true)
     if isinstance(y_true, np.ndarray) and y_true.dtype.kind not in "iubf":
         raise TypeError(
@@ -53,11 +54,27 @@ def to_tensor(y_true: Any, name: str = "y_true") -> Any:
             f"of dtype {y_true.dtype}. Map each class name to an integer, e.g. "
             "np.unique(names, return_inverse=True)[1]."
         )
+    if isinstance(y_true, np.ndarray | np.generic):
+        y_true = np.asarray(y_true)
+        # PyTorch has no such type; ids from 2**63 on wrap around, as elsewhere.
+        y_true = numbers_of(y_true.astype(np.int64) if y_true.dtype == np.uint64 else y_true)
     return ops.convert_to_tensor(y_true, sparse=False)
+
+
+def _is_of_another_library(x: Any) -> bool:
+    """Whether labels are an array that is neither NumPy's nor the backend's."""
+    known = (np.ndarray, np.generic, keras.KerasTensor, keras.Variable)
+    return not isinstance(x, known) and not ops.is_tensor(x) and hasattr(x, "__array__")
 
 
 def values_of(x: Any) -> np.ndarray | None:
     """The values of an array or an eager tensor; None inside a graph, where there are none."""
+    if keras.backend.backend() == "torch" and ops.is_tensor(x):
+        import torch
+
+        if torch.compiler.is_compiling():
+            return None
+        return ops.convert_to_numpy(x)  # from other devices, too
     try:
         return np.asarray(x)
     except Exception:  # Each backend has its own error for tensors of a graph.
@@ -86,7 +103,7 @@ def _check_rows(y_true: Any, batch: Any) -> None:
 
 
 def class_ids(y_true: Any, batch: Any, owner: Any = None) -> Any:
-    """Returns class ids, int64 `[batch]`.
+    """Returns class ids, int64 `[batch]`; with JAX int32, numbers for those that do not fit.
 
     Args:
         y_true: Integer class ids `[batch]` or `[batch, 1]`, of any integer type. Whole
@@ -120,7 +137,7 @@ def class_ids(y_true: Any, batch: Any, owner: Any = None) -> Any:
         y_true = ops.where(_whole(y_true), y_true, ops.zeros_like(y_true))
     elif _kind(y_true) not in ("int", "bool"):
         raise TypeError(f"`y_true` must be integer class ids. {_received(y_true)}")
-    return ops.reshape(ops.cast(y_true, "int64"), (-1,))
+    return ops.reshape(ops.cast(y_true, id_dtype()), (-1,))
 
 
 def _whole(x: Any) -> Any:
@@ -278,11 +295,15 @@ def invalid_binary(y_true: Any) -> Any:
 def refuse_in_graph(valid: Any, labels: Any, message: str) -> None:
     """Raises TensorFlow's error when a graph runs on invalid labels; XLA leaves it out.
 
+    With JAX a warning is given: an error within a compiled step would cost the model its weights.
+
     Args:
         valid: Bool `[batch]`.
         labels: `[batch]` or `[batch, 1]`.
         message: What labels must be.
     """
+    if keras.backend.backend() == "jax":
+        _warn_in_jit(valid, labels, message)
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf
@@ -291,6 +312,23 @@ def refuse_in_graph(valid: Any, labels: Any, message: str) -> None:
         labels = tf.reshape(labels, (-1,))
         received = ["Received:", tf.boolean_mask(labels, tf.logical_not(valid))]
         tf.debugging.Assert(tf.reduce_all(valid), [message, *received])
+
+
+def _warn_in_jit(valid: Any, labels: Any, message: str) -> None:
+    import jax
+
+    if not isinstance(valid, jax.core.Tracer):
+        return
+
+    def warn(valid: Any, labels: Any) -> None:
+        wrong = np.asarray(labels).reshape(-1)[~np.asarray(valid).reshape(-1)]
+        wrong = wrong if wrong.dtype.kind == "f" else ids_of(wrong)
+        warnings.warn(
+            f"{message} Received: {wrong[:1].tolist()[0]}. Losses of such examples are NaN.",
+            stacklevel=2,
+        )
+
+    jax.lax.cond(ops.all(valid), lambda: None, lambda: jax.debug.callback(warn, valid, labels))
 
 
 def check_class_range(y_true: Any, classes: int | None, ignore_class: int | None = None) -> None:
@@ -303,6 +341,6 @@ def check_class_range(y_true: Any, classes: int | None, ignore_class: int | None
     if wrong.size:
         raise ValueError(
             f"`y_true` must be class ids from 0 to {classes - 1}, as `y_pred` has {classes} "
-            f"classes. Received: {wrong[0]}. Number the classes, e.g. by np.unique(y, "
+            f"classes. Received: {ids_of(wrong[:1])[0]}. Number the classes, e.g. by np.unique(y, "
             "return_inverse=True)[1], or give the head more of them."
         )

@@ -13,7 +13,12 @@ from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.losses.arguments import checked_class_id, checked_number
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
 from tensorflow_similarity.losses.comparison import Comparison, Examples, PairSettings
-from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
+from tensorflow_similarity.losses.labels import (
+    class_ids,
+    invalid_numbers,
+    relevance_labels,
+    to_tensor,
+)
 from tensorflow_similarity.losses.masked import mean_over_pairs
 from tensorflow_similarity.losses.replicas import ALONE
 from tensorflow_similarity.mining.miners import Miner, get_miner
@@ -211,6 +216,9 @@ class MetricLoss(PerExampleLoss):
         Returns:
             Losses `[queries]`.
         """
+        query_labels, key_labels = (
+            None if labels is None else to_tensor(labels) for labels in (query_labels, key_labels)
+        )
         sides = (
             Examples(labels, outputs, None if labels is None else self.counted(labels))
             for labels, outputs in ((query_labels, queries), (key_labels, keys))

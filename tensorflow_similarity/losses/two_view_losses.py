@@ -17,6 +17,7 @@ from tensorflow_similarity.losses.arguments import (
     checked_positive,
 )
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+from tensorflow_similarity.losses.labels import to_tensor
 from tensorflow_similarity.losses.masked import masked_logsumexp
 from tensorflow_similarity.losses.replicas import ALONE, Replicas
 
@@ -552,7 +553,7 @@ def _counted(own: Any, ids: Any, every_ids: Any) -> Any:
 def _column(values: Any, name: str, kind: str) -> Any:
     if values is None:
         return None
-    values = ops.convert_to_tensor(values)
+    values = to_tensor(values, name) if kind == "int" else ops.convert_to_tensor(values)
     dtype = keras.backend.standardize_dtype(values.dtype)
     if kind not in dtype:
         advice = "Number them on the host, e.g. by np.unique(ids, return_inverse=True)[1]."

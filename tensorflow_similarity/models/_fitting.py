@@ -176,5 +176,5 @@ class _Watch(keras.callbacks.Callback):
 
     def _is_finite(self) -> bool:
         """Whether the weights are numbers: a loss of embeddings that are NaN may be 0, too."""
-        weights = self.model.trainable_variables
+        weights = map(keras.ops.convert_to_tensor, self.model.trainable_variables)
         return all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in weights)

@@ -14,6 +14,7 @@ from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index, engines
 from tensorflow_similarity.models.embedding import Embedder
 from tensorflow_similarity.models.fingerprint import WeightsFingerprint
+from tensorflow_similarity.models.jax_batches import synced
 
 __all__ = ["IndexBinding"]
 
@@ -192,6 +193,7 @@ class IndexBinding:
     @property
     def embedder(self) -> Embedder:
         """The forward pass to the embedding output; made again after `forget_traces`."""
+        synced(self._model)  # of which the embedder may know a tower only
         if self._embedder is None:
             self._embedder = Embedder(self._model.towers()[0], self.embedding_output)
         return self._embedder
@@ -199,6 +201,7 @@ class IndexBinding:
     @property
     def record_embedder(self) -> Embedder:
         """What embeds records: another than `embedder` where the model has a tower for them."""
+        synced(self._model)
         queries, tower = self._model.towers()
         if tower is queries:
             return self.embedder

@@ -9,7 +9,9 @@ from keras import ops
 
 from tensorflow_similarity.layers import Temperature
 from tensorflow_similarity.losses.base import PerExampleLoss
+from tensorflow_similarity.losses.labels import to_tensor
 from tensorflow_similarity.losses.replicas import ALONE, current_replicas
+from tensorflow_similarity.models.jax_batches import numbered
 from tensorflow_similarity.models.paired_model import PairedModel, embedding_size
 
 __all__ = ["DualEncoder"]
@@ -201,7 +203,7 @@ class DualEncoder(PairedModel):
         candidates = loss.checked_predictions(candidates)
         rows = ops.arange(ops.shape(queries)[0], dtype="int32")
         if "ids" in extra:
-            ids = ops.reshape(extra["ids"], (-1,))
+            ids = ops.reshape(to_tensor(extra["ids"], "ids"), (-1,))
         else:
             # The pairs are numbered, over all replicas.
             owner = replicas.gather(ops.zeros_like(rows) + replicas.number())
@@ -210,6 +212,12 @@ class DualEncoder(PairedModel):
         with keras.name_scope(loss.name):
             losses = loss.query_losses(ids, queries, every_ids, every)
             return loss.reduced(losses, sample_weight)
+
+    def _targets_for_jax(self, x: Any, y: Any) -> Any:
+        if not (isinstance(y, dict) and "candidates" in y):
+            return y
+        ids = ("ids", "negative_ids")
+        return {key: numbered(value) if key in ids else value for key, value in y.items()}
 
     def step_inputs(self, x: Any, y: Any) -> Any:
         if y is None:

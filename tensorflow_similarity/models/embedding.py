@@ -14,9 +14,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from tensorflow_similarity.models.batches import Batches, batches_of
+from tensorflow_similarity.models.jax_batches import devices_of_batch, synced
 from tensorflow_similarity.targets import Targets
 
-__all__ = ["Embedder"]
+__all__ = ["Embedder", "divisible"]
 
 #: Examples embedded at a time. Larger batches are not faster on a CPU, and take more memory.
 BATCH_SIZE = 128
@@ -121,8 +122,9 @@ class Embedder:
             self._examined = True
             examine_inputs(self._model, x)
         if keras.backend.backend() != "tensorflow":
+            synced(self._model)
             count = int(keras.tree.flatten(x)[0].shape[0])
-            x = _divisible(x, count)
+            x = divisible(x, count)
             if self._inner is not None:
                 return _float32(self._inner.predict_on_batch(x))[:count]
             return _float32(self._select(self._model.predict_on_batch(x)))[:count]
@@ -365,17 +367,12 @@ def output_names(model: Any) -> list[str]:
     return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
 
 
-def _divisible(x: Any, count: int) -> Any:
+def divisible(x: Any, count: int) -> Any:
     """A batch that the devices of a distribution divide: the last example is repeated."""
-    distribution = keras.distribution.distribution()
-    if distribution is None:
+    more = -count % devices_of_batch()
+    if not more:
         return x
-    mesh = distribution.device_mesh
-    name = getattr(distribution, "batch_dim_name", None) or mesh.axis_names[0]
-    devices = mesh.shape[list(mesh.axis_names).index(name)]
-    if count % devices == 0:
-        return x
-    rows = np.minimum(np.arange(count + -count % devices), count - 1)
+    rows = np.minimum(np.arange(count + more), count - 1)
     return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[rows], x)
 
 

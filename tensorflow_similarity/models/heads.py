@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,11 +11,13 @@ import numpy as np
 
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.layers import MarginHead, ProxyHead
-from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
+from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss, ProxyLoss
+from tensorflow_similarity.losses.labels import check_class_range
 from tensorflow_similarity.models.batches import one_class_batches
 
 __all__ = [
     "check_margin_heads",
+    "check_targets",
     "embedding_below_head",
     "refuse_two_views",
     "warn_of_sorted_labels",
@@ -62,16 +65,8 @@ def check_margin_heads(model: Any, loss: Any) -> None:
         ValueError: If a `MarginLoss(beta=None)` is not on a `MarginHead` of as many
             classes, or another loss on embeddings is on one.
     """
-    outputs = getattr(model, "outputs", None)
-    if not outputs or loss is None or isinstance(loss, str):
-        return
-    names = list(model.output) if isinstance(model.output, dict) else model.output_names
-    for place, (name, tensor) in enumerate(zip(names, outputs, strict=True)):
-        own = loss
-        if isinstance(loss, dict):
-            own = loss.get(name)
-        elif isinstance(loss, (list, tuple)):
-            own = loss[place] if place < len(loss) else None
+    for place, name, tensor in _outputs(model):
+        own = _of_output(loss, place, name)
         own = own.loss if isinstance(own, CrossBatchMemory) else own
         head = tensor._keras_history.operation
         classes = head.classes if isinstance(head, MarginHead) else None
@@ -88,6 +83,43 @@ def check_margin_heads(model: Any, loss: Any) -> None:
                 "`loss` must be MarginLoss(beta=None) for an output of layers.MarginHead, whose "
                 f"last columns are boundaries and no embedding. Received: {own!r}."
             )
+
+
+def check_targets(model: Any, y: Any) -> None:
+    """Checks class ids against the heads of a model, before they reach a compiled step.
+
+    Args:
+        model: A compiled model; only functional ones can be checked.
+        y: The targets of a batch, as arrays.
+
+    Raises:
+        ValueError: If a loss on the classes of a head gets an id that is none of them.
+    """
+    for place, name, tensor in _outputs(model):
+        own, target = (_of_output(each, place, name) for each in (model.loss, y))
+        if target is None or keras.tree.is_nested(target):
+            continue
+        if isinstance(own, ProxyLoss):
+            check_class_range(target, tensor.shape[1], own.ignore_class)
+        elif isinstance(own, MarginLoss) and own.numbers_classes:
+            check_class_range(target, own.classes, own.ignore_class)
+
+
+def _outputs(model: Any) -> Iterator[tuple[int, str, Any]]:
+    """Place, name and tensor of each output of a functional model; nothing of others."""
+    outputs = getattr(model, "outputs", None)
+    if outputs:
+        names = list(model.output) if isinstance(model.output, dict) else model.output_names
+        yield from zip(range(len(names)), names, outputs, strict=True)
+
+
+def _of_output(given: Any, place: int, name: str) -> Any:
+    """What belongs to an output: of a dict by its name, of a list by its place, or all."""
+    if isinstance(given, dict):
+        return given.get(name)
+    if isinstance(given, (list, tuple)):
+        return given[place] if place < len(given) else None
+    return given
 
 
 def _input_of_head(tensor: Any) -> Any:

@@ -46,7 +46,9 @@ def export_serving(
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             "`export_serving` needs the TensorFlow backend of Keras. Running on: "
-            f"{keras.backend.backend()}."
+            f"{keras.backend.backend()}. Save the model, and load it with KERAS_BACKEND=tensorflow "
+            "to export it: weights, index and calibration come with it; or serve the file with "
+            "`tfsim serve`, which runs on any backend."
         )
     k = checks.count(k, "k")
     path = os.fspath(filepath)

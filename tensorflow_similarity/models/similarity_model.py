@@ -15,19 +15,29 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.index import Index, MilvusIndex
+from tensorflow_similarity.losses import CrossBatchMemory
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models._fitting import fit_with_samplers
+from tensorflow_similarity.models.batches import is_dataset
 from tensorflow_similarity.models.binding import IndexBinding
-from tensorflow_similarity.models.embedding import examine_inputs, output_names
+from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
+from tensorflow_similarity.models.embedding import divisible, examine_inputs, output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.heads import (
     check_margin_heads,
+    check_targets,
     embedding_below_head,
     refuse_two_views,
     warn_of_sorted_labels,
 )
 from tensorflow_similarity.models.index_distance import distance_and_output
+from tensorflow_similarity.models.jax_batches import (
+    devices_of_batch,
+    numbered,
+    prepare_iterator,
+    synced,
+)
 from tensorflow_similarity.models.micro_batches import call_in_parts
 from tensorflow_similarity.models.registered_losses import registered_loss
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
@@ -89,6 +99,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     """
 
     _micro_batch_size: int | None = None
+    _loading = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> SimilarityModel:
         if cls is SimilarityModel and is_functional_call(args, kwargs):
@@ -209,6 +220,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         )
         if not own_step:
             refuse_two_views(loss)
+        if not self._loading:
+            warn_of_doubtful(loss)
         check_margin_heads(self, loss)
         if micro_batch_size is not None:
             micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")
@@ -323,6 +336,54 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         updated = [scope.get_current_value(variable) for variable in held[1]]
         return (outputs, updated, losses) if return_losses else (outputs, updated)
 
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """As in Keras; with JAX also those of a `CrossBatchMemory`, which a step changes."""
+        variables = super().non_trainable_variables
+        if keras.backend.backend() != "jax":
+            return variables
+        losses = keras.tree.flatten(getattr(self, "loss", None))
+        banks = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
+        return [*variables, *(variable for bank in banks for variable in bank.variables)]
+
+    def _targets_for_jax(self, x: Any, y: Any) -> Any:
+        """The targets of a batch as JAX is to have them: class ids in 32 bits."""
+        check_targets(self, y)
+        return numbered(y)
+
+    def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        # Keras comes by here with the batches of `fit` and `evaluate` before they are used.
+        on_jax = iterator is not None and keras.backend.backend() == "jax"
+        held = prepare_iterator(iterator, self._targets_for_jax) if on_jax else []
+        super()._symbolic_build(iterator=iterator, data_batch=data_batch)
+        if on_jax:
+            optimizer = [] if self.optimizer is None else self.optimizer.variables
+            every = [*self.trainable_variables, *self.non_trainable_variables]
+            every += [*optimizer, *self.metrics_variables]
+            held[:] = [(variable, variable._value) for variable in every]
+
+    def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`; with JAX also where devices do not divide a batch of arrays."""
+        devices = devices_of_batch() if keras.backend.backend() == "jax" else 1
+        if devices == 1 or is_dataset(x):
+            return super().predict(x, batch_size, *args, **kwargs)
+        count = len(keras.tree.flatten(x)[0])
+        size = -(-(batch_size or 32) // devices) * devices
+        outputs = super().predict(divisible(x, count), size, *args, **kwargs)
+        return keras.tree.map_structure(lambda output: output[:count], outputs)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.train_on_batch`."""
+        if keras.backend.backend() == "jax":
+            y = self._targets_for_jax(x, y)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.test_on_batch`."""
+        if keras.backend.backend() == "jax":
+            y = self._targets_for_jax(x, y)
+        return super().test_on_batch(x, y, *args, **kwargs)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -360,7 +421,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         batches: its value says nothing then, and is often near 0.
         """
         warn_of_sorted_labels(getattr(self, "loss", None), y, batch_size or 32)
-        return super().evaluate(x, y, batch_size, *args, **kwargs)
+        try:
+            return super().evaluate(x, y, batch_size, *args, **kwargs)
+        except BaseException:
+            synced(self)  # With JAX, the weights are elsewhere while it runs.
+            raise
 
     def towers(self) -> tuple[keras.Model, keras.Model]:
         """The models that embed queries and records: both this one, unless there are two."""
@@ -669,7 +734,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         config = keras.saving.deserialize_keras_object(config)
         # Keras builds any optimizer here, and then warns where the saved one was not.
         built = config.pop("optimizer_built", True)
-        self.compile(**config)
+        self._loading = True
+        try:
+            self.compile(**config)
+        finally:
+            self._loading = False
         if built and self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 

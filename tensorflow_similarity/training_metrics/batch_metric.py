@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity.losses.arguments import checked_class_id
 from tensorflow_similarity.losses.base import wide_float
 from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
@@ -93,11 +94,12 @@ class BatchMetric(keras.metrics.Metric):
                 sample_weight = ops.reshape(sample_weight, (-1,))
             weights = weights * sample_weight
         invalid = None
+        ignored = None if self.ignore_class is None else number_of_id(self.ignore_class)
         if self.relevance is None:
             labels = class_ids(y_true, embeddings.shape[0], self)
             invalid = invalid_numbers(y_true)
-            if self.ignore_class is not None:
-                weights = ops.where(ops.equal(labels, self.ignore_class), 0, weights)
+            if ignored is not None:
+                weights = ops.where(ops.equal(labels, ignored), 0, weights)
         else:
             labels = relevance_labels(y_true, embeddings.shape[0], self.relevance)
         if invalid is not None:  # Shows in the result.
@@ -109,9 +111,7 @@ class BatchMetric(keras.metrics.Metric):
             relevance = self.relevance(labels, labels)
             positives, negatives = pairs_by_relevance(relevance, positions)
         else:
-            known = None
-            if self.ignore_class is not None:
-                known = ops.not_equal(labels, self.ignore_class)
+            known = None if ignored is None else ops.not_equal(labels, ignored)
             positives, negatives = pairs_by_class(labels, labels, positions, known, known)
         self.update(positives, negatives, embeddings, weights)
 
@@ -170,6 +170,7 @@ class BatchMean(BatchMetric):
 
     def result(self) -> Any:
         """The mean over all batches since the last `reset_state`, a float32 scalar."""
-        some = self._count > 0
-        mean = self._total / ops.where(some, self._count, 1.0)
-        return ops.where(some, mean, float("nan"))
+        # Tensors: JAX's functions take no variables.
+        total, count = ops.convert_to_tensor(self._total), ops.convert_to_tensor(self._count)
+        some = count > 0
+        return ops.where(some, total / ops.where(some, count, 1.0), float("nan"))

@@ -124,9 +124,10 @@ class DistanceMetric(BatchMetric):
             sign = 1.0 if self.aggregate == "max" else -1.0
             extreme = sign * ops.max(ops.where(kept_weights > 0, sign * values, -float("inf")))
             extreme = ops.cast(extreme, "float32")
-            largest = sign * ops.maximum(sign * extreme, sign * self._value)
+            kept_before = ops.convert_to_tensor(self._value)
+            largest = sign * ops.maximum(sign * extreme, sign * kept_before)
             value = ops.where(before, largest, extreme)
-            self._value.assign(ops.where(some, value, self._value))
+            self._value.assign(ops.where(some, value, kept_before))
         else:
             # Not a product with the weights: that of 0 and an infinite distance is NaN.
             total = ops.sum(ops.where(kept_weights > 0, values * kept_weights, 0))
@@ -135,10 +136,10 @@ class DistanceMetric(BatchMetric):
 
     def result(self) -> Any:
         """The aggregate of all batches since the last `reset_state`, a float32 scalar."""
-        some = self._count > 0
-        value = ops.convert_to_tensor(self._value)
+        value, count = ops.convert_to_tensor(self._value), ops.convert_to_tensor(self._count)
+        some = count > 0
         if self.aggregate in ("mean", "avg"):
-            value = value / ops.where(some, self._count, 1.0)
+            value = value / ops.where(some, count, 1.0)
         return ops.where(some, value, float("nan"))
 
     def get_config(self) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def names(doctor):
 def test_collapse_is_named_and_its_advice_cures_it(digits):
     x, y = digits
     keras.utils.set_random_seed(0)
-    model = network(losses.TripletHardLoss(), 0.03, depth=2)
+    model = network(losses.TripletHardLoss(margin=0.99), 0.03, depth=2)
     with pytest.warns(TrainingWarning, match="The embeddings collapsed") as caught:
         doctor = train(model, x, y)
     assert len(caught) == 1  # Once.
@@ -89,7 +89,7 @@ def test_collapse_is_named_and_its_advice_cures_it(digits):
 def test_collapse_of_embeddings_without_a_length(digits):
     x, y = digits
     keras.utils.set_random_seed(0)
-    model = network(losses.TripletHardLoss(), 0.1, normalised=False, depth=2)
+    model = network(losses.TripletHardLoss(margin=0.99), 0.1, normalised=False, depth=2)
     with pytest.warns(TrainingWarning, match="end the model with L2Embedding"):
         assert names(train(model, x, y, steps=80)) == ["collapse"]
 
