@@ -134,8 +134,10 @@ def _is_column(entry: Any) -> bool:
 
 def _chosen(entries: dict[Any, Any], name: str, label_output: int | str | None) -> Any:
     """The key of the entry that holds the classes."""
+    if not entries:
+        raise ValueError(f"`{name}` must have an entry that holds the classes. Received: none.")
     if label_output is not None:
-        if label_output not in entries:
+        if label_output not in list(entries):
             raise KeyError(
                 f"`label_output` must be one of {list(entries)}, the entries of `{name}`. "
                 f"Received: {label_output!r}."

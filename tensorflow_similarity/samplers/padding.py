@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 
-__all__ = ["Padding"]
+__all__ = ["Padding", "checked_padding"]
 
 
 class Padding:
@@ -125,3 +125,16 @@ class Padding:
             f"Padding(value={self.value!r}, lengths={self.lengths}, side={self.side!r}, "
             f"truncate={self.truncate}, mask={self.mask})"
         )
+
+
+def checked_padding(padding: Any) -> Padding:
+    """The padding that was given, or the default for None.
+
+    Raises:
+        TypeError: If it is no padding.
+    """
+    if padding is not None and not isinstance(padding, Padding):
+        raise TypeError(
+            f"`padding` must be a Padding, such as Padding(value=0). Received: {padding!r}."
+        )
+    return Padding() if padding is None else padding

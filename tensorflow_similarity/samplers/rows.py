@@ -16,7 +16,7 @@ from tensorflow_similarity.samplers._inputs import (
     padded,
     take,
 )
-from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.samplers.padding import Padding, checked_padding
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["RowSampler"]
@@ -94,7 +94,7 @@ class RowSampler(EpochDataset):
         entropy = np.random.SeedSequence(seed)
         self.seed = int(entropy.entropy)  # type: ignore[arg-type]
         self._key = entropy.generate_state(2, np.uint64)
-        self.padding = Padding() if padding is None else padding
+        self.padding = checked_padding(padding)
         self._order: tuple[int, np.ndarray] | None = None
         super().__init__(math.ceil(self.num_rows / self.batch_size), **kwargs)
 

@@ -14,7 +14,7 @@ from tensorflow_similarity.samplers._epochs import EpochDataset
 from tensorflow_similarity.samplers._inputs import as_batch, holds_64_bits, padded
 from tensorflow_similarity.samplers.augmentation import Augmentation
 from tensorflow_similarity.samplers.balanced import BalancedDraws
-from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.samplers.padding import Padding, checked_padding
 
 __all__ = ["Sampler"]
 
@@ -82,11 +82,7 @@ class Sampler(EpochDataset):
         **kwargs: Any,
     ) -> None:
         super().__init__(steps_per_epoch, **kwargs)
-        if padding is not None and not isinstance(padding, Padding):
-            raise TypeError(
-                f"`padding` must be a Padding, such as Padding(value=0). Received: {padding!r}."
-            )
-        self.padding = Padding() if padding is None else padding
+        self.padding = checked_padding(padding)
         self.augmenter = augmenter
         self._augment = None if augmenter is None else Augmentation(augmenter)
         self._draws = draws

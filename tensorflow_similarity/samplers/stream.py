@@ -211,6 +211,14 @@ def _check(ds: Any, label_output: int | str | None, class_names: Any) -> None:
             "`label_output` must say which entry of y is the class. Received: None, with y of the "
             f"form {spec[1]}."
         )
+    entries: dict[Any, Any] = {}
+    if isinstance(spec[1], (dict, tuple)):
+        entries = spec[1] if isinstance(spec[1], dict) else dict(enumerate(spec[1]))
+    if label_output is not None and label_output not in entries:
+        raise KeyError(
+            f"`label_output` must be one of {list(entries)}, the entries of y. Received: "
+            f"{label_output!r}."
+        )
     label = _label(spec[1], label_output)
     if label.shape.rank is None or label.shape.num_elements() != 1:
         raise ValueError(

@@ -14,7 +14,7 @@ from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.augmentation import unpacked
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
-from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.samplers.padding import Padding, checked_padding
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -107,6 +107,7 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     import tensorflow as tf
 
     checks.count(first_batch, "first_batch", minimum=0)
+    checked_padding(padding)
     x, y, *weight = _read(ds)
     labels = keras.tree.map_structure(lambda leaf: leaf.numpy(), y)
     if targets is not None:
@@ -178,13 +179,21 @@ def _leaves(spec: Any) -> list[Any]:
 
 def _converted(labels: Any, targets: Any, label_output: Any) -> Any:
     """Labels of which one entry, or all, are what `targets` makes of them."""
-    if isinstance(labels, dict):
-        return {**labels, label_output: targets(labels[label_output])}
-    if isinstance(labels, tuple):
-        return tuple(
-            targets(one) if place == label_output else one for place, one in enumerate(labels)
+    if not callable(targets):
+        raise TypeError(
+            "`targets` must be a function of all labels, such as Targets.multi_hot. Received: "
+            f"{targets!r}."
         )
-    return targets(labels)
+    if not isinstance(labels, (dict, tuple)):
+        return targets(labels)
+    entries = labels if isinstance(labels, dict) else dict(enumerate(labels))
+    if label_output not in entries:
+        raise KeyError(
+            "`label_output` must say which entry of y `targets` is for, one of "
+            f"{list(entries)}. Received: {label_output!r}."
+        )
+    made = {**entries, label_output: targets(entries[label_output])}
+    return made if isinstance(labels, dict) else tuple(made.values())
 
 
 def _padded(padding: Padding) -> Callable[[Any], Any]:

@@ -282,6 +282,8 @@ def test_auxiliary_names_are_numbered_and_kept():
         (ValueError, "label_output", {"a": np.eye(5)[IDS], "age": IDS + 20}, {}),
         (ValueError, "label_output", {"a": AGE, "b": AGE}, {}),
         (KeyError, r"label_output.*\['a', 'b'\]", {"a": IDS, "b": AGE}, {"label_output": "c"}),
+        (KeyError, "label_output", {"a": IDS, "b": AGE}, {"label_output": ["a"]}),
+        (ValueError, "must have an entry", {}, {}),
         (ValueError, "label_output.*Leave it out", IDS, {"label_output": "a"}),
         (ValueError, r"y\['b'\].*expected 40", {"a": IDS, "b": AGE[1:]}, {}),
         (ValueError, r"y\['b'\].*expected 39", {"a": IDS[1:], "b": AGE}, {}),

@@ -159,6 +159,23 @@ def test_weights_and_several_labels_and_floats():
     assert_balanced(x, y, 3, 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "match", "arguments"),
+    [
+        (TypeError, "targets", {"targets": 3}),
+        (KeyError, "label_output.*targets", {"targets": Targets.classes}),
+        (TypeError, "padding", {"padding": 3}),
+        (KeyError, "label_output", {"label_output": "z"}),
+    ],
+)
+def test_bad_arguments_are_named(error, match, arguments):
+    with pytest.raises(error, match=match):
+        TFDataSampler(dataset(y={"a": LABELS, "b": X}), **arguments)
+    if "label_output" in arguments:
+        with pytest.raises(error, match=match):
+            balanced_stream(dataset(y={"a": LABELS}), **arguments)
+
+
 def test_augmenters_return_weights_and_dicts():
     def weigh(x, y):
         return {"x": -x, "y": y, "sample_weight": tf.ones_like(y)}
