@@ -16,7 +16,7 @@ import numpy as np
 
 from tensorflow_similarity.index._errors import CorruptIndexError, IndexFileError
 from tensorflow_similarity.index._journal import FRAMES
-from tensorflow_similarity.index._vectors import STORAGES
+from tensorflow_similarity.index._vectors import STORAGES, EncodedRows
 
 __all__ = ["LIVE", "check_columns", "check_config", "check_meta", "naming", "required"]
 
@@ -26,6 +26,7 @@ LIVE = "live"
 _LARGEST = 1e17
 # Rows looked at together.
 _BLOCK = 1 << 16
+_GREATEST_CODE = {"float16": 65_504.0, "int8": 128.0}
 _PAYLOADS = {("data.values", "data.present"), ("data.text", "data.ends"), ()}
 # What Python raises on values of other types or shapes than expected.
 _SURPRISES = (
@@ -211,13 +212,24 @@ def _check_vectors(
         _require_column("vectors.frame", arrays["vectors.frame"], np.dtype(np.uint8), (rows,))
         used = int(arrays["vectors.frame"].max(initial=0))
         required(used <= len(frames), "rows are in frames that are not there")
-    if look and storage != "int8":
-        for start in range(0, rows, _BLOCK):
+    if not look:
+        return
+    if storage != "float32":
+        # Rounding may take the largest a little further.
+        largest *= 1.01
+        codes = vectors
+        required(storage == "int8" or bool(np.isfinite(codes[:]).all()), "codes are not finite")
+        vectors = EncodedRows(codes, scales, arrays.get("vectors.frame"), frames)
+        greatest = _GREATEST_CODE[storage]
+        if frames is None and highest * greatest <= largest:
+            return
+    for start in range(0, rows, _BLOCK):
+        with np.errstate(over="ignore", invalid="ignore"):
             block = vectors[start : start + _BLOCK]
-            if block.size:
-                low, high = float(block.min()), float(block.max())
-                # What is NaN is in no range.
-                required(-largest <= low and high <= largest, "embeddings are not finite")
+        if block.size:
+            low, high = float(block.min()), float(block.max())
+            # What is NaN is in no range.
+            required(-largest <= low and high <= largest, "embeddings are not finite")
 
 
 def _check_payload(arrays: Mapping[str, Any], rows: int, look: bool) -> None:

@@ -22,8 +22,7 @@ from milvus import default_server
 default_server.set_base_dir(sys.argv[1])
 default_server.listen_port = int(sys.argv[2])
 default_server.start()
-print(default_server.server_pid if hasattr(default_server, "server_pid") else
-      default_server.server_proc.pid, flush=True)
+print(default_server.server_proc.pid, flush=True)
 time.sleep(3600)
 """
 
