@@ -508,7 +508,7 @@ def _text(about: Mapping[str, Any]) -> str:
 
 
 # A writer may remove files between a look at the folder and a look into them.
-_TRIES = 20
+_TRIES, _TRIES_OF_DAMAGED = 20, 3
 _PAUSE = 0.05
 
 
@@ -578,14 +578,18 @@ class FolderReader(_Folder):
 
     def _patiently(self, read: Callable[[], Any]) -> Any:
         """Reads, again where a writer was in between."""
-        for left in reversed(range(_TRIES)):
+        tries = 0
+        while True:
+            tries += 1
             try:
                 return read()
-            except (FileNotFoundError, CorruptIndexError):
-                if not left:
+            except CorruptIndexError:  # as a writer took back a change that failed
+                if tries >= _TRIES_OF_DAMAGED:
                     raise
-                time.sleep(_PAUSE)
-        return None
+            except FileNotFoundError:
+                if tries >= _TRIES:
+                    raise
+            time.sleep(_PAUSE)
 
     def _look(self) -> tuple[list[int], list[int]]:
         """What the lock tells, then what there is, so that this is no less."""

@@ -1,7 +1,10 @@
 """What is missing in a folder of acknowledged changes is damage, and never a silent old state."""
 
+import json
 import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -139,3 +142,59 @@ def test_fsync_forces_the_names_of_new_folders_too(tmp_path, monkeypatch):
     forced.clear()
     Index.open(later, fsync=True).close()
     assert {str(tmp_path), str(tmp_path / "later"), str(later)} <= forced
+
+
+# -- Forged changes ------------------------------------------------------------------------------
+
+
+def entry(change, arrays):
+    """An entry of a journal with right checksums, whatever it says."""
+    about = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
+    text = json.dumps({"change": change, "arrays": about}).encode()
+    content = text + b"".join(array.tobytes() for array in arrays.values())
+    head = struct.pack("<4sQII", b"\xf5TFS", len(content), zlib.crc32(content), len(text))
+    return head + struct.pack("<I", zlib.crc32(head)) + content
+
+
+def columns(**changed):
+    made = {
+        "ids": np.array([10, 11]),
+        "vectors": vectors(2),
+        "labels": np.array([1, 2]),
+        "has_label": np.array([True, True]),
+    }
+    made |= changed
+    return {name: array for name, array in made.items() if array is not None}
+
+
+@pytest.mark.parametrize(
+    ("change", "arrays"),
+    [
+        ({"name": "add"}, columns(ids=np.array([10, 10]))),
+        ({"name": "add"}, columns(ids=np.array([10, -1]))),
+        ({"name": "add"}, columns(ids=np.array([10.0, 11.0]))),
+        ({"name": "add"}, columns(vectors=np.full((2, DIM), np.nan, np.float32))),
+        ({"name": "add"}, columns(vectors=vectors(2)[:, :2].copy())),
+        ({"name": "add"}, columns(vectors=vectors(3))),
+        ({"name": "upsert"}, columns(labels=np.array([1]))),
+        ({"name": "upsert"}, columns(has_label=None)),
+        ({"name": "add"}, columns(extra=np.zeros(2))),
+        ({"name": "delete"}, {}),
+        ({"name": "delete"}, {"ids": np.array([[0]])}),
+        ({"name": "update"}, {"ids": np.array([0]), "vectors": np.zeros((1, DIM))}),
+        ({"name": "clear"}, {"ids": np.array([0])}),
+        ({"name": "rename"}, {"ids": np.array([0])}),
+        ({"name": "about", "notes": [1], "calibration": None}, {}),
+        ({"name": "about"}, {}),
+        ({"name": 3}, {}),
+        ([], {}),
+        (None, {"ids": np.array([0])}),
+    ],
+)
+def test_a_change_that_no_index_writes(tmp_path, change, arrays):
+    copy = a_copy(tmp_path, closed=False)
+    with open(copy / "journal.2", "ab") as file:
+        file.write(entry(change, arrays))
+    for read_only in (True, False):
+        with pytest.raises(CorruptIndexError, match="journal"):
+            Index.open(copy, read_only=read_only)
