@@ -12,6 +12,10 @@ from tensorflow_similarity.distances.cosine import unit_rows
 __all__ = ["KoLeo", "RegularFace", "SparseCenters", "ZeroMean"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class _Weighted(keras.regularizers.Regularizer):
     """A penalty times a weight."""
 
