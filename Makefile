@@ -14,9 +14,12 @@ BACKENDS_tensorflow := tensorflow
 BACKENDS_jax := jax
 BACKENDS_torch := torch --extra-index-url https://download.pytorch.org/whl/cpu
 COMPUTED := tests/distances tests/mining tests/losses tests/layers tests/training_metrics tests/index tests/evaluation tests/calibration
+# What test-jax and test-torch install.
+PACKAGE_jax := jax
+PACKAGE_torch := torch==2.13.0
 EXTRAS = $(patsubst $(VENV)/.installed-%,%,$@)
 
-.PHONY: help demo test test-slow test-all test-backend coverage lint format types docs docs-serve bench build clean
+.PHONY: help demo test test-slow test-all test-backend test-jax test-torch coverage lint format types docs docs-serve bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -40,6 +43,12 @@ test-backend: $(VENV)/.installed-test  ## Run the tests of what is computed unde
 
 coverage: $(VENV)/.installed-coverage  ## Run the fast tests and tell which lines they reach, in out/coverage
 	@$(PYTEST) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
+
+test-jax: $(VENV)-jax/.installed  ## Run the tests of the JAX backend
+	@KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -q tests/backends
+
+test-torch: $(VENV)-torch/.installed  ## Run the tests of the PyTorch backend
+	@KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -q tests/backends
 
 lint: $(VENV)/.installed-lint  ## Check style and formatting
 	@$(BIN)/ruff check .
@@ -66,12 +75,23 @@ build: $(VENV)/.installed-test  ## Build the wheel and the source archive into d
 	@$(BIN)/python -m build --quiet
 
 clean:  ## Remove everything that was made here
-	@rm -rf $(VENV) build dist site out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(VENV)-jax $(VENV)-torch build dist site out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # One stamp per set of extras: installed again when pyproject.toml changes, else nothing is done.
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
 	@echo "Installing keras-similarity[$(EXTRAS)] into $(VENV) (the first time takes some minutes)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(EXTRAS)]"
+	@touch $@
+
+# An environment for each other backend, which takes all but the backend from .venv.
+$(VENV)-%/.installed: pyproject.toml | $(VENV)/.installed-test
+	@echo "Installing $(PACKAGE_$*) into $(VENV)-$*"
+	@rm -rf $(VENV)-$*
+	@$(BIN)/python -m venv $(VENV)-$*
+	@$(BIN)/python -c "import pathlib, sysconfig; \
+		pathlib.Path('$(VENV)-$*', *pathlib.Path(sysconfig.get_path('purelib')).parts[-3:], 'main.pth').write_text( \
+		'import site; site.addsitedir(' + repr(sysconfig.get_path('purelib')) + ')')"
+	@$(VENV)-$*/bin/python -m pip install -qq --disable-pip-version-check $(PACKAGE_$*)
 	@touch $@
 
 $(VENV)/.made:

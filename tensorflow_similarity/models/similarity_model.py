@@ -726,6 +726,10 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             config["search"] = search if isinstance(search, str) else "auto"
             config["embedding_output"] = self._binding.embedding_output
             config["micro_batch_size"] = self._micro_batch_size
+            optimizer = config.get("optimizer")
+            if isinstance(optimizer, dict) and "backend.torch" in (optimizer.get("module") or ""):
+                # Keras names the class that PyTorch trains with, which no other backend can use.
+                optimizer["module"] = "keras.optimizers"
             config["optimizer_built"] = bool(self.optimizer and self.optimizer.built)
         return config
 

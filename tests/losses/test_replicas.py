@@ -1,9 +1,14 @@
 """On several replicas a loss is that of the whole batch: value and gradient of one device."""
 
+import contextlib
+import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from oracle.loss_cases import ON_CLASSES
@@ -35,3 +40,35 @@ def test_every_loss_is_that_of_one_device(replicas):
 def test_fit_under_a_strategy_trains_as_one_device():
     """With proxies, a memory and metrics of training, and a ragged last batch."""
     check("fit", 2, 5)
+
+
+def test_two_workers_on_loopback_train_as_one_process(tmp_path):
+    """`MultiWorkerMirroredStrategy`: weights, memory, metric, index, evaluation, a saved model."""
+    program = Path(__file__).with_name("workers_program.py")
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for each in sockets:
+            each.bind(("localhost", 0))
+        addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    running = []
+    for rank in (0, 1, None):
+        env = dict(os.environ)
+        if rank is not None:
+            task = {"type": "worker", "index": rank}
+            env["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        command = [sys.executable, program, tmp_path / f"{rank}.npz"]
+        running.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+    try:
+        for process in running:
+            _, errors = process.communicate(timeout=400)
+            assert process.returncode == 0, errors[-3000:]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+    alone, *workers = (np.load(tmp_path / f"{rank}.npz") for rank in (None, 0, 1))
+    for worker in workers:
+        assert worker.files == alone.files
+        for name in alone.files:
+            np.testing.assert_allclose(worker[name], alone[name], atol=1e-4)
