@@ -67,18 +67,22 @@ class NeighborsWithin:
 
     @property
     def ids(self) -> np.ndarray:
+        """Ids of the neighbours: int64 `[m]`."""
         return self._columns.ids[0]
 
     @property
     def distances(self) -> np.ndarray:
+        """Distances of the neighbours: float32 `[m]`."""
         return self._columns.distances[0]
 
     @property
     def labels(self) -> np.ndarray:
+        """Labels of the neighbours, `[m]`: class ids, or names where the index has them."""
         return self._columns.labels[0]
 
     @property
     def queries(self) -> np.ndarray:
+        """The query of each neighbour: int64 `[m]`."""
         return np.repeat(np.arange(len(self)), self.counts)
 
     @property

@@ -58,6 +58,19 @@ class HuggingFaceSampler(Sampler):
         KeyError: If there is no such column.
         TypeError: If `dataset` has no examples by position.
         ValueError: As `MultiShotMemorySampler`.
+
+    Example:
+
+    ```python
+    import datasets
+    from tensorflow_similarity.samplers import HuggingFaceSampler
+
+    records = {"x": [[0.0], [0.1], [1.0], [1.1]], "label": [0, 0, 1, 1]}
+    dataset = datasets.Dataset.from_dict(records)
+    sampler = HuggingFaceSampler(dataset, "x", steps_per_epoch=10, seed=0)
+    x, y = sampler[0]
+    assert len(x) == len(y) == 4
+    ```
     """
 
     def __init__(

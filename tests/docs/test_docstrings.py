@@ -29,7 +29,10 @@ WITH_EXAMPLE = {
     if any(block.language == "python" for block in blocks(inspect.getdoc(value) or ""))
 }
 # What an example needs beside the package, where that is too heavy for every run of the tests.
-HEAVY = {"tensorflow_similarity.index.MilvusIndex": "milvus_lite"}
+HEAVY = {
+    "tensorflow_similarity.index.MilvusIndex": "milvus_lite",
+    "tensorflow_similarity.samplers.HuggingFaceSampler": "datasets",
+}
 SECTION = re.compile(r"^Args:\n(?P<body>(?:(?:[ \t]+.*)?\n)*)", re.MULTILINE)
 
 
@@ -92,6 +95,7 @@ WITHOUT_EXAMPLE = {
     "MiningStrategy",
     "Nearest",
     "Neighbors",
+    "NeighborsWithin",
     "Ranking",
     "Pairs",
     "Rows",
