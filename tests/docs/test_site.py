@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -172,7 +173,9 @@ def test_pages_in_a_browser(site, pages, browser):
             for scheme in ("light", "dark") if pictures else ():
                 browser.scheme(scheme)  # of a projector within
                 palette = {"light": "default", "dark": "slate"}[scheme]
-                browser.run(f"document.body.setAttribute('data-md-color-scheme', {palette!r})")
+                chosen = f"document.querySelector('input[data-md-color-scheme={palette}]')"
+                browser.run(f"{chosen}.click()")
+                time.sleep(0.2)  # colours fade
                 height = browser.run("document.documentElement.scrollHeight")
                 clip = {"x": 0, "y": 0, "width": width, "height": min(height, 12000), "scale": 1}
                 shot = browser.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
