@@ -8,18 +8,12 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 # Neighbours in a file share models: a process keeps a stretch of them, and the first to end takes over.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
-# What test-backend installs, and the tests that it runs: those of keras.ops, and of NumPy around it.
-BACKEND ?= tensorflow
-BACKENDS_tensorflow := tensorflow
-BACKENDS_jax := jax
-BACKENDS_torch := torch --extra-index-url https://download.pytorch.org/whl/cpu
-COMPUTED := tests/distances tests/mining tests/losses tests/layers tests/training_metrics tests/index tests/evaluation tests/calibration
 # What test-jax and test-torch install.
 PACKAGE_jax := jax
 PACKAGE_torch := torch==2.13.0
 EXTRAS = $(patsubst $(VENV)/.installed-%,%,$@)
 
-.PHONY: help demo test test-slow test-all test-backend test-jax test-torch coverage lint format types docs docs-serve bench build clean
+.PHONY: help demo test test-slow test-all test-jax test-torch coverage lint format types docs docs-serve bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -36,10 +30,6 @@ test-slow: $(VENV)/.installed-test-slow  ## Run the slow tests only
 
 test-all: $(VENV)/.installed-test-slow  ## Run every test
 	@$(PYTEST) -m "slow or not slow"
-
-test-backend: $(VENV)/.installed-test  ## Run the tests of what is computed under BACKEND=tensorflow|jax|torch
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(or $(BACKENDS_$(BACKEND)),$(error BACKEND must be tensorflow, jax or torch))
-	@KERAS_BACKEND=$(BACKEND) $(PYTEST) $(COMPUTED)
 
 coverage: $(VENV)/.installed-coverage  ## Run the fast tests and tell which lines they reach, in out/coverage
 	@$(PYTEST) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
