@@ -129,7 +129,7 @@ def test_ids_of_odd_types(door, values, error):
 def test_ids_that_are_no_list(method, ids):
     arguments = (ids, X) if method in ("upsert", "update") else (ids,)
     # Without ids, `update`, `delete` and `get` may have a filter.
-    with pytest.raises(TypeError, match="`ids` (must be|or `filter` must be given)"):
+    with pytest.raises(TypeError, match=r"`ids` (must be|or `filter` must be given)"):
         getattr(_index(), method)(*arguments)
 
 
