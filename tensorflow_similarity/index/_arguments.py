@@ -70,6 +70,12 @@ def check_ids(ids: Any, length: int | None = None, distinct: bool = True) -> np.
         raise ValueError(f"`ids` must be below 2**63. Received: {array.max()}.")
     if array.dtype.kind == "b":
         raise TypeError(f"`ids` must be integers. Received: {ids!r}.")
+    if array.dtype.kind in "USTO" and array.size:
+        raise TypeError(
+            f"`ids` must be integers of shape [n]. Received: array of shape {array.shape} and "
+            f"dtype {array.dtype}. Store names of your own with the records, "
+            "data=[{'key': 'a-1'}, ...], and select by them: filter={'key': 'a-1'}."
+        )
     array = checks.class_ids(array if array.dtype.kind in "iu" else ids, "ids")
     if length is not None and len(array) != length:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,11 @@ import numpy as np
 
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.losses import CrossBatchMemory, MetricLoss
+from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.samplers import FollowEpochs
 from tensorflow_similarity.samplers._epochs import EpochDataset
 
-__all__ = ["fit_with_samplers"]
+__all__ = ["fit_with_samplers", "ids_of_names"]
 
 _GIVEN = (
     "For triplets or pairs that are given, where `y` is a placeholder, use SiameseModel with "
@@ -43,6 +45,11 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
     del given["self"]
     sampler, validation = given.get("x"), given.get("validation_data")
     comparing = _losses_of_classes(model)
+    if "y" in given:
+        given["y"] = ids_of_names(model, given["y"])
+    if isinstance(validation, (tuple, list)) and len(validation) > 1:
+        x, y, *weights = validation
+        given["validation_data"] = (x, ids_of_names(model, y), *weights)
     _refuse_one_class(comparing, given.get("y"))
     if not isinstance(sampler, EpochDataset):
         with _added(given, [_Watch()] if comparing else []):
@@ -109,23 +116,92 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
         sampler.steps_per_epoch = usual
 
 
-def _losses_of_classes(model: Any) -> dict[Any, MetricLoss]:
-    """The losses that compare embeddings of different classes, by output; None for the only one."""
+def ids_of_names(model: keras.Model, y: Any) -> Any:
+    """Labels with class names replaced by class ids, which are all that Keras lets through.
+
+    The id of a name is a hash of it, the same in every batch, process and memory.
+
+    Args:
+        model: A compiled model.
+        y: What `fit` was given: labels, or a dict or list of them for the outputs.
+
+    Raises:
+        ValueError: If a loss takes the numbers of a head's classes, or some names are None and the
+            loss has no `ignore_class`.
+    """
+    losses = _losses_by_output(model)
+    if None in losses:
+        return _ids_of_names(losses[None], y)
+    if isinstance(y, Mapping):
+        return {key: _ids_of_names(losses.get(key), labels) for key, labels in y.items()}
+    if isinstance(y, (list, tuple)) and len(y) == len(losses):
+        pairs = zip(losses.values(), y, strict=True)
+        return type(y)([_ids_of_names(loss, labels) for loss, labels in pairs])
+    return y
+
+
+def _ids_of_names(loss: Any, y: Any) -> Any:
+    if not isinstance(loss, PerExampleLoss) or not isinstance(y, (np.ndarray, list)):
+        return y
+    names = np.asarray(y, object).reshape(-1) if _holds_names(y) else np.empty(0, object)
+    if not len(names):
+        return y
+    if not _compares_classes(loss):
+        raise ValueError(
+            f"`y` must be class ids for {type(loss).__name__}, as the classes of a head have "
+            f"numbers. Received: names, such as {str(names[0])!r}. Write "
+            "names, y = np.unique(y, return_inverse=True), and keep the names."
+        )
+    unknown = getattr(loss, "ignore_class", None)
+    if any(name is None for name in names) and unknown is None:
+        raise ValueError(
+            f"`y` holds None, for a class that is not known. Give the loss an id for that: "
+            f"{type(loss).__name__}(ignore_class=-1)."
+        )
+    found = {name: unknown if name is None else _hash(str(name)) for name in set(names)}
+    return np.array([found[name] for name in names], np.int64)
+
+
+def _holds_names(y: Any) -> bool:
+    array = y if isinstance(y, np.ndarray) else np.asarray(y, object)
+    if array.ndim == 0 or array.size != len(array):
+        return False
+    if array.dtype.kind in "UT":
+        return True
+    values = array.reshape(-1).tolist() if array.dtype.kind == "O" else []
+    return any(isinstance(value, str) for value in values) and all(
+        value is None or isinstance(value, str) for value in values
+    )
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _losses_by_output(model: Any) -> dict[Any, Any]:
+    """The losses of a model, by output; None for the only one."""
     loss = getattr(model, "loss", None)
     losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
     losses = dict(losses) if isinstance(losses, Mapping) else {None: losses}
-    found = {
+    return {
         key: one.loss if isinstance(one, CrossBatchMemory) else one for key, one in losses.items()
     }
-    return {
-        key: one
-        for key, one in found.items()
-        if isinstance(one, MetricLoss)
-        and one.distance is not None
-        and one.relevance is None
-        and not one.numbers_classes
-        and type(one).embeddings is MetricLoss.embeddings
-    }
+
+
+def _compares_classes(loss: Any) -> bool:
+    """Whether a loss compares embeddings of different classes, whatever their ids are."""
+    return (
+        isinstance(loss, MetricLoss)
+        and loss.distance is not None
+        and loss.relevance is None
+        and not loss.numbers_classes
+        and type(loss).embeddings is MetricLoss.embeddings
+    )
+
+
+def _losses_of_classes(model: Any) -> dict[Any, MetricLoss]:
+    """The losses that compare embeddings of different classes, by output."""
+    return {key: loss for key, loss in _losses_by_output(model).items() if _compares_classes(loss)}
 
 
 def _refuse_one_class(losses: dict[Any, MetricLoss], y: Any) -> None:

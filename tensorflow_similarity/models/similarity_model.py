@@ -18,7 +18,7 @@ from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses import CrossBatchMemory
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
-from tensorflow_similarity.models._fitting import fit_with_samplers
+from tensorflow_similarity.models._fitting import fit_with_samplers, ids_of_names
 from tensorflow_similarity.models.batches import is_dataset
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
@@ -374,12 +374,14 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.train_on_batch`."""
+        y = ids_of_names(self, y)
         if keras.backend.backend() == "jax":
             y = self._targets_for_jax(x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.test_on_batch`."""
+        y = ids_of_names(self, y)
         if keras.backend.backend() == "jax":
             y = self._targets_for_jax(x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
@@ -397,7 +399,9 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; samplers of this package follow its epochs.
+        """As `keras.Model.fit`; samplers of this package follow its epochs, and `y` may be names.
+
+        Class names are labels like class ids, for losses that compare embeddings.
 
         Epoch e has the same batches in a run that is resumed, by `initial_epoch=` or by
         `keras.callbacks.BackupAndRestore`, as in one without an interruption, and in the same
@@ -420,6 +424,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         Warns where arrays are sorted by class, and a loss on pairs sees one class in most of its
         batches: its value says nothing then, and is often near 0.
         """
+        y = ids_of_names(self, y)
         warn_of_sorted_labels(getattr(self, "loss", None), y, batch_size or 32)
         try:
             return super().evaluate(x, y, batch_size, *args, **kwargs)

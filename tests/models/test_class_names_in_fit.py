@@ -1,0 +1,86 @@
+"""`fit` and `evaluate` take class names, and train as with class ids."""
+
+import keras
+import numpy as np
+import pytest
+
+from tensorflow_similarity import losses
+from tensorflow_similarity.layers import L2Embedding, ProxyHead
+from tensorflow_similarity.models import SimilarityModel
+
+X = np.random.default_rng(0).normal(size=(24, 5)).astype("float32")
+IDS = np.tile(np.arange(4), 6)
+NAMES = np.array(["owl", "cat", "dog", "bat"])[IDS]
+
+
+def made(loss, head=None):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5,))
+    outputs = L2Embedding(3)(inputs)
+    model = SimilarityModel(inputs, outputs if head is None else head(outputs))
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    return model
+
+
+def results(loss, y):
+    """Weights after training, the values of losses, and the values of evaluation."""
+    model = made(loss)
+    history = model.fit(
+        X, y, batch_size=8, shuffle=False, epochs=2, validation_data=(X[:8], y[:8]), verbose=0
+    ).history
+    values = [model.train_on_batch(X, y), model.test_on_batch(X, y)]
+    return [*model.get_weights(), history["loss"], history["val_loss"], values]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [NAMES, NAMES.tolist(), NAMES.astype(object), NAMES[:, None]],
+    ids=["array", "list", "objects", "column"],
+)
+def test_names_are_class_ids(names):
+    for one, other in zip(
+        results(losses.MultiSimilarityLoss(), names),
+        results(losses.MultiSimilarityLoss(), IDS),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_memory_knows_a_name_again():
+    memories = []
+    for y in (NAMES, IDS):
+        loss = losses.CrossBatchMemory(losses.TripletLoss(), 16)
+        model = made(loss)
+        for part in (slice(0, 8), slice(8, 24)):
+            model.fit(X[part], y[part], batch_size=8, shuffle=False, verbose=0)
+        memories.append(keras.ops.convert_to_numpy(loss.memory.labels))
+    same = [labels[:, None] == labels[None, :] for labels in memories]
+    np.testing.assert_array_equal(*same)
+
+
+def test_none_is_unknown_where_the_loss_has_an_id_for_it():
+    names = NAMES.astype(object)
+    names[:5] = None
+    with pytest.raises(ValueError, match="ignore_class"):
+        made(losses.TripletLoss()).fit(X, names, verbose=0)
+    ids = np.where(np.arange(24) < 5, -1, IDS)
+    for one, other in zip(
+        results(losses.SupConLoss(ignore_class=-1), names),
+        results(losses.SupConLoss(ignore_class=-1), ids),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_outputs_have_names_of_their_own():
+    inputs = keras.Input((5,))
+    outputs = {"a": L2Embedding(3, name="a")(inputs), "b": L2Embedding(2, name="b")(inputs)}
+    model = SimilarityModel(inputs, outputs)
+    model.compile("sgd", {"a": losses.TripletLoss(), "b": losses.NCALoss()}, embedding_output="a")
+    model.fit(X, {"a": NAMES, "b": IDS}, verbose=0)
+
+
+def test_a_head_needs_numbers():
+    model = made(losses.ArcFaceLoss(), ProxyHead(4))
+    with pytest.raises(ValueError, match=r"`y` must be class ids.*np\.unique"):
+        model.fit(X, NAMES, verbose=0)
