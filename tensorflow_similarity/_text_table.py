@@ -8,6 +8,8 @@ from collections.abc import Sequence
 __all__ = ["text_table"]
 
 _MOST_DECIMALS = 8
+# What float32 makes of a 1 that was computed.
+_ROUNDING = 1e-6
 
 
 def text_table(
@@ -61,9 +63,7 @@ def _decimals(number: float, significant: int) -> int:
     if number == 0:
         return 0
     count = significant - 1 - math.floor(math.log10(number))
-    if number < 1:
-        while count <= _MOST_DECIMALS and float(f"{number:.{max(count, 0)}f}") == 1:
+    if number < 1 - _ROUNDING:
+        while float(f"{number:.{max(count, 0)}f}") == 1:
             count += 1
-        # What is nearer to 1 than eight decimals show is written as 1.
-        count = min(count, _MOST_DECIMALS) if number > 0.5 else count
     return max(count, 0)

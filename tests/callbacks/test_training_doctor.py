@@ -111,6 +111,7 @@ def healthy(name):
 
 
 @slow
+@pytest.mark.filterwarnings("ignore:.*with nothing but its defaults")  # as `compile` says
 @pytest.mark.parametrize("name", [name for name in one_each() if name in ON_CLASSES])
 def test_silent_on_healthy_runs(digits, name):
     x, y = digits
