@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from tensorflow_similarity.models.batches import Batches, batches_of
 from tensorflow_similarity.models.jax_batches import devices_of_batch, synced
+from tensorflow_similarity.samplers._epochs import EpochDataset
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["Embedder", "divisible"]
@@ -354,12 +355,21 @@ def _relaxed(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> tuple[i
 
 
 def examine_inputs(model: Any, x: Any) -> None:
-    """Lets layers that look at inputs, as `ImagePreprocessing` does, look at an array or tensor."""
-    if hasattr(x, "shape") and hasattr(model, "output_names"):
-        for layer in model.layers:
-            examine = getattr(layer, "examine_inputs", None)
-            if examine is not None:
-                examine(x)
+    """Lets layers that look at inputs, as `ImagePreprocessing` does, look at them.
+
+    Args:
+        model: A model.
+        x: An array or tensor; or a sampler, whose first batch is looked at: it is a function of
+            the epoch, and drawn again by `fit`. Other data may yield each batch but once.
+    """
+    if not hasattr(model, "output_names"):
+        return
+    examine = [layer.examine_inputs for layer in model.layers if hasattr(layer, "examine_inputs")]
+    if examine and isinstance(x, EpochDataset):
+        x = keras.utils.unpack_x_y_sample_weight(x[0])[0]
+    if hasattr(x, "shape"):
+        for look in examine:
+            look(x)
 
 
 def output_names(model: Any) -> list[str]:

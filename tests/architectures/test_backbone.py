@@ -14,6 +14,7 @@ from tensorflow_similarity.architectures import (
 from tensorflow_similarity.architectures.freezing import set_trainable
 from tensorflow_similarity.losses import TripletLoss
 from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.samplers import MultiShotMemorySampler
 
 IMAGES = np.random.default_rng(0).integers(0, 256, size=(8, 16, 16, 3)).astype("uint8")
 LABELS = np.repeat([0, 1], 4)
@@ -258,6 +259,12 @@ PREPROCESSED = {
 USES = {
     "index": lambda model, x: model.index(x, np.arange(4), verbose=0),
     "fit": lambda model, x: model.fit(x, np.arange(4) % 2, verbose=0),
+    "sampler": lambda model, x: model.fit(
+        MultiShotMemorySampler(
+            x, np.arange(4) % 2, classes_per_batch=2, steps_per_epoch=1, total_examples_per_class=2
+        ),
+        verbose=0,
+    ),
     "dataset": lambda model, x: model.embed(
         tf.data.Dataset.from_tensor_slices(x).batch(2), verbose=0
     ),
