@@ -15,7 +15,7 @@ from tensorflow_similarity._old_names import removed_argument
 from tensorflow_similarity.losses.arguments import checked_flag
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
-__all__ = ["PerExampleLoss", "wide_float"]
+__all__ = ["PerExampleLoss", "parts_of", "wide_float"]
 
 #: The arguments that losses have in common, as their docstrings tell them.
 _OPTIONS = {
@@ -106,6 +106,10 @@ class PerExampleLoss(keras.losses.Loss):
         if "__init__" in cls.__dict__:
             _expand_options(cls)
 
+    def parts(self) -> tuple[PerExampleLoss, ...]:
+        """This loss, and the losses that it calls in turn."""
+        return (self,)
+
     def checked_predictions(self, y_pred: Any) -> Any:
         """Predictions as a tensor of float32, or float64 if they are that."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_predictions`.")
@@ -187,6 +191,15 @@ class PerExampleLoss(keras.losses.Loss):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def parts_of(losses: Any) -> list[Any]:
+    """The losses in what `compile` is given, and those that they call in turn."""
+    return [
+        part
+        for loss in keras.tree.flatten(losses)
+        for part in (loss.parts() if isinstance(loss, PerExampleLoss) else (loss,))
+    ]
 
 
 def wide_float(x: Any) -> Any:

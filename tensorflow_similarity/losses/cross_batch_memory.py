@@ -212,6 +212,9 @@ class CrossBatchMemory(PerExampleLoss):
         told.called.append(self)
         return told.training
 
+    def parts(self) -> tuple[PerExampleLoss, ...]:
+        return (self, *self.loss.parts())
+
     def checked_predictions(self, y_pred: Any) -> Any:
         """Embeddings, as the wrapped loss checks them."""
         return self.loss.checked_predictions(y_pred)

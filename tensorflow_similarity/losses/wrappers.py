@@ -23,18 +23,23 @@ class _LossOfLosses(PerExampleLoss):
         super().__init__(name=name, reduction=parts[0].reduction)
         self.across_replicas = all(part.across_replicas for part in parts)
         self.takes_views = parts[0].takes_views
-        self._first = parts[0]
+        self._calls = tuple(parts)
+        ignored = {part.ignore_class for part in self.parts()[1:] if not part.parts()[1:]}
+        self.ignore_class = ignored.pop() if len(ignored) == 1 else None
+
+    def parts(self) -> tuple[PerExampleLoss, ...]:
+        return (self, *(part for loss in self._calls for part in loss.parts()))
 
     @property
     def distance(self) -> distances.Distance | None:
         """The distance of the loss within; of the first, if there are several."""
-        return getattr(self._first, "distance", None)
+        return getattr(self._calls[0], "distance", None)
 
     def checked_predictions(self, y_pred: Any) -> Any:
-        return self._first.checked_predictions(y_pred)
+        return self._calls[0].checked_predictions(y_pred)
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
-        return self._first.checked_labels(y_true, batch)
+        return self._calls[0].checked_labels(y_true, batch)
 
     def __repr__(self) -> str:
         return keras.losses.Loss.__repr__(self)
@@ -49,10 +54,11 @@ def _checked_part(loss: Any, argument: str) -> PerExampleLoss:
             f"TripletLoss(). Received: {loss!r}."
         )
     of_embeddings = getattr(loss, "distance", None) is not None and not loss.on_proxies
+    of_embeddings = of_embeddings and not getattr(loss, "numbers_classes", False)
     if not loss.takes_views and not of_embeddings:
         raise ValueError(
             f"`{argument}` must compare embeddings. Received: {loss!r}, which takes what a head "
-            "makes of them (cosines to proxies, or pairwise values)."
+            "makes of them (cosines to proxies, boundaries, or pairwise values)."
         )
     return loss
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity._caller import levels_to_the_caller
-from tensorflow_similarity.losses import CrossBatchMemory, MetricLoss
+from tensorflow_similarity.losses import MetricLoss
 from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.samplers import FollowEpochs
 from tensorflow_similarity.samplers._epochs import EpochDataset
@@ -147,12 +147,19 @@ def _ids_of_names(loss: Any, y: Any) -> Any:
     if not len(names):
         return y
     if not _compares_classes(loss):
+        numbered = loss.on_proxies or getattr(loss, "numbers_classes", False)
         raise ValueError(
-            f"`y` must be class ids for {type(loss).__name__}, as the classes of a head have "
-            f"numbers. Received: names, such as {str(names[0])!r}. Write "
-            "names, y = np.unique(y, return_inverse=True), and keep the names."
+            f"`y` must be {'class ids' if numbered else 'the labels that it takes'} for "
+            f"{type(loss).__name__}. Received: names, such as {str(names[0])!r}."
+            + (
+                " The classes of its head have numbers: names, y = np.unique(y, "
+                "return_inverse=True); keep the names."
+                if numbered
+                else ""
+            )
         )
-    unknown = getattr(loss, "ignore_class", None)
+    ignored = {part.ignore_class for part in _on_pairs(loss)}
+    unknown = ignored.pop() if len(ignored) == 1 else None
     if any(name is None for name in names) and unknown is None:
         raise ValueError(
             f"`y` holds None, for a class that is not known. Give the loss an id for that: "
@@ -182,29 +189,33 @@ def _losses_by_output(model: Any) -> dict[Any, Any]:
     """The losses of a model, by output; None for the only one."""
     loss = getattr(model, "loss", None)
     losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
-    losses = dict(losses) if isinstance(losses, Mapping) else {None: losses}
-    return {
-        key: one.loss if isinstance(one, CrossBatchMemory) else one for key, one in losses.items()
-    }
+    return dict(losses) if isinstance(losses, Mapping) else {None: losses}
+
+
+def _on_pairs(loss: Any) -> list[MetricLoss]:
+    """The losses on pairs that a loss is, or calls in turn."""
+    parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
+    return [part for part in parts if isinstance(part, MetricLoss)]
 
 
 def _compares_classes(loss: Any) -> bool:
     """Whether a loss compares embeddings of different classes, whatever their ids are."""
-    return (
-        isinstance(loss, MetricLoss)
-        and loss.distance is not None
-        and loss.relevance is None
-        and not loss.numbers_classes
-        and type(loss).embeddings is MetricLoss.embeddings
+    parts = _on_pairs(loss)
+    return bool(parts) and all(
+        part.distance is not None
+        and part.relevance is None
+        and not part.numbers_classes
+        and type(part).embeddings is MetricLoss.embeddings
+        for part in parts
     )
 
 
-def _losses_of_classes(model: Any) -> dict[Any, MetricLoss]:
+def _losses_of_classes(model: Any) -> dict[Any, Any]:
     """The losses that compare embeddings of different classes, by output."""
     return {key: loss for key, loss in _losses_by_output(model).items() if _compares_classes(loss)}
 
 
-def _refuse_one_class(losses: dict[Any, MetricLoss], y: Any) -> None:
+def _refuse_one_class(losses: dict[Any, Any], y: Any) -> None:
     """Raises where all labels are the same, and the loss then has nothing to learn from."""
     for key, loss in losses.items():
         labels = y
@@ -226,10 +237,10 @@ def _refuse_one_class(losses: dict[Any, MetricLoss], y: Any) -> None:
             )
 
 
-def _is_zero_for_one_class(loss: MetricLoss) -> bool:
+def _is_zero_for_one_class(loss: Any) -> bool:
     embeddings = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    value = loss(np.zeros(4, "int32"), embeddings)
-    return not np.any(keras.ops.convert_to_numpy(value))
+    values = [part(np.zeros(4, "int32"), embeddings) for part in _on_pairs(loss)]
+    return not any(np.any(keras.ops.convert_to_numpy(value)) for value in values)
 
 
 class _Watch(keras.callbacks.Callback):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import keras
-
 from tensorflow_similarity._caller import levels_to_the_caller
-from tensorflow_similarity.losses import CrossBatchMemory, PNLoss, TripletHardLoss
+from tensorflow_similarity.losses import PNLoss, TripletHardLoss
+from tensorflow_similarity.losses.base import parts_of
 
 __all__ = ["warn_of_doubtful"]
 
@@ -24,8 +23,7 @@ def warn_of_doubtful(loss: Any) -> None:
     Args:
         loss: A loss, or a structure of them, as for `compile`.
     """
-    for one in keras.tree.flatten(loss):
-        one = one.loss if isinstance(one, CrossBatchMemory) else one
+    for one in parts_of(loss):
         value = _MEASURED.get(type(one))
         if value is None or not _as_it_comes(one):
             continue

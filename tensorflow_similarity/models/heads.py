@@ -12,6 +12,7 @@ import numpy as np
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.layers import MarginHead, ProxyHead
 from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss, ProxyLoss
+from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.losses.labels import check_class_range
 from tensorflow_similarity.models.batches import one_class_batches
 
@@ -160,9 +161,7 @@ def warn_of_sorted_labels(loss: Any, y: Any, batch_size: int) -> None:
         y: The labels of arrays, in their order; anything else is passed over.
         batch_size: Examples in a batch.
     """
-    on_pairs = any(
-        isinstance(one, (MetricLoss, CrossBatchMemory)) for one in keras.tree.flatten(loss)
-    )
+    on_pairs = any(isinstance(one, MetricLoss) for one in parts_of(loss))
     if not on_pairs or y is None or isinstance(y, (dict, tuple, list)):
         return
     labels = np.asarray(keras.ops.convert_to_numpy(y) if keras.ops.is_tensor(y) else y)

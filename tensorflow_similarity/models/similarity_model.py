@@ -16,6 +16,7 @@ from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses import CrossBatchMemory
+from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models._fitting import fit_with_samplers, ids_of_names
@@ -342,7 +343,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         variables = super().non_trainable_variables
         if keras.backend.backend() != "jax":
             return variables
-        losses = keras.tree.flatten(getattr(self, "loss", None))
+        losses = parts_of(getattr(self, "loss", None))
         banks = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
         return [*variables, *(variable for bank in banks for variable in bank.variables)]
 

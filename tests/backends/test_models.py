@@ -31,6 +31,13 @@ def ids(neighbors):
     return [[found.id for found in row] for row in neighbors]
 
 
+def test_a_memory_within_another_loss_is_filled():
+    memory = losses.CrossBatchMemory(losses.MultiSimilarityLoss(), memory_size=48)
+    made = model(losses.WeightedSumLoss([memory, losses.NCALoss()]))
+    made.fit(X, Y, batch_size=16, verbose=0)
+    assert int(memory.memory.filled) == 48
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"run_eagerly": True}, {"steps_per_execution": 2}, {"micro_batch_size": 5}],

@@ -105,6 +105,27 @@ def test_trains_and_saves_with_a_memory_within(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda loss: losses.WeightedSumLoss([loss]),
+        lambda loss: losses.MatryoshkaLoss(loss, [2, 8]),
+        lambda loss: losses.MatryoshkaLoss(losses.WeightedSumLoss([loss]), [2, 8]),
+    ],
+)
+def test_a_model_looks_at_the_losses_within(wrap):
+    inputs = keras.Input((8,))
+    model = SimilarityModel(inputs, L2Embedding(8)(inputs))
+    with pytest.warns(UserWarning, match="nothing but its defaults"):
+        model.compile("adam", wrap(losses.TripletHardLoss()))
+    model.compile("adam", wrap(losses.TripletLoss()))
+    with pytest.raises(ValueError, match="several classes"):
+        model.fit(X, np.zeros(12, int), verbose=0)
+    with pytest.warns(UserWarning, match="sorted by class"):
+        model.evaluate(X, np.sort(Y), batch_size=3, verbose=0)
+    assert wrap(losses.TripletLoss(ignore_class=-1)).ignore_class == -1
+
+
 def test_two_towers_learn_prefixes():
     tower = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     loss = losses.MatryoshkaLoss(losses.MultiNegativesRankLoss("cosine"), [2, 4])
@@ -158,9 +179,12 @@ def test_refusals(make, error, match):
         make()
 
 
-def test_losses_on_proxies_are_refused():
-    with pytest.raises((TypeError, ValueError), match="`losses`"):
-        losses.WeightedSumLoss([losses.ArcFaceLoss()])
+@pytest.mark.parametrize(
+    "loss", [losses.ArcFaceLoss(), losses.MarginLoss(beta=None, classes=4)], ids=repr
+)
+def test_losses_on_heads_are_refused(loss):
+    with pytest.raises(ValueError, match="`losses`"):
+        losses.WeightedSumLoss([loss])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -46,6 +46,30 @@ def test_names_are_class_ids(names):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.MatryoshkaLoss(losses.SupConLoss(ignore_class=-1), [2, 3]),
+        losses.WeightedSumLoss([losses.SupConLoss(ignore_class=-1)]),
+        losses.CrossBatchMemory(losses.SupConLoss(ignore_class=-1), 24),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_losses_around_a_loss_take_what_it_takes(loss):
+    names = NAMES.astype(object)
+    names[:5] = None
+    ids = np.where(np.arange(24) < 5, -1, IDS)
+    values = [made(loss).train_on_batch(X, y) for y in (names, ids)]
+    assert np.isfinite(values).all()
+    if not isinstance(loss, losses.CrossBatchMemory):  # which remembers the first call
+        np.testing.assert_allclose(*values, rtol=1e-5)
+
+
+def test_labels_of_another_kind_are_no_names():
+    with pytest.raises(ValueError, match="the labels that it takes for SupConLoss"):
+        made(losses.SupConLoss(relevance="multi_hot")).train_on_batch(X, NAMES)
+
+
 def test_a_memory_knows_a_name_again():
     memories = []
     for y in (NAMES, IDS):
