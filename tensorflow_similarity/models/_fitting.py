@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.losses import MetricLoss
 from tensorflow_similarity.losses.base import PerExampleLoss
@@ -117,7 +119,7 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
 
 
 def ids_of_names(model: keras.Model, y: Any) -> Any:
-    """Labels with class names replaced by class ids, which are all that Keras lets through.
+    """Labels with class names, and None, replaced by class ids, all that Keras lets through.
 
     The id of a name is a hash of it, the same in every batch, process and memory.
 
@@ -141,16 +143,18 @@ def ids_of_names(model: keras.Model, y: Any) -> Any:
 
 
 def _ids_of_names(loss: Any, y: Any) -> Any:
-    if not isinstance(loss, PerExampleLoss) or not isinstance(y, (np.ndarray, list)):
+    if np.ma.isMaskedArray(y):
+        checks.refuse_partial(y, "y")
+    if not isinstance(loss, PerExampleLoss) or not _may_hold_names(y):
         return y
-    names = np.asarray(y, object).reshape(-1) if _holds_names(y) else np.empty(0, object)
-    if not len(names):
+    found = targets.get(y, "y")
+    if found.class_names is None and found.known.all():
         return y
-    if not _compares_classes(loss):
-        numbered = loss.on_proxies or getattr(loss, "numbers_classes", False)
+    numbered = loss.on_proxies or getattr(loss, "numbers_classes", False)
+    if found.class_names is not None and not _compares_classes(loss):
         raise ValueError(
             f"`y` must be {'class ids' if numbered else 'the labels that it takes'} for "
-            f"{type(loss).__name__}. Received: names, such as {str(names[0])!r}."
+            f"{type(loss).__name__}. Received: names, such as {found.class_names[0]!r}."
             + (
                 " The classes of its head have numbers: names, y = np.unique(y, "
                 "return_inverse=True); keep the names."
@@ -158,27 +162,30 @@ def _ids_of_names(loss: Any, y: Any) -> Any:
                 else ""
             )
         )
-    ignored = {part.ignore_class for part in _on_pairs(loss)}
+    ids = found.ids
+    if found.class_names is not None:
+        hashes = np.array([_hash(name) for name in found.class_names], np.int64)
+        ids = hashes[np.where(found.known, ids, 0)]
+    if found.known.all():
+        return ids
+    ignored = {part.ignore_class for part in loss.parts() if len(part.parts()) == 1}
     unknown = ignored.pop() if len(ignored) == 1 else None
-    if any(name is None for name in names) and unknown is None:
+    if unknown is None:
         raise ValueError(
             f"`y` holds None, for a class that is not known. Give the loss an id for that: "
             f"{type(loss).__name__}(ignore_class=-1)."
         )
-    found = {name: unknown if name is None else _hash(str(name)) for name in set(names)}
-    return np.array([found[name] for name in names], np.int64)
+    return np.where(found.known, ids, unknown)
 
 
-def _holds_names(y: Any) -> bool:
-    array = y if isinstance(y, np.ndarray) else np.asarray(y, object)
-    if array.ndim == 0 or array.size != len(array):
+def _may_hold_names(y: Any) -> bool:
+    if y is None or keras.ops.is_tensor(y) or isinstance(y, (Mapping, str, bytes)):
         return False
-    if array.dtype.kind in "UT":
-        return True
-    values = array.reshape(-1).tolist() if array.dtype.kind == "O" else []
-    return any(isinstance(value, str) for value in values) and all(
-        value is None or isinstance(value, str) for value in values
-    )
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError):
+        return False
+    return array.ndim > 0 and array.size == len(array) and array.dtype.kind in "USTO"
 
 
 def _hash(name: str) -> int:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity._caller import levels_to_the_caller
-from tensorflow_similarity._checks import count
 from tensorflow_similarity.index import Index
+from tensorflow_similarity.losses.arguments import checked_number
 
 __all__ = ["HardNegatives", "mine_hard_negatives"]
 
@@ -90,13 +91,14 @@ def mine_hard_negatives(
         https://arxiv.org/abs/2004.04906; Moreira et al., *NV-Retriever*, 2024,
         https://arxiv.org/abs/2407.15831 (the margin)
     """
-    num_negatives = count(num_negatives, "num_negatives")
-    skip = count(skip, "skip", minimum=0)
+    num_negatives = checks.count(num_negatives, "num_negatives")
+    skip = checks.count(skip, "skip", minimum=0)
     queries, candidates = (
-        _matrix(x, name) for x, name in ((queries, "queries"), (candidates, "candidates"))
+        checks.embeddings(x, name) for x, name in ((queries, "queries"), (candidates, "candidates"))
     )
     own, theirs = _numbered(query_ids, len(queries), candidate_ids, len(candidates))
     distance = distances.get(distance)
+    margin = None if margin is None else checked_number(margin, "margin")
     bound = _bounds(queries, candidates, own, theirs, distance, margin)
 
     index = Index(candidates.shape[1], distance, search=search)
@@ -133,16 +135,6 @@ def mine_hard_negatives(
     return result
 
 
-def _matrix(x: Any, name: str) -> np.ndarray:
-    x = np.asarray(x)
-    if x.ndim != 2 or not len(x) or x.dtype.kind not in "fiu":
-        raise ValueError(
-            f"`{name}` must be embeddings [{name}, dim]. Received: shape {x.shape}, dtype "
-            f"{x.dtype}."
-        )
-    return x.astype(np.float32)
-
-
 def _numbered(
     query_ids: Any, queries: int, candidate_ids: Any, candidates: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -151,7 +143,7 @@ def _numbered(
         (query_ids, queries, "query_ids"),
         (candidate_ids, candidates, "candidate_ids"),
     ):
-        ids = np.asarray(ids)
+        ids = checks.host_array(ids, name)
         if ids.shape != (number,) or ids.dtype.kind not in "iuUS":
             raise ValueError(
                 f"`{name}` must be {number} integers or strings, one for each row. Received: "

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 from tensorflow_similarity import losses
@@ -34,8 +35,16 @@ def results(loss, y):
 
 @pytest.mark.parametrize(
     "names",
-    [NAMES, NAMES.tolist(), NAMES.astype(object), NAMES[:, None]],
-    ids=["array", "list", "objects", "column"],
+    [
+        NAMES,
+        NAMES.tolist(),
+        NAMES.astype(object),
+        NAMES[:, None],
+        pd.Series(NAMES),
+        pd.Series(pd.Categorical(NAMES)),
+        NAMES.astype("S"),
+    ],
+    ids=["array", "list", "objects", "column", "series", "categories", "bytes"],
 )
 def test_names_are_class_ids(names):
     for one, other in zip(
@@ -63,6 +72,11 @@ def test_losses_around_a_loss_take_what_it_takes(loss):
     assert np.isfinite(values).all()
     if not isinstance(loss, losses.CrossBatchMemory):  # which remembers the first call
         np.testing.assert_allclose(*values, rtol=1e-5)
+
+
+def test_masked_labels_are_refused():
+    with pytest.raises(TypeError, match="`y` must not be a masked array"):
+        made(losses.TripletLoss()).fit(X, np.ma.masked_equal(IDS, 3), verbose=0)
 
 
 def test_labels_of_another_kind_are_no_names():
@@ -94,6 +108,20 @@ def test_none_is_unknown_where_the_loss_has_an_id_for_it():
         strict=True,
     ):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "head"),
+    [(losses.SupConLoss, None), (losses.ArcFaceLoss, ProxyHead(4))],
+    ids=["pairs", "proxies"],
+)
+def test_none_among_ids_is_unknown_too(loss, head):
+    with_none = [None if i < 5 else int(label) for i, label in enumerate(IDS)]
+    ids = np.where(np.arange(24) < 5, -1, IDS)
+    values = [made(loss(ignore_class=-1), head).test_on_batch(X, y) for y in (with_none, ids)]
+    np.testing.assert_allclose(*values, rtol=1e-5)
+    with pytest.raises(ValueError, match="ignore_class"):
+        made(loss(), head).test_on_batch(X, with_none)
 
 
 def test_outputs_have_names_of_their_own():

@@ -69,7 +69,12 @@ def test_too_few_are_said():
     ("change", "error", "match"),
     [
         ({"queries": np.zeros(3)}, ValueError, "`queries`"),
-        ({"candidates": [["a", "b"]]}, ValueError, "`candidates`"),
+        ({"candidates": [["a", "b"]]}, TypeError, "`candidates`"),
+        ({"queries": np.ma.masked_equal(np.eye(2), 0)}, TypeError, "`queries`.*mask"),
+        ({"candidates": np.full((2, 2), np.nan)}, ValueError, "`candidates`"),
+        ({"query_ids": np.ma.masked_equal([0, 1], 1)}, TypeError, "`query_ids`.*mask"),
+        ({"margin": "x"}, TypeError, "`margin`"),
+        ({"margin": float("nan")}, ValueError, "`margin`"),
         ({"query_ids": [0.5, 1.5]}, ValueError, "`query_ids`"),
         ({"candidate_ids": [0]}, ValueError, "`candidate_ids`"),
         ({"query_ids": ["a", "b"]}, TypeError, "one kind"),
