@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._arguments import check_ids
-from tensorflow_similarity.index._filters import allowed_rows
+from tensorflow_similarity.index._filters import allowed_rows, which_keys
 from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._results import Neighbors
@@ -29,6 +29,7 @@ __all__ = [
     "refuse_both",
     "refuse_with_all",
     "reranked",
+    "unknown_distinct",
 ]
 
 #: What tells answers apart: `"label"`, a key of the payload, or a function of it.
@@ -143,10 +144,7 @@ def keys_of(distinct: Any, state: State, keys: PayloadKeys) -> Callable[[np.ndar
     if isinstance(distinct, str):
         column = keys.column(distinct, state)
         if column is None:
-            raise ValueError(
-                "`distinct` must be 'label', a key that records have in their `data`, or a "
-                f"function of it. Received: {distinct!r}."
-            )
+            raise unknown_distinct(distinct, keys.known(state))
         codes = column.codes
         return lambda at: codes[at].astype(np.int64) - 1
     if not callable(distinct):
@@ -157,6 +155,14 @@ def keys_of(distinct: Any, state: State, keys: PayloadKeys) -> Callable[[np.ndar
     if rows.data is None:
         raise ValueError("`distinct` needs records with `data`; this index has none.")
     return _Computed(distinct, rows)
+
+
+def unknown_distinct(key: str, known: Sequence[str] = ()) -> ValueError:
+    """What to raise where no record has the key of `distinct`."""
+    return ValueError(
+        "`distinct` must be 'label', a key that records have in their `data`, or a "
+        f"function of it. Received: {key!r}. {which_keys(key, known)}".rstrip()
+    )
 
 
 def _keys_of_labels(rows: Rows, at: np.ndarray) -> np.ndarray:

@@ -7,7 +7,9 @@ still finds its names in it.
 
 from __future__ import annotations
 
+import difflib
 import threading
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["NOTE", "encoded", "names_in", "wanted"]
@@ -94,7 +97,16 @@ def wanted(labels: Any, notes: Mapping[str, Any]) -> Any:
     if found.class_names is None:
         return found.ids[found.known]
     ids = found.recode(names or (), "filter['labels']").ids
-    return ids[(ids >= 0) & (ids < len(names or ()))]
+    known = ids[(ids >= 0) & (ids < len(names or ()))]
+    if len(ids) and not len(known):
+        unknown = found.decode(found.ids)[0]
+        near = difflib.get_close_matches(unknown, names or (), 1)
+        warnings.warn(
+            f"`filter['labels']` names {unknown!r}, a class of no record. "
+            + (f"Did you mean {near[0]!r}?" if near else _advice(names)),
+            stacklevel=levels_to_the_caller(),
+        )
+    return known
 
 
 def _advice(names: tuple[str, ...] | None) -> str:

@@ -20,9 +20,11 @@ __all__ = [
     "Condition",
     "Predicate",
     "Tested",
-    "keys_in",
+    "kind_of",
+    "kinds_compared",
     "named",
     "parse",
+    "tests_of_keys",
 ]
 
 #: What a condition may say of a value.
@@ -203,13 +205,39 @@ def _scalar(value: Any, field: str, name: str) -> Any:
     return value
 
 
-def keys_in(condition: Condition) -> list[str]:
-    """The keys of the payload that are compared with something."""
+def tests_of_keys(condition: Condition) -> list[Tested]:
+    """The comparisons with values under keys of the payload."""
     if isinstance(condition, Combined):
-        return [key for part in condition.parts for key in keys_in(part)]
+        return [test for part in condition.parts for test in tests_of_keys(part)]
     if isinstance(condition, Predicate) or condition.field != "data":
         return []
-    return [] if condition.operator == "exists" else [condition.key]
+    return [] if condition.operator == "exists" else [condition]
+
+
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, for comparisons: only values of one kind are ever equal."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "bools"
+    if isinstance(value, int | float):
+        return "numbers"
+    if isinstance(value, str):
+        return "strings"
+    return "objects" if isinstance(value, Mapping) else "lists"
+
+
+def kinds_compared(test: Tested) -> dict[str, Any]:
+    """The kinds of values that a comparison is made with, and the first value of each."""
+    if test.operator == "exists":
+        return {}
+    values = test.value if isinstance(test.value, list) else [test.value]
+    found: dict[str, Any] = {}
+    for value in values:
+        found.setdefault(kind_of(value), value)
+    if len(found) > 1:
+        found.pop("null", None)  # beside others it may well be there in case
+    return found
 
 
 def named(condition: Condition) -> str | None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index._conditions import (
     Combined,
     Condition,
     Predicate,
     Tested,
+    kinds_compared,
     named,
     parse,
 )
@@ -19,7 +24,7 @@ from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._search import State
 
-__all__ = ["Filter", "allowed_rows", "unknown_key"]
+__all__ = ["Filter", "allowed_rows", "unknown_key", "warn_of_kinds", "which_keys"]
 
 #: Conditions by what they are on, or a predicate on the payload.
 Filter = Mapping[str, Any] | Callable[[Any], bool]
@@ -106,16 +111,74 @@ def _by_key(test: Tested, state: State, keys: PayloadKeys) -> np.ndarray:
     if column is None:
         if test.operator == "exists":
             return np.full(len(state.rows), test.value is False)
-        raise unknown_key(test.key)
+        raise unknown_key(test.key, keys.known(state))
+    warn_of_kinds(test, column.kinds, keys.told)
     return column.holds(test)[column.codes[: len(state.rows)]]
 
 
-def unknown_key(key: str) -> ValueError:
+def unknown_key(key: str, known: Sequence[str] = ()) -> ValueError:
     """What to raise where no record has a key: it may be misspelt."""
     return ValueError(
-        f"`filter` names the key {key!r}, which no record has in its `data`. Conditions "
-        "on ids and labels have the keys 'ids' and 'labels'; others are keys of the payload."
+        f"`filter` names the key {key!r}, which no record has in its `data`. "
+        f"{which_keys(key, known)}"
+        "Conditions on ids and labels have the keys 'ids' and 'labels'; others are keys of the "
+        "payload."
     )
+
+
+def which_keys(key: str, known: Sequence[str]) -> str:
+    """A sentence on the keys that there are, the most similar one first."""
+    if not known:
+        return ""
+    near = difflib.get_close_matches(key, known, 1)
+    if near:
+        return f"Did you mean {near[0]!r}? "
+    shown = ", ".join(map(repr, known[:5])) + (", …" if len(known) > 5 else "")
+    return f"Records have {shown}. "
+
+
+def warn_of_kinds(test: Tested, held: Mapping[str, Any], told: set[Any]) -> None:
+    """Warns once of a comparison with a kind of value that no record has under the key.
+
+    Args:
+        test: The comparison.
+        held: The kinds of values that there are, and an example of each.
+        told: What was warned of already.
+    """
+    for kind, value in kinds_compared(test).items():
+        if kind in held or (test.key, kind) in told:
+            continue
+        told.add((test.key, kind))
+        there = ", ".join(
+            "null" if known == "null" else f"{known} such as {example!r}"
+            for known, example in held.items()
+        )
+        warnings.warn(
+            f"`filter` compares {test.key!r} with {value!r}, and records have no {kind} there, but "
+            f"{there or 'lists or objects'}. Only values of one kind are ever equal, or smaller. "
+            f"{_advice(test.key, value, held)}",
+            stacklevel=levels_to_the_caller(),
+        )
+
+
+def _advice(key: str, value: Any, held: Mapping[str, Any]) -> str:
+    """What to write in place of a value of a kind that there is not."""
+    if value is None:
+        return f"Records without the key are those with {{{key!r}: {{'exists': False}}}}."
+    if "numbers" in held and isinstance(value, bool | str):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.inf
+        if math.isfinite(number):
+            return f"Write {int(number) if number.is_integer() else number}."
+    elif "strings" in held:
+        return f"Write {str(value)!r}."
+    elif "bools" in held and value in (0, 1):
+        return f"Write {bool(value)}."
+    elif isinstance(inner := held.get("objects"), Mapping) and inner:
+        return f"Name a key within, such as {key + '.' + next(iter(inner))!r}."
+    return "Write a value of such a kind."
 
 
 def _where(predicate: Any, rows: Rows, allowed: np.ndarray) -> np.ndarray:

@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity.index._columns import Column
-from tensorflow_similarity.index._conditions import ORDER, Tested
+from tensorflow_similarity.index._conditions import ORDER, Tested, kind_of
 from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._search import State
 
-__all__ = ["MISSING", "KeyColumn", "PayloadKeys"]
+__all__ = ["MISSING", "KeyColumn", "PayloadKeys", "names_in"]
 
 #: The number of what has no value.
 MISSING = 0
 _ROWS = 1 << 14
 # Above this, float64 does not hold all whole numbers.
 _EXACT = 2**53
+# Records that are looked at to tell which keys there are.
+_LOOKED_AT = 100
 # Masks that are kept for filters that come again.
 _MASKS = 32
 
@@ -41,6 +43,8 @@ class KeyColumn:
         self._exact = True
         #: The distinct values by number; the first stands for none at all.
         self.values: list[Any] = [None]
+        #: The kinds of values, and the first of each; also of records that are deleted by now.
+        self.kinds: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -65,6 +69,7 @@ class KeyColumn:
         if number is None:
             number = self._numbers[own] = len(self.values)
             self.values.append(value)
+            self.kinds.setdefault(kind_of(value), value)
         return number
 
     def holds(self, test: Tested) -> np.ndarray:
@@ -146,6 +151,22 @@ def _at(value: Any, path: list[str]) -> Any:
     return value
 
 
+def names_in(payloads: Any) -> list[str]:
+    """The keys of some payloads, as filters name them: `"price"`, `"shop.city"`."""
+    found: dict[str, None] = {}
+
+    def look(value: Any, before: str) -> None:
+        for key, below in value.items():
+            found[before + key] = None
+            if isinstance(below, dict):
+                look(below, f"{before}{key}.")
+
+    for value in payloads:
+        if isinstance(value, dict):
+            look(value, "")
+    return list(found)
+
+
 class PayloadKeys:
     """Columns of the payload of an index, and masks of the filters on them.
 
@@ -160,6 +181,14 @@ class PayloadKeys:
         self._columns: dict[str, KeyColumn] = {}
         self._rows: Rows | None = None
         self._masks: dict[str, np.ndarray] = {}
+        #: What was warned of already.
+        self.told: set[Hashable] = set()
+
+    def known(self, state: State) -> list[str]:
+        """Keys of the payload of some records, the nested ones too: to tell what there is."""
+        data = state.rows.data
+        rows = state.rows.live_rows[:_LOOKED_AT]
+        return [] if data is None else names_in(data.get(rows))
 
     def column(self, key: str, state: State) -> KeyColumn | None:
         """The values under a key, of all rows and perhaps more; None where no row has one.

@@ -1,6 +1,7 @@
 """Filters that are data, on ids, labels and keys of the payload."""
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -112,6 +113,7 @@ def slow(filter, id_, label, data):
     return True
 
 
+@pytest.mark.filterwarnings("ignore:`filter` compares")
 @settings(max_examples=300, deadline=None)
 @given(
     data=st.lists(PAYLOADS, min_size=1, max_size=9),
@@ -197,6 +199,69 @@ def test_keys_need_a_payload():
         index.lookup([[0.0]], filter={"price": 3})
 
 
+KINDS = [5, 2.5, "B", True, None, [1], {"in": 1}]
+
+
+@pytest.mark.parametrize("held", KINDS, ids=str)
+@pytest.mark.parametrize("how", ["eq", "ne", "in", "not_in", "lt", "le", "gt", "ge"])
+def test_values_of_a_kind_that_no_record_has_are_warned_of(held, how):
+    def kind(value):
+        return "number" if type(value) is float else type(value).__name__.replace("int", "number")
+
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0]], data=[{"key": held}, {"other": 1}])
+    for wanted in [7, "7", True, None]:
+        if how in ("lt", "le", "gt", "ge") and not isinstance(wanted, str) and wanted != 7:
+            continue
+        condition = {"key": {how: [wanted] if "in" in how else wanted}}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            index.lookup([[0.0]], filter=condition)
+            index.count({"not": condition})  # once
+            index.count({"key": {"exists": True}})
+        assert len(caught) == (kind(held) != kind(wanted))
+        for each in caught:
+            assert f"compares 'key' with {wanted!r}, and records have no " in str(each.message)
+            assert each.filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("filter", "advice"),
+    [
+        ({"price": {"lt": "20"}}, "numbers such as 5. .* Write 20"),
+        ({"price": {"in": [5, "x"]}}, "numbers such as 5. .* Write a value of such a kind"),
+        ({"price": {"in": ["inf"]}}, "Write a value of such a kind"),
+        ({"ok": 1}, "bools such as True. .* Write True"),
+        ({"zip": 123}, "strings such as '0123'. .* Write '123'"),
+        ({"shop": "Bonn"}, "objects such as .* such as 'shop.city'"),
+        ({"price": None}, r"without the key are those with {'price': {'exists': False}}"),
+    ],
+)
+def test_what_to_write_instead_of_another_kind(filter, advice):
+    index = Index(1, "euclidean")
+    data = {"price": 5, "ok": True, "zip": "0123", "shop": {"city": "Bonn"}}
+    index.add([[0.0]], data=[data])
+    with pytest.warns(UserWarning, match=advice):
+        index.count(filter)
+    index.add([[0.0]], data=[{"price": "20", "ok": 1, "zip": 123, "shop": "Bonn"}])
+    index.add([[0.0]], data=[{"price": None}])
+    index.count(filter)  # each kind is there now
+
+
+def test_keys_that_no_record_has_are_named_with_those_there_are():
+    index = Index(1, "euclidean")
+    index.add([[0.0]], data=[{"price": 5, "shop": {"city": "Bonn"}}])
+    for key, advice in (
+        ("prise", "Did you mean 'price'"),
+        ("city", "Did you mean 'shop.city'"),
+        ("zzz", "Records have 'price', 'shop', 'shop.city'"),
+    ):
+        with pytest.raises(ValueError, match=advice):
+            index.count({key: 3})
+        with pytest.raises(ValueError, match=advice):
+            index.lookup([[0.0]], distinct=key)
+
+
 def test_class_names():
     index = Index(1, "euclidean")
     index.add([[0.0], [1.0], [2.0], [3.0]], labels=["cat", "dog", None, "cat"])
@@ -206,11 +271,13 @@ def test_class_names():
         ({"ne": "cat"}, [1]),
         ({"not_in": ["dog", "bird"]}, [0, 3]),
         ({"exists": False}, [2]),
-        ("bird", []),
     ):
         found = index.lookup([[0.0]], k=4, filter={"labels": condition})
         assert found.ids[found.ids >= 0].tolist() == expected
         assert index.count({"labels": condition}) == len(expected)
+    for text, advice in (("bird", "such as 'cat'"), ("dogs", "Did you mean 'dog'")):
+        with pytest.warns(UserWarning, match=f"'{text}', a class of no record. .*{advice}"):
+            assert index.count({"labels": text}) == 0
     near = index.lookup([[0.0]], max_distance=2)
     assert near.labels.tolist() == ["cat", "dog", None]
     assert [each.label for each in near[0]] == ["cat", "dog", None]

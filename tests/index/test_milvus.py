@@ -265,6 +265,34 @@ def test_answers_are_those_of_memory(uri):
     index.close()
 
 
+def test_filters_that_find_nothing_say_why(uri):
+    index = MilvusIndex(2, "euclidean", uri=uri)
+    assert index.count({"price": 3}) == 0  # nothing is known yet
+    data = [{"price": 5, "shop": {"city": "B"}}, {"price": 7}, {"rare": "x", "ok": True}, None]
+    index.add(np.arange(8.0).reshape(4, 2), data=data)
+    for wanted, advice in (
+        ({"price": {"lt": "20"}}, "no strings there, but numbers such as .* Write 20"),
+        ({"shop.city": True}, "no bools there, but strings such as 'B'"),
+        ({"ok": 1}, "no numbers there, but bools such as True. .* Write True"),
+        ({"shop": "B"}, "no strings there, but lists or objects"),
+    ):
+        with pytest.warns(UserWarning, match=advice):
+            assert len(index.get(filter=wanted)) == 0
+        index.lookup(np.zeros((1, 2)), filter=wanted)  # once
+    assert index.count({"price": {"gt": 100}}) == 0
+    for ask in (
+        lambda: index.count({"prise": 3}),
+        lambda: index.delete(filter={"prise": 3}),
+        lambda: index.lookup(np.zeros((1, 2)), filter={"prise": 3}),
+        lambda: index.lookup(np.zeros((1, 2)), k=1, distinct="prise"),
+    ):
+        with pytest.raises(ValueError, match="'prise'"):
+            ask()
+    # The nearest have no such key.
+    assert index.lookup(np.zeros((1, 2)), k=1, distinct="rare").ids.tolist() == [[2]]
+    assert len(index) == 4
+
+
 def test_filters_by_payload_are_evaluated_by_milvus(uri):
     index = MilvusIndex(6, uri=uri)
     index.add(X[:9], data=[{"year": 2000 + i} for i in range(9)])

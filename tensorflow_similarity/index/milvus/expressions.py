@@ -18,7 +18,7 @@ from tensorflow_similarity.index._conditions import (
 )
 from tensorflow_similarity.index._filters import Filter
 
-__all__ = ["at_key", "expression", "one_of"]
+__all__ = ["at_key", "expression", "of_kind", "one_of"]
 
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
@@ -52,6 +52,17 @@ def expression(filter: Filter | None, notes: Mapping[str, Any] = MappingProxyTyp
 def at_key(key: str) -> str:
     """Where a key of the payload is."""
     return "data" + "".join(f"[{json.dumps(name)}]" for name in key.split("."))
+
+
+def of_kind(key: str, kind: str) -> str:
+    """Where a key of the payload has a value of a kind, see `kind_of`; no null is told apart."""
+    at = at_key(key)
+    compared = {
+        "numbers": f"{at} >= 0 or {at} < 0",
+        "strings": f'{at} >= ""',
+        "bools": f"{at} == true or {at} == false",
+    }
+    return f"(exists {at} and ({compared[kind]}))"
 
 
 def _text(condition: Condition, wanted: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import warnings
 from typing import Any
@@ -20,13 +21,14 @@ from tensorflow_similarity.index._answers import (
     refuse_both,
     refuse_with_all,
     reranked,
+    unknown_distinct,
 )
 from tensorflow_similarity.index._arguments import check_embeddings, check_ids
-from tensorflow_similarity.index._conditions import keys_in, parse
-from tensorflow_similarity.index._filters import Filter, unknown_key
+from tensorflow_similarity.index._conditions import kinds_compared, parse, tests_of_keys
+from tensorflow_similarity.index._filters import Filter, unknown_key, warn_of_kinds
 from tensorflow_similarity.index._index import Index
 from tensorflow_similarity.index._metadata import calibration_of
-from tensorflow_similarity.index._payload_keys import PayloadKeys
+from tensorflow_similarity.index._payload_keys import PayloadKeys, names_in
 from tensorflow_similarity.index._records import Batch, Records, Rows, Store
 from tensorflow_similarity.index._results import Neighbors
 from tensorflow_similarity.index._search import State
@@ -41,7 +43,7 @@ from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.milvus import payloads
 from tensorflow_similarity.index.milvus.about import notes_in
 from tensorflow_similarity.index.milvus.collection import MOST_ROWS
-from tensorflow_similarity.index.milvus.expressions import at_key, expression
+from tensorflow_similarity.index.milvus.expressions import at_key, expression, of_kind
 from tensorflow_similarity.index.milvus.opening import Opened
 from tensorflow_similarity.targets import Targets
 
@@ -60,6 +62,7 @@ class MilvusReading(Index):
         self._next, self._end = 0, 0  # ids that are reserved
         self._counted = self._opened.about.next_id()
         self._writing = threading.RLock()
+        self._told: set[Any] = set()  # what was warned of
 
     # -- What it is -------------------------------------------------------------------------
 
@@ -226,24 +229,67 @@ class MilvusReading(Index):
         return source, np.take_along_axis(places, order, 1), np.take_along_axis(values, order, 1)
 
     def _check_keys(self, filter: Filter | None) -> None:
-        """Refuses keys that no record has, where a filter found nothing."""
-        for key in [] if filter is None else keys_in(parse(filter, self._notes)):
-            if not self._opened.records.count(f"exists {at_key(key)}"):
-                raise unknown_key(key)
+        """Looks for the reason where a filter found nothing.
+
+        Keys that no record has are refused; comparisons with a kind of value that no record
+        has are warned of.
+        """
+        records = self._opened.records
+        tests = [] if filter is None else tests_of_keys(parse(filter, self._notes))
+        if not tests or not records.count():
+            return
+        for test in tests:
+            there = f"exists {at_key(test.key)}"
+            if not records.count(there):
+                raise unknown_key(test.key, names_in(self._some_data("data is not null")))
+            asked = kinds_compared(test)
+            if not any(records.count(of_kind(test.key, kind)) for kind in asked):
+                held = {
+                    kind: found[0]
+                    for kind in ("numbers", "strings", "bools")
+                    if kind not in asked
+                    and (found := self._some_data(of_kind(test.key, kind), test.key))
+                }
+                # Here, the opposite does not hold either.
+                test = dataclasses.replace(test, operator="eq")
+                warn_of_kinds(test, held, self._told)
+
+    def _some_data(self, where: str, key: str | None = None) -> list[Any]:
+        """The payload of a record, or what it has under a key; empty where there is none."""
+        hits = self._opened.records.search(np.ones((1, self._size), np.float32), 1, where)[0]
+        if self._kind is None or not hits:
+            return []
+        data = payloads.decoded([row["data"] for row in hits], self._kind)
+        found = [] if data is None else list(data.get(np.arange(len(hits))))
+        for name in [] if key is None else key.split("."):
+            found = [value[name] for value in found]
+        return found
 
     def groups(self, max_distance: float, filter: Filter | None = None) -> Groups:
         """As `Index.groups`, of all records: they are read from Milvus first."""
         return groups_of(self.pairs(max_distance, filter))
 
     def count(self, filter: Filter | None = None) -> int:
-        return self._opened.records.count(expression(filter, self._notes))
+        found = self._opened.records.count(expression(filter, self._notes))
+        if not found:
+            self._check_keys(filter)
+        return found
 
     def _ids_where(self, filter: Filter) -> np.ndarray:
-        return self._opened.records.ids(expression(filter, self._notes))
+        found = self._opened.records.ids(expression(filter, self._notes))
+        if not len(found):
+            self._check_keys(filter)
+        return found
 
     def _keys_of(self, distinct: Distinct, source: Rows) -> Any:
-        state = State(source, ExactScan(self._distance), None)
-        return keys_of(distinct, state, PayloadKeys(self._notes))
+        state, keys = State(source, ExactScan(self._distance), None), PayloadKeys(self._notes)
+        if isinstance(distinct, str) and distinct != "label" and source.data is not None:
+            if keys.column(distinct, state) is not None:
+                return keys_of(distinct, state, keys)
+            if self._opened.records.count(f"exists {at_key(distinct)}"):  # farther away
+                return lambda at: np.full(at.shape, -1)
+            raise unknown_distinct(distinct, names_in(source.data.get(np.arange(len(source)))))
+        return keys_of(distinct, state, keys)
 
     def pairs(self, max_distance: float, filter: Filter | None = None) -> Pairs:
         """As `Index.pairs`, of all records: they are read from Milvus first."""
