@@ -90,6 +90,16 @@ def parser() -> argparse.ArgumentParser:
         "--picture", metavar="FILE", help="draw queries and what was found, e.g. found.png"
     )
 
+    match = command("match", "Say which class each example matches, if any.", [common, data])
+    match.add_argument("model", help="a model, .keras; or an index, whose queries are embeddings")
+    match.add_argument("data", help=f"the queries: {_WHAT}")
+    match.add_argument(
+        "--cutpoint",
+        default="optimal",
+        metavar="NAME",
+        help="the threshold of the calibration (default: optimal)",
+    )
+
     evaluate = command("evaluate", "Evaluate retrieval with labelled examples.", [common, data])
     evaluate.add_argument(
         "model", help="a model, .keras; or an index, whose queries are embeddings"

@@ -7,6 +7,7 @@ from tensorflow_similarity.calibration.matchers import (
     MatchNearest,
     make_classification_matcher,
 )
+from tensorflow_similarity.calibration.matches import Matches
 from tensorflow_similarity.calibration.matching import (
     CutpointResults,
     evaluate_classification,
@@ -24,6 +25,7 @@ __all__ = [
     "DriftReport",
     "MatchMajorityVote",
     "MatchNearest",
+    "Matches",
     "calibrate",
     "drift",
     "evaluate_classification",

@@ -14,8 +14,12 @@ from tensorflow_similarity.calibration.matchers import (
     ClassificationMatch,
     derive,
     loaded_matcher,
+    make_classification_matcher,
     matcher_config,
+    matcher_of,
 )
+from tensorflow_similarity.calibration.matches import Matches
+from tensorflow_similarity.calibration.probabilities import probabilities_at
 
 __all__ = ["Calibration", "CalibrationResults", "accepted_labels"]
 
@@ -49,6 +53,10 @@ class Calibration:
         queries: Number of calibration queries.
         reference: Sorted distances of the calibration's matches, or up to 1,000
             order statistics of them: what `drift` compares with.
+        probabilities: `"distance"`, ascending, and `"probability"`, float64 each: how often
+            matches at a distance were right on the calibration queries, in steps that never
+            rise with it (isotonic regression), between which is interpolated. Empty where a
+            version made the calibration that did not estimate it.
 
     Example:
 
@@ -76,6 +84,7 @@ class Calibration:
     confidence: float = 0.95
     queries: int = 0
     reference: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    probabilities: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def distance(self, cutpoint: str = "optimal") -> float:
         """The threshold of a cutpoint.
@@ -120,6 +129,70 @@ class Calibration:
         accepted = match_distances <= self.limits(labels, cutpoint)
         return accepted_labels(accepted, labels, no_match_label)
 
+    def match_details(
+        self,
+        distances: Any,
+        neighbor_labels: Any,
+        cutpoint: str = "optimal",
+        no_match_label: Any = -1,
+        matcher: Any = None,
+        *,
+        neighbor_ids: Any = None,
+        class_names: tuple[str, ...] | None = None,
+    ) -> Matches:
+        """As `match`, with the distance, the probability and the record of each match.
+
+        Args:
+            distances: As for `match`, as all but the last two.
+            neighbor_labels: As for `match`.
+            cutpoint: As for `match`.
+            no_match_label: As for `match`.
+            matcher: As for `match`.
+            neighbor_ids: Ids of the neighbours, int64 `[queries, k]`. None: ids of
+                records are not told.
+            class_names: Those of the index, to be kept with the matches.
+
+        Returns:
+            The `Matches`, whose `labels` are what `match` returns.
+
+        Raises:
+            KeyError: If there is no such cutpoint.
+            TypeError: If labels are neither ids nor names, or ids are no integers.
+            ValueError: If shapes do not match, or the matcher does not exist.
+        """
+        self.distance(cutpoint)
+        own = matcher or self.matcher
+        values, labels, match_distances = derive(distances, neighbor_labels, own)
+        accepted = match_distances <= self.limits(labels, cutpoint)
+        ids = np.full(len(labels), -1, np.int64)
+        if neighbor_ids is not None:
+            given = checks.host_array(neighbor_ids, "neighbor_ids")
+            if given.dtype.kind not in "iu":
+                raise TypeError(f"`neighbor_ids` must be integers. Received: {given.dtype} values.")
+            if given.shape != values.shape:
+                raise ValueError(
+                    f"`neighbor_ids` must have the shape of `distances`, {values.shape}. "
+                    f"Received: shape {given.shape}."
+                )
+            theirs = checks.host_array(neighbor_labels, "neighbor_labels")
+            alike = (theirs == labels[:, None]) & np.isfinite(values)
+            first = alike.argmax(axis=1)[:, None]
+            found = np.take_along_axis(given, first, axis=1)[:, 0]
+            ids = np.where(alike.any(axis=1), found, -1)
+        fitted = self.probabilities
+        if matcher_of(make_classification_matcher(own)) != self.matcher:
+            fitted = {}  # of other distances
+        return Matches(
+            accepted_labels(accepted, labels, no_match_label),
+            accepted & np.isfinite(match_distances),
+            labels,
+            match_distances,
+            probabilities_at(fitted, match_distances),
+            ids,
+            cutpoint,
+            class_names,
+        )
+
     def limits(self, labels: np.ndarray, cutpoint: str = "optimal") -> np.ndarray:
         """The threshold that holds for each of some matches.
 
@@ -142,11 +215,12 @@ class Calibration:
         config = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name not in ("thresholds", "reference", "per_class")
+            if field.name not in ("thresholds", "reference", "per_class", "probabilities")
         }
         config["matcher"] = matcher_config(self.matcher)
         config["thresholds"] = {k: np.asarray(v).tolist() for k, v in self.thresholds.items()}
         config["reference"] = np.asarray(self.reference).tolist()
+        config["probabilities"] = {k: np.asarray(v).tolist() for k, v in self.probabilities.items()}
         # JSON's keys are strings: class ids are kept apart.
         config["per_class"] = {
             name: {"labels": list(own), "distances": list(own.values())}
@@ -163,6 +237,10 @@ class Calibration:
             name: np.asarray(values, np.float64) for name, values in config["thresholds"].items()
         }
         config["reference"] = np.asarray(config.get("reference", []), np.float64)
+        config["probabilities"] = {
+            name: np.asarray(values, np.float64)
+            for name, values in config.get("probabilities", {}).items()
+        }
         config["per_class"] = {
             name: dict(zip(own["labels"], own["distances"], strict=True))
             for name, own in config.get("per_class", {}).items()

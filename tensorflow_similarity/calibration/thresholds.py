@@ -19,6 +19,7 @@ from tensorflow_similarity.calibration.matchers import (
     make_classification_matcher,
     matcher_of,
 )
+from tensorflow_similarity.calibration.probabilities import fit_probabilities
 from tensorflow_similarity.calibration.results import Calibration
 from tensorflow_similarity.calibration.targets import Target, choose_all, make_targets
 from tensorflow_similarity.classification_metrics import (
@@ -203,6 +204,7 @@ def calibrate(
         confidence=confidence,
         queries=len(queries),
         reference=_order_statistics(match_distances),
+        probabilities=fit_probabilities(match_distances, right),
     )
 
 

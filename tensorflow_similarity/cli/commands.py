@@ -23,7 +23,7 @@ from tensorflow_similarity.index import Index
 from tensorflow_similarity.models import SimilarityModel, assessment
 from tensorflow_similarity.models.loading import load_model
 
-__all__ = ["evaluate", "index", "info", "lookup", "migrate", "serve"]
+__all__ = ["evaluate", "index", "info", "lookup", "match", "migrate", "serve"]
 
 
 _STATUSES = {"gone": "must change", "changed": "differs", "renamed": "has another name"}
@@ -117,6 +117,55 @@ def lookup(options: argparse.Namespace) -> None:
     if options.picture is not None:
         draw(options.picture, examples, neighbors)
     _write(options, results, text_table(["query", "rank", "distance", "class", "record"], rows))
+
+
+def match(options: argparse.Namespace) -> None:
+    """Says which class each example matches, if any, how far and how surely."""
+    model = _load(options.model)
+    examples = _examples(options, model)
+    embeddings, records = _embedded(model, examples, options)
+    if records.calibration is None:
+        raise ValueError(
+            f"{options.model!r} must be calibrated: call model.calibrate(x, y) in Python, and save "
+            "it."
+        )
+    found: Any = assessment.match(records, embeddings, options.cutpoint, -1, None, None)
+    known = found.ids >= 0
+    kept = records.get(np.unique(found.ids[known]))
+    stored = dict(zip(kept.ids.tolist(), kept.data if kept.data is not None else [], strict=False))
+    results, rows = [], []
+    for number in range(len(found)):
+        there = bool(known[number])
+        id_ = int(found.ids[number]) if there else None
+        data = stored.get(id_)
+        data = data if isinstance(data, dict) else {}
+        candidate = plain(found.candidates[number]) if there else None
+        named = data.get("class", _name(candidate))
+        result = {
+            "query": examples.name(number),
+            "accepted": bool(found.accepted[number]),
+            "label": candidate if found.accepted[number] else None,
+            "candidate": candidate,
+            "class": named,
+            "distance": plain(found.distances[number]),
+            "probability": plain(found.probabilities[number]),
+            "id": id_,
+            "path": data.get("path"),
+        }
+        results.append(result)
+        shown = candidate if named is None else named
+        rows.append(
+            [
+                result["query"],
+                shown if result["accepted"] else "none",
+                shown,
+                result["distance"],
+                result["probability"],
+                id_ if result["path"] is None else result["path"],
+            ]
+        )
+    header = ["query", "match", "candidate", "distance", "probability", "record"]
+    _write(options, results, text_table(header, rows))
 
 
 def evaluate(options: argparse.Namespace) -> None:

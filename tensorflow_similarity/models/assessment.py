@@ -11,9 +11,9 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import calibration, targets
 from tensorflow_similarity._caller import levels_to_the_caller
-from tensorflow_similarity.calibration import Calibration
+from tensorflow_similarity.calibration import Calibration, Matches
 from tensorflow_similarity.evaluation import EvaluationResult, SameGroup, evaluate
-from tensorflow_similarity.index import Index
+from tensorflow_similarity.index import Index, Neighbors
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
 from tensorflow_similarity.targets import Targets
 
@@ -45,7 +45,10 @@ def require_calibration(index: Index) -> Calibration:
 
 def _columns(index: Index, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances and labels of the nearest records; inf where there is none with a label."""
-    neighbors = index.lookup(queries, k=k)
+    return _with_labels(index.lookup(queries, k=k))
+
+
+def _with_labels(neighbors: Neighbors) -> tuple[np.ndarray, np.ndarray]:
     return np.where(neighbors.has_label, neighbors.distances, np.inf), neighbors.labels
 
 
@@ -65,13 +68,21 @@ def match(
     no_match_label: Any,
     k: int | None,
     matcher: Any,
-) -> np.ndarray | dict[str, np.ndarray]:
-    """The labels of queries at a cutpoint, or at each of them if it is `"all"`."""
+) -> Matches | dict[str, Matches]:
+    """The matches of queries at a cutpoint, or at each of them if it is `"all"`."""
     thresholds = require_calibration(index)
-    columns = _columns(index, queries, thresholds.k if k is None else k)
+    neighbors = index.lookup(queries, k=thresholds.k if k is None else k)
+    columns = _with_labels(neighbors)
 
-    def at(name: str) -> np.ndarray:
-        return thresholds.match(*columns, name, no_match_label, matcher)
+    def at(name: str) -> Matches:
+        return thresholds.match_details(
+            *columns,
+            name,
+            no_match_label,
+            matcher,
+            neighbor_ids=neighbors.ids,
+            class_names=neighbors.class_names,
+        )
 
     if cutpoint == "all" and "all" not in thresholds.cutpoints:
         return {name: at(name) for name in thresholds.cutpoints}

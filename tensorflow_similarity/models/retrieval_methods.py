@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
-from tensorflow_similarity.calibration import Calibration, CutpointResults
+from tensorflow_similarity.calibration import Calibration, CutpointResults, Matches
 from tensorflow_similarity.evaluation import EvaluationResult
 from tensorflow_similarity.index import Index, Lookup
 from tensorflow_similarity.models import assessment
@@ -343,7 +343,9 @@ class RetrievalMethods:
         matcher: Any = None,
         batch_size: int | None = None,
         verbose: int = 0,
-    ) -> np.ndarray | dict[str, np.ndarray]:
+        *,
+        return_details: bool = False,
+    ) -> np.ndarray | Matches | dict[str, np.ndarray] | dict[str, Matches]:
         """Says for each example which class it matches, if any.
 
         Args:
@@ -357,9 +359,13 @@ class RetrievalMethods:
             matcher: Defaults to `None`: that of the calibration.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
+            return_details: Whether to return `calibration.Matches`, which hold the
+                distance of each match, the probability that it is right and the id of
+                its record besides.
 
         Returns:
-            int64 `[n]` class ids, or class names; for `"all"` a dict of them by cutpoint.
+            int64 `[n]` class ids, or class names; or `Matches`. For `"all"` a dict of them
+            by cutpoint.
 
         Raises:
             KeyError: If there is no such cutpoint.
@@ -367,7 +373,12 @@ class RetrievalMethods:
         """
         assessment.require_calibration(self._binding.require_records())
         index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
-        return assessment.match(index, embeddings, cutpoint, no_match_label, k, matcher)
+        found = assessment.match(index, embeddings, cutpoint, no_match_label, k, matcher)
+        if return_details:
+            return found
+        if isinstance(found, dict):
+            return {name: matches.labels for name, matches in found.items()}
+        return found.labels
 
     @explains_arguments("SimilarityModel.evaluate_retrieval")
     def evaluate_retrieval(

@@ -8,17 +8,20 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity._json import plain
+from tensorflow_similarity.calibration import Matches
 from tensorflow_similarity.index import Neighbors
 from tensorflow_similarity.serving.requests import Query
 
 __all__ = ["as_json"]
 
 
-def as_json(neighbors: Neighbors, matches: Any, query: Query) -> bytes:
+def as_json(neighbors: Neighbors, matches: Matches | None, query: Query) -> bytes:
     """The k nearest in columns: a row for each input, a column for each neighbour.
 
     Stored data comes along where it is asked for, and by default where it is not an array.
-    Names of classes that were stored with the records (`{"class": "cat", …}`) have a column.
+    Of matches, there is the label (-1 for none), and of the candidate, accepted or not, distance,
+    probability and record. Names of classes that were stored with the records
+    (`{"class": "cat", …}`) have a column.
     """
     rows = [row[: query.k] for row in neighbors]
     answer: dict[str, Any] = {
@@ -37,7 +40,10 @@ def as_json(neighbors: Neighbors, matches: Any, query: Query) -> bytes:
     if given:
         answer["data"] = data
     if matches is not None:
-        answer["matches"] = matches
+        answer["matches"] = matches.labels
+        answer["match_distances"] = matches.distances
+        answer["match_probabilities"] = matches.probabilities
+        answer["match_ids"] = [None if id_ < 0 else id_ for id_ in matches.ids.tolist()]
     return json.dumps(plain(answer), allow_nan=False).encode()
 
 

@@ -30,7 +30,8 @@ def make_app(served: Any, limits: Limits | None = None) -> Any:
     `POST /lookup` takes `{"inputs": [...], "k": 5}` and answers with `ids`, `distances` and
     `labels`, a row for each input and a column for each neighbour, the nearest first. `"data"`
     (true or false) asks for what is stored with the records, `"cutpoint"` for the class that
-    each input matches at that threshold of the calibration, -1 for none. `GET /health` says
+    each input matches at that threshold of the calibration, -1 for none, with distance,
+    probability and record of each. `GET /health` says
     whether it can answer, `GET /metrics` what it did, for Prometheus.
 
     Args:

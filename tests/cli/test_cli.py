@@ -163,6 +163,27 @@ def images(folder):
     return folder
 
 
+def test_matches_with_distance_and_probability(capsys):
+    run(capsys, "index", "model.keras", "records.npz")
+    assert main(["match", "model.keras", "queries.npz"]) == 1
+    assert "must be calibrated" in capsys.readouterr().err
+    model = keras.saving.load_model("model.keras")
+    model.calibrate(X + 0.001, CLASSES, verbose=0)
+    model.save("model.keras")
+    found = run_json(capsys, "match", "model.keras", "queries.npz")
+    assert [each["label"] for each in found] == [3, 5, 9]
+    assert [each["id"] for each in found] == [1, 5, 9]
+    queries = np.load("queries.npz")["x"]
+    matches = model.match(queries, return_details=True)
+    np.testing.assert_allclose([each["distance"] for each in found], matches.distances)
+    np.testing.assert_allclose([each["probability"] for each in found], matches.probabilities)
+    np.savez("far.npz", x=queries + 100)
+    (line,) = run(capsys, "match", "model.keras", "far.npz").splitlines()[2:3]
+    assert line.split()[:2] == ["0", "none"]
+    assert main(["match", "model.keras", "queries.npz", "--cutpoint", "sure"]) == 1
+    assert "No cutpoint 'sure'" in capsys.readouterr().err
+
+
 def test_folders_of_images(capsys, images):
     run(capsys, "index", "images.keras", "train")
     found = run_json(capsys, "lookup", "images.keras", "loose", "-k", 3, "--batch-size", 2)

@@ -174,6 +174,16 @@ class TestCalibrationAndEvaluation:
         every = indexed.match(x[400:600], cutpoint="all")
         assert set(every) == {"optimal", "sure"}
         np.testing.assert_array_equal(every["sure"], expected)
+        details = indexed.match(x[400:600], cutpoint="all", return_details=True)
+        for cutpoint, labels in every.items():
+            matches = details[cutpoint]
+            np.testing.assert_array_equal(matches.labels, labels)
+            np.testing.assert_array_equal(matches.distances, neighbors.distances[:, 0])
+            np.testing.assert_array_equal(matches.ids, neighbors.ids[:, 0])
+            np.testing.assert_array_equal(matches.accepted, labels != -1)
+        one = indexed.match(x[200:400], return_details=True)  # those of the calibration
+        right = one.candidates == y[200:400]
+        assert abs(one.probabilities.mean() - right.mean()) < 0.02
         other = indexed.match(x[400:600], cutpoint="sure", no_match_label=99)
         np.testing.assert_array_equal(other, np.where(expected == -1, 99, expected))
 

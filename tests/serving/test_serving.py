@@ -176,7 +176,12 @@ def test_matches_at_a_cutpoint():
     queries = [[0.0, 0.0], [5.0, 5.0], [100.0, 100.0]]
     with client_of(model) as client:
         query = {"inputs": queries, "cutpoint": "optimal"}
-        assert client.post("/lookup", json=query).json()["matches"] == [0, 1, -1]
+        found = client.post("/lookup", json=query).json()
+        assert found["matches"] == [0, 1, -1]
+        matches = model.match(np.array(queries), return_details=True)
+        assert found["match_distances"] == pytest.approx(matches.distances.tolist())
+        assert found["match_probabilities"] == pytest.approx(matches.probabilities.tolist())
+        assert found["match_ids"] == matches.ids.tolist()
         query["cutpoint"] = "sure"
         assert "['optimal']" in client.post("/lookup", json=query).json()["error"]
 
