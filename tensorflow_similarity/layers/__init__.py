@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tensorflow_similarity import _old_names
+from tensorflow_similarity.layers.compatible_head import CompatibleHead
 from tensorflow_similarity.layers.embedding_prefix import EmbeddingPrefix
 from tensorflow_similarity.layers.generalized_mean_pooling import (
     GeneralizedMeanPooling1D,
@@ -15,6 +16,7 @@ from tensorflow_similarity.layers.proxy_head import ProxyHead
 from tensorflow_similarity.layers.temperature import Temperature
 
 __all__ = [
+    "CompatibleHead",
     "EmbeddingPrefix",
     "GeneralizedMeanPooling1D",
     "GeneralizedMeanPooling2D",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tensorflow_similarity import _old_names
+from tensorflow_similarity.losses.compatible_loss import CompatibleLoss
 from tensorflow_similarity.losses.cross_batch_memory import CrossBatchMemory
 from tensorflow_similarity.losses.distillation_losses import (
     DistillationLoss,
@@ -86,6 +87,7 @@ __all__ = [
     "Barlow",
     "BarlowTwinsLoss",
     "CircleLoss",
+    "CompatibleLoss",
     "ContrastiveLoss",
     "CosFaceLoss",
     "CrossBatchMemory",

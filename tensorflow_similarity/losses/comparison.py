@@ -89,6 +89,7 @@ class Comparison:
         batch: The queries of all replicas.
         replicas: The replicas.
         keys_are_batch: Whether the keys are the queries of all replicas, in their order.
+        places: int32 `[queries]`, the row of each query in `batch`; None: that of `positions`.
     """
 
     settings: PairSettings
@@ -98,6 +99,7 @@ class Comparison:
     batch: Examples
     replicas: Replicas = ALONE
     keys_are_batch: bool = False
+    places: Any = None
 
     @classmethod
     def of_batch(cls, settings: PairSettings, batch: Examples, replicas: Replicas) -> Comparison:
@@ -114,6 +116,19 @@ class Comparison:
     def with_keys(self, more: Examples) -> Comparison:
         """The same with further keys, behind those that are there."""
         return dataclasses.replace(self, keys=self.keys.followed_by(more), keys_are_batch=False)
+
+    def with_key_outputs(self, outputs: Any) -> Comparison:
+        """The same queries, of a batch, with other outputs for its examples as keys.
+
+        No key is the query itself then: its own example is one of its positives.
+        """
+        return dataclasses.replace(
+            self,
+            keys=dataclasses.replace(self.keys, outputs=self.replicas.gather(outputs)),
+            positions=ops.zeros_like(self.positions) - 1,
+            places=self.positions,
+            keys_are_batch=False,
+        )
 
     def swapped(self) -> Comparison:
         """The keys compared with the queries of all replicas."""
@@ -247,7 +262,7 @@ class Comparison:
         """The rows of this replica's queries, of values for those of all replicas."""
         if self.replicas.count == 1:
             return values
-        take = ops.maximum(self.positions, 0)
+        take = ops.maximum(self.positions if self.places is None else self.places, 0)
         return keras.tree.map_structure(lambda x: ops.take(x, take, axis=0), values)
 
 

@@ -302,6 +302,7 @@ class MarginLoss(StatisticsLoss):
         self.beta = None if beta is None else checked_number(beta, "beta")
         self.classes = count(classes, "classes")
         self.numbers_classes = self.classes > 1
+        self.reads_head = self.beta is None
         self.nu = checked_number(nu, "nu")
         if self.beta is not None and self.classes > 1:
             raise ValueError(

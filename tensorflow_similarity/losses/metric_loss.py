@@ -109,6 +109,8 @@ class MetricLoss(PerExampleLoss):
     of_values: ClassVar[tuple[str, ...]] = ()
     #: Whether class ids must be the numbers of a head's classes, and not any integers.
     numbers_classes: bool = False
+    #: Whether `y_pred` holds more than embeddings: what a head puts behind them.
+    reads_head: bool = False
 
     @explains_arguments("MetricLoss")
     def __init__(

@@ -54,7 +54,7 @@ def _checked_part(loss: Any, argument: str) -> PerExampleLoss:
             f"TripletLoss(). Received: {loss!r}."
         )
     of_embeddings = getattr(loss, "distance", None) is not None and not loss.on_proxies
-    of_embeddings = of_embeddings and not getattr(loss, "numbers_classes", False)
+    of_embeddings = of_embeddings and not getattr(loss, "reads_head", False)
     if not loss.takes_views and not of_embeddings:
         raise ValueError(
             f"`{argument}` must compare embeddings. Received: {loss!r}, which takes what a head "

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from tensorflow_similarity import _old_names
 from tensorflow_similarity.models.baselines import BaselineResult
+from tensorflow_similarity.models.compatibility import CompatibilityResult
 from tensorflow_similarity.models.contrastive_model import ContrastiveModel
 from tensorflow_similarity.models.dual_encoder import DualEncoder
 from tensorflow_similarity.models.hard_negatives import HardNegatives, mine_hard_negatives
@@ -12,6 +13,7 @@ from tensorflow_similarity.models.similarity_model import SimilarityModel
 
 __all__ = [
     "BaselineResult",
+    "CompatibilityResult",
     "ContrastiveModel",
     "DualEncoder",
     "HardNegatives",

@@ -22,7 +22,7 @@ from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.embedding import Embedder
 from tensorflow_similarity.targets import Targets
 
-__all__ = ["BaselineResult", "evaluate_baselines"]
+__all__ = ["BaselineResult", "embed_all", "evaluate_baselines"]
 
 RAW, UNTRAINED, MODEL = "raw input", "untrained", "model"
 
@@ -89,11 +89,11 @@ def evaluate_baselines(
         UNTRAINED: Embedder(_with_new_weights(model), output),
         MODEL: Embedder(model, output),
     }
-    found, labels = _embed_all(queries, embedders, "x")
+    found, labels = embed_all(queries, embedders, "x", raw=RAW)
     searched: dict[str, Any] = dict.fromkeys(found)
     searched_labels = None
     if gallery is not None:
-        searched, searched_labels = _embed_all(gallery, embedders, "gallery")
+        searched, searched_labels = embed_all(gallery, embedders, "gallery", raw=RAW)
         if RAW in found and RAW in searched:
             splits.shared_examples(searched[RAW], found[RAW])
     results = {
@@ -149,29 +149,47 @@ class _Same(keras.layers.Layer):
         return self._same(*inputs, **options)
 
 
-def _embed_all(
-    batches: Batches, embedders: dict[str, Embedder], name: str
+def embed_all(
+    batches: Batches, embedders: dict[str, Embedder], name: str, raw: str | None = None
 ) -> tuple[dict[str, np.ndarray], Targets]:
-    """The raw input and all embeddings of the examples, and their labels."""
-    parts: dict[str, list[np.ndarray]] = {key: [] for key in (RAW, *embedders)}
+    """Embeddings of labelled examples by several models, in one pass, and the labels.
+
+    Args:
+        batches: The examples.
+        embedders: The models, by names that are those of the results.
+        name: The name of the argument that the examples came as.
+        raw: A name for the examples as they are; they are left out where they are not numbers.
+    """
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in embedders}
+    inputs_as_they_are: list[np.ndarray] = []
     labels: list[Any] = []
     for inputs, y in batches:
         for key, embedder in embedders.items():
             parts[key].append(embedder.call(inputs))
-        count = len(parts[MODEL][-1])
-        found = embedders[MODEL].labels_of(y, count)
+        last, embedder = list(embedders.items())[-1]
+        count = len(parts[last][-1])
+        found = embedder.labels_of(y, count)
         if found is None:
             raise ValueError(f"`{name}` must come with class ids, or other labels. Received: none.")
         labels.append(found)
-        leaves = [
-            np.asarray(keras.ops.convert_to_numpy(leaf)) if hasattr(leaf, "numpy") else leaf
-            for leaf in keras.tree.flatten(inputs)
-        ]
-        if all(np.asarray(leaf).dtype.kind in "fiub" for leaf in leaves):
-            rows = [np.reshape(leaf, (count, -1)).astype(np.float32) for leaf in leaves]
-            parts[RAW].append(np.concatenate(rows, axis=1))
+        if raw is not None:
+            inputs_as_they_are += _as_rows(inputs, count)
     if not labels:
         raise ValueError(f"`{name}` must hold at least one example. Received: none.")
-    together = {key: np.concatenate(part) for key, part in parts.items() if part}
+    if inputs_as_they_are and raw is not None:
+        parts = {raw: inputs_as_they_are, **parts}
+    together = {key: np.concatenate(part) for key, part in parts.items()}
     known: Any = batches.labels(labels)  # Each batch has some.
     return together, known
+
+
+def _as_rows(inputs: Any, count: int) -> list[np.ndarray]:
+    """The raw inputs of a batch as rows; nothing where they are not numbers."""
+    leaves = [
+        np.asarray(keras.ops.convert_to_numpy(leaf)) if hasattr(leaf, "numpy") else leaf
+        for leaf in keras.tree.flatten(inputs)
+    ]
+    if not all(np.asarray(leaf).dtype.kind in "fiub" for leaf in leaves):
+        return []
+    rows = [np.reshape(leaf, (count, -1)).astype(np.float32) for leaf in leaves]
+    return [np.concatenate(rows, axis=1)]

@@ -10,13 +10,20 @@ import keras
 import numpy as np
 
 from tensorflow_similarity._caller import levels_to_the_caller
-from tensorflow_similarity.layers import MarginHead, ProxyHead
-from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss, ProxyLoss
-from tensorflow_similarity.losses.base import parts_of
+from tensorflow_similarity.layers import CompatibleHead, MarginHead, ProxyHead
+from tensorflow_similarity.losses import (
+    CompatibleLoss,
+    CrossBatchMemory,
+    MarginLoss,
+    MetricLoss,
+    ProxyLoss,
+)
+from tensorflow_similarity.losses.base import PerExampleLoss, parts_of
 from tensorflow_similarity.losses.labels import check_class_range
 from tensorflow_similarity.models.batches import one_class_batches
 
 __all__ = [
+    "check_compatible_heads",
     "check_margin_heads",
     "check_targets",
     "embedding_below_head",
@@ -28,7 +35,7 @@ __all__ = [
 def embedding_below_head(model: Any) -> str | None:
     """The name of the output or layer that a head at the end of a model reads.
 
-    A head is a `ProxyHead` or a `MarginHead`.
+    A head is a `ProxyHead`, a `MarginHead` or a `CompatibleHead`.
 
     Args:
         model: A functional model.
@@ -86,6 +93,40 @@ def check_margin_heads(model: Any, loss: Any) -> None:
             )
 
 
+def check_compatible_heads(model: Any, loss: Any) -> None:
+    """Checks that the older model below a `CompatibleHead` is frozen, and its loss in place.
+
+    Args:
+        model: A model; only functional ones can be checked.
+        loss: What is given to `compile`.
+
+    Raises:
+        ValueError: If weights of the older model would be trained, or one of head and loss is
+            without the other.
+    """
+    for place, name, tensor in _outputs(model):
+        own = _of_output(loss, place, name)
+        compares = any(isinstance(one, CompatibleLoss) for one in parts_of(own))
+        operation, node, _ = tensor._keras_history
+        headed = isinstance(operation, CompatibleHead)
+        if compares != headed and isinstance(own, PerExampleLoss):
+            raise ValueError(
+                "CompatibleLoss and the output of layers.CompatibleHead()([new, old]) belong "
+                f"together. Received: {own!r} on "
+                f"{'a CompatibleHead' if headed else 'an output of another layer'}."
+            )
+        if not headed:
+            continue
+        _, old = operation._inbound_nodes[node].input_tensors
+        trained = keras.Model(model.inputs, old).trainable_weights
+        if trained:
+            raise ValueError(
+                "The older model of a CompatibleHead must be frozen: set old.trainable = False, "
+                "and make its output by old(inputs, training=False). Received: trainable weights "
+                f"{[weight.path for weight in trained[:3]]}."
+            )
+
+
 def check_targets(model: Any, y: Any) -> None:
     """Checks class ids against the heads of a model, before they reach a compiled step.
 
@@ -126,7 +167,7 @@ def _of_output(given: Any, place: int, name: str) -> Any:
 def _input_of_head(tensor: Any) -> Any:
     """The tensor that a head made `tensor` of; None if it was made otherwise."""
     operation, node, _ = tensor._keras_history
-    if not isinstance(operation, (ProxyHead, MarginHead)):
+    if not isinstance(operation, (ProxyHead, MarginHead, CompatibleHead)):
         return None
     return operation._inbound_nodes[node].input_tensors[0]
 

@@ -17,6 +17,7 @@ from tensorflow_similarity.models import assessment
 from tensorflow_similarity.models.assessment import ANY_KIND
 from tensorflow_similarity.models.baselines import BaselineResult, evaluate_baselines
 from tensorflow_similarity.models.binding import IndexBinding
+from tensorflow_similarity.models.compatibility import CompatibilityResult, evaluate_compatibility
 from tensorflow_similarity.models.resuming import index_in_pieces
 
 __all__ = ["RetrievalMethods"]
@@ -517,6 +518,100 @@ class RetrievalMethods:
             seed=seed,
             relevance=relevance,
             ignore=ignore,
+            ignore_class=ignore_class,
+        )
+
+    def compatible_with(
+        self,
+        old: Any,
+        x: Any,
+        y: Any = None,
+        gallery: Any = None,
+        gallery_labels: Any = None,
+        retrieval_metrics: Any = None,
+        confidence: float = 0.95,
+        seed: int = 0,
+        batch_size: int | None = None,
+        *,
+        ignore_class: Any = None,
+    ) -> CompatibilityResult:
+        """Measures whether queries of this model can search the index of an older one.
+
+        The same queries are ranked three times: both sides embedded by the older model, the
+        queries by this model against the older one's gallery, and both sides by this model.
+        The criterion of backward-compatible training is that the second beats the first:
+        deploying this model then helps before a single record is embedded again. No index is
+        used or changed. The distance is that of the older model's index.
+
+        Args:
+            old: The older `SimilarityModel`, with embeddings of the same size.
+            x: The queries, as anything that `predict` takes, of both models.
+            y: Their class ids `[n]`. Datasets bring their own.
+            gallery: The examples that are searched, likewise. Defaults to `None`: the
+                queries, each of which is left out of its own ranking.
+            gallery_labels: Their class ids.
+            retrieval_metrics: As for `evaluate_retrieval`, names and `RankMetric` objects.
+            confidence: The level of the intervals. Defaults to 0.95.
+            seed: The seed of the bootstrap that makes them. Defaults to 0.
+            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            ignore_class: As `evaluate` takes it.
+
+        Returns:
+            A `CompatibilityResult`, which prints as a table; `result.holds["map@r"]`.
+
+        Raises:
+            TypeError: If `old` is no `SimilarityModel`.
+            ValueError: If it has no distance, embeddings differ in size, labels are missing or
+                of fewer than two classes.
+
+        Example:
+
+        ```python
+        import keras
+        import numpy as np
+        from tensorflow_similarity.layers import L2Embedding
+        from tensorflow_similarity.models import SimilarityModel
+
+        rng = np.random.default_rng(0)
+        y = np.arange(60) % 5
+        x = (np.eye(5)[y] + 0.3 * rng.normal(size=(60, 5))).astype("float32")
+        inputs = keras.Input((5,))
+        old, new = (SimilarityModel(inputs, L2Embedding(4)(inputs)) for _ in range(2))
+        old.create_index("cosine")
+
+        result = new.compatible_with(old, x, y)
+        result.holds["map@r"]  # False: nothing made the two alike
+        print(result)
+        ```
+
+        Reference:
+            Shen et al., *Towards Backward-Compatible Representation Learning*, CVPR 2020,
+            https://arxiv.org/abs/2003.11942
+        """
+        if not isinstance(old, RetrievalMethods):
+            raise TypeError(
+                "`old` must be the older SimilarityModel: an index alone cannot embed these "
+                f"queries as it did. Received: {type(old).__name__}. SimilarityModel.from_model "
+                "makes one of a keras.Model."
+            )
+        distance = old._binding.distance
+        if distance is None:
+            raise ValueError(
+                "`old` has no distance yet: call its compile() with a loss that has one, or its "
+                "create_index(distance=...)."
+            )
+        embedder = self._binding.embedder
+        return evaluate_compatibility(
+            old._binding.embedder,
+            embedder,
+            distance,
+            embedder.batches(x, y, batch_size, ANY_KIND),
+            None
+            if gallery is None
+            else embedder.batches(gallery, gallery_labels, batch_size, ANY_KIND),
+            metrics=retrieval_metrics,
+            confidence=confidence,
+            seed=seed,
             ignore_class=ignore_class,
         )
 

@@ -26,6 +26,7 @@ from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
 from tensorflow_similarity.models.embedding import divisible, examine_inputs, output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.heads import (
+    check_compatible_heads,
     check_margin_heads,
     check_targets,
     embedding_below_head,
@@ -196,9 +197,9 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 stays too.
             embedding_output: Which output to index: its place, its name, or, in
                 functional models, the name of any layer, whose output it then is.
-                Defaults to `None`: what a `ProxyHead` or `MarginHead` at the end of a functional
-                model reads; else the only output, or the only one whose loss has a
-                distance.
+                Defaults to `None`: what a `ProxyHead`, `MarginHead` or `CompatibleHead` at the
+                end of a functional model reads first; else the only output, or the only one
+                whose loss has a distance.
             micro_batch_size: Examples that go through the network at a time in training
                 (gradient caching): batches may then be larger than memory holds the
                 activations of. The loss sees the whole batch; value and gradient
@@ -210,9 +211,10 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
         Raises:
             ValueError: If distance or output cannot be told or do not exist, the
-                index holds records that would not fit, a `MarginHead` and the loss do
-                not belong to each other, or the loss compares two views, of which this
-                model embeds one: see `DualEncoder` and `ContrastiveModel`.
+                index holds records that would not fit, a `MarginHead` or `CompatibleHead`
+                and the loss do not belong to each other, an older model is not frozen, or
+                the loss compares two views, of which this model embeds one: see
+                `DualEncoder` and `ContrastiveModel`.
         """
         loss = registered_loss(loss)
         own_step = (
@@ -224,6 +226,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         if not self._loading:
             warn_of_doubtful(loss)
         check_margin_heads(self, loss)
+        check_compatible_heads(self, loss)
         if micro_batch_size is not None:
             micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")
         resolved, output = self._resolve(loss, distance, embedding_output)

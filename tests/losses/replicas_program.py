@@ -63,15 +63,22 @@ def together(loss, arrays, sizes):
     return sum(values), tf.concat(gradients, axis=0)
 
 
-def differs(name, options, weighted, sizes):
+def differs(name, options, weighted, sizes, compatible=False):
     """What two ways of computing a loss disagree in; None if they agree."""
     case, n = CASES[name], sum(sizes)
     labels, x = case.batch(n, seed=3, dtype="float64")
+    make = case.make
+    if compatible:
+        x = np.stack([x, x[:, ::-1]], axis=1)
+
+        def make(**options):
+            return losses.CompatibleLoss(case.make(**options))
+
     arrays = [tf.constant(labels), tf.constant(x)]
     if weighted:
         arrays.append(tf.constant(np.linspace(0.2, 2, n)))
-    one = value_and_gradient(case.make(**options), arrays)
-    two = together(case.make(**options), arrays, sizes)
+    one = value_and_gradient(make(**options), arrays)
+    two = together(make(**options), arrays, sizes)
     for what, a, b in zip(("value", "gradient"), one, two, strict=True):
         scale = max(float(tf.reduce_max(tf.abs(a))), 1e-12)
         difference = float(tf.reduce_max(tf.abs(a - b))) / scale
@@ -129,6 +136,10 @@ else:
         )
         for name in ON_CLASSES
         for sizes, options, w in settings
+    }
+    cases |= {
+        f"compatible {name}": lambda name=name: differs(name, {}, True, uneven, compatible=True)
+        for name in ("triplet", "contrastive", "lifted_struct")
     }
 print(len(cases), "cases")
 for name, case in cases.items():

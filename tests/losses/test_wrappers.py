@@ -180,7 +180,13 @@ def test_refusals(make, error, match):
 
 
 @pytest.mark.parametrize(
-    "loss", [losses.ArcFaceLoss(), losses.MarginLoss(beta=None, classes=4)], ids=repr
+    "loss",
+    [
+        losses.ArcFaceLoss(),
+        losses.MarginLoss(beta=None, classes=4),
+        losses.MarginLoss(beta=None),
+    ],
+    ids=repr,
 )
 def test_losses_on_heads_are_refused(loss):
     with pytest.raises(ValueError, match="`losses`"):
