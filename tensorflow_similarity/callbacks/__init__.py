@@ -7,6 +7,7 @@ from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWar
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect
 from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
 from tensorflow_similarity.callbacks.eval_callback import EvalCallback
+from tensorflow_similarity.callbacks.hard_negatives import HardNegativeMining
 from tensorflow_similarity.callbacks.projector import EmbeddingProjector, write_projector
 from tensorflow_similarity.callbacks.training_doctor import TrainingDoctor
 
@@ -14,6 +15,7 @@ __all__ = [
     "EmbeddingProjector",
     "EvalCallback",
     "Finding",
+    "HardNegativeMining",
     "Suspect",
     "TrainingDoctor",
     "TrainingWarning",

@@ -15,7 +15,7 @@ from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.losses.arguments import checked_number
 
-__all__ = ["HardNegatives", "mine_hard_negatives"]
+__all__ = ["HardNegatives", "mine_hard_negatives", "search_negatives"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,40 @@ def mine_hard_negatives(
         https://arxiv.org/abs/2004.04906; Moreira et al., *NV-Retriever*, 2024,
         https://arxiv.org/abs/2407.15831 (the margin)
     """
+    found = search_negatives(
+        queries,
+        candidates,
+        query_ids,
+        candidate_ids,
+        num_negatives=num_negatives,
+        distance=distance,
+        margin=margin,
+        skip=skip,
+        search=search,
+    )
+    short = int(np.sum(~found.complete))
+    if short:
+        warnings.warn(
+            f"{short} of {len(found.rows)} queries have fewer than {num_negatives} negatives; "
+            "their rows end in -1. Ask for fewer, or lower `margin` or `skip`.",
+            stacklevel=levels_to_the_caller(),
+        )
+    return found
+
+
+def search_negatives(
+    queries: Any,
+    candidates: Any,
+    query_ids: Any,
+    candidate_ids: Any,
+    *,
+    num_negatives: int,
+    distance: Any,
+    margin: float | None,
+    skip: int,
+    search: str,
+) -> HardNegatives:
+    """As `mine_hard_negatives`, for callers that make up for what is missing: no warning."""
     num_negatives = checks.count(num_negatives, "num_negatives")
     skip = checks.count(skip, "skip", minimum=0)
     queries, candidates = (
@@ -124,15 +158,7 @@ def mine_hard_negatives(
         if depth == len(candidates):
             break
         depth = min(4 * depth, len(candidates))
-    result = HardNegatives(rows[:, skip:], far[:, skip:])
-    short = int(np.sum(~result.complete))
-    if short:
-        warnings.warn(
-            f"{short} of {len(queries)} queries have fewer than {num_negatives} negatives; their "
-            "rows end in -1. Ask for fewer, or lower `margin` or `skip`.",
-            stacklevel=levels_to_the_caller(),
-        )
-    return result
+    return HardNegatives(rows[:, skip:], far[:, skip:])
 
 
 def _numbered(

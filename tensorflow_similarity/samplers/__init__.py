@@ -13,6 +13,7 @@ from tensorflow_similarity.samplers.hugging_face import HuggingFaceSampler
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
 from tensorflow_similarity.samplers.padding import Padding
+from tensorflow_similarity.samplers.queries import QuerySampler
 from tensorflow_similarity.samplers.rows import RowSampler
 from tensorflow_similarity.samplers.sampler import Sampler
 from tensorflow_similarity.samplers.selection import select_examples
@@ -37,6 +38,7 @@ __all__ = [
     "MultiShotMemorySampler",
     "MultiShotTFRecordSampler",
     "Padding",
+    "QuerySampler",
     "RowSampler",
     "Sampler",
     "SingleShotMemorySampler",

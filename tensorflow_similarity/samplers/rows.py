@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 from typing import Any
 
@@ -19,10 +20,62 @@ from tensorflow_similarity.samplers._inputs import (
 from tensorflow_similarity.samplers.padding import Padding, checked_padding
 from tensorflow_similarity.targets import Targets
 
-__all__ = ["RowSampler"]
+__all__ = ["RowSampler", "ShuffledRows"]
 
 
-class RowSampler(EpochDataset):
+class ShuffledRows(EpochDataset):
+    """Base of data sets in which every row comes once in an epoch, in random order.
+
+    A subclass writes `_rows`.
+
+    Args:
+        num_rows: How many rows there are.
+        batch_size: Rows in a batch; the last one of an epoch has what is left.
+        seed: Integer; None: a new one.
+        padding: As for `RowSampler`.
+        **kwargs: As for `RowSampler`.
+    """
+
+    def __init__(
+        self, num_rows: int, batch_size: int, seed: int | None, padding: Padding | None, kwargs: Any
+    ) -> None:
+        self.batch_size = checks.count(batch_size, "batch_size")
+        self.num_rows = num_rows
+        if seed is not None:
+            checks.count(seed, "seed", minimum=0)
+        entropy = np.random.SeedSequence(seed)
+        self.seed = int(entropy.entropy)  # type: ignore[arg-type]
+        self._key = entropy.generate_state(2, np.uint64)
+        self.padding = checked_padding(padding)
+        self._order: tuple[int, np.ndarray] | None = None
+        super().__init__(math.ceil(self.num_rows / self.batch_size), **kwargs)
+
+    @abc.abstractmethod
+    def _rows(self, rows: np.ndarray, epoch: int, index: int) -> Any:
+        """The batch of some rows."""
+
+    def _batch(self, epoch: int, index: int) -> Any:
+        rows = self._permutation(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        return self._rows(rows, epoch, index)
+
+    def _generator(self, epoch: int, index: int = 0) -> np.random.Generator:
+        """Random numbers of an epoch (0), or of one of its batches (from 1 up)."""
+        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, index, epoch]))
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        # Threads may make it side by side: whichever is kept is the same.
+        kept = self._order
+        if kept is None or kept[0] != epoch:
+            order = self._generator(epoch).permutation(self.num_rows)
+            kept = self._order = epoch, order
+        return kept[1]
+
+    def _taken(self, arrays: Any, rows: np.ndarray) -> Any:
+        """Examples of arrays as a batch."""
+        return as_batch(padded(take(arrays, rows), self.padding))
+
+
+class RowSampler(ShuffledRows):
     """Batches of ready-made pairs or triplets, in random order: no class ids needed.
 
     Every pair or triplet comes once in an epoch. Batches are a function of the seed, the epoch
@@ -85,34 +138,13 @@ class RowSampler(EpochDataset):
                     f"{bad[0]}."
                 )
         self._same = targets.same if targets.kind == "pairs" else None  # type: ignore[attr-defined]
-        self.batch_size = checks.count(batch_size, "batch_size")
-        self.num_rows = len(targets)
-        if not self.num_rows:
+        if not len(targets):
             raise ValueError(f"`targets` must have at least one row. Received: {targets!r}.")
-        if seed is not None:
-            checks.count(seed, "seed", minimum=0)
-        entropy = np.random.SeedSequence(seed)
-        self.seed = int(entropy.entropy)  # type: ignore[arg-type]
-        self._key = entropy.generate_state(2, np.uint64)
-        self.padding = checked_padding(padding)
-        self._order: tuple[int, np.ndarray] | None = None
-        super().__init__(math.ceil(self.num_rows / self.batch_size), **kwargs)
+        super().__init__(len(targets), batch_size, seed, padding, kwargs)
 
-    def _batch(self, epoch: int, index: int) -> tuple[Any, ...]:
-        rows = self._permutation(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
-        sides = tuple(
-            as_batch(padded(take(self._x, side[rows]), self.padding))
-            for side in self._sides.values()
-        )
+    def _rows(self, rows: np.ndarray, epoch: int, index: int) -> tuple[Any, ...]:
+        sides = tuple(self._taken(self._x, side[rows]) for side in self._sides.values())
         return (sides,) if self._same is None else (sides, self._same[rows])
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        # Threads may make it side by side: whichever is kept is the same.
-        kept = self._order
-        if kept is None or kept[0] != epoch:
-            rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, epoch]))
-            kept = self._order = epoch, rng.permutation(self.num_rows)
-        return kept[1]
 
     def __repr__(self) -> str:
         return (
