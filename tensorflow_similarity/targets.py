@@ -362,6 +362,27 @@ class Targets(abc.ABC):
         """
         raise TypeError(f"{_KINDS[self.kind]} have no single class per example.")
 
+    def level(self, level: int) -> Targets:
+        """Returns the classes at one level of a hierarchy, as targets of kind `"classes"`.
+
+        Args:
+            level: 0 is the coarsest, -1 the finest. Beyond the coarsest, classes are named by
+                their path, such as `"shoes / boot-17"`.
+
+        Raises:
+            IndexError: If there is no such level.
+            TypeError: If the kind has no levels.
+        """
+        raise TypeError(f"{_KINDS[self.kind]} have no levels. Received: {self!r}.")
+
+    def levels(self) -> dict[str, Targets]:
+        """Returns the classes at each level of a hierarchy, by the level's name, coarse to fine.
+
+        Raises:
+            TypeError: If the kind has no levels.
+        """
+        raise TypeError(f"{_KINDS[self.kind]} have no levels. Received: {self!r}.")
+
     def relevance_to(self, others: Targets, rows: Any = None) -> np.ndarray:
         """Returns how relevant each of `others` is to each example.
 
@@ -526,11 +547,17 @@ class _Hierarchy(Targets):
         self.known = columns[0].known
         self._paths: list[Targets | None] = [None] * len(columns)
 
-    def level(self, level: int) -> Targets:
-        """Returns the classes at a level, 0 being the coarsest and −1 the finest.
+    @property
+    def matrix(self) -> np.ndarray:
+        """Class ids of each level, int64 `[n, levels]`; −1 from the first unknown level on."""
+        ids = np.stack([column.ids for column in self.columns], axis=1)
+        known = np.stack([column.known for column in self.columns], axis=1)
+        return _frozen(np.where(np.logical_and.accumulate(known, axis=1), ids, -1))
 
-        Beyond the coarsest, classes are named by their path, such as `"shoes / boot-17"`.
-        """
+    def levels(self) -> dict[str, Targets]:
+        return {name: self.level(i) for i, name in enumerate(self.level_names)}
+
+    def level(self, level: int) -> Targets:
         level = range(len(self.columns))[level]
         if level == 0:
             return self.columns[0]
@@ -688,7 +715,7 @@ def get(
     if isinstance(y, Targets):
         found = y
         if found.kind == "hierarchy" and "hierarchy" not in kinds and "classes" in kinds:
-            found = found.level(-1)  # type: ignore[attr-defined]
+            found = found.level(-1)
         if ignore_class is not None:
             found = _without(found, ignore_class, name)
     else:
@@ -757,7 +784,7 @@ def decode(ids: Any, class_names: Sequence[str] | None) -> np.ndarray:
 def shown_labels(found: Targets, given: Any = None) -> np.ndarray:
     """Labels as results show them: ids, names, or rows of several labels."""
     if found.kind == "hierarchy":
-        found = found.level(-1)  # type: ignore[attr-defined]
+        found = found.level(-1)
     if found.kind == "classes":
         if found.class_names is None and getattr(given, "dtype", None) == np.uint64:
             return np.where(found.known, found.ids.view(np.uint64), np.uint64(2**64 - 1))

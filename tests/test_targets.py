@@ -259,6 +259,24 @@ class TestRelevance:
         ]
         ids = Targets.hierarchy([(1, 7), (2, 7)])
         assert len(set(ids.ids.tolist())) == 2
+        assert ids.matrix.tolist() == [[1, 7], [2, 7]]
+
+    def test_levels_of_a_hierarchy(self):
+        shop = Targets.hierarchy({"kind": ["shoes", "hats", None], "item": ["a", None, "a"]})
+        assert shop.matrix.tolist() == [[1, 0], [0, -1], [-1, -1]]
+        assert list(shop.levels()) == ["kind", "item"]
+        assert shop.levels()["item"].decode(shop.level(-1).ids).tolist() == [
+            "shoes / a",
+            None,
+            None,
+        ]
+        with pytest.raises(IndexError):
+            shop.level(2)
+        for other in (Targets.classes([1]), Targets.multi_hot([[1, 0]])):
+            with pytest.raises(TypeError, match="have no levels"):
+                other.level(0)
+            with pytest.raises(TypeError, match="have no levels"):
+                other.levels()
 
     def test_matrix(self):
         grades = Targets.relevance([[1.0, np.nan, 0.0]])

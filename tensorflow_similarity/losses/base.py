@@ -61,6 +61,8 @@ class PerExampleLoss(keras.losses.Loss):
     takes_views: bool = False
     #: Whether `y_pred` is what a `ProxyHead` makes of embeddings.
     on_proxies: bool = False
+    #: Whether `y_pred` is ready-made triplets, `[batch, 2 + negatives, dim]`.
+    takes_triplets: bool = False
     #: Whether `ranking` compares queries with candidates, with all that is known of these.
     ranks: bool = False
     #: A class id of examples that are left out; None: every id is a class.

@@ -43,11 +43,13 @@ class TripletMarginLoss(PerExampleLoss):
         **options: The options of every loss.
 
     Inputs: `y_pred`, for `"columns"`: `[batch, 3, dim]` (`keras.ops.stack([a, p, n], axis=1)`);
-    `[batch, 2 + k, dim]` for k negatives each, whose mean loss is taken; or `[batch, 3 * dim]`
-    (`keras.layers.Concatenate()([a, p, n])`). For the other layouts: `[3 * batch, dim]`.
+    `[batch, 2 + k, dim]` for k negatives each, whose mean loss is taken (k may be 0 with
+    `in_batch_negatives`); or `[batch, 3 * dim]` (`keras.layers.Concatenate()([a, p, n])`). For the
+    other layouts: `[3 * batch, dim]`.
     `y_true` is of no use and may be anything. `sample_weight` is that of the anchors, `[batch]`.
 
-    Recommended: `SiameseModel`, which trains one network on triplets as they are.
+    Recommended: `SiameseModel`, which trains one network on triplets as they are; `DualEncoder`,
+    which trains a query and a candidate tower.
 
     Relations: `torch.nn.TripletMarginLoss`, and the `TripletLoss` of sentence-transformers.
 
@@ -70,6 +72,8 @@ class TripletMarginLoss(PerExampleLoss):
         convolutional neural networks*, BMVC 2016,
         https://www.bmva-archive.org.uk/bmvc/2016/papers/paper119/
     """
+
+    takes_triplets = True
 
     def __init__(
         self,
@@ -99,7 +103,8 @@ class TripletMarginLoss(PerExampleLoss):
         y_pred = wide_float(y_pred)
         shape = tuple(y_pred.shape)
         if self.layout == "columns":
-            if len(shape) == 3 and (shape[1] is None or shape[1] >= 3):
+            fewest = 3 if self.in_batch_negatives is None else 2
+            if len(shape) == 3 and (shape[1] is None or shape[1] >= fewest):
                 return y_pred
             if len(shape) == 2 and shape[1] is not None and shape[1] % 3 == 0:
                 return ops.reshape(y_pred, (-1, 3, shape[1] // 3))
@@ -138,9 +143,11 @@ class TripletMarginLoss(PerExampleLoss):
         if self.in_batch_negatives == "hard":
             top = ops.max(ops.stop_gradient(far), axis=1, keepdims=True)
             nearest = ops.min(ops.where(counts > 0, far, top), axis=1)
-            return triplet_margin(near[:, 0] - nearest, self.margin)
+            losses = triplet_margin(near[:, 0] - nearest, self.margin)
+            # One anchor alone may have no negative.
+            return ops.where(ops.max(counts, axis=1) > 0, losses, 0)
         terms = triplet_margin(ops.where(counts > 0, near - far, 0), self.margin)
-        return ops.sum(terms * counts, axis=1) / ops.sum(counts, axis=1)
+        return ops.sum(terms * counts, axis=1) / ops.maximum(ops.sum(counts, axis=1), 1)
 
     def _own(self, anchors: Any, positives: Any, negatives: Any) -> Any:
         """Distances of the given negatives, `[batch, negatives]`."""

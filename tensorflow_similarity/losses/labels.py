@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from tensorflow_similarity._class_numbers import id_dtype, ids_of, numbers_of
-from tensorflow_similarity.mining.pairs import jaccard, matrix, multi_hot
+from tensorflow_similarity.mining.pairs import hierarchy, jaccard, matrix, multi_hot
 
 __all__ = [
     "binary_labels",
@@ -122,8 +122,9 @@ def class_ids(y_true: Any, batch: Any, owner: Any = None) -> Any:
         raise ValueError(
             "`y_true` must be integer class ids of shape [batch] or [batch, 1]. "
             f"{_received(y_true)} For one-hot labels pass np.argmax(y, axis=1). For several labels "
-            'an example make the loss with relevance="multi_hot"; for a matrix [batch, batch] '
-            'that says which pairs are positive, with relevance="matrix".'
+            'an example make the loss with relevance="multi_hot"; for class ids [batch, levels] '
+            'from coarse to fine, with relevance="hierarchy"; for a matrix [batch, batch] that '
+            'says which pairs are positive, with relevance="matrix".'
         )
     if len(shape) not in (1, 2):
         raise ValueError(
@@ -211,6 +212,8 @@ def relevance_labels(y_true: Any, batch: Any, relevance: Any) -> Any:
     if relevance in (multi_hot, jaccard):
         return multi_hot_labels(y_true, batch)
     y_true = to_tensor(y_true)
+    if relevance is hierarchy:
+        return _paths(y_true, batch)
     shape = tuple(y_true.shape)
     rows_fit = bool(shape) and (batch is None or shape[0] in (None, batch))
     if relevance is matrix and (len(shape) != 2 or not rows_fit):
@@ -225,6 +228,19 @@ def relevance_labels(y_true: Any, batch: Any, relevance: Any) -> Any:
             f"{shape}, for batch={batch}."
         )
     return y_true
+
+
+def _paths(y_true: Any, batch: Any) -> Any:
+    """Class ids of each level, `[batch, levels]`, of the integer type of class ids."""
+    shape = tuple(y_true.shape)
+    rows_fit = len(shape) == 2 and (batch is None or shape[0] in (None, batch))
+    if not rows_fit or _kind(y_true) != "int":
+        raise ValueError(
+            "`y_true` must be integer class ids [batch, levels], coarse to fine, -1 where a level "
+            f'is unknown, for relevance="hierarchy", with batch={batch}. {_received(y_true)} '
+            "Targets.hierarchy(paths) makes them of names."
+        )
+    return ops.cast(y_true, id_dtype())
 
 
 def multi_hot_labels(y_true: Any, batch: Any) -> Any:

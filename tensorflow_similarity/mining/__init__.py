@@ -10,7 +10,14 @@ from tensorflow_similarity.mining.miners import (
     TripletMarginMiner,
     get_miner,
 )
-from tensorflow_similarity.mining.pairs import Pairs, Rows, get_relevance, jaccard, multi_hot
+from tensorflow_similarity.mining.pairs import (
+    Pairs,
+    Rows,
+    get_relevance,
+    hierarchy,
+    jaccard,
+    multi_hot,
+)
 from tensorflow_similarity.mining.strategies import (
     All,
     Farthest,
@@ -40,6 +47,7 @@ __all__ = [
     "get_negative",
     "get_positive",
     "get_relevance",
+    "hierarchy",
     "jaccard",
     "multi_hot",
 ]

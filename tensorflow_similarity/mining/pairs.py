@@ -12,6 +12,7 @@ __all__ = [
     "Pairs",
     "Rows",
     "get_relevance",
+    "hierarchy",
     "jaccard",
     "matrix",
     "multi_hot",
@@ -147,9 +148,27 @@ def jaccard(query_labels: Any, key_labels: Any) -> Any:
     return shared / ops.maximum(every, 1)
 
 
+def hierarchy(query_labels: Any, key_labels: Any) -> Any:
+    """The share of levels that two examples have in common, `[queries, keys]`, from 0 to 1.
+
+    Levels count up to the first that differs or is unknown (-1). A pair of which the coarsest
+    level is unknown has NaN.
+
+    Args:
+        query_labels: Class ids `[queries, levels]`, coarse to fine.
+        key_labels: Class ids `[keys, levels]`.
+    """
+    queries, keys = query_labels[:, None, :], key_labels[None, :, :]
+    same = ops.logical_and(ops.equal(queries, keys), ops.not_equal(queries, -1))
+    shared = ops.mean(ops.cumprod(ops.cast(same, "float32"), axis=2), axis=2)
+    unknown = ops.logical_or(ops.equal(queries[..., 0], -1), ops.equal(keys[..., 0], -1))
+    return ops.where(unknown, float("nan"), shared)
+
+
 _BY_NAME: dict[str, Callable[[Any, Any], Any]] = {
     "multi_hot": multi_hot,
     "jaccard": jaccard,
+    "hierarchy": hierarchy,
     "matrix": matrix,
 }
 
@@ -159,9 +178,10 @@ def get_relevance(relevance: Any) -> Callable[[Any, Any], Any] | None:
 
     Args:
         relevance: None (labels are class ids); `"multi_hot"` or `"jaccard"`, for multi-hot
-            labels; `"matrix"`, for labels that are the relevance itself, `[batch, batch]`;
-            or a function `(query_labels, key_labels) -> [queries, keys]`, bool, or a number
-            above 0 where a pair is positive and NaN where that is unknown.
+            labels; `"hierarchy"`, for class ids `[batch, levels]` from coarse to fine;
+            `"matrix"`, for labels that are the relevance itself, `[batch, batch]`; or a function
+            `(query_labels, key_labels) -> [queries, keys]`, bool, or a number above 0 where a
+            pair is positive and NaN where that is unknown.
 
     Raises:
         ValueError: If there is none of that name.

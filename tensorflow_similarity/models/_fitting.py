@@ -1,10 +1,11 @@
-"""What `fit` does for samplers, and where labels cannot train anything."""
+"""What `fit` and `evaluate` do for samplers, and where labels cannot train or tell anything."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import inspect
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,11 +18,19 @@ from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.losses import MetricLoss
 from tensorflow_similarity.losses.base import PerExampleLoss
+from tensorflow_similarity.mining import pairs
+from tensorflow_similarity.models.batches import is_dataset, one_class_batches
 from tensorflow_similarity.samplers import FollowEpochs
 from tensorflow_similarity.samplers._epochs import EpochDataset
+from tensorflow_similarity.targets import Targets
 
-__all__ = ["fit_with_samplers", "ids_of_names"]
+__all__ = ["fit_with_samplers", "ids_of_names", "warn_of_sorted_labels"]
 
+#: What labels `fit` takes as `Targets`: those of which each example has a row of its own.
+_KINDS = ("classes", "multi_hot", "soft", "hierarchy", "pairs")
+_SHUFFLE = (
+    "The loss compares no two classes there, and its value says nothing. Shuffle validation data"
+)
 _GIVEN = (
     "For triplets or pairs that are given, where `y` is a placeholder, use SiameseModel with "
     "TripletMarginLoss or ContrastiveLoss."
@@ -52,9 +61,10 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
     if isinstance(validation, (tuple, list)) and len(validation) > 1:
         x, y, *weights = validation
         given["validation_data"] = (x, ids_of_names(model, y), *weights)
-    _refuse_one_class(comparing, given.get("y"))
+    _check_for_one_class(comparing, given.get("y"))
+    warn_of_sorted_labels(model, validation)
     if not isinstance(sampler, EpochDataset):
-        with _added(given, [_Watch()] if comparing else []):
+        with _added(given, _watching(model, comparing)):
             return fit(**given)
     if not isinstance(validation, EpochDataset):
         validation = None
@@ -63,7 +73,7 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
     given["shuffle"] = False
     steps = given.pop("steps_per_epoch", None)
     validation_steps = given.pop("validation_steps", None) if validation is not None else None
-    added = [FollowEpochs(sampler, validation), *([_Watch()] if comparing else [])]
+    added = [FollowEpochs(sampler, validation), *_watching(model, comparing)]
     with (
         _added(given, added),
         _steps(sampler, steps),
@@ -119,7 +129,7 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
 
 
 def ids_of_names(model: keras.Model, y: Any) -> Any:
-    """Labels with class names, and None, replaced by class ids, all that Keras lets through.
+    """Labels with class names, None or `Targets` as arrays of numbers, which Keras lets through.
 
     The id of a name is a hash of it, the same in every batch, process and memory.
 
@@ -128,8 +138,8 @@ def ids_of_names(model: keras.Model, y: Any) -> Any:
         y: What `fit` was given: labels, or a dict or list of them for the outputs.
 
     Raises:
-        ValueError: If a loss takes the numbers of a head's classes, or some names are None and the
-            loss has no `ignore_class`.
+        ValueError: If a loss takes the numbers of a head's classes, some names are None and the
+            loss has no `ignore_class`, or it does not take the kind of `Targets`.
     """
     losses = _losses_by_output(model)
     if None in losses:
@@ -137,24 +147,27 @@ def ids_of_names(model: keras.Model, y: Any) -> Any:
     if isinstance(y, Mapping):
         return {key: _ids_of_names(losses.get(key), labels) for key, labels in y.items()}
     if isinstance(y, (list, tuple)) and len(y) == len(losses):
-        pairs = zip(losses.values(), y, strict=True)
-        return type(y)([_ids_of_names(loss, labels) for loss, labels in pairs])
+        both = zip(losses.values(), y, strict=True)
+        return type(y)([_ids_of_names(loss, labels) for loss, labels in both])
     return y
 
 
 def _ids_of_names(loss: Any, y: Any) -> Any:
     if np.ma.isMaskedArray(y):
         checks.refuse_partial(y, "y")
-    if not isinstance(loss, PerExampleLoss) or not _may_hold_names(y):
+    explicit = isinstance(y, Targets)
+    if not explicit and not (isinstance(loss, PerExampleLoss) and _may_hold_names(y)):
         return y
-    found = targets.get(y, "y")
+    found = targets.get(y, "y", kinds=_KINDS)
+    if found.kind != "classes":
+        return _rows_of(loss, found)
     if found.class_names is None and found.known.all():
-        return y
-    numbered = loss.on_proxies or getattr(loss, "numbers_classes", False)
+        return found.ids if explicit else y
+    numbered = getattr(loss, "on_proxies", False) or getattr(loss, "numbers_classes", False)
     if found.class_names is not None and not _compares_classes(loss):
         raise ValueError(
             f"`y` must be {'class ids' if numbered else 'the labels that it takes'} for "
-            f"{type(loss).__name__}. Received: names, such as {found.class_names[0]!r}."
+            f"{_name_of(loss)}. Received: names, such as {found.class_names[0]!r}."
             + (
                 " The classes of its head have numbers: names, y = np.unique(y, "
                 "return_inverse=True); keep the names."
@@ -162,20 +175,72 @@ def _ids_of_names(loss: Any, y: Any) -> Any:
                 else ""
             )
         )
-    ids = found.ids
-    if found.class_names is not None:
-        hashes = np.array([_hash(name) for name in found.class_names], np.int64)
-        ids = hashes[np.where(found.known, ids, 0)]
+    ids = _hashed(found)
     if found.known.all():
         return ids
-    ignored = {part.ignore_class for part in loss.parts() if len(part.parts()) == 1}
+    parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
+    ignored = {part.ignore_class for part in parts if len(part.parts()) == 1}
     unknown = ignored.pop() if len(ignored) == 1 else None
     if unknown is None:
         raise ValueError(
             f"`y` holds None, for a class that is not known. Give the loss an id for that: "
-            f"{type(loss).__name__}(ignore_class=-1)."
+            f"{_name_of(loss)}(ignore_class=-1)."
         )
     return np.where(found.known, ids, unknown)
+
+
+def _name_of(loss: Any) -> str:
+    return loss if isinstance(loss, str) else type(loss).__name__
+
+
+def _hashed(classes: Targets) -> np.ndarray:
+    """Class ids; where classes have names, hashes of these."""
+    if classes.class_names is None:
+        return classes.ids
+    hashes = np.array([_hash(name) for name in classes.class_names], np.int64)
+    return hashes[np.where(classes.known, classes.ids, 0)] if len(hashes) else classes.ids
+
+
+#: The relevance of a loss by which it takes each kind of `Targets`.
+_TAKEN = {
+    "hierarchy": (pairs.hierarchy,),
+    "multi_hot": (pairs.multi_hot, pairs.jaccard),
+    "soft": (pairs.multi_hot, pairs.jaccard),
+}
+
+
+_ROWS = (pairs.hierarchy, pairs.multi_hot, pairs.jaccard)
+
+
+def _rows_of(loss: Any, found: Targets) -> np.ndarray:
+    """Labels that are no classes as the rows that losses take."""
+    for part in _on_pairs(loss):
+        if found.kind == "pairs":
+            fits, advice = part.distance is None, "Pairs that are given are for SiameseModel."
+        else:
+            taken = _TAKEN[found.kind]
+            # A function of one's own takes what it takes.
+            fits = part.relevance not in (None, pairs.matrix, *_ROWS) or part.relevance in taken
+            advice = f'Make it {_name_of(part)}(relevance="{pairs.relevance_config(taken[0])}").'
+        if not fits:
+            if found.kind == "hierarchy":
+                advice += " Or train on the finest level alone: y.level(-1)."
+            raise ValueError(
+                f"`y` must be labels that {_name_of(part)} takes. Received: {found!r}. {advice}"
+            )
+    if found.kind == "pairs":
+        return found.same  # type: ignore[attr-defined]
+    if found.kind == "hierarchy":
+        columns = found.columns  # type: ignore[attr-defined]
+        ids = np.stack([_hashed(column) for column in columns], axis=1)
+        known = np.stack([column.known for column in columns], axis=1)
+        return np.where(np.logical_and.accumulate(known, axis=1), ids, -1)
+    if not found.known.all():
+        raise ValueError(
+            f"`y` must say the labels of every example. Received: {found!r}. Leave the others out: "
+            "x[y.known], y.take(y.known)."
+        )
+    return found.matrix.astype(np.float32)  # type: ignore[attr-defined]
 
 
 def _may_hold_names(y: Any) -> bool:
@@ -222,26 +287,41 @@ def _losses_of_classes(model: Any) -> dict[Any, Any]:
     return {key: loss for key, loss in _losses_by_output(model).items() if _compares_classes(loss)}
 
 
-def _refuse_one_class(losses: dict[Any, Any], y: Any) -> None:
-    """Raises where all labels are the same, and the loss then has nothing to learn from."""
+def _labels_of(y: Any, key: Any) -> np.ndarray | None:
+    """One label for each example of an output, `[n]`; None where `y` is something else."""
+    if key is not None:
+        fits = isinstance(y, Mapping) if isinstance(key, str) else isinstance(y, (list, tuple))
+        if not fits or (key not in y if isinstance(key, str) else key >= len(y)):
+            return None
+        y = y[key]
+    if keras.ops.is_tensor(y):
+        y = keras.ops.convert_to_numpy(y)
+    elif not isinstance(y, np.ndarray) and hasattr(y, "numpy"):
+        y = y.numpy()  # a tensor of another library
+    if not isinstance(y, (np.ndarray, list)):
+        return None
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iuf" or labels.ndim == 0 or labels.size != len(labels):
+        return None
+    return labels.reshape(-1)
+
+
+def _check_for_one_class(losses: dict[Any, Any], y: Any) -> None:
+    """Raises where all labels are the same and the loss is 0 then; warns where it is not."""
     for key, loss in losses.items():
-        labels = y
-        if key is not None:
-            fits = isinstance(y, Mapping) if isinstance(key, str) else isinstance(y, (list, tuple))
-            if not fits or (isinstance(y, Mapping) and key not in y):
-                continue
-            labels = y[key]
-        if not isinstance(labels, (np.ndarray, list)) and not keras.ops.is_tensor(labels):
+        labels = _labels_of(y, key)
+        if labels is None or len(labels) < 2 or not (labels == labels[0]).all():
             continue
-        values = np.asarray(labels)
-        if values.size < 2 or values.size != len(values) or values.dtype.kind not in "iuf":
-            continue
-        if (values == values.flat[0]).all() and _is_zero_for_one_class(loss):
-            raise ValueError(
-                f"`y` must have several classes for {type(loss).__name__}, which compares examples "
-                f"of different ones. Received: {values.flat[0]} for all {len(values)} examples, so "
-                f"that loss and gradient are 0. {_GIVEN}"
-            )
+        received = (
+            f"`y` must have several classes for {type(loss).__name__}, which compares examples "
+            f"of different ones. Received: {labels[0]} for all {len(labels)} examples, so that "
+        )
+        if _is_zero_for_one_class(loss):
+            raise ValueError(f"{received}loss and gradient are 0. {_GIVEN}")
+        warnings.warn(
+            f"{received}all embeddings are drawn together to one point. {_GIVEN}",
+            stacklevel=levels_to_the_caller(),
+        )
 
 
 def _is_zero_for_one_class(loss: Any) -> bool:
@@ -250,18 +330,108 @@ def _is_zero_for_one_class(loss: Any) -> bool:
     return not any(np.any(keras.ops.convert_to_numpy(value)) for value in values)
 
 
-class _Watch(keras.callbacks.Callback):
-    """Warns where a loss was exactly 0 in the whole first epoch."""
+def warn_of_sorted_labels(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> None:
+    """Warns where a loss on pairs is evaluated on batches that hold one class each.
 
-    def __init__(self) -> None:
+    Args:
+        model: A compiled model.
+        x: What is evaluated. Of a dataset that can be read again, two batches are looked at.
+        y: The labels of arrays, in their order.
+        batch_size: Examples in a batch of arrays.
+    """
+    losses = {key: loss for key, loss in _losses_by_output(model).items() if _on_pairs(loss)}
+    if not losses:
+        return
+    if not is_dataset(x):
+        for key in losses:
+            labels = _labels_of(y, key)
+            share = 0.0 if labels is None else one_class_batches(labels, batch_size)
+            if share >= 0.5:
+                warnings.warn(
+                    f"`y` is sorted by class: {share:.0%} of batches of {batch_size} hold one "
+                    f"class. {_SHUFFLE}: order = np.random.default_rng(0).permutation(len(y)); "
+                    "x[order], y[order].",
+                    stacklevel=levels_to_the_caller(),
+                )
+        return
+    batches = [keras.utils.unpack_x_y_sample_weight(batch)[1] for batch in _some_batches(x)]
+    for key in losses:
+        several = [labels for labels in (_labels_of(y, key) for y in batches) if labels is not None]
+        if len(several) < 2 or any(len(labels) < 2 for labels in several):
+            continue
+        if all((labels == labels[0]).all() for labels in several):
+            classes = [labels[0].item() for labels in several]
+            warnings.warn(
+                f"Batches of the data to evaluate hold one class each: two were looked at, of "
+                f"{classes[0]} and of {classes[1]} alone. {_SHUFFLE} before they are batched, "
+                "dataset.shuffle(n, seed=0, reshuffle_each_iteration=False).batch(32), or draw "
+                "batches with a sampler, such as MultiShotMemorySampler.",
+                stacklevel=levels_to_the_caller(),
+            )
+
+
+def _some_batches(dataset: Any) -> list[Any]:
+    """Two batches of a dataset that can be read again, and is not drawn by class; else none."""
+    if isinstance(dataset, EpochDataset) or hasattr(dataset, "__next__"):
+        return []
+    if isinstance(dataset, keras.utils.PyDataset):
+        return [dataset[i] for i in range(min(2, dataset.num_batches or 2))]
+    if getattr(dataset, "num_workers", 0):  # of PyTorch: it would begin processes for two batches.
+        return []
+    batches = list(itertools.islice(iter(dataset), 2))
+    return [tuple(batch) if isinstance(batch, list) else batch for batch in batches]
+
+
+#: One batch alone may have no pair by chance.
+_FIRST = 3
+
+
+def _watching(model: Any, losses: dict[Any, Any]) -> list[keras.callbacks.Callback]:
+    """What watches the losses of some outputs, by the names that Keras may log them under."""
+    outputs = getattr(model, "output_names", ())
+    names = [
+        f"{outputs[key] if isinstance(key, int) and key < len(outputs) else key}_loss"
+        for key in losses
+    ]
+    return [_Watch(names)] if losses else []
+
+
+class _Watch(keras.callbacks.Callback):
+    """Warns where a loss is exactly 0 in the first batches, or in the whole first epoch."""
+
+    # Keras need not wait for a step on its account: it reads what Keras has read for itself.
+    async_safe = True
+
+    def __init__(self, logged: list[str]) -> None:
         super().__init__()
-        self._looked = False
+        self._logged = logged
+        self._batches, self._zero = 0, False
+        self._looked = self._warned = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += 1
+        if self._batches == _FIRST:
+            self._zero = self._is_zero(logs)  # Keras logs the mean over the batches.
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        # Not where the batch ends, as that may be in a thread of Keras.
+        if self._zero:
+            self._warn(f"in the first {_FIRST} batches")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         first, self._looked = not self._looked, True
-        if first and (logs or {}).get("loss") == 0 and self._is_finite():
+        if first and self._is_zero(logs) and self._is_finite():
+            self._warn(f"in all of epoch {epoch}")
+
+    def _is_zero(self, logs: Any) -> bool:
+        logs = logs or {}
+        return any(logs.get(name, logs.get("loss")) == 0 for name in self._logged)
+
+    def _warn(self, when: str) -> None:
+        if not self._warned:
+            self._warned = True
             warnings.warn(
-                f"The loss was exactly 0 in all of epoch {epoch}: no example of a batch had both "
+                f"The loss was exactly 0 {when}: no example of a batch had both "
                 "an example of its class and one of another (or all are told apart by the margin "
                 "already). Draw batches with a sampler, such as MultiShotMemorySampler. "
                 f"{_GIVEN}",

@@ -51,7 +51,8 @@ class DualEncoder(PairedModel):
     A `tf.data.Dataset` or `keras.utils.PyDataset` yields `(queries, y)`, or `(queries, y,
     sample_weight)`.
 
-    Losses: `MultiNegativesRankLoss` takes all of these. Any other loss on two views compares
+    Losses: `MultiNegativesRankLoss` takes all of these. `TripletMarginLoss` takes `"negatives"`,
+    and does without them where it has `in_batch_negatives`. Any other loss on two views compares
     candidates and queries row by row, as does any `MetricLoss` on class ids, with the ids, or the
     pairs, as classes.
 
@@ -133,7 +134,8 @@ class DualEncoder(PairedModel):
 
         Args:
             optimizer: As in Keras.
-            loss: `MultiNegativesRankLoss()`, another loss on two views, or a `MetricLoss`.
+            loss: `MultiNegativesRankLoss()`, `TripletMarginLoss()`, another loss on two views, or
+                a `MetricLoss`.
             *args: Further arguments of `keras.Model.compile`.
             distance: The distance of the index. Defaults to `"auto"`: that of the loss, and
                 cosine for one that has none.
@@ -146,8 +148,13 @@ class DualEncoder(PairedModel):
             loss = loss()
         if not _compares_pairs(loss):
             raise TypeError(
-                "`loss` must compare queries with candidates: MultiNegativesRankLoss(), another "
-                f"loss on two views, or a loss on pairs of embeddings. Received: {loss!r}."
+                "`loss` must compare queries with candidates: MultiNegativesRankLoss(), "
+                "TripletMarginLoss(), another loss on two views, or a loss on pairs of embeddings. "
+                f"Received: {loss!r}."
+            )
+        if loss.takes_triplets and loss.layout != "columns":
+            raise ValueError(
+                f"`loss` must have layout='columns' for DualEncoder. Received: {loss!r}."
             )
         if self.temperature is not None and not loss.ranks:
             raise ValueError(
@@ -189,14 +196,25 @@ class DualEncoder(PairedModel):
             return loss.ranking(
                 queries, candidates, scale=scale, sample_weight=sample_weight, **extra
             )
-        on_ids = not loss.takes_views
-        unused = [key for key in extra if not (on_ids and key == "ids")]
+        taken = () if loss.takes_views else ("negatives",) if loss.takes_triplets else ("ids",)
+        unused = [key for key in extra if key not in taken]
         if unused:
             raise ValueError(
                 f"`y` must not have {unused} with {type(loss).__name__}: MultiNegativesRankLoss "
                 "takes all of `ids`, `sampling_probability`, `negatives` and `negative_ids`."
             )
-        if not on_ids:
+        if loss.takes_triplets:
+            triplets = [queries[:, None], candidates[:, None]]
+            if "negatives" in extra:
+                triplets.append(extra["negatives"])
+            elif loss.in_batch_negatives is None:
+                raise ValueError(
+                    f"`y` must have 'negatives' with {type(loss).__name__}, as in fit(queries, "
+                    "{'candidates': ..., 'negatives': ...}); or give the loss "
+                    "in_batch_negatives='hard', to take the other candidates of a batch."
+                )
+            return loss(None, ops.concatenate(triplets, axis=1), sample_weight=sample_weight)
+        if loss.takes_views:
             return loss(candidates, queries, sample_weight=sample_weight)
         replicas = current_replicas() if loss.across_replicas else ALONE
         queries = loss.checked_predictions(queries)
@@ -243,10 +261,10 @@ class DualEncoder(PairedModel):
 
 
 def _compares_pairs(loss: Any) -> bool:
-    """Whether a loss compares queries with candidates: as two views, or by ids of its own."""
+    """Whether a loss compares queries with candidates: as views, as triplets, or by ids."""
     if not isinstance(loss, PerExampleLoss):
         return False
-    if loss.takes_views:
+    if loss.takes_views or loss.takes_triplets:
         return True
     by_ids = hasattr(loss, "query_losses") and not getattr(loss, "numbers_classes", True)
     return by_ids and getattr(loss, "distance", None) is not None

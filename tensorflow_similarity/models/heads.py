@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import keras
-import numpy as np
 
-from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.layers import CompatibleHead, MarginHead, ProxyHead
 from tensorflow_similarity.losses import (
     CompatibleLoss,
@@ -20,7 +17,6 @@ from tensorflow_similarity.losses import (
 )
 from tensorflow_similarity.losses.base import PerExampleLoss, parts_of
 from tensorflow_similarity.losses.labels import check_class_range
-from tensorflow_similarity.models.batches import one_class_batches
 
 __all__ = [
     "check_compatible_heads",
@@ -28,7 +24,6 @@ __all__ = [
     "check_targets",
     "embedding_below_head",
     "refuse_two_views",
-    "warn_of_sorted_labels",
 ]
 
 
@@ -192,28 +187,3 @@ def refuse_two_views(loss: Any) -> None:
                 "pairs that belong together, such as questions and answers, or ContrastiveModel "
                 "for two views of one example; both are in tensorflow_similarity.models."
             )
-
-
-def warn_of_sorted_labels(loss: Any, y: Any, batch_size: int) -> None:
-    """Warns where a loss on pairs is evaluated on arrays that are sorted by class.
-
-    Args:
-        loss: What was given to `compile`.
-        y: The labels of arrays, in their order; anything else is passed over.
-        batch_size: Examples in a batch.
-    """
-    on_pairs = any(isinstance(one, MetricLoss) for one in parts_of(loss))
-    if not on_pairs or y is None or isinstance(y, (dict, tuple, list)):
-        return
-    labels = np.asarray(keras.ops.convert_to_numpy(y) if keras.ops.is_tensor(y) else y)
-    if labels.dtype.kind not in "iuf" or labels.size != len(labels):
-        return
-    share = one_class_batches(labels.reshape(-1), batch_size)
-    if share >= 0.5:
-        warnings.warn(
-            f"`y` is sorted by class: {share:.0%} of batches of {batch_size} hold one class. The "
-            "loss compares no two classes there, and its value says nothing. Shuffle "
-            "validation data: order = np.random.default_rng(0).permutation(len(y)); x[order], "
-            "y[order].",
-            stacklevel=levels_to_the_caller(),
-        )

@@ -19,7 +19,11 @@ from tensorflow_similarity.losses import CrossBatchMemory
 from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
-from tensorflow_similarity.models._fitting import fit_with_samplers, ids_of_names
+from tensorflow_similarity.models._fitting import (
+    fit_with_samplers,
+    ids_of_names,
+    warn_of_sorted_labels,
+)
 from tensorflow_similarity.models.batches import is_dataset
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
@@ -31,7 +35,6 @@ from tensorflow_similarity.models.heads import (
     check_targets,
     embedding_below_head,
     refuse_two_views,
-    warn_of_sorted_labels,
 )
 from tensorflow_similarity.models.index_distance import distance_and_output
 from tensorflow_similarity.models.jax_batches import (
@@ -405,7 +408,9 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`; samplers of this package follow its epochs, and `y` may be names.
 
-        Class names are labels like class ids, for losses that compare embeddings.
+        Class names are labels like class ids, for losses that compare embeddings. `Targets` of
+        several labels, of a hierarchy or of pairs are what the loss takes of these, see its
+        `relevance`. So it is in `validation_data`, `evaluate` and `train_on_batch`.
 
         Epoch e has the same batches in a run that is resumed, by `initial_epoch=` or by
         `keras.callbacks.BackupAndRestore`, as in one without an interruption, and in the same
@@ -425,11 +430,14 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     ) -> Any:
         """As `keras.Model.evaluate`, which `fit` calls for validation data too.
 
-        Warns where arrays are sorted by class, and a loss on pairs sees one class in most of its
-        batches: its value says nothing then, and is often near 0.
+        Warns where data are sorted by class, and a loss on pairs sees one class in most of its
+        batches: its value says nothing then, and is often near 0. (Of a dataset, two batches are
+        looked at.)
         """
         y = ids_of_names(self, y)
-        warn_of_sorted_labels(getattr(self, "loss", None), y, batch_size or 32)
+        # `fit` has looked at datasets of its own.
+        if "_use_cached_eval_dataset" not in kwargs or not is_dataset(x):
+            warn_of_sorted_labels(self, x, y, batch_size or 32)
         try:
             return super().evaluate(x, y, batch_size, *args, **kwargs)
         except BaseException:

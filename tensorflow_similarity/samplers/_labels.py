@@ -195,6 +195,8 @@ def _main(y: Any, name: str, ignore_class: Any) -> tuple[Targets, Any]:
     found = targets.get(plain, name, None, ignore_class, kinds=_KINDS)
     if found.kind != "classes":
         return found, found.matrix.astype(np.float32)  # type: ignore[attr-defined]
+    if isinstance(y, Targets) and y.kind == "hierarchy":
+        return found, y.matrix  # type: ignore[attr-defined]
     if found.class_names is None and found.known.all() and _is_array(y):
         array = np.asarray(y)
         if array.dtype.kind in "iub":
@@ -221,6 +223,8 @@ def _auxiliary(entry: Any, name: str, length: int) -> tuple[np.ndarray, list[str
     names = None if found.class_names is None else list(found.class_names)
     if found.kind != "classes":
         return found.matrix.astype(np.float32), names  # type: ignore[attr-defined]
+    if isinstance(entry, Targets) and entry.kind == "hierarchy":
+        return entry.matrix, names  # type: ignore[attr-defined]
     return found.ids, names
 
 

@@ -111,7 +111,7 @@ def _of_hierarchy(paths: Targets) -> dict[str, Hashable]:
             "`categories` must be a mapping, or Targets.hierarchy with at least two levels. "
             f"Received: {paths!r}."
         )
-    finest, above = paths.level(-1), paths.level(-2)  # type: ignore[attr-defined]
+    finest, above = paths.level(-1), paths.level(-2)
     places = np.unique(finest.ids[finest.known], return_index=True)[1]
     rows = np.flatnonzero(finest.known)[places]
     return dict(zip(finest.decode(finest.ids[rows]), above.ids[rows].tolist(), strict=True))

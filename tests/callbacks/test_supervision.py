@@ -302,6 +302,51 @@ class TestSortedValidation:
             model.evaluate(X[order], Y[order], batch_size=40, verbose=0)
             model.evaluate(X, np.zeros(40, int), batch_size=10, verbose=0)
 
+    @pytest.mark.parametrize("kind", ["tf.data", "PyDataset"])
+    def test_it_is_said_of_datasets(self, kind):
+        inputs = keras.Input((4,))
+        model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+        model.compile("sgd", TripletLoss())
+        order = np.argsort(Y, kind="stable")
+        data = batched(kind, X[order], Y[order])
+        with pytest.warns(UserWarning, match="hold one class each") as caught:
+            model.fit(X, Y, batch_size=20, epochs=2, verbose=0, validation_data=data)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+        with pytest.warns(UserWarning, match="hold one class each"):
+            model.evaluate(data, verbose=0)
+        mixed = batched(kind, X, Y)
+        model.fit(X, Y, batch_size=20, verbose=0, validation_data=mixed)
+        model.evaluate(mixed, verbose=0)
+
+    def test_a_generator_loses_no_batch_by_it(self):
+        inputs = keras.Input((4,))
+        model = SimilarityModel(inputs, L2Embedding(4)(inputs))
+        model.compile("sgd", TripletLoss())
+        order = np.argsort(Y, kind="stable")
+        given = ((X[i : i + 8], Y[i : i + 8]) for i in range(0, 40, 8))
+        assert np.isfinite(model.evaluate(given, steps=5, verbose=0))
+        assert list(given) == []
+        batches = batched("tf.data", X[order], Y[order], size=40)
+        model.evaluate(batches, verbose=0)  # one batch, with all classes
+
+
+def batched(kind, x, y, size=5):
+    """The arrays as a dataset of batches."""
+    if kind == "tf.data":
+        import tensorflow as tf
+
+        return tf.data.Dataset.from_tensor_slices((x, y)).batch(size)
+
+    class InOrder(keras.utils.PyDataset):
+        def __len__(self):
+            return len(x) // size
+
+        def __getitem__(self, i):
+            return x[i * size : (i + 1) * size], y[i * size : (i + 1) * size]
+
+    return InOrder()
+
 
 def test_datasets_of_several_labels_say_so(model):
     import tensorflow as tf

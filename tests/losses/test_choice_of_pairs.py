@@ -210,6 +210,34 @@ def test_multi_hot_labels(name):
         np.testing.assert_allclose(ours, expected, rtol=1e-7, atol=1e-9)
 
 
+def test_hierarchies_are_relevant_by_the_levels_that_they_share():
+    paths = np.random.default_rng(3).integers(0, 2, size=(12, 3))
+    paths[0, 1:], paths[1] = -1, -1
+    expected = np.zeros((12, 12))
+    for i, j in np.ndindex(12, 12):
+        for mine, other in zip(paths[i], paths[j], strict=True):
+            if mine != other or mine == -1:
+                break
+            expected[i, j] += 1 / 3
+        if paths[i, 0] == -1 or paths[j, 0] == -1:
+            expected[i, j] = np.nan
+    np.testing.assert_allclose(mining.hierarchy(paths, paths), expected, rtol=1e-6)
+    x = np.random.default_rng(4).normal(size=(12, 4))
+    for cls in (losses.TripletLoss, losses.SupConLoss, losses.MultiSimilarityLoss):
+        by_name = cls(relevance="hierarchy", reduction=None)(paths, x)
+        by_matrix = cls(relevance="matrix", reduction=None)(expected, x)
+        np.testing.assert_allclose(by_name, by_matrix, rtol=1e-6)
+    again = keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(losses.TripletLoss(relevance="hierarchy"))
+    )
+    assert again.relevance is mining.hierarchy
+    for wrong in (paths[:, 0], paths.astype(float), paths[:5]):
+        with pytest.raises(ValueError, match=r"\[batch, levels\], coarse to fine"):
+            losses.TripletLoss(relevance="hierarchy")(wrong, x)
+    with pytest.raises(ValueError, match='relevance="hierarchy"'):
+        losses.TripletLoss()(paths, x)
+
+
 def test_jaccard_weighs_what_is_shared():
     labels = multi_hot(9, seed=38).astype(int)
     labels[4] = 0

@@ -31,7 +31,9 @@ def reference(triplets, margin=1.0, distance="euclidean", in_batch_negatives=Non
             for j, (_, *others) in enumerate(triplets):
                 negatives += others if j != i else []
         far = [min(d(a, n), d(p, n)) if swap else d(a, n) for n in negatives]
-        if in_batch_negatives == "hard":
+        if not far:
+            losses.append(0.0)
+        elif in_batch_negatives == "hard":
             losses.append(term(a, p, min(far)))
         else:
             losses.append(np.mean([term(a, p, f) for f in far]))
@@ -49,8 +51,10 @@ ARGUMENTS = st.fixed_dictionaries(
 
 
 @settings(max_examples=60, deadline=None)
-@given(ARGUMENTS, st.integers(1, 6), st.integers(1, 3), st.integers(0, 1000))
+@given(ARGUMENTS, st.integers(1, 6), st.integers(0, 3), st.integers(0, 1000))
 def test_values(arguments, rows, negatives, seed):
+    if arguments["in_batch_negatives"] is None:
+        negatives = max(negatives, 1)
     triplets = np.random.default_rng(seed).normal(size=(rows, 2 + negatives, 3))
     found = TripletMarginLoss(reduction=None, **arguments)(None, triplets)
     np.testing.assert_allclose(found, reference(triplets, **arguments), atol=1e-9)

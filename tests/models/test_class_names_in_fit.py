@@ -8,6 +8,7 @@ import pytest
 from tensorflow_similarity import losses
 from tensorflow_similarity.layers import L2Embedding, ProxyHead
 from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.targets import Targets
 
 X = np.random.default_rng(0).normal(size=(24, 5)).astype("float32")
 IDS = np.tile(np.arange(4), 6)
@@ -136,3 +137,49 @@ def test_a_head_needs_numbers():
     model = made(losses.ArcFaceLoss(), ProxyHead(4))
     with pytest.raises(ValueError, match=r"`y` must be class ids.*np\.unique"):
         model.fit(X, NAMES, verbose=0)
+
+
+PATHS = [("bird" if i in (0, 3) else "beast", ["owl", "cat", "dog", "bat"][i]) for i in IDS]
+TAGS = np.eye(4)[IDS] + np.eye(4)[(IDS + 1) % 4]
+
+
+@pytest.mark.parametrize(
+    ("y", "relevance", "rows"),
+    [
+        (Targets.hierarchy(PATHS), "hierarchy", np.stack([IDS % 3 == 0, IDS], axis=1)),
+        (Targets.hierarchy(np.stack([IDS // 2, IDS], axis=1)), "hierarchy", None),
+        (Targets.multi_hot(TAGS), "multi_hot", TAGS),
+        (Targets.multi_hot(TAGS), "jaccard", TAGS),
+        (Targets.soft(TAGS / 2), "multi_hot", TAGS / 2),
+    ],
+)
+def test_targets_of_any_kind(y, relevance, rows):
+    rows = y.matrix if rows is None else rows
+    loss = losses.SupConLoss(relevance=relevance)
+    model = made(loss)
+    expected = float(loss(rows.astype(int if relevance == "hierarchy" else "float32"), model(X)))
+    assert model.evaluate(X, y, batch_size=24, verbose=0) == pytest.approx(expected, rel=1e-5)
+    history = model.fit(
+        X, y, batch_size=24, shuffle=False, verbose=0, validation_data=(X, y)
+    ).history
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(model.train_on_batch(X, y))
+    others = {"hierarchy": "multi_hot", "multi_hot": "hierarchy", "jaccard": "hierarchy"}
+    for other in (
+        losses.TripletLoss(),
+        losses.NpairsMultilabelLoss("cosine", relevance=others[relevance]),
+    ):
+        with pytest.raises(ValueError, match=r"`y` must be labels that.*relevance="):
+            made(other).fit(X, y, verbose=0)
+
+
+def test_targets_of_classes():
+    loss = losses.SupConLoss()
+    model = made(loss)
+    expected = float(loss(IDS, model(X)))
+    for y in (Targets.classes(IDS), Targets.classes(NAMES), Targets.hierarchy(PATHS).level(-1)):
+        assert model.evaluate(X, y, batch_size=24, verbose=0) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="Pairs that are given are for SiameseModel"):
+        model.fit(X, Targets.pairs(IDS % 2), verbose=0)
+    with pytest.raises(TypeError, match="must be targets of kind"):
+        model.fit(X, Targets.relevance(np.eye(24)), verbose=0)

@@ -105,14 +105,45 @@ def test_formula(name, symmetric):
     np.testing.assert_allclose(value, expected, rtol=1e-9)
 
 
-def test_values_of_keras_rs():
-    given = json.loads((golden.FOLDER / "retrieval" / "keras_rs.json").read_text())
-    pairs = np.float32(given["queries"]), np.float32(given["candidates"])
-    loss = losses.MultiNegativesRankLoss(scale=1.0, reduction=None)
-    np.testing.assert_allclose(loss.ranking(*pairs), given["plain"], rtol=1e-5)
-    probability = np.float32(given["probability"])
-    value = loss.ranking(*pairs, sampling_probability=probability)
-    np.testing.assert_allclose(value, given["corrected"], rtol=1e-5)
+@pytest.mark.parametrize(
+    ("case", "scale", "known"),
+    [
+        ("plain", 1.0, ()),
+        ("corrected", 1.0, ("probability",)),
+        ("no accidental hits", 1.0, ("ids",)),
+        ("temperature 0.5", 2.0, ()),
+        ("all", 2.0, ("probability", "ids")),
+    ],
+)
+def test_values_of_keras_rs(case, scale, known):
+    given = golden_retrieval("keras_rs")
+    more = {
+        "sampling_probability" if key == "probability" else key: np.array(given[key])
+        for key in known
+    }
+    loss = losses.MultiNegativesRankLoss(scale=scale, reduction=None)
+    value = loss.ranking(np.float32(given["queries"]), np.float32(given["candidates"]), **more)
+    np.testing.assert_allclose(value, given[case], rtol=1e-5, atol=1e-6)
+
+
+def golden_retrieval(name):
+    return json.loads((golden.FOLDER / "retrieval" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", golden_retrieval("sentence_transformers")["cases"])
+def test_values_and_gradients_of_sentence_transformers(name):
+    given = golden_retrieval("sentence_transformers")
+    case = given["cases"][name]
+    sides = {key: tf.constant(given[key], "float32") for key in case["gradients"]}
+    loss = losses.MultiNegativesRankLoss(
+        case["distance"], case["scale"], symmetric=case["symmetric"]
+    )
+    with tf.GradientTape() as tape:
+        tape.watch(sides)
+        value = loss.ranking(**sides)
+    np.testing.assert_allclose(value, case["value"], rtol=1e-5)
+    for key, gradient in tape.gradient(value, sides).items():
+        np.testing.assert_allclose(gradient, case["gradients"][key], rtol=1e-4, atol=1e-5)
 
 
 def test_two_views_are_the_plain_case():
@@ -251,6 +282,36 @@ def test_ids_are_the_classes_of_other_losses():
         tf.constant(ids), model.query_tower(USERS), tf.constant(ids), model.candidate_tower(ITEMS)
     )
     np.testing.assert_allclose(value, np.mean(losses_), rtol=1e-5)
+
+
+@pytest.mark.parametrize("in_batch", [None, "hard", "all"])
+@pytest.mark.parametrize("negatives", [0, 2])
+def test_triplets_of_two_towers(in_batch, negatives):
+    loss = losses.TripletMarginLoss(0.7, "cosine", in_batch_negatives=in_batch)
+    model = make(loss, run_eagerly=True)
+    more = np.stack([ITEMS[::-1], ITEMS[:, ::-1]], axis=1)
+    y = {"candidates": ITEMS, "negatives": more} if negatives else ITEMS
+    if in_batch is None and not negatives:
+        with pytest.raises(ValueError, match=r"`y` must have 'negatives'.*in_batch_negatives"):
+            model.test_on_batch(USERS, y)
+        return
+    weight = np.linspace(0, 2, N).astype("float32")
+    value = model.test_on_batch(USERS, y, sample_weight=weight)
+    sides = [USERS, ITEMS, *([more[:, 0], more[:, 1]] if negatives else [])]
+    towers = [model.query_tower, *[model.candidate_tower] * (len(sides) - 1)]
+    triplets = np.stack([t(x) for t, x in zip(towers, sides, strict=True)], axis=1)
+    np.testing.assert_allclose(value, float(loss(None, triplets, weight)), rtol=1e-5)
+    before = model.candidate_tower.get_weights()
+    model.train_on_batch(USERS, y)
+    assert np.abs(before[0] - model.candidate_tower.get_weights()[0]).max() > 1e-3
+
+
+def test_what_triplets_do_not_take_is_refused():
+    with pytest.raises(ValueError, match="layout='columns'"):
+        make(losses.TripletMarginLoss(layout="blocks"))
+    model = make(losses.TripletMarginLoss(in_batch_negatives="hard"), run_eagerly=True)
+    with pytest.raises(ValueError, match=r"must not have \['ids'\].*MultiNegativesRankLoss"):
+        model.test_on_batch(USERS, {"candidates": ITEMS, "ids": np.arange(N)})
 
 
 def test_weights_datasets_and_parts():

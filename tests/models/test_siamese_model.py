@@ -230,15 +230,43 @@ def test_concatenated_triplets_with_a_placeholder_train():
         three_inputs(TripletLoss())[0].fit([A, P, N], np.zeros(8), verbose=0)
 
 
-def test_losses_that_learn_from_one_class_take_it():
+def test_losses_that_learn_from_one_class_take_it_with_a_warning():
     model = classes_model(ContrastiveLoss(distance="euclidean"))
-    assert model.fit(X, np.zeros(24, int), verbose=0).history["loss"][0] > 0
+    with pytest.warns(UserWarning, match=r"`y` must have several classes.*to one point") as caught:
+        assert model.fit(X, np.zeros(24, int), verbose=0).history["loss"][0] > 0
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
 
 
-def test_a_loss_of_0_in_a_whole_epoch_is_warned_of():
+def placeholders(kind):
+    """Data of which `y` is a placeholder, as (arguments, keyword arguments) of `fit`."""
+    if kind == "arrays in order":  # A batch has one class.
+        return (X, np.arange(24) // 6), {"batch_size": 6, "shuffle": False}
+    if kind == "generator":
+        return ((X[:8], np.zeros(8, int)) for _ in range(12)), {
+            "steps_per_epoch": 4,
+            "shuffle": False,
+        }
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((X, np.zeros(24, int))).batch(6), {"shuffle": False}
+
+
+@pytest.mark.parametrize("kind", ["arrays in order", "generator", "tf.data", "two outputs"])
+def test_a_loss_of_0_in_the_first_batches_is_warned_of_at_once(kind):
     model = classes_model(TripletLoss())
-    y = np.arange(24) // 12  # In order: a batch has one class.
-    with pytest.warns(UserWarning, match=r"exactly 0 in all of epoch 0.*SiameseModel") as caught:
-        model.fit(X, y, batch_size=12, shuffle=False, epochs=3, verbose=0)
+    data, options = placeholders("tf.data" if kind == "two outputs" else kind)
+    if kind == "two outputs":
+        inputs = keras.Input((5,))
+        model = SimilarityModel(
+            inputs, {"e": L2Embedding(3)(inputs), "price": keras.layers.Dense(1)(inputs)}
+        )
+        model.compile("sgd", loss={"e": TripletLoss(), "price": "mse"}, run_eagerly=True)
+        data = data.map(lambda x, y: (x, {"e": y, "price": y + 1}))
+    args = data if isinstance(data, tuple) else (data,)
+    with pytest.warns(
+        UserWarning, match=r"exactly 0 in the first 3 batches.*SiameseModel"
+    ) as caught:
+        model.fit(*args, epochs=3, verbose=0, **options)
     assert len(caught) == 1
     assert caught[0].filename == __file__
