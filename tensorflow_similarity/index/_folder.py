@@ -4,23 +4,18 @@
 appears whole or not at all; until then the one before and all journals since
 say the same. So the folder is good at any moment, and what is older than the
 newest snapshot is only waiting to be removed.
-
-A lock on a folder, which ends with the process that holds it, however that ends.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
-import sys
 import threading
-import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
@@ -28,11 +23,8 @@ from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity.index import _snapshot
 from tensorflow_similarity.index._arguments import Settings
 from tensorflow_similarity.index._contents import check_columns, naming, required
-from tensorflow_similarity.index._errors import (
-    CorruptIndexError,
-    IndexLockedError,
-    advice_on_folder,
-)
+from tensorflow_similarity.index._errors import CorruptIndexError, advice_on_folder
+from tensorflow_similarity.index._folder_lock import FolderLock
 from tensorflow_similarity.index._journal import (
     HEADER_SIZE,
     Change,
@@ -44,131 +36,7 @@ from tensorflow_similarity.index._journal import (
 from tensorflow_similarity.index._memory import RecordsNow
 from tensorflow_similarity.index._snapshot import SavedIndex
 
-__all__ = ["FolderLock", "FolderReader", "IndexFolder"]
-
-_NAME = "lock"
-# What it is called when another has the lock; the last one is Windows'.
-_HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
-
-
-class FolderLock:
-    """Holds a folder for this process.
-
-    Args:
-        folder: An existing folder.
-
-    Raises:
-        IndexLockedError: If another process, or another index of this one, holds it.
-        OSError: If it cannot be locked at all.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._process = os.getpid()
-        #: The last journal that there was, and where it ended if it was closed, else -1; None
-        #: where that is not known.
-        self.told: tuple[int, int] | None = None
-        self._descriptor = os.open(os.path.join(folder, _NAME), os.O_RDWR | os.O_CREAT, 0o666)
-        _locks.add(self)
-        try:
-            _lock(self._descriptor)
-        except OSError as error:
-            if error.errno not in _HELD:
-                self.forget()
-                raise OSError(
-                    error.errno,
-                    f"{folder!r} cannot be locked: its file system gives no locks ({error}). Put "
-                    "the index into a folder on another, such as a local disk.",
-                ) from error
-            # Windows does not let a locked byte be read; the number is only advice.
-            holder = _holder(self._descriptor)
-            self.forget()
-            raise IndexLockedError(
-                f"{folder!r} is open in {holder}. One index at a time may write there: `close` "
-                "the other, or let its process end."
-            ) from error
-        self.told = _told(self._descriptor)
-
-    def tell(self, journal: int, end: int = -1) -> None:
-        """Writes down which journal is the last one, and where it ends once it is closed.
-
-        What is missing of it later was not lost by a process that died.
-        """
-        if self._descriptor < 0 or os.getpid() != self._process:
-            return
-        with contextlib.suppress(OSError):  # a full disk
-            text = f"{os.getpid()} {journal} {end}".encode()
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.ftruncate(self._descriptor, 0)
-            os.write(self._descriptor, text)
-            if end >= 0:
-                os.fsync(self._descriptor)
-
-    def release(self) -> None:
-        """Lets others have the folder. A copy of the process only forgets the lock."""
-        if self._descriptor >= 0 and os.getpid() == self._process:
-            with contextlib.suppress(OSError):
-                _unlock(self._descriptor)
-        self.forget()
-
-    def forget(self) -> None:
-        """Closes the descriptor, which leaves the lock to those that have another.
-
-        A lock is held while any descriptor of it is open: a copy of the process
-        that kept its own would hold it when the process itself has died.
-        """
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-_locks: weakref.WeakSet[FolderLock] = weakref.WeakSet()
-
-
-def _forget_all() -> None:
-    for lock in list(_locks):
-        lock.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
-
-
-def _holder(descriptor: int) -> str:
-    try:
-        number = int(os.read(descriptor, 64).split()[0])
-    except (OSError, ValueError, IndexError):
-        return "another process"
-    return "this process" if number == os.getpid() else f"process {number}"
-
-
-def _told(descriptor: int) -> tuple[int, int] | None:
-    """What `FolderLock.tell` wrote; None for the locks of older versions, and for new ones."""
-    try:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        _, journal, end = (int(part) for part in os.read(descriptor, 64).split())
-    except (OSError, ValueError):
-        return None
-    return journal, end
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
+__all__ = ["FolderFiles", "IndexFolder", "entries", "require_folder"]
 
 _FILE = re.compile(r"(snapshot|journal)\.(\d+)")
 # A journal is folded into a snapshot when it is larger than the snapshot, and
@@ -177,7 +45,7 @@ _FILE = re.compile(r"(snapshot|journal)\.(\d+)")
 _SMALLEST_JOURNAL = 1 << 24
 
 
-class _Folder:
+class FolderFiles:
     """What is in the folder of an index, for those who write there and for those who read."""
 
     path: str
@@ -233,7 +101,7 @@ class _Folder:
             ) from error
 
 
-class IndexFolder(_Folder):
+class IndexFolder(FolderFiles):
     """Opens the index in a folder, or begins one, and keeps what it goes through.
 
     Args:
@@ -270,7 +138,7 @@ class IndexFolder(_Folder):
         self._closed = False
         self._process = os.getpid()
         self._patience = 0
-        _require_folder(self.path, begin=settings is not None)
+        require_folder(self.path, begin=settings is not None)
         if fsync:
             _fsync_ancestors(self.path)
         self._lock = FolderLock(self.path)
@@ -326,7 +194,7 @@ class IndexFolder(_Folder):
                 end = 0
                 break
             reader = JournalReader(self._file("journal", number), repair)
-            for about, arrays in _naming(reader, self._file("journal", number)):
+            for about, arrays in entries(reader, self._file("journal", number)):
                 self._make(index, about, arrays, number)
             end = reader.end
             if not repair:
@@ -478,12 +346,12 @@ class IndexFolder(_Folder):
 _UNFIT = (ArithmeticError, AttributeError, IndexError, LookupError, TypeError, ValueError)
 
 
-def _naming(reader: JournalReader, path: str) -> Iterator[Any]:
+def entries(reader: JournalReader, path: str) -> Iterator[Any]:
     """The entries of a journal; those that are none are damage of that file."""
-    entries = iter(reader)
+    found = iter(reader)
     while True:
         with naming(path):
-            entry = next(entries, None)
+            entry = next(found, None)
         if entry is None:
             return
         yield entry
@@ -507,156 +375,12 @@ def _text(about: Mapping[str, Any]) -> str:
     return json.dumps(about, sort_keys=True)
 
 
-# A writer may remove files between a look at the folder and a look into them.
-_TRIES, _TRIES_OF_DAMAGED = 20, 3
-_PAUSE = 0.05
-
-
-class FolderReader(_Folder):
-    """Reads the index in a folder that another process, or this one, may write to meanwhile.
-
-    It takes no lock and writes nothing: any number may read. What it has read is the
-    folder as it was after one of its changes.
-
-    Args:
-        path: The folder.
-        mmap: As for `IndexFolder`.
-        trust_graph: See `Index.load`.
-
-    Raises:
-        CorruptIndexError: If it holds no index, or a damaged one.
-        FileNotFoundError: If there is none.
-
-    Attributes:
-        index: What was found in it.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], mmap: bool = False, trust_graph: bool | None = None
-    ) -> None:
-        self.path = os.path.abspath(checks.file_name(path))
-        _require_folder(self.path, begin=False)
-        self._how = mmap, trust_graph
-        self._refreshing = threading.Lock()
-        self._place = 0, 0  # of the last change that was read: journal, byte
-        self.index = self._patiently(self._open)
-
-    def refresh(self) -> bool:
-        """Reads what has changed since; says whether something has.
-
-        `index` is another one where the changes are in no journal any more.
-        """
-        with self._refreshing:
-            before = self._number, self._place
-            self._patiently(self._go_on)
-            return (self._number, self._place) != before
-
-    def tell(self) -> None:
-        """Refuses a change.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            "The index was opened with read_only=True, and cannot be changed. Change it where it "
-            "was opened without, and `refresh` here; or open it so, where nobody else has."
-        )
-
-    def tell_of(self, about: Mapping[str, Any]) -> None:
-        """As `tell`."""
-        self.tell()
-
-    def fold(self) -> None:
-        """As `tell`."""
-        self.tell()
-
-    def fold_if_due(self) -> None:
-        """Nothing: there are no changes."""
-
-    def close(self) -> None:
-        """Nothing: nothing is held."""
-
-    def _patiently(self, read: Callable[[], Any]) -> Any:
-        """Reads, again where a writer was in between."""
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return read()
-            except CorruptIndexError:  # as a writer took back a change that failed
-                if tries >= _TRIES_OF_DAMAGED:
-                    raise
-            except FileNotFoundError:
-                if tries >= _TRIES:
-                    raise
-            time.sleep(_PAUSE)
-
-    def _look(self) -> tuple[list[int], list[int]]:
-        """What the lock tells, then what there is, so that this is no less."""
-        self._told_by_lock = None
-        with contextlib.suppress(OSError):
-            descriptor = os.open(os.path.join(self.path, _NAME), os.O_RDONLY)
-            try:
-                self._told_by_lock = _told(descriptor)
-            finally:
-                os.close(descriptor)
-        snapshots, journals = self._files()
-        if not snapshots:
-            raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
-        return snapshots, journals
-
-    def _open(self) -> SavedIndex:
-        mmap, trust_graph = self._how
-        snapshots, journals = self._look()
-        self._number = max(snapshots)
-        journals = [n for n in journals if n >= self._number]
-        self._refuse_missing(journals)
-        snapshot = self._file("snapshot", self._number)
-        index = _snapshot.load(snapshot, None, mmap, kept=True, trust_graph=trust_graph)
-        self._place = self._number, 0
-        self._read(index, journals)
-        index.about.keeper = weakref.ref(self)
-        return index
-
-    def _go_on(self) -> None:
-        snapshots, journals = self._look()
-        number, end = self._place
-        left = [n for n in journals if n >= number]
-        at_hand = left[:1] == [number] and os.path.getsize(self._file("journal", number)) >= end
-        if not at_hand:
-            self.index = self._open()
-            return
-        self._number = min(self._number, number)
-        self._refuse_missing_from(number, left)
-        self._read(self.index, left)
-        self._number = max(n for n in snapshots if n <= self._place[0])
-
-    def _refuse_missing_from(self, number: int, journals: list[int]) -> None:
-        kept, self._number = self._number, number
-        try:
-            self._refuse_missing(journals)
-        finally:
-            self._number = kept
-
-    def _read(self, index: SavedIndex, journals: list[int]) -> None:
-        """Makes the changes after the place that was read, and moves it with each."""
-        for number in journals:
-            start = self._place[1] if number == self._place[0] else 0
-            reader = JournalReader(self._file("journal", number), start=start)
-            for about, arrays in _naming(reader, self._file("journal", number)):
-                self._make(index, about, arrays, number)
-                self._place = number, reader.read_to
-            self._place = number, max(reader.end, start)
-            self._refuse_cut(number, reader.end)
-            if reader.torn:  # a writer is at it
-                return
-
-
 def _nothing() -> None:
     """What is called when the folder is no more."""
 
 
-def _require_folder(path: str, begin: bool) -> None:
+def require_folder(path: str, begin: bool) -> None:
+    """Raises where a path is no folder of an index; makes one if it is to be begun."""
     if os.path.isdir(path):
         # Asked before the lock, which would leave its file in a folder of others.
         if not begin and not any(_FILE.fullmatch(name) for name in os.listdir(path)):

@@ -39,7 +39,8 @@ from tensorflow_similarity.index._arguments import (
     check_k,
 )
 from tensorflow_similarity.index._filters import Filter, allowed_rows
-from tensorflow_similarity.index._folder import FolderReader, IndexFolder
+from tensorflow_similarity.index._folder import IndexFolder
+from tensorflow_similarity.index._folder_reader import FolderReader
 from tensorflow_similarity.index._memory import LiveRecords, found
 from tensorflow_similarity.index._metadata import About
 from tensorflow_similarity.index._payload_keys import PayloadKeys

@@ -22,6 +22,7 @@ from tensorflow_similarity.index import (
     IndexLockedError,
     NewerIndexError,
     _folder,
+    _folder_lock,
     _journal,
 )
 
@@ -283,7 +284,7 @@ def test_a_file_system_without_locks_is_told_from_a_lock(folder, monkeypatch):
         def lock(_):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(_folder, "_lock", lock)
+        monkeypatch.setattr(_folder_lock, "_lock", lock)
 
     fails_with(errno.ENOLCK)
     with pytest.raises(OSError, match="file system gives no locks") as caught:

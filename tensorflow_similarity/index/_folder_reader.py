@@ -1,0 +1,158 @@
+"""Reads a folder that an index lives in, while another one may write there."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.index import _snapshot
+from tensorflow_similarity.index._errors import CorruptIndexError
+from tensorflow_similarity.index._folder import FolderFiles, entries, require_folder
+from tensorflow_similarity.index._folder_lock import told_in
+from tensorflow_similarity.index._journal import JournalReader
+from tensorflow_similarity.index._snapshot import SavedIndex
+
+__all__ = ["FolderReader"]
+
+# A writer may remove files between a look at the folder and a look into them.
+_TRIES, _TRIES_OF_DAMAGED = 20, 3
+_PAUSE = 0.05
+
+
+class FolderReader(FolderFiles):
+    """Reads the index in a folder that another process, or this one, may write to meanwhile.
+
+    It takes no lock and writes nothing: any number may read. What it has read is the
+    folder as it was after one of its changes.
+
+    Args:
+        path: The folder.
+        mmap: As for `IndexFolder`.
+        trust_graph: See `Index.load`.
+
+    Raises:
+        CorruptIndexError: If it holds no index, or a damaged one.
+        FileNotFoundError: If there is none.
+
+    Attributes:
+        index: What was found in it.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], mmap: bool = False, trust_graph: bool | None = None
+    ) -> None:
+        self.path = os.path.abspath(checks.file_name(path))
+        require_folder(self.path, begin=False)
+        self._how = mmap, trust_graph
+        self._refreshing = threading.Lock()
+        self._place = 0, 0  # of the last change that was read: journal, byte
+        self.index = self._patiently(self._open)
+
+    def refresh(self) -> bool:
+        """Reads what has changed since; says whether something has.
+
+        `index` is another one where the changes are in no journal any more.
+        """
+        with self._refreshing:
+            before = self._number, self._place
+            self._patiently(self._go_on)
+            return (self._number, self._place) != before
+
+    def tell(self) -> None:
+        """Refuses a change.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "The index was opened with read_only=True, and cannot be changed. Change it where it "
+            "was opened without, and `refresh` here; or open it so, where nobody else has."
+        )
+
+    def tell_of(self, about: Mapping[str, Any]) -> None:
+        """As `tell`."""
+        self.tell()
+
+    def fold(self) -> None:
+        """As `tell`."""
+        self.tell()
+
+    def fold_if_due(self) -> None:
+        """Nothing: there are no changes."""
+
+    def close(self) -> None:
+        """Nothing: nothing is held."""
+
+    def _patiently(self, read: Callable[[], Any]) -> Any:
+        """Reads, again where a writer was in between."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return read()
+            except CorruptIndexError:  # as a writer took back a change that failed
+                if tries >= _TRIES_OF_DAMAGED:
+                    raise
+            except FileNotFoundError:
+                if tries >= _TRIES:
+                    raise
+            time.sleep(_PAUSE)
+
+    def _look(self) -> tuple[list[int], list[int]]:
+        """What the lock tells, then what there is, so that this is no less."""
+        self._told_by_lock = told_in(self.path)
+        snapshots, journals = self._files()
+        if not snapshots:
+            raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
+        return snapshots, journals
+
+    def _open(self) -> SavedIndex:
+        mmap, trust_graph = self._how
+        snapshots, journals = self._look()
+        self._number = max(snapshots)
+        journals = [n for n in journals if n >= self._number]
+        self._refuse_missing(journals)
+        snapshot = self._file("snapshot", self._number)
+        index = _snapshot.load(snapshot, None, mmap, kept=True, trust_graph=trust_graph)
+        self._place = self._number, 0
+        self._read(index, journals)
+        index.about.keeper = weakref.ref(self)
+        return index
+
+    def _go_on(self) -> None:
+        snapshots, journals = self._look()
+        number, end = self._place
+        left = [n for n in journals if n >= number]
+        at_hand = left[:1] == [number] and os.path.getsize(self._file("journal", number)) >= end
+        if not at_hand:
+            self.index = self._open()
+            return
+        self._number = min(self._number, number)
+        self._refuse_missing_from(number, left)
+        self._read(self.index, left)
+        self._number = max(n for n in snapshots if n <= self._place[0])
+
+    def _refuse_missing_from(self, number: int, journals: list[int]) -> None:
+        kept, self._number = self._number, number
+        try:
+            self._refuse_missing(journals)
+        finally:
+            self._number = kept
+
+    def _read(self, index: SavedIndex, journals: list[int]) -> None:
+        """Makes the changes after the place that was read, and moves it with each."""
+        for number in journals:
+            start = self._place[1] if number == self._place[0] else 0
+            reader = JournalReader(self._file("journal", number), start=start)
+            for about, arrays in entries(reader, self._file("journal", number)):
+                self._make(index, about, arrays, number)
+                self._place = number, reader.read_to
+            self._place = number, max(reader.end, start)
+            self._refuse_cut(number, reader.end)
+            if reader.torn:  # a writer is at it
+                return
