@@ -65,7 +65,7 @@ def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -
     index = Index(keys.shape[1], "cosine", search=name, target_recall=arguments.target)
     index.add(keys)
     index.lookup(queries[:1])
-    engine = index._live.state.graph.engine  # type: ignore[union-attr]
+    engine = index._backend.snapshot()[0].graph.engine  # type: ignore[union-attr]
     kind, params = engines.get(name), dict(engine.params)
     lists = getattr(engine, "_lists", None)
     build = in_turn(

@@ -76,7 +76,7 @@ def lookups(times: int) -> Rows:
     exact = Index(64, "cosine", search="exact")
     exact.add(keys)
     scan = ExactScan(distances.get("cosine"))
-    stored = exact._live.state.rows.vectors
+    stored = exact._backend.snapshot()[0].rows.vectors
     scan.search(queries[:1], stored, 10)
     taken = in_turn(
         {
@@ -93,7 +93,7 @@ def lookups(times: int) -> Rows:
     graph = Index(64, "cosine", search="nmslib", search_params=params, target_recall=0.5)
     graph.add(keys)
     graph.lookup(queries[:1])
-    bare = graph._live.state.graph.engine._graph  # type: ignore[union-attr]
+    bare = graph._backend.snapshot()[0].graph.engine._graph  # type: ignore[union-attr]
     taken = in_turn(
         {
             "index": lambda: graph.lookup(queries, k=10),
@@ -180,7 +180,7 @@ def against_the_product(times: int) -> Rows:
         )
         row = ratio(f"exact: {nq:,} queries in {n:,} x {dim}, euclidean", taken, "product", 1 / 0.6)
         rows.append({**row, "note": f"{taken['product'] / taken['index']:.0%} of the product"})
-        stored = index._live.state.rows.vectors
+        stored = index._backend.snapshot()[0].rows.vectors
         taken = in_turn(
             {
                 "index": lambda index=index, queries=queries: index.lookup(queries[:1], k=10),

@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._arguments import check_ids
-from tensorflow_similarity.index._filters import allowed_rows, which_keys
+from tensorflow_similarity.index._filters import which_keys
 from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._results import Neighbors
@@ -18,10 +18,12 @@ from tensorflow_similarity.index._search import State, search
 
 __all__ = [
     "Distinct",
+    "Masked",
     "Wanted",
+    "WantedRows",
     "answers",
-    "by_filter",
     "check_depth",
+    "check_distinct",
     "check_exclude",
     "for_all",
     "kept",
@@ -44,15 +46,54 @@ _TIMES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What is wanted of each query.
+    """What is wanted of each query, as `Index.lookup` takes it, checked.
 
     Attributes:
         k: Answers.
         offset: The nearest to leave out, which were seen before.
+        exclude: For each query, ids that are no answers, distinct ones; None for none.
+        distinct: What tells answers apart; None where each record is one.
+        limit: The distance that answers have at most.
+    """
+
+    k: int
+    offset: int = 0
+    exclude: list[np.ndarray] | None = None
+    distinct: Distinct | None = None
+    limit: float | None = None
+
+    def of(self, queries: np.ndarray | None) -> Wanted:
+        """The same of some of the queries; None for all."""
+        if queries is None or self.exclude is None:
+            return self
+        return dataclasses.replace(self, exclude=[self.exclude[query] for query in queries])
+
+    def in_rows(self, state: State, keys: PayloadKeys) -> WantedRows:
+        """The same in terms of rows.
+
+        Raises:
+            ValueError: If no record has the key that tells answers apart, or there is no
+                payload for a function.
+        """
+        exclude = None
+        if self.exclude is not None:
+            rows = [state.rows.find(ids) for ids in self.exclude]
+            exclude = [own[own >= 0] for own in rows]
+        told = None if self.distinct is None else keys_of(self.distinct, state, keys)
+        return WantedRows(self.k, self.offset, exclude, told, self.limit)
+
+
+@dataclasses.dataclass(frozen=True)
+class WantedRows:
+    """What is wanted of each query.
+
+    Attributes:
+        k: As of `Wanted`.
+        offset: As of `Wanted`.
         exclude: For each query, rows that are no answers; None for none.
         keys: What makes two rows the same answer, -1 for rows that are none: takes rows, int64
             of any shape. None where each row is an answer.
-        limit: The distance that answers have at most.
+        limit: As of `Wanted`.
     """
 
     k: int
@@ -67,8 +108,8 @@ class Wanted:
         return self.exclude is None and self.keys is None
 
 
-def check_exclude(exclude: Any, count: int, rows: Rows) -> list[np.ndarray]:
-    """The rows of ids that are no answers, for each query; ids that are not in use have none.
+def check_exclude(exclude: Any, count: int) -> list[np.ndarray]:
+    """The ids that are no answers, for each query.
 
     Raises:
         TypeError: If it is no sequence of sequences of ids.
@@ -89,8 +130,7 @@ def check_exclude(exclude: Any, count: int, rows: Rows) -> list[np.ndarray]:
                 f"Received among them: {ids!r}."
             )
         own = np.empty(0, np.int64) if not len(ids) else check_ids(ids, distinct=False)
-        found = rows.find(np.unique(own))
-        result.append(found[found >= 0])
+        result.append(np.unique(own))
     if len(exclude) != count:
         raise ValueError(
             f"`exclude` must hold one list of ids per query: expected {count}. "
@@ -99,43 +139,30 @@ def check_exclude(exclude: Any, count: int, rows: Rows) -> list[np.ndarray]:
     return result
 
 
-#: Which queries, and which rows may be returned for them; None for all.
-Group = tuple[np.ndarray | None, np.ndarray | None]
-
-
-def by_filter(filter: Any, state: State, keys: PayloadKeys, count: int) -> list[Group]:
-    """Queries by their filter, which may be one for all, or a list of one for each.
+def check_distinct(distinct: Any) -> Distinct:
+    """What tells answers apart.
 
     Raises:
-        TypeError: If a filter has the wrong type.
-        ValueError: If there is another number of them than there are queries.
+        TypeError: If it is neither a string nor a function.
     """
-    if filter is None:
-        return [(None, None)]
-    if not isinstance(filter, list | tuple):
-        return [(None, allowed_rows(filter, state, keys))]
-    if len(filter) != count:
-        raise ValueError(
-            f"`filter` must be one for all queries, or a list of one for each: expected {count}. "
-            f"Received: {len(filter)}."
+    if not isinstance(distinct, str) and not callable(distinct):
+        raise TypeError(
+            "`distinct` must be 'label', the name of a key of the payload, or a function of it. "
+            f"Received: {distinct!r}."
         )
-    places: dict[Any, list[int]] = {}
-    for place, each in enumerate(filter):
-        places.setdefault(each if each is None or callable(each) else repr(each), []).append(place)
-    return [
-        (
-            np.array(own),
-            None if filter[own[0]] is None else allowed_rows(filter[own[0]], state, keys),
-        )
-        for own in places.values()
-    ]
+    return distinct
 
 
-def keys_of(distinct: Any, state: State, keys: PayloadKeys) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes rows the same answer, see `Wanted`.
+#: Which queries, and which rows may be returned for them; None for all.
+Masked = tuple[np.ndarray | None, np.ndarray | None]
+
+
+def keys_of(
+    distinct: Distinct, state: State, keys: PayloadKeys
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes rows the same answer, see `WantedRows`.
 
     Raises:
-        TypeError: If `distinct` is neither a string nor a function.
         ValueError: If no record has the key, or there is no payload for a function.
     """
     rows = state.rows
@@ -147,11 +174,6 @@ def keys_of(distinct: Any, state: State, keys: PayloadKeys) -> Callable[[np.ndar
             raise unknown_distinct(distinct, keys.known(state))
         codes = column.codes
         return lambda at: codes[at].astype(np.int64) - 1
-    if not callable(distinct):
-        raise TypeError(
-            "`distinct` must be 'label', the name of a key of the payload, or a function of it. "
-            f"Received: {distinct!r}."
-        )
     if rows.data is None:
         raise ValueError("`distinct` needs records with `data`; this index has none.")
     return _Computed(distinct, rows)
@@ -170,7 +192,7 @@ def _keys_of_labels(rows: Rows, at: np.ndarray) -> np.ndarray:
 
 
 def kept(
-    rows: np.ndarray, distances: np.ndarray, wanted: Wanted
+    rows: np.ndarray, distances: np.ndarray, wanted: WantedRows
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The answers among candidates that were found elsewhere, in order, and how many there are."""
     depth = wanted.k + wanted.offset
@@ -236,7 +258,7 @@ def refuse_with_all(**options: Any) -> None:
 
 
 def answers(
-    state: State, queries: np.ndarray, wanted: Wanted, groups: list[Group]
+    state: State, queries: np.ndarray, wanted: WantedRows, groups: list[Masked]
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """As `nearest`, for groups of queries with a filter each."""
     if len(groups) == 1:
@@ -253,7 +275,7 @@ def answers(
 
 
 def nearest(
-    state: State, queries: np.ndarray, wanted: Wanted, allowed: np.ndarray | None = None
+    state: State, queries: np.ndarray, wanted: WantedRows, allowed: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Rows and distances of the answers `[q, k]`, as `search` gives them.
 
@@ -272,7 +294,9 @@ def nearest(
     return *_page(rows, distances, wanted), scanned
 
 
-def _page(rows: np.ndarray, distances: np.ndarray, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+def _page(
+    rows: np.ndarray, distances: np.ndarray, wanted: WantedRows
+) -> tuple[np.ndarray, np.ndarray]:
     """Answers from the offset on, of those that are near enough."""
     rows, distances = rows[:, wanted.offset :], distances[:, wanted.offset :]
     if wanted.limit is None:
@@ -284,7 +308,7 @@ def _page(rows: np.ndarray, distances: np.ndarray, wanted: Wanted) -> tuple[np.n
 def _fill(
     state: State,
     queries: np.ndarray,
-    wanted: Wanted,
+    wanted: WantedRows,
     allowed: np.ndarray | None,
     total: int,
     rows: np.ndarray,
@@ -322,7 +346,7 @@ def _fill(
 
 def _keep(
     found: tuple[np.ndarray, np.ndarray],
-    wanted: Wanted,
+    wanted: WantedRows,
     exclude: list[np.ndarray] | None,
     queries: np.ndarray,
     rows: np.ndarray,
@@ -363,7 +387,7 @@ def _first_of_each(keys: np.ndarray) -> np.ndarray:
 def _one_by_one(
     state: State,
     queries: np.ndarray,
-    wanted: Wanted,
+    wanted: WantedRows,
     allowed: np.ndarray | None,
     query: int,
     rows: np.ndarray,

@@ -93,20 +93,20 @@ def check_ids(ids: Any, length: int | None = None, distinct: bool = True) -> np.
     return array
 
 
-def check_k(k: Any, queries: int, records: int) -> int:
-    """How many neighbours to find, at least 1.
+def check_k(k: int, offset: int, queries: int, records: int) -> None:
+    """Checks how many neighbours are to be found.
 
     Raises:
-        TypeError: If it is not an integer.
-        ValueError: If it is below 1, or so large that padding alone would fill memory.
+        ValueError: If it is so large that padding alone would fill memory.
     """
-    k = checks.count(k, "k")
-    if k > records and max(queries, 1) * (k - records) > _MOST_PADDING:
+    depth = k + offset
+    if depth > records and max(queries, 1) * (depth - records) > _MOST_PADDING:
+        beyond = f" and offset={offset}" if offset else ""
         raise ValueError(
             f"`k` must not be so far beyond the number of records, {records}: every place without "
-            f"one is padded. Received: k={k} for {queries} queries. Write k=len(index) for all."
+            f"one is padded. Received: k={k}{beyond} for {queries} queries. Write k=len(index) for "
+            "all."
         )
-    return k
 
 
 def check_labels(labels: Any, length: int) -> Targets | None:

@@ -8,25 +8,22 @@ still finds its names in it.
 from __future__ import annotations
 
 import difflib
-import threading
 import warnings
-from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity.index._metadata import Notes
 from tensorflow_similarity.targets import Targets
 
-__all__ = ["NOTE", "encoded", "names_in", "wanted"]
+__all__ = ["NOTE", "ClassNames", "names_in"]
 
 #: The note of an index that holds its class names, in the order of their ids.
 NOTE = "class_names_of_labels"
-
-# Held while a table is read, grown and written, by which ids are given to names.
-_GROWING = threading.RLock()
 
 
 def names_in(notes: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -35,78 +32,109 @@ def names_in(notes: Mapping[str, Any]) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def encoded(
-    labels: Targets | None,
-    notes: MutableMapping[str, Any],
-    has_labels: Callable[[], bool],
-    length: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as records hold them: int64 `[n]`, and bool `[n]`, where there is one.
+class _Labelled(Protocol):
+    """Records with notes."""
+
+    @property
+    def notes(self) -> Notes: ...
+
+    def latest_notes(self) -> Notes: ...
+
+    def has_labels(self) -> bool: ...
+
+    def count(self) -> int: ...
+
+
+class ClassNames:
+    """The class names of the records of an index.
 
     Args:
-        labels: Classes, by name or by id, or None.
-        notes: The notes of the index; names that are new are added to its table.
-        has_labels: Whether a record of the index has a label.
-        length: The number of records.
-
-    Raises:
-        TypeError: If they are names, and the index holds ids, or the other way round.
+        records: The records, and the notes with the table.
     """
-    if labels is None:
-        return np.zeros(length, np.int64), np.zeros(length, bool)
-    if (labels.class_names is None and NOTE not in notes) or not labels.known.any():
+
+    def __init__(self, records: _Labelled) -> None:
+        self._records = records
+        # A tuple of many names takes a while to make.
+        self._known: tuple[Any, tuple[str, ...] | None] = (None, None)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The names in the order of their ids; None where classes are ids."""
+        noted, names = self._known
+        now = self._records.notes.get(NOTE)
+        if now is not noted:
+            names = None if now is None else tuple(now)
+            self._known = now, names
+        return names
+
+    def encode(self, labels: Targets | None, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels as records hold them: int64 `[n]`, and bool `[n]`, where there is one.
+
+        Names that are new are added to the table.
+
+        Args:
+            labels: Classes, by name or by id, or None.
+            length: The number of records.
+
+        Raises:
+            TypeError: If they are names, and the index holds ids, or the other way round.
+        """
+        if labels is None:
+            return np.zeros(length, np.int64), np.zeros(length, bool)
+        named = labels.class_names is not None
+        notes = self._records.latest_notes() if named else self._records.notes
+        if (not named and NOTE not in notes) or not labels.known.any():
+            return np.where(labels.known, labels.ids, 0), np.array(labels.known)
+        with notes.lock:  # while the table is read, grown and written
+            names = names_in(notes)
+            if named != (names is not None) and self._records.has_labels():
+                given, held = ("names", "ids") if named else ("ids", "names")
+                raise TypeError(
+                    f"`labels` must be class {held}, as those of the records of the index are. "
+                    f"Received: class {given}. " + _advice(names)
+                )
+            if not named:  # Nothing is left that had a name.
+                notes.pop(NOTE, None)
+            else:
+                labels = labels.recode(names or (), "labels")
+                if labels.class_names != names:
+                    notes[NOTE] = list(labels.class_names or ())
         return np.where(labels.known, labels.ids, 0), np.array(labels.known)
-    with _GROWING:
-        names = names_in(notes)
-        if (labels.class_names is None) != (names is None) and has_labels():
-            given, held = ("ids", "names") if labels.class_names is None else ("names", "ids")
+
+    def wanted(self, labels: Any) -> Any:
+        """The labels of a filter as records hold them; a name that no record has is left out.
+
+        Raises:
+            TypeError: If they are names, and the index holds ids, or the other way round.
+        """
+        names = self.names
+        texts = np.atleast_1d(checks.host_array(labels, "filter['labels']"))
+        if texts.dtype.kind not in "USOT":
+            if names is not None and texts.size:
+                raise TypeError(
+                    "`filter['labels']` must be class names, as those of the records of the index "
+                    f"are. Received: {labels!r}. " + _advice(names)
+                )
+            return labels
+        found = targets.get(texts, "filter['labels']")
+        if found.class_names is not None and names is None and self._records.count():
             raise TypeError(
-                f"`labels` must be class {held}, as those of the records of the index are. "
-                f"Received: class {given}. " + _advice(names)
+                "`filter['labels']` must be integer class ids, as those of the records are. "
+                f"Received: {labels!r}."
             )
-        if labels.class_names is None:  # Nothing is left that had a name.
-            notes.pop(NOTE, None)
-        else:
-            labels = labels.recode(names or (), "labels")
-            if labels.class_names != names:
-                notes[NOTE] = list(labels.class_names or ())
-    return np.where(labels.known, labels.ids, 0), np.array(labels.known)
-
-
-def wanted(labels: Any, notes: Mapping[str, Any]) -> Any:
-    """The labels of a filter as records hold them; a name that no record has is left out.
-
-    Raises:
-        TypeError: If they are names, and the index holds ids, or the other way round.
-    """
-    names = names_in(notes)
-    texts = np.atleast_1d(checks.host_array(labels, "filter['labels']"))
-    if texts.dtype.kind not in "USOT":
-        if names is not None and texts.size:
-            raise TypeError(
-                "`filter['labels']` must be class names, as those of the records of the index "
-                f"are. Received: {labels!r}. " + _advice(names)
+        if found.class_names is None:
+            return found.ids[found.known]
+        ids = found.recode(names or (), "filter['labels']").ids
+        known = ids[(ids >= 0) & (ids < len(names or ()))]
+        if len(ids) and not len(known) and self._records.count():
+            unknown = found.decode(found.ids)[0]
+            near = difflib.get_close_matches(unknown, names or (), 1)
+            warnings.warn(
+                f"`filter['labels']` names {unknown!r}, a class of no record. "
+                + (f"Did you mean {near[0]!r}?" if near else _advice(names)),
+                stacklevel=levels_to_the_caller(),
             )
-        return labels
-    found = targets.get(texts, "filter['labels']")
-    if found.class_names is not None and names is None:
-        raise TypeError(
-            "`filter['labels']` must be integer class ids, as those of the records are. "
-            f"Received: {labels!r}."
-        )
-    if found.class_names is None:
-        return found.ids[found.known]
-    ids = found.recode(names or (), "filter['labels']").ids
-    known = ids[(ids >= 0) & (ids < len(names or ()))]
-    if len(ids) and not len(known):
-        unknown = found.decode(found.ids)[0]
-        near = difflib.get_close_matches(unknown, names or (), 1)
-        warnings.warn(
-            f"`filter['labels']` names {unknown!r}, a class of no record. "
-            + (f"Did you mean {near[0]!r}?" if near else _advice(names)),
-            stacklevel=levels_to_the_caller(),
-        )
-    return known
+        return known
 
 
 def _advice(names: tuple[str, ...] | None) -> str:

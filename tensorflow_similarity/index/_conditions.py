@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.index import _class_names
+from tensorflow_similarity.index._class_names import ClassNames
 
 __all__ = [
     "OPERATORS",
     "ORDER",
     "Combined",
     "Condition",
+    "Filter",
     "Predicate",
     "Tested",
+    "identity",
     "kind_of",
     "kinds_compared",
     "named",
@@ -27,6 +29,8 @@ __all__ = [
     "tests_of_keys",
 ]
 
+#: Conditions by what they are on, or a predicate on the payload.
+Filter = Mapping[str, Any] | Callable[[Any], bool]
 #: What a condition may say of a value.
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "not_in", "exists")
 #: Those that compare by order.
@@ -75,12 +79,12 @@ class Predicate:
 Condition = Tested | Combined | Predicate
 
 
-def parse(filter: Any, notes: Mapping[str, Any], name: str = "filter") -> Condition:
+def parse(filter: Any, classes: ClassNames, name: str = "filter") -> Condition:
     """Reads a filter.
 
     Args:
         filter: See `Index.lookup`.
-        notes: Those of the index, which hold its class names.
+        classes: The class names of the index.
         name: The argument's name, for errors.
 
     Raises:
@@ -97,20 +101,20 @@ def parse(filter: Any, notes: Mapping[str, Any], name: str = "filter") -> Condit
         )
     if not filter:
         raise ValueError(f"`{name}` must have at least one condition. Received: {{}}.")
-    parts = [_part(key, value, notes, f"{name}[{key!r}]") for key, value in filter.items()]
+    parts = [_part(key, value, classes, f"{name}[{key!r}]") for key, value in filter.items()]
     return parts[0] if len(parts) == 1 else Combined("and", tuple(parts))
 
 
-def _part(key: Any, value: Any, notes: Mapping[str, Any], name: str) -> Condition:
+def _part(key: Any, value: Any, classes: ClassNames, name: str) -> Condition:
     if not isinstance(key, str):
         raise TypeError(f"`{name}` must have a string as its key. Received: {key!r}.")
     if key == "not":
-        return Combined("not", (parse(value, notes, name),))
+        return Combined("not", (parse(value, classes, name),))
     if key in _COMBINED:
         if not isinstance(value, list | tuple) or not value:
             raise TypeError(f"`{name}` must be a list of at least one filter. Received: {value!r}.")
         return Combined(
-            key, tuple(parse(each, notes, f"{name}[{i}]") for i, each in enumerate(value))
+            key, tuple(parse(each, classes, f"{name}[{i}]") for i, each in enumerate(value))
         )
     if key == "data" and not isinstance(value, Mapping):
         return Predicate(value)
@@ -122,23 +126,23 @@ def _part(key: Any, value: Any, notes: Mapping[str, Any], name: str) -> Conditio
     if key in _FIELDS:
         if not isinstance(value, Mapping):  # an id or several
             if _FIELDS[key] == "label":
-                value = _class_names.wanted(value, notes)
+                value = classes.wanted(value)
             ids = checks.class_ids(np.atleast_1d(checks.host_array(value, name)), name)
             return Tested(_FIELDS[key], key, "in", ids.tolist())
         if _FIELDS[key] == "label":
-            value = _with_ids(value, notes)
+            value = _with_ids(value, classes)
         return _of_field(_FIELDS[key], key, value, name)
     return _of_field("data", key, value, name)
 
 
-def _with_ids(conditions: Mapping[str, Any], notes: Mapping[str, Any]) -> dict[str, Any]:
+def _with_ids(conditions: Mapping[str, Any], classes: ClassNames) -> dict[str, Any]:
     """Conditions on labels, on the ids that names stand for; names that there are not on none."""
     result: dict[str, Any] = {}
     for own, value in conditions.items():
         if own in ("eq", "ne", "in", "not_in") and not isinstance(value, bool):
-            ids = np.atleast_1d(checks.host_array(_class_names.wanted(value, notes), "filter"))
+            ids = np.atleast_1d(checks.host_array(classes.wanted(value), "filter"))
             result["in" if own in ("eq", "in") else "not_in"] = ids.tolist()
-        elif own in ORDER and _class_names.names_in(notes) is not None:
+        elif own in ORDER and classes.names is not None:
             raise TypeError(
                 "`filter['labels']` must be class names, which have no order. "
                 f"Received: {own!r}. Use 'in' or 'not_in'."
@@ -249,3 +253,13 @@ def named(condition: Condition) -> str | None:
         return json.dumps(own)
     parts = [named(part) for part in condition.parts]
     return None if None in parts else json.dumps([condition.how, *parts])
+
+
+def identity(condition: Condition) -> Hashable:
+    """What two conditions have in common that let the same records through."""
+    if isinstance(condition, Predicate):
+        own = condition.function
+        return own if isinstance(own, Hashable) else id(own)
+    if isinstance(condition, Tested):
+        return named(condition)
+    return (condition.how, *map(identity, condition.parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,31 +18,26 @@ from tensorflow_similarity.index._conditions import (
     Tested,
     kinds_compared,
     named,
-    parse,
 )
 from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._search import State
 
-__all__ = ["Filter", "allowed_rows", "unknown_key", "warn_of_kinds", "which_keys"]
-
-#: Conditions by what they are on, or a predicate on the payload.
-Filter = Mapping[str, Any] | Callable[[Any], bool]
+__all__ = ["allowed_rows", "unknown_key", "warn_of_kinds", "which_keys"]
 
 
-def allowed_rows(filter: Filter, state: State, keys: PayloadKeys) -> np.ndarray:
-    """Which rows a filter lets through, and are alive: bool `[n]`.
+def allowed_rows(condition: Condition, state: State, keys: PayloadKeys) -> np.ndarray:
+    """The rows for which a condition holds, of those that are alive: bool `[n]`.
 
     Args:
-        filter: See `Index.lookup`.
+        condition: See `Index.lookup`.
         state: The records.
         keys: What is known of their payload.
 
     Raises:
-        TypeError: If a part of it has the wrong type.
-        ValueError: If an operator, or a key of the payload, is unknown.
+        TypeError: If a predicate is no function.
+        ValueError: If a key of the payload is unknown.
     """
-    condition = parse(filter, keys.notes)
     name = named(condition)
 
     def make() -> np.ndarray:

@@ -15,11 +15,12 @@ import re
 import threading
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import fsync_folder
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index import _snapshot
 from tensorflow_similarity.index._arguments import Settings
 from tensorflow_similarity.index._contents import check_columns, naming, required
@@ -34,7 +35,7 @@ from tensorflow_similarity.index._journal import (
     opened_elsewhere,
 )
 from tensorflow_similarity.index._memory import RecordsNow
-from tensorflow_similarity.index._snapshot import SavedIndex
+from tensorflow_similarity.index._snapshot import Contents
 
 __all__ = ["FolderFiles", "IndexFolder", "entries", "require_folder"]
 
@@ -86,7 +87,7 @@ class FolderFiles:
                 "cut",
             )
 
-    def _make(self, index: SavedIndex, about: Any, arrays: Any, number: int) -> None:
+    def _make(self, index: Contents, about: Any, arrays: Any, number: int) -> None:
         """Makes a change that a journal tells of."""
         try:
             if about["name"] == "about":
@@ -120,7 +121,8 @@ class IndexFolder(FolderFiles):
         ValueError: If what it holds does not fit the settings.
 
     Attributes:
-        index: What was found in it, or begun.
+        contents: What was found in it, or begun.
+        when_built: Writes a snapshot, which holds the graph, as long as the folder is open.
     """
 
     def __init__(
@@ -144,26 +146,27 @@ class IndexFolder(FolderFiles):
         self._lock = FolderLock(self.path)
         self._told_by_lock = self._lock.told
         try:
-            self.index = self._open(settings, mmap, repair, trust_graph)
+            self.contents = self._open(settings, mmap, repair, trust_graph)
         except BaseException:
             self._lock.release()
             raise
-        self._told = _text(self.index.about.get_config())
-        self.index.about.keeper = weakref.ref(self)
+        self._told = _text(self.contents.about.get_config())
+        self.contents.about.kept_by(self)
         fold = weakref.WeakMethod(self.fold_after_all)
-        self.index.live.when_built = lambda: (fold() or _nothing)()
+        # A thread that builds does not keep the folder open.
+        self.when_built: Callable[[], None] = lambda: (fold() or _nothing)()
         weakref.finalize(self, self._lock.release)
 
     def _open(
         self, settings: Settings | None, mmap: bool, repair: bool, trust_graph: bool | None
-    ) -> SavedIndex:
+    ) -> Contents:
         snapshots, journals = self._files()
         if not snapshots:
             # A process that died while it began one left a journal without a change.
             begun = journals == [1] and os.path.getsize(self._file("journal", 1)) <= HEADER_SIZE
             if settings is None or (journals and not begun):
                 raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
-            index = SavedIndex.empty(settings)
+            index = Contents.empty(settings)
             number = self._number = 1
             # Before its snapshot: one without its journal is then damage at any time.
             last = Journal(self._file("journal", 1), self._fsync)
@@ -181,10 +184,10 @@ class IndexFolder(FolderFiles):
         self._last = number
         self._lock.tell(number)
         self._snapshot_size = os.path.getsize(self._file("snapshot", self._number))
-        index.live.journal = last
+        index.live.continue_in(last)
         return index
 
-    def _replay(self, index: SavedIndex, numbers: list[int], repair: bool) -> tuple[int, Journal]:
+    def _replay(self, index: Contents, numbers: list[int], repair: bool) -> tuple[int, Journal]:
         """Makes the changes of the journals; gives the number of the last one, and it."""
         number, end = self._number, 0
         for expected, number in enumerate(numbers, self._number):
@@ -210,7 +213,7 @@ class IndexFolder(FolderFiles):
             warnings.warn(
                 f"The last {reader.torn} bytes of the journal of {self.path!r} are no whole "
                 "change: the process that wrote them died before it had made it. They are dropped.",
-                stacklevel=6,
+                stacklevel=levels_to_the_caller(),
             )
             self._give_up(numbers, number + 1)
             break
@@ -222,9 +225,29 @@ class IndexFolder(FolderFiles):
             if later >= first:
                 os.remove(self._file("journal", later))
 
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Around each change: notes are written first, and a snapshot after where that pays."""
+        self.tell()
+        yield
+        self.fold_if_due()
+
+    def compact(self) -> None:
+        """Drops deleted records, builds the graph again, and writes a snapshot."""
+        self.contents.live.compact()
+        self.fold()
+
+    def save(self) -> None:
+        """As `fold`."""
+        self.fold()
+
+    def refresh(self) -> bool:
+        """False: nobody else changes anything."""
+        return False
+
     def tell(self) -> None:
         """Writes notes and calibration to the journal, if they changed."""
-        about = self.index.about
+        about = self.contents.about
         with about.lock:
             self.tell_of(about.get_config())
 
@@ -232,18 +255,18 @@ class IndexFolder(FolderFiles):
         """Writes what notes and calibration are to be; under the lock of `About`."""
         text = _text(about)
         if text != self._told:
-            self.index.live.note({"name": "about", **about})
+            self.contents.live.note({"name": "about", **about})
             self._told = text
 
     def fold_if_due(self) -> None:
         """Folds the journal into a snapshot where that pays."""
         if not self._own:
             return
-        journal = self.index.live.journal
+        journal = self.contents.live.journal
         least = max(_SMALLEST_JOURNAL, self._snapshot_size, self._patience)
         if journal is None or journal.end <= least or self._folding.locked():
             return
-        if self.index.settings.background:
+        if self.contents.settings.background:
             try:
                 threading.Thread(target=self.fold_after_all, name="index-fold").start()
                 return
@@ -259,13 +282,13 @@ class IndexFolder(FolderFiles):
             self.fold()
         except Exception as error:
             # Whatever it is: the change that led here was made.
-            journal = self.index.live.journal
+            journal = self.contents.live.journal
             self._patience = 2 * (journal.end if journal else 0)
             warnings.warn(
                 f"No snapshot of the index could be written to {self.path!r}: "
                 f"{str(error) or type(error).__name__}. Its "
                 "changes are in its journal, which goes on.",
-                stacklevel=4,
+                stacklevel=levels_to_the_caller(),
             )
 
     def fold(self) -> None:
@@ -281,7 +304,7 @@ class IndexFolder(FolderFiles):
         with self._folding:
             if self._closed:
                 return
-            live = self.index.live
+            live = self.contents.live
             number = max([self._number, *self._files()[1]]) + 1
             journal = Journal(self._file("journal", number), self._fsync)
             self._last = number
@@ -290,7 +313,7 @@ class IndexFolder(FolderFiles):
             if former is not None:
                 former.close()
             self.tell()
-            self._write(number, self.index, now)
+            self._write(number, self.contents, now)
             self._number, self._patience = number, 0
             self._snapshot_size = os.path.getsize(self._file("snapshot", number))
             self._remove_older()
@@ -303,8 +326,8 @@ class IndexFolder(FolderFiles):
         if not self._own:
             # Locks may be held for ever by threads that were not copied.
             self._closed = True
-            if self.index.live.journal is not None:
-                self.index.live.journal.close()
+            if self.contents.live.journal is not None:
+                self.contents.live.journal.close()
             self._lock.release()
             return
         with self._folding, contextlib.ExitStack() as ending:
@@ -315,8 +338,8 @@ class IndexFolder(FolderFiles):
                 self.tell()
 
     def _end_journal(self) -> None:
-        self.index.live.close()
-        journal = self.index.live.journal
+        self.contents.live.close()
+        journal = self.contents.live.journal
         if journal is not None:
             self._lock.tell(self._last, journal.end)
 
@@ -324,7 +347,7 @@ class IndexFolder(FolderFiles):
     def _own(self) -> bool:
         return os.getpid() == self._process
 
-    def _write(self, number: int, index: SavedIndex, now: RecordsNow) -> None:
+    def _write(self, number: int, index: Contents, now: RecordsNow) -> None:
         _snapshot.save(self._file("snapshot", number), index, now)
 
     def _remove_older(self) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index import _snapshot
@@ -15,7 +14,7 @@ from tensorflow_similarity.index._errors import CorruptIndexError
 from tensorflow_similarity.index._folder import FolderFiles, entries, require_folder
 from tensorflow_similarity.index._folder_lock import told_in
 from tensorflow_similarity.index._journal import JournalReader
-from tensorflow_similarity.index._snapshot import SavedIndex
+from tensorflow_similarity.index._snapshot import Contents
 
 __all__ = ["FolderReader"]
 
@@ -40,7 +39,7 @@ class FolderReader(FolderFiles):
         FileNotFoundError: If there is none.
 
     Attributes:
-        index: What was found in it.
+        contents: What was found in it; another one where the changes since are in no journal.
     """
 
     def __init__(
@@ -51,19 +50,16 @@ class FolderReader(FolderFiles):
         self._how = mmap, trust_graph
         self._refreshing = threading.Lock()
         self._place = 0, 0  # of the last change that was read: journal, byte
-        self.index = self._patiently(self._open)
+        self.contents = self._patiently(self._open)
 
     def refresh(self) -> bool:
-        """Reads what has changed since; says whether something has.
-
-        `index` is another one where the changes are in no journal any more.
-        """
+        """Reads what has changed since; says whether something has."""
         with self._refreshing:
             before = self._number, self._place
             self._patiently(self._go_on)
             return (self._number, self._place) != before
 
-    def tell(self) -> None:
+    def changing(self) -> NoReturn:
         """Refuses a change.
 
         Raises:
@@ -75,12 +71,19 @@ class FolderReader(FolderFiles):
         )
 
     def tell_of(self, about: Mapping[str, Any]) -> None:
-        """As `tell`."""
-        self.tell()
+        """As `changing`."""
+        self.changing()
 
-    def fold(self) -> None:
-        """As `tell`."""
-        self.tell()
+    def compact(self) -> None:
+        """As `changing`."""
+        self.changing()
+
+    def save(self) -> None:
+        """As `changing`."""
+        self.changing()
+
+    def when_built(self) -> None:
+        """Nothing: nothing is written."""
 
     def fold_if_due(self) -> None:
         """Nothing: there are no changes."""
@@ -111,7 +114,7 @@ class FolderReader(FolderFiles):
             raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
         return snapshots, journals
 
-    def _open(self) -> SavedIndex:
+    def _open(self) -> Contents:
         mmap, trust_graph = self._how
         snapshots, journals = self._look()
         self._number = max(snapshots)
@@ -121,7 +124,7 @@ class FolderReader(FolderFiles):
         index = _snapshot.load(snapshot, None, mmap, kept=True, trust_graph=trust_graph)
         self._place = self._number, 0
         self._read(index, journals)
-        index.about.keeper = weakref.ref(self)
+        index.about.kept_by(self)
         return index
 
     def _go_on(self) -> None:
@@ -130,11 +133,11 @@ class FolderReader(FolderFiles):
         left = [n for n in journals if n >= number]
         at_hand = left[:1] == [number] and os.path.getsize(self._file("journal", number)) >= end
         if not at_hand:
-            self.index = self._open()
+            self.contents = self._open()
             return
         self._number = min(self._number, number)
         self._refuse_missing_from(number, left)
-        self._read(self.index, left)
+        self._read(self.contents, left)
         self._number = max(n for n in snapshots if n <= self._place[0])
 
     def _refuse_missing_from(self, number: int, journals: list[int]) -> None:
@@ -144,7 +147,7 @@ class FolderReader(FolderFiles):
         finally:
             self._number = kept
 
-    def _read(self, index: SavedIndex, journals: list[int]) -> None:
+    def _read(self, index: Contents, journals: list[int]) -> None:
         """Makes the changes after the place that was read, and moves it with each."""
         for number in journals:
             start = self._place[1] if number == self._place[0] else 0

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._records import Batch, Store
 from tensorflow_similarity.index._search import FEW_ROWS, Graph, State, search, transformed
@@ -165,7 +166,7 @@ def warn_below(measured: MeasuredRecall, target: float, before: float | None = N
         f"The index finds {measured.recall:.1%} of the true nearest{decay}, less than its "
         f"`target_recall` of {target:.1%}. `compact` builds its graph anew; larger M and "
         "efConstruction in `search_params` make a graph better, and search='exact' finds all.",
-        stacklevel=3,
+        stacklevel=levels_to_the_caller(),
     )
 
 

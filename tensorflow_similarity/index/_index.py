@@ -1,31 +1,23 @@
-"""The index: records with ids that can be added, deleted, updated and searched.
-
-The half of an index that only reads: what it is, lookups, and figures.
-
-The half of an index that changes it: add, upsert, update, delete, clear, compact.
-"""
+"""The index: records with ids that can be added, deleted, updated and searched."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar, overload
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
-from tensorflow_similarity.index import _class_names, _graphs, _results, _snapshot
+from tensorflow_similarity.index import _results, _snapshot
 from tensorflow_similarity.index._answers import (
     Distinct,
     Wanted,
-    answers,
-    by_filter,
     check_depth,
+    check_distinct,
     check_exclude,
     for_all,
-    keys_of,
     refuse_both,
     refuse_with_all,
     reranked,
@@ -36,85 +28,211 @@ from tensorflow_similarity.index._arguments import (
     check_changes,
     check_embeddings,
     check_ids,
-    check_k,
 )
-from tensorflow_similarity.index._filters import Filter, allowed_rows
+from tensorflow_similarity.index._backend import Backend, Group
+from tensorflow_similarity.index._class_names import ClassNames
+from tensorflow_similarity.index._conditions import Condition, Filter, identity, parse
 from tensorflow_similarity.index._folder import IndexFolder
 from tensorflow_similarity.index._folder_reader import FolderReader
-from tensorflow_similarity.index._memory import LiveRecords, found
-from tensorflow_similarity.index._metadata import About
-from tensorflow_similarity.index._payload_keys import PayloadKeys
-from tensorflow_similarity.index._records import Records
+from tensorflow_similarity.index._graphs import MeasuredRecall
+from tensorflow_similarity.index._in_memory import InMemory, Nowhere
+from tensorflow_similarity.index._records import Batch, Records
 from tensorflow_similarity.index._results import Neighbors
-from tensorflow_similarity.index._search import State
-from tensorflow_similarity.index._snapshot import SavedIndex
-from tensorflow_similarity.index._storage_loss import StorageLosses
-from tensorflow_similarity.index._vectors import EncodedRows
+from tensorflow_similarity.index._snapshot import Contents
 from tensorflow_similarity.index._within import (
     Groups,
     NeighborsWithin,
     Pairs,
     check_distance,
     groups_of,
-    lookup_within,
 )
 from tensorflow_similarity.index.engines.files import temporary_folder
-from tensorflow_similarity.targets import Targets
 
-__all__ = ["Index", "IndexChanging", "IndexReading"]
+__all__ = ["Index"]
+
+_Made = TypeVar("_Made", bound="Index")
 
 
-class IndexReading:
-    """What may be asked of an index. All of it may be called by any number of threads."""
+class Index:
+    """Finds the records nearest to a query, and lets records come and go.
 
-    _settings: Settings
-    _live: LiveRecords
-    _about: About
-    _names: tuple[Any, tuple[str, ...] | None] = (None, None)
-    _losses: StorageLosses
-    _payload_keys: PayloadKeys
+    A record has an id, an embedding, and optionally a label and a payload. It
+    is found from the moment `add` returns, and no longer from the moment
+    `delete` returns. All distances are true ones, computed by direct difference
+    whatever the engine; records at equal distance come in the order of their
+    ids.
+
+    Lookups may run in any number of threads, also while another thread changes
+    the index: each sees the index as it was at one moment.
+
+    Args:
+        embedding_size: Numbers in an embedding.
+        distance: Any that `distances.get` takes.
+        search: `"exact"`; an approximate engine: `"nmslib"` (HNSW graphs), or, as an
+            extra of the same name, `"faiss"` (HNSW graphs), `"faiss_ivf"` (inverted
+            lists; extra `faiss`), `"scann"` or `"usearch"` (HNSW graphs); or `"auto"`:
+            exact while that takes milliseconds (up to 33 million numbers), and
+            beyond, once lookups have cost as much as building takes, the engine
+            that is quickest on a part of the records, of those that are installed.
+            Engines that do not know a distance leave it to exact search.
+            `"milvus"` is another kind of index, whose records live in a database:
+            a `MilvusIndex`, which takes other arguments.
+        target_recall: The share of the true 10 nearest that an approximate
+            engine shall find. Its effort is chosen for that on a sample of the
+            records, and the graph is built again with more links where no effort
+            reaches it. What it reached is shown by `summary`.
+        search_params: Parameters of the engine, which then are not chosen. For HNSW
+            graphs: `M`, `efConstruction` and `ef`; for faiss and usearch also
+            `dtype`, for nmslib `post` and `indexThreadQty`. For `"faiss_ivf"`: `nlist`
+            and `nprobe`. For `"scann"`: `num_leaves`, `num_leaves_to_search`,
+            `reordering_num_neighbors`, `dimensions_per_block`.
+        background: Whether graphs are built by a thread of their own, while
+            lookups go on without. Else the lookup that finds one due builds it.
+            Likewise for snapshots, where there is a `path`.
+        storage: How embeddings are kept: `"float32"`, as they come; `"float16"`, half
+            the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
+            rounded to 1/127 of the largest of its row. Where embeddings share an offset,
+            or dimensions differ in scale, what is rounded is the difference to their
+            middle, in units of each dimension's spread. Distances are the true ones
+            to what is kept, which is also what `get` returns. The first lookup estimates
+            how many of the true neighbours are lost by that, and warns once where more
+            are than `target_recall` allows; `measure_recall` tells at any time. Engines
+            with a graph hold what they search in their own way.
+        path: A folder for the index to live in, made if it is missing. What was
+            there is opened: its embedding size, distance and storage must be those
+            given here; how it is searched is as given here. Every change is written
+            to a journal there before the method returns, so that it survives
+            the death of the process (`kill -9`, out of memory) without `save`.
+            One index at a time may have a folder open. None to live in memory,
+            and be kept by `save`.
+        fsync: Whether each change is also forced to the disk before its method
+            returns. It then survives a failure of power or of the system too, as
+            far as the disk does what it says, and costs at least one write of
+            the disk (a millisecond or so): change records in batches. If False,
+            such a failure may lose the changes that the system had not written
+            yet (by default Linux writes within half a minute), and `open` may
+            need `repair=True` afterwards.
+        uri: For `search="milvus"`: the file or the server, see `MilvusIndex`.
+        collection: For `search="milvus"`: the name of the collection.
+
+    Raises:
+        CorruptIndexError: If what is at `path` is damaged (a ValueError).
+        ImportError: If the engine's library is not installed.
+        IndexLockedError: If it is open already, here or in another process (an OSError).
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range or names nothing known.
+
+    Example:
+
+    ```python
+    import numpy as np
+    from tensorflow_similarity.index import Index
+
+    index = Index(embedding_size=2, distance="euclidean")
+    ids = index.add([[0.0, 0.0], [3.0, 4.0]], labels=[7, 8], data=["origin", "far"])
+    neighbors = index.lookup([[0.0, 1.0]], k=2)
+    neighbors.labels  # array([[7, 8]])
+    neighbors[0][0].data  # 'origin'
+    ```
+    """
+
+    #: Kinds of index of their own, by the `search` that asks for one; each enters itself.
+    _kinds: ClassVar[dict[str, type[Index]]] = {}
+
+    def __init_subclass__(cls, search: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if search is not None:
+            Index._kinds[search] = cls
+
+    def __new__(
+        cls,
+        embedding_size: int | None = None,
+        distance: Any = None,
+        search: Any = None,
+        *_: Any,
+        **__: Any,
+    ) -> Index:
+        if cls is Index and isinstance(search, str):
+            cls = Index._kinds.get(search, cls)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        embedding_size: int,
+        distance: Any = "cosine",
+        search: Any = "auto",
+        target_recall: float = 0.95,
+        search_params: Mapping[str, Any] | None = None,
+        background: bool = False,
+        storage: str = "float32",
+        path: str | os.PathLike[str] | None = None,
+        fsync: bool = False,
+        uri: str | None = None,
+        collection: str | None = None,
+    ) -> None:
+        if uri is not None or collection is not None:
+            raise ValueError(
+                "`uri` and `collection` are for search='milvus'. Received: "
+                f"uri={uri!r}, collection={collection!r}, search={search!r}."
+            )
+        settings = Settings(
+            embedding_size, distance, search, target_recall, search_params, background, storage
+        )
+        if path is None:
+            self._hold(InMemory(Nowhere(Contents.empty(settings))))
+        else:
+            self._hold(InMemory(IndexFolder(path, fsync, settings)))
+
+    def _hold(self, backend: Backend) -> None:
+        self._backend, self._classes = backend, ClassNames(backend)
+
+    @classmethod
+    def _of(cls: type[_Made], backend: Backend) -> _Made:
+        """An index with that backend, as the constructor would make it."""
+        made = object.__new__(cls)
+        made._hold(backend)
+        return made
 
     # -- What it is -------------------------------------------------------------------------
 
     @property
     def embedding_size(self) -> int:
         """Numbers in an embedding."""
-        return self._settings.embedding_size
+        return self._backend.embedding_size
 
     @property
     def distance(self) -> distances.Distance:
         """The distance."""
-        return self._settings.distance
+        return self._backend.distance
 
     @property
     def search(self) -> Any:
         """What was asked for: `"auto"`, `"exact"`, an engine's name or an engine."""
-        return self._settings.search
+        return self._backend.search
 
     @property
     def storage(self) -> str:
         """How embeddings are kept: `"float32"`, `"float16"` or `"int8"`."""
-        return self._settings.storage
+        return self._backend.storage
 
     @property
     def engine(self) -> str:
         """What lookups use now: `"exact"`, or the name of the engine that has a graph."""
-        graph = self._live.state.graph
-        return "exact" if graph is None else graph.engine.name
+        return self._backend.engine
 
     @property
-    def recall(self) -> _graphs.MeasuredRecall | None:
+    def recall(self) -> MeasuredRecall | None:
         """What the engine was last measured to find; None for exact search."""
-        return self._live.recall
+        return self._backend.recall
 
     @property
     def calibration(self) -> Any:
         """What decides on matches from distances; None until the index is calibrated."""
-        return self._about.calibration
+        return self._backend.calibration
 
     @calibration.setter
     def calibration(self, calibration: Any) -> None:
-        self._about.calibration = calibration
+        self._backend.calibration = calibration
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -122,13 +240,13 @@ class IndexReading:
 
         They are kept as JSON has them (tuples as lists, keys as strings). Where the
         index lives in a folder, a note is there as soon as it is set. To change a
-        part of one, set it anew: what is changed within is only written with the
+        part of one, set it again: what is changed within is only written with the
         next change.
 
         A `SimilarityModel` keeps in them which weights made the records, an index its
         class names.
         """
-        return self._about.notes
+        return self._backend.notes
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -137,34 +255,20 @@ class IndexReading:
         They are saved with the index, in the note `"class_names_of_labels"`. A name whose
         records were deleted stays.
         """
-        found, names = self._names  # A tuple of many names takes a while to make.
-        noted = self.notes.get(_class_names.NOTE)
-        if noted is not found:
-            names = _class_names.names_in(self.notes)
-            self._names = noted, names
-        return names
-
-    def _encode(self, labels: Targets | None, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels as records hold them; class names that are new are noted."""
-        return _class_names.encoded(labels, self.notes, self._has_labels, length)
-
-    def _has_labels(self) -> bool:
-        rows = self._live.state.rows
-        return bool((rows.live & rows.has_label).any())
+        return self._classes.names
 
     @property
     def ids(self) -> np.ndarray:
         """The ids of all records, in increasing order: int64 `[n]`."""
-        rows = self._live.state.rows
-        return rows.ids[rows.live_rows]
+        return self._backend.ids()
 
     def __len__(self) -> int:
-        return self._live.state.rows.live_count
+        return self._backend.count()
 
     def __contains__(self, id: object) -> bool:
         if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**63:
             return False
-        return bool(self._live.state.rows.find(np.array([id], np.int64))[0] >= 0)
+        return bool(self._backend.known(np.array([id], np.int64))[0])
 
     def has(self, ids: Any) -> np.ndarray:
         """Which ids are in use.
@@ -175,7 +279,7 @@ class IndexReading:
         Returns:
             bool `[n]`.
         """
-        return self._live.state.rows.find(check_ids(ids, distinct=False)) >= 0
+        return self._backend.known(check_ids(ids, distinct=False))
 
     def __repr__(self) -> str:
         return (
@@ -276,37 +380,52 @@ class IndexReading:
         Raises:
             TypeError: If an argument has the wrong type.
             ValueError: If a query has another size or is not finite, k < 1, or k is so
-                large that padding alone would fill memory.
+                large that padding alone would fill memory, or larger than Milvus gives.
         """
         queries = check_embeddings(queries, "queries", self.embedding_size)
         limit = None if max_distance is None else check_distance(max_distance)
         whole = k is None and limit is not None
         if whole:
             refuse_with_all(distinct=distinct, exclude=exclude, offset=offset, rerank=rerank)
-        k = check_k(5 if k is None else k, len(queries), len(self))
-        k, offset, depth = check_depth(k, offset, rerank, rerank_top)
-        state = self._live.ready()
-        if not len(state.rows) and not whole:  # as where a filter lets nothing through
-            return Neighbors.none(len(queries), k, self.class_names)
-        groups = by_filter(filter, state, self._payload_keys, len(queries))
+        k, offset, depth = check_depth(5 if k is None else k, offset, rerank, rerank_top)
+        self._backend.check_k(k, offset, len(queries))
+        groups = self._groups(filter, len(queries))
         if whole and limit is not None:
             if len(groups) > 1:
                 raise TypeError("`filter` must be one for all queries where `k` is not given.")
-            self._losses.check(state, self._settings.target_recall)
-            near = lookup_within(state, queries, limit, groups[0][1])
-            return NeighborsWithin(state.rows, *near, self.class_names)
+            near = self._backend.within(queries, limit, groups[0][1])
+            columns = near.offsets, near.rows, near.distances
+            return NeighborsWithin(near.source, *columns, self.class_names)
         wanted = Wanted(
             depth,
             offset,
-            None if exclude is None else check_exclude(exclude, len(queries), state.rows),
-            None if distinct is None else keys_of(distinct, state, self._payload_keys),
+            None if exclude is None else check_exclude(exclude, len(queries)),
+            None if distinct is None else check_distinct(distinct),
             limit,
         )
-        rows, values, scanned = answers(state, queries, wanted, groups)
-        self._losses.check(state, self._settings.target_recall)
-        self._live.folding.owe(len(queries), scanned)
-        neighbors = Neighbors.of_rows(state.rows, rows, values, self.class_names)
+        found = self._backend.nearest(queries, wanted, groups)
+        if not len(found.source):
+            return Neighbors.none(len(queries), k, self.class_names)
+        neighbors = Neighbors.of_rows(found.source, found.rows, found.distances, self.class_names)
         return neighbors if rerank is None else reranked(queries, neighbors, rerank, k)
+
+    def _where(self, filter: Filter | None) -> Condition | None:
+        return None if filter is None else parse(filter, self._classes)
+
+    def _groups(self, filter: Any, count: int) -> list[Group]:
+        """Queries by their filter, which may be one for all, or a list of one for each."""
+        if not isinstance(filter, list | tuple):
+            return [(None, self._where(filter))]
+        if len(filter) != count:
+            raise ValueError(
+                "`filter` must be one for all queries, or a list of one for each: expected "
+                f"{count}. Received: {len(filter)}."
+            )
+        conditions = [self._where(each) for each in filter]
+        same: dict[Any, list[int]] = {}
+        for place, each in enumerate(conditions):
+            same.setdefault(None if each is None else identity(each), []).append(place)
+        return [(np.array(own), conditions[own[0]]) for own in same.values()] or [(None, None)]
 
     def pairs(self, max_distance: float, filter: Filter | None = None) -> Pairs:
         """All pairs of records within a distance of each other, such as near duplicates.
@@ -338,12 +457,8 @@ class IndexReading:
         ```
         """
         limit = check_distance(max_distance)
-        state = self._live.ready()
-        return Pairs(
-            state,
-            limit,
-            None if filter is None else allowed_rows(filter, state, self._payload_keys),
-        )
+        state, allowed = self._backend.snapshot(self._where(filter))
+        return Pairs(state, limit, allowed)
 
     def groups(self, max_distance: float, filter: Filter | None = None) -> Groups:
         """Groups of records that pairs within a distance connect, directly or by way of others.
@@ -371,8 +486,7 @@ class IndexReading:
         index.delete(groups.duplicates)  # one of each group is left
         ```
         """
-        pairs = self.pairs(max_distance, filter)
-        return groups_of(pairs)
+        return groups_of(self.pairs(max_distance, filter))
 
     def get(self, ids: Any = None, *, filter: Filter | None = None) -> Records:
         """The records with these ids, in this order, or those that a filter lets through.
@@ -400,12 +514,11 @@ class IndexReading:
         ```
         """
         refuse_both(ids, filter)
-        state = self._live.state
-        rows = state.rows
-        if filter is not None:
-            return rows.records(self._rows_where(filter, state)).named(self.class_names)
-        records = rows.records(found(rows, check_ids(ids, distinct=False)))
-        return records.named(self.class_names)
+        if filter is None:
+            chosen = self._backend.at(check_ids(ids, distinct=False))
+        else:
+            chosen = self._backend.where(self._where(filter))
+        return chosen.source.records(chosen.rows).named(self.class_names)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many records a filter lets through.
@@ -413,17 +526,10 @@ class IndexReading:
         Args:
             filter: As for `lookup`; None for all.
         """
-        if filter is None:
-            return len(self)
-        return int(allowed_rows(filter, self._live.state, self._payload_keys).sum())
+        return self._backend.count(self._where(filter))
 
-    def _rows_where(self, filter: Filter, state: State) -> np.ndarray:
-        """The rows that a filter lets through, in the order of their ids."""
-        rows = np.flatnonzero(allowed_rows(filter, state, self._payload_keys))
-        return rows[np.argsort(state.rows.ids[rows], kind="stable")]
-
-    def measure_recall(self, queries: Any = None, k: int = 10) -> _graphs.MeasuredRecall | None:
-        """Measures anew what share of the true nearest lookups find.
+    def measure_recall(self, queries: Any = None, k: int = 10) -> MeasuredRecall | None:
+        """Measures what share of the true nearest lookups find.
 
         What is missed is what the engine misses, and, where `storage` is not
         `"float32"`, what is lost in storing. The latter is estimated: the records
@@ -436,30 +542,16 @@ class IndexReading:
             k: Neighbours to look for.
 
         Returns:
-            What was measured; None while search is exact, in what was added.
+            What was measured; None while search is exact, in what was added, and in Milvus,
+            where what is exact is not known.
         """
         if queries is not None:
             queries = check_embeddings(queries, "queries", self.embedding_size)
-        k = checks.count(k, "k")
-        state = self._live.state
-        if isinstance(state.rows.vectors, EncodedRows):
-            found = self._losses.measure(state, queries, k, self._settings.target_recall)
-            if state.graph is not None:
-                self._live.recall = found
-            return found
-        if state.graph is None:
-            return None
-        before = self._live.recall
-        measured = self._live.recall = _graphs.measure(state, state.graph, queries, k)
-        alike = before is not None and queries is None and before.k == k
-        _graphs.warn_below(
-            measured, self._settings.target_recall, before.recall if before and alike else None
-        )
-        return measured
+        return self._backend.measure_recall(queries, checks.count(k, "k"))
 
     def stats(self) -> dict[str, Any]:
         """What `summary` shows, by name."""
-        return _results.stats(self._settings, self._live, self.calibration is not None)
+        return self._backend.stats()
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Prints what the index holds and how it searches.
@@ -482,13 +574,10 @@ class IndexReading:
         Raises:
             ImportError: If pandas is not installed.
         """
-        return _results.data_frame(self._live.state.rows, num_records, self.class_names)
+        chosen = self._backend.where(None, num_records)
+        return _results.data_frame(chosen.source.records(chosen.rows), self.class_names)
 
-
-class IndexChanging(IndexReading):
-    """What may be done to an index. Any thread may; one at a time does."""
-
-    _folder: IndexFolder | FolderReader | None
+    # -- Changes ----------------------------------------------------------------------------
 
     def add(
         self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
@@ -518,9 +607,8 @@ class IndexChanging(IndexReading):
             ValueError: If a shape or length is wrong, a number is not finite,
                 or an id is in use. Nothing has been added then.
         """
-        batch = check_batch(self.embedding_size, embeddings, labels, data, ids, self._encode)
-        with self._changing():
-            return self._live.add(batch, assign=ids is None)
+        batch = self._batch(embeddings, labels, data, ids)
+        return self._backend.add(batch, assign=ids is None)
 
     def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
         """Adds records, in place of those with the same ids, which they replace wholly.
@@ -538,12 +626,13 @@ class IndexChanging(IndexReading):
             TypeError: As `add`.
             ValueError: As `add`. Nothing has changed then.
         """
-        batch = check_batch(
-            self.embedding_size, embeddings, labels, data, check_ids(ids), self._encode
-        )
-        with self._changing():
-            self._live.upsert(batch)
+        batch = self._batch(embeddings, labels, data, check_ids(ids))
+        self._backend.upsert(batch)
         return batch.ids
+
+    def _batch(self, embeddings: Any, labels: Any, data: Any, ids: Any) -> Batch:
+        size, encode = self.embedding_size, self._classes.encode
+        return check_batch(size, embeddings, labels, data, ids, encode)
 
     def update(
         self,
@@ -569,22 +658,14 @@ class IndexChanging(IndexReading):
             ValueError: As `add`.
         """
         refuse_both(ids, filter)
-        if filter is None:
-            ids = check_ids(ids)
-            changes = check_changes(
-                self.embedding_size, ids, embeddings, labels, data, self._encode
-            )
-            with self._changing():
-                self._live.update(ids, changes)
-            return
-        with self._changing(), self._live.exclusive():
-            ids = self._ids_where(filter)
-            labels, data = for_all(labels, data, len(ids))
-            changes = check_changes(
-                self.embedding_size, ids, embeddings, labels, data, self._encode
-            )
-            if len(ids):
-                self._live.update(ids, changes)
+        size, encode = self.embedding_size, self._classes.encode
+
+        def changes(chosen: np.ndarray) -> dict[str, Any]:
+            own = (labels, data) if filter is None else for_all(labels, data, len(chosen))
+            return check_changes(size, chosen, embeddings, *own, encode)
+
+        ids = None if ids is None else check_ids(ids)
+        self._backend.update(ids, self._where(filter), changes)
 
     def delete(self, ids: Any = None, *, filter: Filter | None = None) -> None:
         """Deletes records. They are not found any more when this returns.
@@ -602,187 +683,27 @@ class IndexChanging(IndexReading):
             ValueError: If an id is there twice.
         """
         refuse_both(ids, filter)
-        if filter is None:
-            ids = check_ids(ids)
-            with self._changing():
-                self._live.delete(ids)
-            return
-        with self._changing(), self._live.exclusive():
-            if len(ids := self._ids_where(filter)):
-                self._live.delete(ids)
-
-    def _ids_where(self, filter: Filter) -> np.ndarray:
-        state = self._live.state
-        return state.rows.ids[self._rows_where(filter, state)]
+        self._backend.delete(None if ids is None else check_ids(ids), self._where(filter))
 
     def clear(self) -> None:
         """Deletes all records. Ids that were assigned are not assigned again."""
-        with self._changing():
-            self._live.clear()
+        self._backend.clear()
 
     def compact(self) -> None:
-        """Drops deleted records from memory, and builds the engine's graph anew.
+        """Drops deleted records from memory, and builds the engine's graph again.
 
         Lookups become as fast as they can be, and what was deleted is gone.
-        Changes by other threads go on meanwhile.
+        Changes by other threads go on meanwhile. Milvus is told to merge what it has written,
+        which it also does by itself.
         """
-        if isinstance(self._folder, FolderReader):
-            self._folder.tell()  # which refuses it
-        self._live.compact()
-        if self._folder is not None:
-            self._folder.fold()
+        self._backend.compact()
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Around each change: notes go to the journal first, and it may be folded after."""
-        if self._folder is None:
-            yield
-            return
-        self._folder.tell()
-        yield
-        self._folder.fold_if_due()
-
-
-class Index(IndexChanging):
-    """Finds the records nearest to a query, and lets records come and go.
-
-    A record has an id, an embedding, and optionally a label and a payload. It
-    is found from the moment `add` returns, and no longer from the moment
-    `delete` returns. All distances are true ones, computed by direct difference
-    whatever the engine; records at equal distance come in the order of their
-    ids.
-
-    Lookups may run in any number of threads, also while another thread changes
-    the index: each sees the index as it was at one moment.
-
-    Args:
-        embedding_size: Numbers in an embedding.
-        distance: Any that `distances.get` takes.
-        search: `"exact"`; an approximate engine: `"nmslib"` (HNSW graphs), or, as an
-            extra of the same name, `"faiss"` (HNSW graphs), `"faiss_ivf"` (inverted
-            lists; extra `faiss`), `"scann"` or `"usearch"` (HNSW graphs); or `"auto"`:
-            exact while that takes milliseconds (up to 33 million numbers), and
-            beyond, once lookups have cost as much as building takes, the engine
-            that is quickest on a part of the records, of those that are installed.
-            Engines that do not know a distance leave it to exact search.
-            `"milvus"` is another kind of index, whose records live in a database:
-            a `MilvusIndex`, which takes other arguments.
-        target_recall: The share of the true 10 nearest that an approximate
-            engine shall find. Its effort is chosen for that on a sample of the
-            records, and the graph is built anew with more links where no effort
-            reaches it. What it reached is shown by `summary`.
-        search_params: Parameters of the engine, which then are not chosen. For HNSW
-            graphs: `M`, `efConstruction` and `ef`; for faiss and usearch also
-            `dtype`, for nmslib `post` and `indexThreadQty`. For `"faiss_ivf"`: `nlist`
-            and `nprobe`. For `"scann"`: `num_leaves`, `num_leaves_to_search`,
-            `reordering_num_neighbors`, `dimensions_per_block`.
-        background: Whether graphs are built by a thread of their own, while
-            lookups go on without. Else the lookup that finds one due builds it.
-            Likewise for snapshots, where there is a `path`.
-        storage: How embeddings are kept: `"float32"`, as they come; `"float16"`, half
-            the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
-            rounded to 1/127 of the largest of its row. Where embeddings share an offset,
-            or dimensions differ in scale, what is rounded is the difference to their
-            middle, in units of each dimension's spread. Distances are the true ones
-            to what is kept, which is also what `get` returns. The first lookup estimates
-            how many of the true neighbours are lost by that, and warns once where more
-            are than `target_recall` allows; `measure_recall` tells at any time. Engines
-            with a graph hold what they search in their own way.
-        path: A folder for the index to live in, made if it is missing. What was
-            there is opened: its embedding size, distance and storage must be those
-            given here; how it is searched is as given here. Every change is written
-            to a journal there before the method returns, so that it survives
-            the death of the process (`kill -9`, out of memory) without `save`.
-            One index at a time may have a folder open. None to live in memory,
-            and be kept by `save`.
-        fsync: Whether each change is also forced to the disk before its method
-            returns. It then survives a failure of power or of the system too, as
-            far as the disk does what it says, and costs at least one write of
-            the disk (a millisecond or so): change records in batches. If False,
-            such a failure may lose the changes that the system had not written
-            yet (by default Linux writes within half a minute), and `open` may
-            need `repair=True` afterwards.
-        uri: For `search="milvus"`: the file or the server, see `MilvusIndex`.
-        collection: For `search="milvus"`: the name of the collection.
-
-    Raises:
-        CorruptIndexError: If what is at `path` is damaged (a ValueError).
-        ImportError: If the engine's library is not installed.
-        IndexLockedError: If it is open already, here or in another process (an OSError).
-        TypeError: If an argument has the wrong type.
-        ValueError: If an argument is out of range or names nothing known.
-
-    Example:
-
-    ```python
-    import numpy as np
-    from tensorflow_similarity.index import Index
-
-    index = Index(embedding_size=2, distance="euclidean")
-    ids = index.add([[0.0, 0.0], [3.0, 4.0]], labels=[7, 8], data=["origin", "far"])
-    neighbors = index.lookup([[0.0, 1.0]], k=2)
-    neighbors.labels  # array([[7, 8]])
-    neighbors[0][0].data  # 'origin'
-    ```
-    """
-
-    #: Kinds of index of their own, by the `search` that asks for one; each enters itself.
-    _kinds: ClassVar[dict[str, type[Index]]] = {}
-
-    def __init_subclass__(cls, search: str | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if search is not None:
-            Index._kinds[search] = cls
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Index:
-        search = kwargs.get("search", args[2] if len(args) > 2 else None)
-        if cls is Index and isinstance(search, str):
-            cls = Index._kinds.get(search, cls)
-        return super().__new__(cls)
-
-    def __init__(
-        self,
-        embedding_size: int,
-        distance: Any = "cosine",
-        search: Any = "auto",
-        target_recall: float = 0.95,
-        search_params: Mapping[str, Any] | None = None,
-        background: bool = False,
-        storage: str = "float32",
-        path: str | os.PathLike[str] | None = None,
-        fsync: bool = False,
-        uri: str | None = None,
-        collection: str | None = None,
-    ) -> None:
-        if uri is not None or collection is not None:
-            raise ValueError(
-                "`uri` and `collection` are for search='milvus'. Received: "
-                f"uri={uri!r}, collection={collection!r}, search={search!r}."
-            )
-        settings = Settings(
-            embedding_size, distance, search, target_recall, search_params, background, storage
-        )
-        if path is None:
-            self._hold(SavedIndex.empty(settings), None)
-        else:
-            folder = IndexFolder(path, fsync, settings)
-            self._hold(folder.index, folder)
-
-    def _hold(self, index: SavedIndex, folder: IndexFolder | FolderReader | None) -> None:
-        self._settings, self._live, self._about = index.settings, index.live, index.about
-        self._folder = folder
-        self._losses, self._payload_keys = StorageLosses(), PayloadKeys(index.about.notes)
-
-    @classmethod
-    def _of(cls, index: SavedIndex, folder: IndexFolder | FolderReader | None) -> Index:
-        made = cls.__new__(cls)
-        made._hold(index, folder)
-        return made
+    # -- Outside ----------------------------------------------------------------------------
 
     @property
     def path(self) -> str | None:
         """The folder that the index lives in; None if it lives in memory only."""
-        return None if self._folder is None else self._folder.path
+        return self._backend.path
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Writes the index, its graph and its calibration to one file.
@@ -792,21 +713,15 @@ class Index(IndexChanging):
 
         Args:
             path: The file, which is replaced if it exists. None for an index that
-                lives in a folder: its journal is folded into a snapshot, which
-                makes opening it fast.
+                lives in a folder: a snapshot is written there, which makes opening it
+                fast. In Milvus, which has everything, nothing is to be done.
 
         Raises:
             OSError: If it cannot be written. What was there is still there.
             ValueError: If there is no path, and the index lives in no folder, or
                 in one that another process opened, of which this one is a copy.
         """
-        if path is not None:
-            path = checks.file_name(path)
-            _snapshot.save(path, SavedIndex(self._settings, self._live, self._about))
-        elif self._folder is not None:
-            self._folder.fold()
-        else:
-            raise ValueError("`path` must be given, as the index lives in no folder.")
+        self._backend.save(None if path is None else checks.file_name(path))
 
     @classmethod
     def load(
@@ -842,7 +757,7 @@ class Index(IndexChanging):
         """
         path = checks.file_name(path)
         found = _snapshot.load(path, mmap=mmap, verify=verify, trust_graph=trust_graph)
-        return cls._of(found, None)
+        return cls._of(InMemory(Nowhere(found)))
 
     @classmethod
     def open(
@@ -883,10 +798,9 @@ class Index(IndexChanging):
                     "`repair` and `fsync` are for those who write. Received: read_only=True, "
                     f"repair={repair!r}, fsync={fsync!r}."
                 )
-            reader = FolderReader(path, mmap, trust_graph)
-            return cls._of(reader.index, reader)
+            return cls._of(InMemory(FolderReader(path, mmap, trust_graph)))
         folder = IndexFolder(path, fsync, mmap=mmap, repair=repair, trust_graph=trust_graph)
-        return cls._of(folder.index, folder)
+        return cls._of(InMemory(folder))
 
     def refresh(self) -> bool:
         """Brings an index that was opened with `read_only=True` to the newest change.
@@ -900,20 +814,11 @@ class Index(IndexChanging):
             CorruptIndexError: If what came since is damaged (a ValueError).
             FileNotFoundError: If the folder is gone.
         """
-        if not isinstance(self._folder, FolderReader):
-            return False
-        changed = self._folder.refresh()
-        if self._folder.index.live is not self._live:
-            self._hold(self._folder.index, self._folder)
-        return changed
+        return self._backend.refresh()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy has the same records, graph, notes and calibration, in memory."""
-        with temporary_folder() as folder:
-            file = os.path.join(folder, "index")
-            _snapshot.save(file, SavedIndex(self._settings, self._live, self._about))
-            with open(file, "rb") as content:
-                return _restored, (content.read(),)
+        return _restored, (self._backend.content(),)
 
     def close(self) -> None:
         """Ends an index that lives in a folder, so that it can be opened elsewhere.
@@ -921,8 +826,7 @@ class Index(IndexChanging):
         It can still be read, and no longer be changed. Also done at the end of a
         `with` block, and when the index is let go. Does nothing for others.
         """
-        if self._folder is not None:
-            self._folder.close()
+        self._backend.close()
 
     def __enter__(self) -> Index:
         return self
@@ -932,7 +836,7 @@ class Index(IndexChanging):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, for JSON; neither records nor path are in it."""
-        return self._settings.get_config()
+        return self._backend.get_config()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Index:

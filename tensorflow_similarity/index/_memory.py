@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -67,8 +68,6 @@ class LiveRecords:
         self.next_id = next_id
         #: Where changes are written before they are made; None for nowhere.
         self.journal: Journal | None = None
-        #: Called when a lookup has built a graph.
-        self.when_built: Callable[[], None] | None = None
         self._restart(store)
 
     def _restart(self, store: Store) -> None:
@@ -184,20 +183,25 @@ class LiveRecords:
             else:
                 self.adopt(state, None, None)
 
-    def ready(self) -> State:
-        """The state for a lookup; builds a graph first, or begins to, where that is due."""
+    def ready(self, when_built: Callable[[], None]) -> State:
+        """The state for a lookup; builds a graph first, or begins to, where that is due.
+
+        Args:
+            when_built: Called when that was done.
+        """
         state = self.state
         if self.folding.due(state) and self._building.acquire(blocking=False):
             if self.folding.background:
                 try:
-                    threading.Thread(target=self._build_and_release, name="index-build").start()
+                    build = functools.partial(self._build_and_release, when_built)
+                    threading.Thread(target=build, name="index-build").start()
                 except RuntimeError:  # there are too many threads
-                    self._build_and_release()
+                    self._build_and_release(when_built)
             else:
-                self._build_and_release()
+                self._build_and_release(when_built)
         return self.state
 
-    def _build_and_release(self) -> None:
+    def _build_and_release(self, when_built: Callable[[], None]) -> None:
         """Builds where nobody asked for it: what fails is told by a warning, and tried later."""
         try:
             self._build(self._in_place())
@@ -211,8 +215,7 @@ class LiveRecords:
             return
         finally:
             self._building.release()
-        if self.when_built is not None:
-            self.when_built()
+        when_built()
 
     def adopt(self, state: State, graph: Graph | None, recall: MeasuredRecall | None) -> None:
         """Publishes a graph made of `state`, unless its rows have moved since."""

@@ -26,11 +26,19 @@ class Notes(dict[str, Any]):
 
     Args:
         change: Takes what is set and what is deleted, and makes the change.
+        lock: Held while they change.
+
+    Attributes:
+        lock: Hold it to read them and change them as one.
     """
 
-    def __init__(self, change: Callable[[Mapping[Any, Any], Collection[str]], None]) -> None:
+    def __init__(
+        self,
+        change: Callable[[Mapping[Any, Any], Collection[str]], None],
+        lock: threading.RLock,
+    ) -> None:
         super().__init__()
-        self._change = change
+        self._change, self.lock = change, lock
 
     def after(self, new: Mapping[Any, Any], gone: Collection[str]) -> dict[str, Any]:
         """What the notes would be after a change, as it will be read back; see `_as_json`."""
@@ -90,15 +98,17 @@ class About:
     Attributes:
         notes: Any JSON by name.
         lock: Held while it changes.
-        keeper: Where the index lives. None for memory; a dead reference for a folder
-            whose index was let go.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.notes = Notes(self._change_notes)
-        self.keeper: weakref.ref[Keeper] | None = None
+        self.notes = Notes(self._change_notes, self.lock)
+        self._keeper: weakref.ref[Keeper] | None = None
         self._calibration: Any = None
+
+    def kept_by(self, keeper: Keeper) -> None:
+        """Has changes written down from now on, as long as there is that keeper."""
+        self._keeper = weakref.ref(keeper)
 
     @property
     def calibration(self) -> Any:
@@ -122,9 +132,9 @@ class About:
             keeper.fold_if_due()
 
     def _tell(self, notes: dict[str, Any], calibration: Any) -> Keeper | None:
-        if self.keeper is None:
+        if self._keeper is None:
             return None
-        keeper = self.keeper()
+        keeper = self._keeper()
         if keeper is None:
             raise ValueError(
                 "The index of these notes was let go, and does not change any more. Keep the index "

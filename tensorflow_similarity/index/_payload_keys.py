@@ -8,7 +8,7 @@ once for each value, and looked up for each record.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._search import State
 
-__all__ = ["MISSING", "KeyColumn", "PayloadKeys", "names_in"]
+__all__ = ["MISSING", "KeyColumn", "PayloadKeys", "keys_in"]
 
 #: The number of what has no value.
 MISSING = 0
@@ -151,7 +151,7 @@ def _at(value: Any, path: list[str]) -> Any:
     return value
 
 
-def names_in(payloads: Any) -> list[str]:
+def keys_in(payloads: Any) -> list[str]:
     """The keys of some payloads, as filters name them: `"price"`, `"shop.city"`."""
     found: dict[str, None] = {}
 
@@ -168,14 +168,9 @@ def names_in(payloads: Any) -> list[str]:
 
 
 class PayloadKeys:
-    """Columns of the payload of an index, and masks of the filters on them.
+    """Columns of the payload of an index, and masks of the filters on them."""
 
-    Args:
-        notes: Those of the index, which hold its class names.
-    """
-
-    def __init__(self, notes: Mapping[str, Any]) -> None:
-        self.notes = notes
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         self._of: Any = None  # whose rows they are: rows of the same scan only ever grow
         self._columns: dict[str, KeyColumn] = {}
@@ -188,7 +183,7 @@ class PayloadKeys:
         """Keys of the payload of some records, the nested ones too: to tell what there is."""
         data = state.rows.data
         rows = state.rows.live_rows[:_LOOKED_AT]
-        return [] if data is None else names_in(data.get(rows))
+        return [] if data is None else keys_in(data.get(rows))
 
     def column(self, key: str, state: State) -> KeyColumn | None:
         """The values under a key, of all rows and perhaps more; None where no row has one.

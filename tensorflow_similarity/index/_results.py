@@ -14,11 +14,9 @@ import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity._extras import missing
-from tensorflow_similarity.index._arguments import Settings
-from tensorflow_similarity.index._memory import LiveRecords
-from tensorflow_similarity.index._records import Rows
+from tensorflow_similarity.index._records import Records, Rows
 
-__all__ = ["Lookup", "Neighbors", "data_frame", "stats", "text"]
+__all__ = ["Lookup", "Neighbors", "data_frame", "text"]
 
 
 _SHOWN = 40  # characters of a payload
@@ -133,6 +131,8 @@ class Neighbors:
         class_names: tuple[str, ...] | None = None,
     ) -> Neighbors:
         """The neighbours at these rows; -1 for padding."""
+        if not len(source):
+            return cls.none(len(rows), rows.shape[1], class_names)
         ids, labels = source.ids[rows], source.labels[rows]
         absent = ~source.has_label[rows]
         padding = rows < 0
@@ -269,56 +269,28 @@ class Neighbors:
         return f"Neighbors({len(self)} queries, k={self.k}), id (distance):\n{shown}{more}"
 
 
-def stats(settings: Settings, live: LiveRecords, calibrated: bool) -> dict[str, Any]:
-    """Figures about an index, by name."""
-    state, recall = live.state, live.recall
-    rows, graph = state.rows, state.graph
-    labels = rows.labels[rows.live & rows.has_label]
-    arrays: list[Any] = [rows.ids, rows.vectors, rows.labels, rows.has_label, rows.live]
-    result: dict[str, Any] = {
-        "records": rows.live_count,
-        "deleted": rows.dead,
-        "embedding_size": settings.embedding_size,
-        "distance": settings.distance.name,
-        "search": settings.search,
-        "engine": "exact" if graph is None else graph.engine.name,
-        "labelled": len(labels),
-        "classes": len(set(labels.tolist())),
-        "data": None if rows.data is None else rows.data.kind,
-        "bytes": sum(array.nbytes for array in arrays)
-        + (0 if rows.data is None else rows.data.nbytes),
-        "calibrated": calibrated,
-    }
-    if graph is not None:
-        result["scanned"] = int(rows.live[graph.covered :].sum())
-        result["effort"] = graph.engine.effort
-        result["params"] = dict(graph.engine.params)
-    if recall is not None:
-        result["recall"] = recall.recall
-        result["recall_at"] = recall.k
-        result["recall_records"] = recall.records
-        result["microseconds_per_query"] = recall.seconds * 1e6
-        if recall.latency is not None:
-            result["microseconds_alone"] = recall.latency * 1e6
-    return result
-
-
 def text(of: dict[str, Any]) -> str:
-    """The figures of `stats`, for people."""
+    """The figures of `Index.stats`, for people: those that there are."""
+    records, labels = f"{of['records']:,}", f"{of['labelled']:,} records"
+    if of.get("deleted"):
+        records += f" (and {of['deleted']:,} deleted)"
+    if "classes" in of:
+        labels += f" in {of['classes']:,} classes"
     lines = [
-        (
-            "records",
-            f"{of['records']:,}" + (f" (and {of['deleted']:,} deleted)" * (of["deleted"] > 0)),
-        ),
-        ("labels", f"{of['labelled']:,} records in {of['classes']:,} classes"),
+        ("records", records),
+        ("labels", labels),
         ("data", of["data"] or "none"),
         ("embeddings", f"{of['embedding_size']} numbers, {of['distance']} distance"),
-        ("memory", f"{of['bytes'] / 2**20:,.1f} MiB of records"),
-        (
-            "search",
-            of["search"] if of["search"] == of["engine"] else f"{of['search']}: {of['engine']}",
-        ),
     ]
+    if "bytes" in of:
+        lines.append(("memory", f"{of['bytes'] / 2**20:,.1f} MiB of records"))
+    if "collection" in of:
+        how = f"{of['search']}: collection {of['collection']} in {of['uri']}"
+    elif of["search"] == of["engine"]:
+        how = of["search"]
+    else:
+        how = f"{of['search']}: {of['engine']}"
+    lines.append(("search", how))
     if "effort" in of:
         params = "".join(f"{name} {value}, " for name, value in of["params"].items())
         beside = f"{of['scanned']:,} records scanned beside it"
@@ -333,15 +305,12 @@ def text(of: dict[str, Any]) -> str:
     return "\n".join(["Index", *(f"  {name + ':':<12} {value}" for name, value in lines)])
 
 
-def data_frame(
-    rows: Rows, num_records: int | None, class_names: tuple[str, ...] | None = None
-) -> Any:
-    """The first records as a pandas data frame."""
+def data_frame(records: Records, class_names: tuple[str, ...] | None = None) -> Any:
+    """Records, whose labels are class ids, as a pandas data frame."""
     try:
         import pandas as pd
     except ImportError as error:
         raise missing("`to_data_frame`", "pandas", "pandas") from error
-    records = rows.records(rows.live_rows[:num_records])
     labels: Any = targets.decode(records.labels, class_names)
     if class_names is None:
         labels = pd.array(labels, dtype="Int64")

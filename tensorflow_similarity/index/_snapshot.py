@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.distances import product_of
 from tensorflow_similarity.index._archive import Archive, write_archive
 from tensorflow_similarity.index._arguments import Settings
@@ -52,7 +53,7 @@ from tensorflow_similarity.index.engines.base import Engine
 from tensorflow_similarity.index.engines.files import temporary_folder
 
 __all__ = [
-    "SavedIndex",
+    "Contents",
     "graph_sections",
     "held_once",
     "load",
@@ -139,7 +140,7 @@ def read_graph(
         warnings.warn(
             f"{archive.path!r} has a graph of the engine {saved['engine']!r}, which is not "
             "installed here. All is found without it, by exact search, until another graph pays.",
-            stacklevel=4,
+            stacklevel=levels_to_the_caller(),
         )
         return None
     rows = archive.array("graph.rows")
@@ -188,7 +189,7 @@ def held_once(vectors: RowArray, graph: Graph) -> RowArray:
 
 
 @dataclasses.dataclass(frozen=True)
-class SavedIndex:
+class Contents:
     """All there is to an index.
 
     Attributes:
@@ -202,14 +203,14 @@ class SavedIndex:
     about: About
 
     @classmethod
-    def empty(cls, settings: Settings) -> SavedIndex:
+    def empty(cls, settings: Settings) -> Contents:
         """An index without records."""
         store = Store(settings.embedding_size, settings.storage)
         live = LiveRecords(store, settings.distance, settings.folding())
         return cls(settings, live, About())
 
 
-def save(path: str | os.PathLike[str], index: SavedIndex, now: RecordsNow | None = None) -> None:
+def save(path: str | os.PathLike[str], index: Contents, now: RecordsNow | None = None) -> None:
     """Writes an index to a file, atomically.
 
     Deleted records are not in it, save for their ids and embeddings where a graph
@@ -280,7 +281,7 @@ def load(
     verify: bool | None = None,
     kept: bool = False,
     trust_graph: bool | None = None,
-) -> SavedIndex:
+) -> Contents:
     """Reads an index from a file: all of it, or an error.
 
     Args:
@@ -327,7 +328,7 @@ def _read(
     verify: bool,
     kept: bool,
     trust_graph: bool | None,
-) -> SavedIndex:
+) -> Contents:
     """The index in an archive, whose contents are checked."""
     meta = archive.meta
     arrays = {name: _column(archive, name, mmap, verify, kept) for name in _columns(archive)}
@@ -349,7 +350,7 @@ def _read(
     live = LiveRecords(store, settings.distance, folding, meta["next_id"])
     if graph is not None:
         live.adopt(live.state, graph, _recall(meta, live, graph))
-    index = SavedIndex(settings, live, About())
+    index = Contents(settings, live, About())
     index.about.read(meta)
     return index
 

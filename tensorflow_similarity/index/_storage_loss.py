@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index._graphs import MeasuredRecall, Sample, seconds_of
 from tensorflow_similarity.index._records import Rows, Store
 from tensorflow_similarity.index._search import State, search
@@ -176,7 +177,7 @@ class StorageLosses:
             f"less than the `target_recall` of {target:.1%}: numbers are rounded as much as they "
             "differ. Make the index with storage='float16' or 'float32', or with a lower "
             "`target_recall` if that is enough. `measure_recall` tells more.",
-            stacklevel=4,
+            stacklevel=levels_to_the_caller(),
         )
 
     def _warn_of_graph(self, recall: float, target: float) -> None:
@@ -184,7 +185,7 @@ class StorageLosses:
             f"The index finds {recall:.1%} of the true nearest, less than its `target_recall` of "
             f"{target:.1%}. `compact` builds its graph anew; larger M and efConstruction in "
             "`search_params` make a graph better.",
-            stacklevel=4,
+            stacklevel=levels_to_the_caller(),
         )
 
 

@@ -20,6 +20,7 @@ __all__ = ["IndexBinding"]
 
 # The note of an index that holds the digest of the weights that embedded its records.
 _MADE_WITH = "made_with_weights"
+_EMPTY = "The index is empty: add records first, with model.index(x, y)."
 _MILVUS = "milvus"
 _OF_MILVUS, _OF_BOTH = ("uri", "collection"), ("search_params",)
 # What belongs to an index whatever its distance.
@@ -247,16 +248,27 @@ class IndexBinding:
                 "model.create_index(search='milvus', uri=...)."
             )
 
+    def require_made(self) -> Index:
+        """The index, which may hold no records.
+
+        Raises:
+            ValueError: If there is none yet.
+        """
+        self._require_place()
+        if self.index is None:
+            raise ValueError(_EMPTY)
+        return self.index
+
     def require_records(self) -> Index:
         """The index, which must hold records.
 
         Raises:
             ValueError: If it is empty.
         """
-        self._require_place()
-        if self.index is None or not len(self.index):
-            raise ValueError("The index is empty: add records first, with model.index(x, y).")
-        return self.index
+        index = self.require_made()
+        if not len(index):
+            raise ValueError(_EMPTY)
+        return index
 
     def add(
         self,

@@ -209,14 +209,16 @@ class RetrievalMethods:
         Returns:
             `Neighbors`: the columns `.ids`, `.distances` and `.labels`, `[n, k]`, and
             `neighbors[i]`, the list of `Lookup` of example i, nearest first. With
-            `max_distance` and without `k`, `NeighborsWithin`.
+            `max_distance` and without `k`, `NeighborsWithin`. Where there are fewer records
+            than k, or none, columns are padded as those of `Index.lookup`.
 
         Raises:
-            ValueError: If the index is empty, or k is not positive.
+            ValueError: If there is no index yet, or k is not positive.
         """
         if k is not None:
             checks.count(k, "k")
-        index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
+        index = self._binding.require_made()
+        embeddings, _ = self._embedded(x, None, batch_size, verbose, labels=False)
         answer: Callable[..., Any] = index.lookup
         return answer(
             embeddings,
@@ -253,12 +255,14 @@ class RetrievalMethods:
             offset: As for `lookup`.
 
         Returns:
-            The `Lookup`s, nearest first.
+            The `Lookup`s, nearest first; none where there are no records.
 
         Raises:
-            ValueError: If the index is empty, or k is not positive.
+            ValueError: If there is no index yet, or k is not positive.
         """
-        answer: Callable[..., Any] = self._records().lookup
+        index = self._binding.require_made()
+        self._binding.warn_if_stale()
+        answer: Callable[..., Any] = index.lookup
         found: list[Lookup] = answer(
             self._binding.embedder.call(_one(x)),
             k=k,
@@ -683,8 +687,20 @@ class RetrievalMethods:
         labels: bool = True,
         kinds: Sequence[str] = ("classes", "multi_hot"),
     ) -> tuple[Index, np.ndarray, Any]:
-        """The index, and the embeddings and labels of examples to compare with it."""
+        """The index, and the embeddings and labels of examples to compare with its records."""
         index = self._binding.require_records()
+        return index, *self._embedded(x, y, batch_size, verbose, labels, kinds)
+
+    def _embedded(
+        self,
+        x: Any,
+        y: Any,
+        batch_size: int | None,
+        verbose: int,
+        labels: bool = True,
+        kinds: Sequence[str] = ("classes", "multi_hot"),
+    ) -> tuple[np.ndarray, Any]:
+        """The embeddings of examples to compare with records, and their labels."""
         self._binding.warn_if_stale()
         embedder = self._binding.embedder
         batches = embedder.batches(x, y, batch_size, kinds)
@@ -695,12 +711,7 @@ class RetrievalMethods:
         embeddings, ids = embedder.embed(batches, labels, verbose)
         if labels and ids is None:
             raise ValueError("`x` must yield (x, y). Received: batches without labels.")
-        return index, embeddings, ids
-
-    def _records(self) -> Index:
-        index = self._binding.require_records()
-        self._binding.warn_if_stale()
-        return index
+        return embeddings, ids
 
 
 def _one(x: Any) -> Any:

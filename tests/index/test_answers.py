@@ -101,6 +101,16 @@ def test_filters_of_single_queries(index):
         assert found.ids[query].tolist() == own
 
 
+def test_filters_that_print_the_same():
+    """NumPy leaves out the middle of what is long."""
+    index = Index(1, "euclidean")
+    index.add(np.arange(3000.0)[:, None])
+    first, second = np.arange(2000), np.arange(2000)
+    second[1000] = 2999
+    found = index.lookup([[2999.0]] * 2, k=1, filter=[{"ids": first}, {"ids": second}])
+    assert found.ids.tolist() == [[1999], [2999]]
+
+
 def test_pages_make_up_the_whole(index):
     whole = index.lookup(QUERIES, k=300)
     pages = [index.lookup(QUERIES, k=70, offset=at).ids for at in range(0, 300, 70)]

@@ -4,6 +4,7 @@ import time
 import warnings
 from types import MappingProxyType
 
+import inside_index
 import numpy as np
 import pytest
 
@@ -200,7 +201,7 @@ def test_a_recall_that_has_decayed(monkeypatch):
     index.add(vectors(2200, 64))
     index.lookup(vectors(1, 64))
     before = index.recall.recall
-    index._live.state.graph.engine.effort = 1
+    inside_index.state(index).graph.engine.effort = 1
     with pytest.warns(
         UserWarning, match=rf"\(it was {before:.1%}\), less than its `target_recall`"
     ):

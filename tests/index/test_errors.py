@@ -134,7 +134,13 @@ def test_of_an_empty_index(make):
         assert np.isposinf(found.distances).all()
         assert found[0] == []
         assert not found.has_label.any()
-        assert index.lookup(ONE * 2, k=3, filter={"labels": [7]}) == found
+        for wanted in ({"labels": [7]}, {"labels": "a"}, {"x": 3}, [{"ids": 0}, None]):
+            assert index.lookup(ONE * 2, k=3, filter=wanted) == found
+            assert index.lookup(ONE * 2, k=3, filter=wanted, rerank=lambda q, n: n.ids) == found
+        with pytest.raises(TypeError, match="list of at least one"):
+            index.lookup(ONE, filter={"or": []})
+        with pytest.raises(TypeError, match="`exclude` must be a list"):
+            index.lookup(ONE, exclude=3)
         assert len(index.lookup(ONE, max_distance=1.0).ids) == 0
     index.add(ONE)
     assert index.lookup(ONE * 2, k=3, filter={"labels": [7]}) == found

@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 
+import inside_index
 import numpy as np
 import pytest
 
@@ -509,7 +510,7 @@ def test_closing_lets_go_of_the_folder_whatever_fails(folder):
 def test_a_note_that_cannot_be_written_is_not_set(folder):
     index = Index(DIM, path=folder)
     index.notes["a"] = 1
-    own = index._live.journal
+    own = inside_index.journal(index)
     whole, own._file = own._file, FullDisk(own._file, 10)
     with pytest.raises(OSError, match="No space left"):
         index.notes["a"] = 2
@@ -671,7 +672,7 @@ class FullDisk:
 def test_a_full_disk_refuses_the_change_and_no_other(folder, room, tmp_path):
     index = Index(DIM, path=folder)
     index.add(vectors(3))
-    before, own = contents(index), index._live.journal
+    before, own = contents(index), inside_index.journal(index)
     whole, own._file = own._file, FullDisk(own._file, room)
     for change in (
         lambda: index.add(vectors(50)),

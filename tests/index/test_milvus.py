@@ -3,7 +3,6 @@
 Everything runs on a Milvus of dictionaries, and slowly on Milvus Lite where it is installed.
 """
 
-import inspect
 import subprocess
 import sys
 import textwrap
@@ -26,7 +25,6 @@ from tensorflow_similarity.index.milvus import (
     about,
     collection,
     connection,
-    expressions,
     payloads,
 )
 from tensorflow_similarity.index.milvus.collection import IndexType
@@ -393,8 +391,8 @@ class TestOpening:
             MilvusIndex(6, uri=fake)
 
     def test_a_program_that_died_while_making_it(self, fake):
-        index = MilvusIndex(6, uri=fake)
-        index._opened.records.drop()
+        MilvusIndex(6, uri=fake)
+        MilvusClient(fake).drop_collection("records", timeout=1)
         assert len(MilvusIndex(5, uri=fake)) == 0
 
     @pytest.mark.parametrize(
@@ -452,9 +450,9 @@ class TestOpening:
         built = {"index_type": "HNSW", "M": 8}
         MilvusIndex(6, uri=fake, search_params={**built, "ef": 50})
         for params, ef in ((None, 50), ({"ef": 500}, 500), ({**built, "ef": 90}, 90), (built, 50)):
-            index = MilvusIndex(6, uri=fake, search_params=params)
+            client, sent = MilvusClient(fake), []
+            index = MilvusIndex(6, client=client, search_params=params)
             assert index.get_config()["search_params"] == {**built, "ef": ef}
-            client, sent = index._opened.call.client, []
             search = client.search
             client.search = lambda search=search, sent=sent, **options: (
                 sent.append(options["search_params"]["params"]) or search(**options)
@@ -480,26 +478,28 @@ class TestOpening:
 
 
 class TestErrorsThatPass:
-    def fails(self, index, *failures):
-        client = index._opened.call.client
+    @pytest.fixture
+    def client(self, fake):
+        return MilvusClient(fake)
+
+    def fails(self, client, *failures):
         client.calls.clear()
         client.failures[:] = failures
-        return client
 
     @pytest.mark.parametrize("error", [BusyError(), ConnectionResetError(), TimeoutError()])
-    def test_calls_are_made_again(self, fake, error):
-        index = MilvusIndex(6, uri=fake)
+    def test_calls_are_made_again(self, client, error):
+        index = MilvusIndex(6, client=client)
         index.upsert([1, 2], X[:2])
-        client = self.fails(index, *[error] * 4)
+        self.fails(client, *[error] * 4)
         index.upsert([1, 2], X[2:4])
         assert client.calls == ["upsert"] * 5
         np.testing.assert_array_equal(index.get([1, 2]).embeddings, X[2:4])
-        self.fails(index, error)
+        self.fails(client, error)
         assert index.lookup(X[2:3], k=1).ids.tolist() == [[1]]
 
-    def test_they_are_raised_in_the_end(self, fake):
-        index = MilvusIndex(6, uri=fake, attempts=3)
-        client = self.fails(index, *[BusyError()] * 9)
+    def test_they_are_raised_in_the_end(self, client):
+        index = MilvusIndex(6, client=client, attempts=3)
+        self.fails(client, *[BusyError()] * 9)
         with pytest.raises(BusyError):
             index.lookup(X[:1])
         assert client.calls == ["search"] * 3
@@ -512,30 +512,30 @@ class TestErrorsThatPass:
             {"code": 1, "__cause__": BusyError()},
         ],
     )
-    def test_what_milvus_says_of_its_errors(self, fake, known):
+    def test_what_milvus_says_of_its_errors(self, client, known):
         error = Exception()
         for name, value in known.items():
             setattr(error, name, value)
-        index = MilvusIndex(6, uri=fake)
-        self.fails(index, error)
+        index = MilvusIndex(6, client=client)
+        self.fails(client, error)
         assert len(index) == 0
 
     @pytest.mark.parametrize("code", [1, 100])
-    def test_others_are_raised_at_once(self, fake, code):
+    def test_others_are_raised_at_once(self, client, code):
         error = RuntimeError("no such thing")
         error.code = code
-        index = MilvusIndex(6, uri=fake)
-        client = self.fails(index, error)
+        index = MilvusIndex(6, client=client)
+        self.fails(client, error)
         with pytest.raises(RuntimeError, match="no such thing"):
             index.lookup(X[:1])
         assert client.calls == ["search"]
 
-    def test_waits_grow(self, fake, monkeypatch):
+    def test_waits_grow(self, client, monkeypatch):
         waits = []
         monkeypatch.setattr(connection, "_sleep", waits.append)
         monkeypatch.setattr(connection.random, "random", lambda: 0.0)
-        index = MilvusIndex(6, uri=fake)
-        self.fails(index, *[BusyError()] * 4)
+        index = MilvusIndex(6, client=client)
+        self.fails(client, *[BusyError()] * 4)
         len(index)
         assert waits == [0.2, 0.4, 0.8, 1.6]
 
@@ -612,24 +612,51 @@ def test_json_comes_back(values):
     assert back.get(np.arange(len(values))) == values
 
 
-def test_every_method_is_of_this_index():
-    # What is inherited would look for records in memory.
-    allowed = {"from_config"}
-    for name in dir(Index):
-        if not name.startswith("_") and name not in allowed:
-            found = inspect.getattr_static(MilvusIndex, name)
-            assert found is not inspect.getattr_static(Index, name), name
+def test_only_what_makes_one_is_of_its_own():
+    own = {name for name, value in vars(MilvusIndex).items() if callable(value) or name[0] != "_"}
+    assert own == {"__init__", "open", "load", "uri", "collection"}
 
 
-def test_expressions_and_types():
-    assert expressions.expression(None) == ""
-    assert expressions.expression({"labels": np.int32(3)}) == "label in [3]"
-    assert expressions.expression({"data": "data > 1", "ids": [2**60]}) == (
-        f"id in [{2**60}] and (data > 1)"
-    )
+def test_filters_are_sent_as_expressions(fake):
+    client, sent = MilvusClient(fake), []
+    search = client.search
+    client.search = lambda **options: sent.append(options["filter"]) or search(**options)
+    index = MilvusIndex(6, client=client)
+    for wanted in (
+        None,
+        {"labels": np.int32(3)},
+        {"data": 'data["n"] > 1', "ids": [2**60]},
+    ):
+        index.lookup(X[:1], filter=wanted)
+    assert sent == ["", "label in [3]", f'id in [{2**60}] and (data["n"] > 1)']
+
+
+def test_index_types():
     assert IndexType.of({}, True).name == "FLAT"
     made = IndexType.of({"index_type": "HNSW", "M": 8, "ef": 64}, False)
     assert (made.name, made.build, made.search) == ("HNSW", {"M": 8}, {"ef": 64})
+
+
+@pytest.mark.parametrize("options", [{}, {"distinct": "label"}, {"rerank": lambda q, n: n.ids}])
+def test_a_filter_for_each_query(pair, options):
+    data = [{"n": i % 9} for i in range(200)]
+    filters = [{"labels": 3}, None, {"n": {"gt": 5}}, {"labels": [3]}, {"n": 99}, {"ids": []}]
+    exclude = [[3, 10], [], [7], [17], [], []]
+    one, other = pair("euclidean")
+    for index in (one, other):
+        index.add(X, labels=np.arange(200) % 7, data=data)
+    found = [
+        index.lookup(X[:6], k=4, filter=filters, exclude=exclude, **options)
+        for index in (one, other)
+    ]
+    same_neighbors(*found)
+    assert (found[0].ids[:4] >= 0).any(axis=1).all()
+    assert (found[0].ids[4:] == -1).all()
+    for index in (one, other):
+        with pytest.raises(ValueError, match=r"one for each: expected 6\. Received: 5"):
+            index.lookup(X[:6], filter=filters[:5])
+        with pytest.raises(TypeError, match="one for all queries where `k` is not given"):
+            index.lookup(X[:6], max_distance=1.0, filter=filters)
 
 
 class TestModels:

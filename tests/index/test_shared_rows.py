@@ -3,6 +3,7 @@
 import gc
 import os
 
+import inside_index
 import numpy as np
 import pytest
 
@@ -39,7 +40,7 @@ def built(name, distance="euclidean", unit=False, **arguments):
 
 
 def rows_and_engine(index):
-    state = index._live.state
+    state = inside_index.state(index)
     return state.rows.vectors, state.graph.engine
 
 
@@ -161,7 +162,7 @@ def test_a_few_dead_rows_stay_in_place(name, data, mmap, tmp_path):
     index.save(tmp_path / "x")
     loaded = Index.load(tmp_path / "x", mmap=mmap)
     rows, engine = rows_and_engine(loaded)
-    assert loaded._live.state.rows.dead == 13  # and not those that came after the graph
+    assert inside_index.state(loaded).rows.dead == 13  # and not those that came after the graph
     if name == "faiss":
         assert np.shares_memory(rows[:1], engine.shared)
         assert lies_in_file(engine.shared) == mmap
@@ -214,7 +215,7 @@ def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, move
     index.upsert(np.arange(10), vectors(10, seed=3))
     for start in range(0, 400, 80):
         index.delete(np.arange(start + 20, start + 90))
-    assert (index._live.state.rows.dead == 0) == moved
+    assert (inside_index.state(index).rows.dead == 0) == moved
     index.save(tmp_path / "x")
     loaded = Index.load(tmp_path / "x", mmap=mmap)
     assert loaded.engine == name
@@ -286,12 +287,14 @@ def test_a_graph_takes_nothing_out_of_the_file(search, tmp_path):
     index.save(tmp_path / "x")
     saved = Index.load(tmp_path / "x")
     mapped = Index.load(tmp_path / "x", mmap=True)
-    mapped._live.folding = Index(DIM, "euclidean", search=search)._live.folding
+    inside_index.live(mapped).folding = inside_index.live(
+        Index(DIM, "euclidean", search=search)
+    ).folding
     mapped.delete([7])
-    rows = mapped._live.state.rows
+    rows = inside_index.state(mapped).rows
     mapped.lookup(vectors(1))
     assert mapped.engine == search
-    assert mapped._live.state.rows is rows
+    assert inside_index.state(mapped).rows is rows
     assert lies_in_file(rows.vectors)
     assert lies_in_file(rows.data.values)
     assert len(saved) == len(mapped) + 1

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import inside_index
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,7 +148,11 @@ def test_a_mapped_index_lives_on(tmp_path, engine, kind, storage):
     index.save(tmp_path / "x")
     mapped = Index.load(tmp_path / "x", mmap=True)
     assert lies_in_file(
-        getattr(mapped._live.state.rows.vectors, "codes", mapped._live.state.rows.vectors)
+        getattr(
+            inside_index.state(mapped).rows.vectors,
+            "codes",
+            inside_index.state(mapped).rows.vectors,
+        )
     )
     os.remove(tmp_path / "x")  # what is mapped stays
     for each in (index, mapped):
@@ -362,7 +367,7 @@ def test_large_payloads_lie_in_files(tmp_path, kind, monkeypatch):
         data = np.random.default_rng(0).normal(size=(400, 4))
 
     def in_file(index):
-        payload = index._live.state.rows.data
+        payload = inside_index.state(index).rows.data
         values = payload.text if isinstance(payload, JsonPayload) else payload.values
         return lies_in_file(values[:1])
 

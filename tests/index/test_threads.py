@@ -258,3 +258,35 @@ def test_a_graph_of_records_that_are_gone_is_let_go(graphs_of_any_size, monkeypa
     assert index.engine == "exact"
     assert index.lookup(code([205]), k=1).distances.item() == 0
     assert index.engine == "nmslib"
+
+
+def test_a_note_is_set_while_names_are_added_to_a_selection(tmp_path):
+    """Both hold what the other needs, unless they take it in the same order."""
+    index = Index(DIM, "euclidean", path=tmp_path / "folder")
+    index.add(code([0, 1]), data=[{"a": 1}, {"a": 2}])
+    chosen = threading.Event()
+
+    def both(data):
+        chosen.set()
+        time.sleep(0.1)
+        return True
+
+    def note():
+        chosen.wait(10)
+        index.notes["a"] = 1
+
+    threads = [
+        threading.Thread(target=note, daemon=True),
+        threading.Thread(
+            target=index.update, kwargs={"filter": both, "labels": "new"}, daemon=True
+        ),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    index.close()
+    with Index.open(tmp_path / "folder") as again:
+        assert again.notes["a"] == 1
+        assert again.get([0, 1]).labels.tolist() == ["new", "new"]

@@ -5,6 +5,7 @@ import io
 import os
 import tarfile
 
+import inside_index
 import numpy as np
 import pytest
 
@@ -142,13 +143,13 @@ def test_nothing_is_ever_added_to_a_graph(name):
     x = vectors(400)
     index.add(x[:300])
     index.lookup(x[:1])
-    graph = index._live.state.graph
+    graph = inside_index.state(index).graph
     before = b"".join(graph.engine.content())
     index.add(x[300:])
     index.delete(np.arange(0, 300, 7))
     found = index.lookup(x[300:], k=1)
     np.testing.assert_array_equal(found.ids[:, 0], np.arange(300, 400))
-    assert index._live.state.graph.engine is graph.engine
+    assert inside_index.state(index).graph.engine is graph.engine
     assert len(b"".join(graph.engine.content())) == len(before)
 
 
@@ -236,7 +237,7 @@ def test_fewer_bytes_in_the_graph(graphs_of_any_size, name, dtype, share):
         np.testing.assert_allclose(found.distances, true, rtol=1e-5)
         ids, _ = nearest(queries, x, 5, "euclidean")
         assert (found.ids == ids).mean() > 0.9
-        engine = index._live.state.graph.engine
+        engine = inside_index.state(index).graph.engine
         rows = 0 if engine.shared is None else engine.shared.nbytes
         sizes[kind] = rows + len(b"".join(engine.content()))
     assert sizes[dtype] < share * sizes["float32"]

@@ -46,3 +46,23 @@ def test_a_model_answers_as_its_index(model, options):
             own["exclude"] = options["exclude"][0]
         one = model.lookup_one(X[0], **own)
         assert [each.id for each in one] == [each.id for each in expected[0]]
+
+
+def test_a_model_without_records_answers_as_its_index():
+    inputs = keras.Input((4,))
+    model = SimilarityModel(inputs, L2Embedding(3)(inputs))
+    x = np.eye(4, dtype="float32")
+    for answer in (model.lookup, model.lookup_one):
+        with pytest.raises(ValueError, match=r"add records first, with model\.index"):
+            answer(x, verbose=0) if answer == model.lookup else answer(x[0])
+    model.create_index(distance="cosine")
+    for _ in range(2):
+        found = model.lookup(x, k=2, verbose=0)
+        assert found == model.vector_index.lookup(np.eye(4, 3), k=2)
+        assert found.ids.tolist() == [[-1, -1]] * 4
+        assert model.lookup_one(x[0]) == []
+        assert len(model.lookup(x, max_distance=1.0, verbose=0).ids) == 0
+        model.index(x, verbose=0)
+        model.reset_index()
+    with pytest.raises(ValueError, match="index is empty"):
+        model.calibrate(x, [0, 1, 2, 3], verbose=0)

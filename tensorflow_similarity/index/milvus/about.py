@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -144,11 +145,12 @@ def notes_in(about: AboutCollection) -> Notes:
     """The notes that are kept in Milvus; each change is there as soon as it is made."""
 
     def change(new: Mapping[Any, Any], gone: Collection[str]) -> None:
-        after = notes.after(new, gone)
-        about.write("notes", after)
-        notes.become(after)
+        with notes.lock:
+            after = notes.after(new, gone)
+            about.write("notes", after)
+            notes.become(after)
 
-    notes = Notes(change)
+    notes = Notes(change, threading.RLock())
     notes.become(about.read("notes", {}))
     return notes
 

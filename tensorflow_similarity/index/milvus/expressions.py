@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,9 +12,7 @@ from tensorflow_similarity.index._conditions import (
     Condition,
     Predicate,
     Tested,
-    parse,
 )
-from tensorflow_similarity.index._filters import Filter
 
 __all__ = ["at_key", "expression", "of_kind", "one_of"]
 
@@ -28,20 +24,18 @@ def one_of(field: str, ids: np.ndarray | list[int]) -> str:
     return f"{field} in {[int(each) for each in ids]}" if len(ids) else "id < 0"
 
 
-def expression(filter: Filter | None, notes: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """What must hold for a record to be returned.
+def expression(condition: Condition | None) -> str:
+    """What must hold for a record to be returned; empty for None.
 
     Args:
-        filter: As `Index.lookup` takes it, with a Milvus expression in place of a function.
-        notes: Those of the index, which hold its class names.
+        condition: A filter, with a Milvus expression in place of a function.
 
     Raises:
-        TypeError: If it is none of what a filter may be.
-        ValueError: If an operator is unknown.
+        TypeError: If there is a function in it.
+        ValueError: If it compares with None.
     """
-    if filter is None:
+    if condition is None:
         return ""
-    condition = parse(filter, notes)
     if isinstance(condition, Combined) and condition.how == "and":
         # Expressions of the user's last.
         parts = sorted(condition.parts, key=lambda part: isinstance(part, Predicate))

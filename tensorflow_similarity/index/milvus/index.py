@@ -6,29 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from tensorflow_similarity.index._answers import for_all, refuse_both
-from tensorflow_similarity.index._arguments import (
-    check_batch,
-    check_changes,
-    check_ids,
-)
-from tensorflow_similarity.index._filters import Filter
 from tensorflow_similarity.index._index import Index
-from tensorflow_similarity.index._payload import PayloadRows
-from tensorflow_similarity.index._records import Batch
-from tensorflow_similarity.index.milvus import payloads
+from tensorflow_similarity.index.milvus.backend import InMilvus
 from tensorflow_similarity.index.milvus.opening import checked_config, open_collection
-from tensorflow_similarity.index.milvus.reading import MilvusReading
 
 __all__ = ["MilvusIndex"]
 
-# Assigned ids are reserved this many at a time.
-_IDS = 4096
 
-
-class MilvusIndex(MilvusReading, search="milvus"):
+class MilvusIndex(Index, search="milvus"):
     """An `Index` whose records live in Milvus, with all that belongs to them.
 
     `Index(..., search="milvus", uri=...)` makes one. The same program works on
@@ -47,7 +32,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
       their bytes). Filters are the same, but for functions: in their place, `"data"`
       takes an expression of Milvus, a string such as `'data["year"] > 2000'`. A
       comparison with a value of another kind (a string with a number), or with
-      null, and its opposite both do not hold here. One filter serves all queries.
+      null, and its opposite both do not hold here.
     - k, with what is excluded or not distinct before, is at most 16,384, as is what
       is found within a distance; a warning tells where answers are missing for that.
       `pairs` and `groups` read all records first.
@@ -108,6 +93,8 @@ class MilvusIndex(MilvusReading, search="milvus"):
     ```
     """
 
+    _backend: InMilvus
+
     def __init__(
         self,
         embedding_size: int,
@@ -127,7 +114,7 @@ class MilvusIndex(MilvusReading, search="milvus"):
             raise ValueError(f"`search` must be 'milvus' in a MilvusIndex. Received: {search!r}.")
         config = checked_config(embedding_size, distance, search_params)
         opened = open_collection(config, uri, collection, token, attempts, client, consistency)
-        self._hold_collection(opened, verbose)
+        self._hold(InMilvus(opened, verbose))
 
     @classmethod
     def open(  # type: ignore[override]
@@ -158,155 +145,8 @@ class MilvusIndex(MilvusReading, search="milvus"):
             IndexLockedError: If it is open in another process (an OSError).
             ValueError: If this package did not make the collection.
         """
-        index: Any = cls.__new__(cls)
         opened = open_collection(None, uri, collection, token, attempts, client, consistency)
-        index._hold_collection(opened, verbose)
-        return index
-
-    # -- Changes ----------------------------------------------------------------------------
-
-    def add(
-        self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
-    ) -> np.ndarray:
-        batch = check_batch(self._size, embeddings, labels, data, ids, self._encode)
-        with self._writing:
-            if ids is None:
-                batch = Batch(
-                    self._assigned(len(batch)),
-                    batch.vectors,
-                    batch.labels,
-                    batch.has_label,
-                    batch.data,
-                )
-            elif (known := self._opened.records.known(batch.ids)).any():
-                raise ValueError(
-                    "`ids` must not be in use; `upsert` replaces records. Received, in use: "
-                    f"{batch.ids[known][:5].tolist()}."
-                )
-            self._write(batch)
-        return batch.ids
-
-    def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
-        batch = check_batch(self._size, embeddings, labels, data, check_ids(ids), self._encode)
-        with self._writing:
-            self._write(batch)
-        return batch.ids
-
-    def update(
-        self,
-        ids: Any = None,
-        embeddings: Any = None,
-        labels: Any = None,
-        data: Any = None,
-        *,
-        filter: Filter | None = None,
-    ) -> None:
-        refuse_both(ids, filter)
-        with self._writing:
-            if filter is None:
-                ids = check_ids(ids)
-            else:
-                ids = self._ids_where(filter)
-                labels, data = for_all(labels, data, len(ids))
-            changes = check_changes(self._size, ids, embeddings, labels, data, self._encode)
-            kept = self._rows(ids)
-            now = {
-                "ids": kept.ids,
-                "vectors": kept.vectors,
-                "labels": kept.labels,
-                "has_label": kept.has_label,
-                "data": kept.data,
-            }
-            self._write(Batch(**now | changes))
-
-    def delete(self, ids: Any = None, *, filter: Filter | None = None) -> None:
-        refuse_both(ids, filter)
-        with self._writing:
-            if filter is None:
-                ids = check_ids(ids)
-                self._require(ids, self._opened.records.known(ids))
-            else:
-                ids = self._ids_where(filter)
-            self._opened.records.delete(ids)
-
-    def clear(self) -> None:
-        with self._writing:
-            self._opened.records.drop()
-            self._opened.records.create()
-            self._kind = None
-            self._opened.about.write("payload", None)
-
-    def compact(self) -> None:
-        """Tells Milvus to merge what it has written, which it also does by itself."""
-        self._opened.call("flush", collection_name=self._opened.name)
-        self._opened.call("compact", collection_name=self._opened.name)
-
-    def _write(self, batch: Batch) -> None:
-        if not len(batch):
-            return
-        objects = self._encoded(batch.data, len(batch))
-        if (last := int(batch.ids.max()) + 1) > max(self._counted, self._end):
-            # Another program may have counted further meanwhile: never back.
-            self._counted = max(self._counted, self._opened.about.next_id())
-            if last > self._counted:
-                self._opened.about.count_from(last)
-                self._counted = last
-        columns = zip(
-            batch.ids.tolist(),
-            np.asarray(batch.vectors[:]),
-            batch.labels.tolist(),
-            batch.has_label.tolist(),
-            objects,
-            strict=True,
-        )
-        rows = (
-            {"id": id_, "vector": vector, "label": label if known else None, "data": item}
-            for id_, vector, label, known, item in columns
-        )
-        self._opened.records.upsert(rows, len(batch), self._verbose)
-
-    def _encoded(self, data: PayloadRows | None, count: int) -> list[dict[str, Any] | None]:
-        """A payload as that of the index is stored; the first decides how."""
-        if data is None:
-            return payloads.encoded(None, count)
-        if self._kind is None:
-            self._kind = self._opened.about.read("payload")  # another program may have been first
-        kind = self._kind or payloads.kind_of(data)
-        objects = payloads.encoded(payloads.of_kind(data, kind), count)
-        if self._kind is None:
-            self._opened.about.write("payload", kind)
-            self._kind = kind
-        return objects
-
-    def _assigned(self, count: int) -> np.ndarray:
-        """Ids that were never assigned before."""
-        while True:
-            if self._end - self._next < count:
-                self._next = self._opened.about.reserve(max(count, _IDS))
-                self._end = self._counted = self._next + max(count, _IDS)
-            first, self._next = self._next, self._next + count
-            if not self._opened.records.count(f"id >= {first} and id < {first + count}"):
-                return np.arange(first, first + count)
-
-    # -- Outside ----------------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str] | None = None) -> None:
-        """Writes a copy of the index to a file, which `Index.load` reads into memory.
-
-        Args:
-            path: The file, which is replaced if it exists. None: nothing is to be done,
-                as Milvus has everything.
-
-        Raises:
-            OSError: If it cannot be written. What was there is still there.
-        """
-        if path is not None:
-            copy = Index(self._size, self._distance)
-            records = self.get(self.ids)
-            copy.notes.update(self._notes)
-            copy.add(records.embeddings, records.labels, records.data, records.ids)
-            copy.calibration = self._calibration
-            copy.save(path)
+        return cls._of(InMilvus(opened, verbose))
 
     @classmethod
     def load(
@@ -319,34 +159,12 @@ class MilvusIndex(MilvusReading, search="milvus"):
         """Reads an index from a file, into memory and not into Milvus: see `Index.load`."""
         return Index.load(path, mmap, verify, trust_graph)
 
-    def refresh(self) -> bool:
-        """False: records are read from Milvus with each lookup."""
-        return False
+    @property
+    def uri(self) -> str | None:
+        """Where Milvus is; None if a client was given."""
+        return self._backend.uri
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Refuses copies: a connection is no one else's.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError(
-            "A MilvusIndex cannot be copied or pickled. Attach to its records where they are "
-            f"needed: MilvusIndex.open({self._opened.uri!r}, {self._opened.name!r})."
-        )
-
-    def close(self) -> None:
-        """Ends the connection. The index cannot be used any more; a file is free for others.
-
-        A second call does nothing.
-        """
-        self._opened.end()
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "embedding_size": self._size,
-            "distance": self._distance.name,
-            "search": "milvus",
-            "search_params": dict(self._opened.search_params),
-            "uri": self._opened.uri,
-            "collection": self._opened.name,
-        }
+    @property
+    def collection(self) -> str:
+        """The name of the collection."""
+        return self._backend.collection
