@@ -170,7 +170,8 @@ def test_filters_by_name():
         1,
         4,
     ]
-    assert (index.lookup(X, filter={"labels": "unheard of"}).ids == -1).all()
+    with pytest.warns(UserWarning, match="'unheard of', a class of no record"):
+        assert (index.lookup(X, filter={"labels": "unheard of"}).ids == -1).all()
 
 
 def test_a_table_of_records():
