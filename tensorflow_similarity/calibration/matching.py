@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +12,11 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.calibration.columns import right_matches
-from tensorflow_similarity.calibration.counts import count_outcomes
+from tensorflow_similarity.calibration.counts import count_outcomes, warn_of_cut_sets
 from tensorflow_similarity.calibration.matchers import derive
 from tensorflow_similarity.calibration.results import Calibration, accepted_labels
 from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.evaluation import MatchSets
 
 __all__ = ["CutpointResults", "evaluate_classification", "evaluate_cutpoints", "match"]
 
@@ -146,6 +148,8 @@ def evaluate_cutpoints(
     calibration: Calibration,
     metrics: Sequence[Any] = _METRICS,
     matcher: Any = None,
+    *,
+    match_sets: MatchSets | None = None,
 ) -> CutpointResults:
     """How the cutpoints of a calibration do on other queries.
 
@@ -161,6 +165,7 @@ def evaluate_cutpoints(
         calibration: The calibration.
         metrics: Names or `ClassificationMetric` objects.
         matcher: None: the matcher of the calibration.
+        match_sets: Those of the queries, for the metric `"row_f1"`.
 
     Returns:
         Cutpoint -> `{"name", "distance", metric: value, ...}`.
@@ -178,12 +183,17 @@ def evaluate_cutpoints(
     resolved = [make_classification_metric(metric) for metric in metrics]
     _, labels, match_distances = derive(distances, neighbor_labels, matcher or calibration.matcher)
     right, _ = right_matches(labels, query_labels)
+    if match_sets is not None:
+        warn_of_cut_sets(match_sets, calibration.cutpoints)
     results = CutpointResults()
     for name, point in calibration.cutpoints.items():
         limits = calibration.limits(labels, name)
         # One threshold, 0, for how far each match is beyond its own limit.
         beyond = np.where(match_distances <= limits, 0.0, 1.0)
         counts = count_outcomes(beyond, right, np.zeros(1))
+        if match_sets is not None:
+            own = match_sets.f1(np.array([point["distance"]]))
+            counts = dataclasses.replace(counts, row_f1=own)
         results[name] = {
             "name": name,
             "distance": point["distance"],

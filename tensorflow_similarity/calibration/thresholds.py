@@ -13,7 +13,7 @@ from tensorflow_similarity import targets
 from tensorflow_similarity.calibration.bounds import metric_bound
 from tensorflow_similarity.calibration.columns import right_matches
 from tensorflow_similarity.calibration.conformal import conformal_threshold, queries_needed
-from tensorflow_similarity.calibration.counts import Counts, count_outcomes
+from tensorflow_similarity.calibration.counts import Counts, count_outcomes, warn_of_cut_sets
 from tensorflow_similarity.calibration.matchers import (
     derive,
     make_classification_matcher,
@@ -26,11 +26,14 @@ from tensorflow_similarity.classification_metrics import (
     ClassificationMetric,
     make_classification_metric,
 )
+from tensorflow_similarity.evaluation import MatchSets
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["calibrate"]
 
 _REFERENCE_SIZE = 1000
+# Distances of match sets that are looked at as thresholds, besides the best.
+_MOST_CANDIDATES = 10_000
 
 
 def calibrate(
@@ -48,6 +51,7 @@ def calibrate(
     min_per_class: int = 20,
     miss_rate: float | None = None,
     known_labels: Any = None,
+    match_sets: MatchSets | None = None,
 ) -> Calibration:
     """Finds distance thresholds that reach targets on labelled queries.
 
@@ -96,6 +100,9 @@ def calibrate(
             (split-conformal: no distribution is assumed).
         known_labels: Class ids or names in the index, for `miss_rate`. None: those that
             occur in `neighbor_labels`.
+        match_sets: What is near each query, and what should be, for the metric `"row_f1"`: a
+            threshold for everything within a distance. Its distances are candidates too, of
+            more than 10,000 that many evenly, and the best of all.
 
     Returns:
         A `Calibration`.
@@ -130,6 +137,8 @@ def calibrate(
     resolved = make_classification_matcher(matcher)
     values, labels, match_distances = derive(distances, neighbor_labels, resolved)
     candidates = np.unique(values[np.isfinite(values)])
+    if match_sets is not None:
+        candidates = _with_sets(candidates, match_sets, len(values))
     if not len(candidates):
         raise ValueError(
             "`distances` must hold at least one neighbour of one query. Received: none in "
@@ -137,14 +146,19 @@ def calibrate(
         )
     right, queries = right_matches(labels, query_labels)
     metrics = _distinct(metric, targets, extra_metrics)
-    counts = count_outcomes(match_distances, right, candidates)
+    if per_class and any(each.needs_sets for each in metrics):
+        raise ValueError(
+            "`per_class` must be False with metrics of match sets, in which records of several "
+            "classes are. Received: True."
+        )
+    counts = count_outcomes(match_distances, right, candidates, match_sets)
     curve = counts.values(metrics)
     cutpoints: dict[str, dict[str, Any]] = {}
     bounds: dict[str, dict[str, float]] = {}
     unreached: dict[str, str] = {}
 
     def add(name: str, threshold: float, value: ClassificationMetric) -> None:
-        here = count_outcomes(match_distances, right, np.array([threshold]))
+        here = count_outcomes(match_distances, right, np.array([threshold]), match_sets)
         reached = {m: float(v[0]) for m, v in here.values(metrics).items()}
         cutpoints[name] = {
             "name": name,
@@ -180,6 +194,8 @@ def calibrate(
             + f" on these {len(queries)} queries: no such cutpoint.",
             stacklevel=2,
         )
+    if match_sets is not None:
+        warn_of_cut_sets(match_sets, cutpoints)
     own: dict[str, dict[Any, float | None]] = {}
     if per_class:
         own = {name: {} for name in cutpoints}
@@ -206,6 +222,18 @@ def calibrate(
         reference=_order_statistics(match_distances),
         probabilities=fit_probabilities(match_distances, right),
     )
+
+
+def _with_sets(candidates: np.ndarray, match_sets: MatchSets, queries: int) -> np.ndarray:
+    """Candidates, and the distances in match sets, the best one among them."""
+    if len(match_sets) != queries:
+        raise ValueError(
+            f"`match_sets` must be of the same queries, {queries}. Received: {match_sets!r}."
+        )
+    if not len(match_sets.queries):
+        return candidates
+    more = match_sets.candidates(_MOST_CANDIDATES)
+    return np.unique(np.concatenate([candidates, more, [match_sets.best()]]))
 
 
 def _distinct(

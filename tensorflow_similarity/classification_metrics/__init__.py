@@ -13,6 +13,7 @@ from tensorflow_similarity.classification_metrics.negative_predictive_value impo
 )
 from tensorflow_similarity.classification_metrics.precision import Precision
 from tensorflow_similarity.classification_metrics.recall import Recall
+from tensorflow_similarity.classification_metrics.row_f1 import RowF1
 
 __all__ = [
     "BinaryAccuracy",
@@ -22,6 +23,7 @@ __all__ = [
     "NegativePredictiveValue",
     "Precision",
     "Recall",
+    "RowF1",
     "make_classification_metric",
 ]
 
@@ -36,6 +38,7 @@ _BY_NAME: dict[str, type[Any]] = {
     "negative_predictive_value": NegativePredictiveValue,
     "fpr": FalsePositiveRate,
     "false_positive_rate": FalsePositiveRate,
+    "row_f1": RowF1,
 }
 
 
@@ -44,7 +47,7 @@ def make_classification_metric(metric: Any, name: str = "") -> ClassificationMet
 
     Args:
         metric: A name: precision, recall, f1, binary_accuracy, npv, fpr (or the
-            long forms), or a `ClassificationMetric`.
+            long forms), row_f1, or a `ClassificationMetric`.
         name: Another name for results to call it; empty: `metric` as it was given, or the
             object's own.
 

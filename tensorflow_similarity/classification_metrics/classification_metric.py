@@ -48,6 +48,9 @@ class ClassificationMetric:
     ```
     """
 
+    #: Whether it is made of match sets, in place of the outcomes of single matches.
+    needs_sets = False
+
     def __init__(
         self,
         name: str = "",
@@ -74,6 +77,14 @@ class ClassificationMetric:
             float64, of the shape of the counts.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `compute`.")
+
+    def of_sets(self, row_f1: np.ndarray) -> np.ndarray:
+        """The metric at each threshold, from the row-wise F1 of match sets there.
+
+        Args:
+            row_f1: float64 `[thresholds]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not made of match sets.")
 
     def get_config(self) -> dict[str, Any]:
         """Name, canonical name and direction."""

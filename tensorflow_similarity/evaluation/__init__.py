@@ -6,6 +6,7 @@ from tensorflow_similarity.evaluation.audit import AuditReport, audit
 from tensorflow_similarity.evaluation.clustering import clustering
 from tensorflow_similarity.evaluation.comparison import Comparison, compare
 from tensorflow_similarity.evaluation.episodes import EpisodeResult, few_shot
+from tensorflow_similarity.evaluation.match_sets import MatchSets, row_f1
 from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
 from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
 from tensorflow_similarity.evaluation.result import EvaluationResult
@@ -18,6 +19,7 @@ __all__ = [
     "Comparison",
     "EpisodeResult",
     "EvaluationResult",
+    "MatchSets",
     "RankMetric",
     "Ranking",
     "SameGroup",
@@ -32,6 +34,7 @@ __all__ = [
     "few_shot",
     "metrics",
     "roc_auc",
+    "row_f1",
     "splits",
     "tar_at_far",
     "verify",

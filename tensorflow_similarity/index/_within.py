@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any, overload
 
@@ -103,6 +104,32 @@ class NeighborsWithin:
 
     def __iter__(self) -> Iterator[list[Lookup]]:
         return (self[query] for query in range(len(self)))
+
+    def sets(self, of: str = "ids") -> list[set[Any]]:
+        """The match set of each query.
+
+        Args:
+            of: `"ids"`, the records; or `"labels"`, their labels, without None.
+
+        Returns:
+            A set for each query, empty where nothing is so near.
+
+        Raises:
+            ValueError: If `of` is neither.
+        """
+        if of not in ("ids", "labels"):
+            raise ValueError(f"`of` must be 'ids' or 'labels'. Received: {of!r}.")
+        values = (self.ids if of == "ids" else self.labels).tolist()
+        if of == "labels":
+            has_label = self._columns.has_label[0].tolist()
+            values = [
+                value if there else None for value, there in zip(values, has_label, strict=True)
+            ]
+        bounds = self.offsets.tolist()
+        return [
+            {value for value in values[start:stop] if value is not None}
+            for start, stop in itertools.pairwise(bounds)
+        ]
 
     def __repr__(self) -> str:
         return f"NeighborsWithin({len(self)} queries, {len(self.ids)} neighbors)"

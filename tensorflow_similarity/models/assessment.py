@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import calibration, targets
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.calibration import Calibration, Matches
-from tensorflow_similarity.evaluation import EvaluationResult, SameGroup, evaluate
+from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.evaluation import EvaluationResult, MatchSets, SameGroup, evaluate
 from tensorflow_similarity.index import Index, Neighbors
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
 from tensorflow_similarity.targets import Targets
@@ -22,11 +24,15 @@ __all__ = [
     "calibrate",
     "evaluate_classification",
     "evaluate_retrieval",
+    "limit_of",
     "match",
     "require_calibration",
     "say_without_positives",
 ]
 
+
+# Records read at a time; neighbours looked up at first, and of all queries at most.
+_RECORDS, _FIRST, _MOST_NEIGHBORS = 1 << 16, 32, 1 << 26
 
 #: What may be known of examples that are evaluated.
 ANY_KIND = ("classes", "multi_hot", "soft", "hierarchy", "relevance")
@@ -43,6 +49,13 @@ def require_calibration(index: Index) -> Calibration:
     return index.calibration
 
 
+def limit_of(index: Index, max_distance: float | str | None) -> float | None:
+    """A distance, or that of a cutpoint of the calibration."""
+    if not isinstance(max_distance, str):
+        return max_distance
+    return require_calibration(index).distance(max_distance)
+
+
 def _columns(index: Index, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances and labels of the nearest records; inf where there is none with a label."""
     return _with_labels(index.lookup(queries, k=k))
@@ -56,9 +69,58 @@ def calibrate(
     index: Index, queries: np.ndarray, labels: Targets, k: int, **options: Any
 ) -> Calibration:
     """Calibrates an index, and stores the calibration in it."""
-    found = calibration.calibrate(*_columns(index, queries, k), labels, **options)
+    columns, names = _columns(index, queries, k), options.get("thresholds_targets") or {}
+    wanted = [options.get("calibration_metric", "f1"), *_listed(options.get("extra_metrics", ()))]
+    for target in names.values() if isinstance(names, Mapping) else ():
+        wanted += list(target) if isinstance(target, Mapping) else []
+    if not any(make_classification_metric(metric).needs_sets for metric in wanted):
+        found = calibration.calibrate(*columns, labels, **options)
+    else:
+        sets = _match_sets(index, queries, labels, lambda sets: sets.best())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The match sets of some queries")
+            found = calibration.calibrate(*columns, labels, match_sets=sets, **options)
+        farthest = max(point["distance"] for point in found.cutpoints.values())
+        if farthest >= sets.reach:  # There are cutpoints beyond the best of sets.
+            sets = _match_sets(index, queries, labels, lambda sets: farthest)
+            found = calibration.calibrate(*columns, labels, match_sets=sets, **options)
     index.calibration = found
     return found
+
+
+def _listed(metrics: Any) -> list[Any]:
+    return [metrics] if isinstance(metrics, str) else list(metrics)
+
+
+def _match_sets(
+    index: Index, queries: np.ndarray, labels: Targets, farthest: Callable[[MatchSets], float]
+) -> MatchSets:
+    """The match sets of queries by the labels of records, whole up to a distance.
+
+    Args:
+        index: The index.
+        queries: Embeddings.
+        labels: Theirs.
+        farthest: How far they must be whole, once some are known.
+    """
+    every = index.ids
+    parts = [index.get(every[i : i + _RECORDS]).labels for i in range(0, len(every), _RECORDS)]
+    known, counts = np.unique(
+        np.array([label for part in parts for label in part.tolist() if label not in (None, -1)]),
+        return_counts=True,
+    )
+    relevant = np.zeros(len(queries), np.int64)
+    if len(known):
+        table = np.broadcast_to(known, (len(queries), len(known)))
+        relevant = targets.lookup_labels(table, labels, "labels")[0] @ counts
+    k = min(max(_FIRST, 2 * int(relevant.max(initial=0))), len(index))
+    while True:
+        sets = MatchSets.of_labels(index.lookup(queries, k=k), labels, relevant)
+        if k == len(index):
+            return dataclasses.replace(sets, reach=np.inf)
+        if farthest(sets) < sets.reach or k * len(queries) >= _MOST_NEIGHBORS:
+            return sets
+        k = min(4 * k, len(index), max(k + 1, _MOST_NEIGHBORS // len(queries)))
 
 
 def match(
@@ -101,7 +163,13 @@ def evaluate_classification(
     thresholds = require_calibration(index)
     metrics = list(dict.fromkeys([thresholds.calibration_metric, *extra_metrics]))
     columns = _columns(index, queries, thresholds.k if k is None else k)
-    return calibration.evaluate_cutpoints(*columns, labels, thresholds, metrics, matcher)
+    sets = None
+    if any(make_classification_metric(metric).needs_sets for metric in metrics):
+        limits = [point["distance"] for point in thresholds.cutpoints.values()]
+        sets = _match_sets(index, queries, labels, lambda sets: max(limits))
+    return calibration.evaluate_cutpoints(
+        *columns, labels, thresholds, metrics, matcher, match_sets=sets
+    )
 
 
 def evaluate_retrieval(

@@ -181,7 +181,7 @@ class RetrievalMethods:
         batch_size: int | None = None,
         verbose: int = 1,
         *,
-        max_distance: float | None = None,
+        max_distance: float | str | None = None,
         distinct: Any = None,
         exclude: Any = None,
         offset: int = 0,
@@ -197,8 +197,8 @@ class RetrievalMethods:
                 `None`: all.
             batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
-            max_distance: The distance that records may have at most, see `Index.lookup`, also
-                for what follows.
+            max_distance: The distance that records may have at most, or the name of a cutpoint
+                of the calibration; see `Index.lookup`, also for what follows.
             distinct: `"label"`, a key of the payload or a function of it: the nearest
                 record only of each.
             exclude: For each example, a list of ids that are not returned for it.
@@ -224,7 +224,7 @@ class RetrievalMethods:
             embeddings,
             k=k,
             filter=filter,
-            max_distance=max_distance,
+            max_distance=assessment.limit_of(index, max_distance),
             distinct=distinct,
             exclude=exclude,
             offset=offset,
@@ -238,7 +238,7 @@ class RetrievalMethods:
         k: int | None = None,
         filter: Any = None,
         *,
-        max_distance: float | None = None,
+        max_distance: float | str | None = None,
         distinct: Any = None,
         exclude: Any = None,
         offset: int = 0,
@@ -267,7 +267,7 @@ class RetrievalMethods:
             self._binding.embedder.call(_one(x)),
             k=k,
             filter=filter,
-            max_distance=max_distance,
+            max_distance=assessment.limit_of(index, max_distance),
             distinct=distinct,
             exclude=None if exclude is None else [exclude],
             offset=offset,
@@ -307,7 +307,9 @@ class RetrievalMethods:
                 `tensorflow_similarity.calibration.calibrate`: `{"strict": {"precision":
                 0.99}}`. Defaults to `None`: only the cutpoint `"optimal"`.
             k: How many neighbours the matcher sees. Defaults to 1.
-            calibration_metric: What `"optimal"` maximises. Defaults to `"f1"`.
+            calibration_metric: What `"optimal"` maximises. Defaults to `"f1"`. `"row_f1"` is
+                for sets of matches, `lookup(x, max_distance="optimal")`: the mean over queries
+                of the F1 between all records within the distance and all of the query's class.
             matcher: `"match_nearest"` (the default), `"match_majority_vote"` or a
                 `ClassificationMatch`.
             extra_metrics: More metrics to report. Defaults to precision and recall.

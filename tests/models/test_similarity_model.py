@@ -9,13 +9,14 @@ import pytest
 import tensorflow as tf
 
 from oracle import rounding
-from tensorflow_similarity.evaluation import evaluate
+from tensorflow_similarity.evaluation import evaluate, row_f1
 from tensorflow_similarity.index import Index, Lookup
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.losses import NpairsLoss, TripletLoss
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.retrieval_metrics import PrecisionAtK, RecallAtK
 from tensorflow_similarity.samplers import MultiShotMemorySampler
+from tensorflow_similarity.targets import Targets
 
 
 def brute_force(queries, keys, k):
@@ -186,6 +187,40 @@ class TestCalibrationAndEvaluation:
         assert abs(one.probabilities.mean() - right.mean()) < 0.02
         other = indexed.match(x[400:600], cutpoint="sure", no_match_label=99)
         np.testing.assert_array_equal(other, np.where(expected == -1, 99, expected))
+
+    @pytest.mark.parametrize("several", [False, True])
+    def test_a_threshold_for_sets_of_matches(self, indexed, digits, several):
+        x, y = digits[0][200:260], digits[1][200:260].tolist()
+        y[:2] = [None, 99]  # a stranger, and a class that the index lacks
+        true = [
+            set() if c is None else set(indexed.vector_index.get(filter={"labels": c}).ids.tolist())
+            for c in y
+        ]
+        table = Targets.multi_hot([[c == i for i in range(100)] for c in y])
+        labels = table if several else y
+        found = indexed.calibrate(
+            x,
+            labels,
+            {"half": {"recall": 0.5}},
+            calibration_metric="row_f1",
+            extra_metrics=["recall"],
+            verbose=0,
+        )
+        for cutpoint, point in found.cutpoints.items():
+            sets = indexed.lookup(x, max_distance=cutpoint, verbose=0).sets()
+            assert point["row_f1"] == pytest.approx(row_f1(sets, true).mean())
+        near = indexed.lookup(x, k=200, verbose=0)
+        best = max(
+            row_f1(indexed.lookup(x, max_distance=float(d), verbose=0).sets(), true).mean()
+            for d in np.unique(near.distances)[:: 60 * 10]
+        )
+        assert found.cutpoints["optimal"]["row_f1"] >= best - 1e-9
+        results = indexed.evaluate_classification(x, labels, verbose=0)
+        assert results["optimal"]["row_f1"] == pytest.approx(found.cutpoints["optimal"]["row_f1"])
+        one = indexed.lookup_one(x[0], max_distance="optimal")
+        assert len(one) == len(indexed.lookup(x[:1], max_distance="optimal", verbose=0).ids)
+        with pytest.raises(KeyError, match="No cutpoint 'sure'"):
+            indexed.lookup(x, max_distance="sure", verbose=0)
 
     def test_the_matcher_of_the_calibration_is_used(self, indexed, digits):
         x, y = digits
