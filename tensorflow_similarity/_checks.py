@@ -9,7 +9,6 @@ from __future__ import annotations
 import numbers as kinds_of_numbers
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ def _describe(array: np.ndarray) -> str:
     return f"array of shape {array.shape} and dtype {array.dtype}"
 
 
-def refuse_partial(values: Any, name: str) -> None:
+def refuse_partial(values: object, name: str) -> None:
     """Raises where not all values are there: what is masked, sparse or ragged.
 
     NumPy turns them into arrays without a word: a masked one loses its mask, so that what was
@@ -69,7 +68,7 @@ def refuse_partial(values: Any, name: str) -> None:
         raise TypeError(f"`{name}` must not be sparse. {received} Write {name}.{method}().")
 
 
-def host_array(values: Any, name: str) -> np.ndarray:
+def host_array(values: object, name: str) -> np.ndarray:
     """Returns `values` as a NumPy array: the one door through which they come in.
 
     Args:
@@ -116,7 +115,7 @@ def _advice_on_objects(array: np.ndarray) -> str:
     return ""
 
 
-def class_ids(labels: Any, name: str = "labels", length: int | None = None) -> np.ndarray:
+def class_ids(labels: object, name: str = "labels", length: int | None = None) -> np.ndarray:
     """Returns `labels` as class ids: a 1-D int64 array.
 
     Args:
@@ -171,14 +170,14 @@ def class_ids(labels: Any, name: str = "labels", length: int | None = None) -> n
     return array.astype(np.int64)
 
 
-def _of_large_integers(labels: Any) -> bool:
+def _of_large_integers(labels: object) -> bool:
     """Whether a list holds whole numbers that NumPy has no integers for."""
     return isinstance(labels, list | tuple) and any(
         isinstance(label, int) and not -(2**63) <= label < 2**63 for label in labels
     )
 
 
-def embeddings(values: Any, name: str = "embeddings", size: int | None = None) -> np.ndarray:
+def embeddings(values: object, name: str = "embeddings", size: int | None = None) -> np.ndarray:
     """Returns `values` as embeddings: a finite, C-contiguous float32 array `[n, dim]`.
 
     Args:
@@ -219,7 +218,7 @@ def embeddings(values: Any, name: str = "embeddings", size: int | None = None) -
     return array
 
 
-def count(value: Any, name: str, minimum: int = 1) -> int:
+def count(value: object, name: str, minimum: int = 1) -> int:
     """Returns `value` as an int of at least `minimum`.
 
     Raises:
@@ -233,7 +232,7 @@ def count(value: Any, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
-def int64(value: Any, name: str) -> int:
+def int64(value: object, name: str) -> int:
     """Returns `value` as an int that fits into 64 bits with a sign.
 
     Raises:
@@ -248,7 +247,7 @@ def int64(value: Any, name: str) -> int:
     return number
 
 
-def file_name(path: Any, name: str = "path") -> str:
+def file_name(path: str | os.PathLike[str], name: str = "path") -> str:
     """Returns `path` as a string.
 
     Raises:
@@ -264,7 +263,7 @@ def file_name(path: Any, name: str = "path") -> str:
     return text
 
 
-def numbers(values: Any, name: str) -> np.ndarray:
+def numbers(values: object, name: str) -> np.ndarray:
     """Returns `values` as float64, of any shape, or as a single number.
 
     Raises:

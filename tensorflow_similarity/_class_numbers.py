@@ -8,7 +8,6 @@ same number for the same id for as long as the process lives. Elsewhere nothing 
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import keras
 import numpy as np
@@ -91,7 +90,7 @@ def _numbered(class_id: int) -> int:
     return number
 
 
-def _refuse_several_processes(example: Any) -> None:
+def _refuse_several_processes(example: object) -> None:
     import jax
 
     if jax.process_count() > 1:

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["plain"]
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """The value of lists, dicts, strings and finite numbers; NaN and infinity become None."""
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 
 __all__ = ["KoLeo", "RegularFace", "SparseCenters", "ZeroMean"]
@@ -24,10 +25,10 @@ class _Weighted(keras.regularizers.Regularizer):
             raise ValueError(f"`weight` must be a number of at least 0. Received: {weight!r}.")
         self.weight = float(weight)
 
-    def penalty(self, x: Any) -> Any:
+    def penalty(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         return self.weight * self.penalty(ops.cast(x, keras.backend.result_type(x.dtype, float)))
 
     def get_config(self) -> dict[str, Any]:
@@ -38,7 +39,7 @@ class _Weighted(keras.regularizers.Regularizer):
         return f"{type(self).__name__}(weight={self.weight})"
 
 
-def _other_cosines(x: Any) -> Any:
+def _other_cosines(x: Tensor) -> Tensor:
     """Cosines of rows to each other, -2 to themselves: `[n, n]`."""
     x = unit_rows(x)
     row = ops.arange(ops.shape(x)[0])
@@ -78,7 +79,7 @@ class KoLeo(_Weighted):
     def __init__(self, weight: float = 0.1) -> None:
         super().__init__(weight)
 
-    def penalty(self, x: Any) -> Any:
+    def penalty(self, x: Tensor) -> Tensor:
         """The penalty, before its weight."""
         nearest = ops.argmax(ops.stop_gradient(_other_cosines(x)), axis=1)
         z = unit_rows(x)
@@ -111,7 +112,7 @@ class ZeroMean(_Weighted):
     def __init__(self, weight: float = 0.1) -> None:
         super().__init__(weight)
 
-    def penalty(self, x: Any) -> Any:
+    def penalty(self, x: Tensor) -> Tensor:
         """The penalty, before its weight."""
         return ops.mean(ops.abs(ops.sum(x, axis=-1)))
 
@@ -144,7 +145,7 @@ class RegularFace(_Weighted):
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__(weight)
 
-    def penalty(self, x: Any) -> Any:
+    def penalty(self, x: Tensor) -> Tensor:
         """The penalty, before its weight."""
         if len(x.shape) == 3:
             x = ops.mean(unit_rows(x), axis=1)
@@ -181,7 +182,7 @@ class SparseCenters(_Weighted):
     def __init__(self, weight: float = 0.2) -> None:
         super().__init__(weight)
 
-    def penalty(self, x: Any) -> Any:
+    def penalty(self, x: Tensor) -> Tensor:
         """The penalty, before its weight."""
         if len(x.shape) != 3:
             raise ValueError(

@@ -11,12 +11,13 @@ from __future__ import annotations
 import abc
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import ArrayLike
 
 __all__ = ["Targets", "align", "decode", "get"]
 
@@ -77,7 +78,13 @@ class Targets(abc.ABC):
     # Constructors -----------------------------------------------------------------
 
     @staticmethod
-    def classes(y: Any, names: Any = None, ignore_class: Any = None, *, name: str = "y") -> Targets:
+    def classes(
+        y: object,
+        names: Sequence[object] | None = None,
+        ignore_class: object = None,
+        *,
+        name: str = "y",
+    ) -> Targets:
         """Returns targets of one class per example.
 
         Args:
@@ -100,7 +107,7 @@ class Targets(abc.ABC):
         return _classes(y, names, ignore_class, name)
 
     @staticmethod
-    def one_hot(y: Any, names: Any = None, *, name: str = "y") -> Targets:
+    def one_hot(y: object, names: Sequence[object] | None = None, *, name: str = "y") -> Targets:
         """Returns targets of one class per example from rows with a single 1.
 
         Args:
@@ -126,7 +133,7 @@ class Targets(abc.ABC):
         return _Classes(ones.argmax(axis=1), np.ones(len(matrix), bool), vocabulary)
 
     @staticmethod
-    def multi_hot(y: Any, names: Any = None, *, name: str = "y") -> Targets:
+    def multi_hot(y: object, names: Sequence[object] | None = None, *, name: str = "y") -> Targets:
         """Returns targets of several labels per example from rows of 0 and 1.
 
         Args:
@@ -183,7 +190,7 @@ class Targets(abc.ABC):
         return _MultiHot(ones, known, names)
 
     @staticmethod
-    def soft(y: Any, names: Any = None, *, name: str = "y") -> Targets:
+    def soft(y: object, names: Sequence[object] | None = None, *, name: str = "y") -> Targets:
         """Returns targets of a probability for each class: mixup, label smoothing, a teacher.
 
         The relevance of two examples is the probability that they are of one class,
@@ -211,7 +218,7 @@ class Targets(abc.ABC):
         return _Soft(matrix, _vocabulary(names, matrix.shape[1], name))
 
     @staticmethod
-    def hierarchy(y: Any, *, name: str = "y") -> Targets:
+    def hierarchy(y: object, *, name: str = "y") -> Targets:
         """Returns targets of a path of classes per example, coarse to fine.
 
         Two examples share their first levels, up to the first that differs: a product
@@ -252,7 +259,9 @@ class Targets(abc.ABC):
         return _Hierarchy(tuple(columns), level_names)
 
     @staticmethod
-    def relevance(values: Any, labels: Any = None, *, name: str = "relevance") -> Targets:
+    def relevance(
+        values: ArrayLike, labels: ArrayLike | None = None, *, name: str = "relevance"
+    ) -> Targets:
         """Returns targets that say themselves what is relevant to what.
 
         Args:
@@ -287,7 +296,13 @@ class Targets(abc.ABC):
         return _RelevanceMatrix(matrix)
 
     @staticmethod
-    def pairs(same: Any, left: Any = None, right: Any = None, *, name: str = "same") -> Targets:
+    def pairs(
+        same: ArrayLike,
+        left: ArrayLike | None = None,
+        right: ArrayLike | None = None,
+        *,
+        name: str = "same",
+    ) -> Targets:
         """Returns targets of pairs: whether both examples of a pair are the same.
 
         Args:
@@ -325,7 +340,7 @@ class Targets(abc.ABC):
         return _Pairs(values, sides)
 
     @staticmethod
-    def triplets(anchors: Any, positives: Any, negatives: Any) -> Targets:
+    def triplets(anchors: ArrayLike, positives: ArrayLike, negatives: ArrayLike) -> Targets:
         """Returns targets of triplets: the positions of their examples.
 
         Args:
@@ -350,7 +365,7 @@ class Targets(abc.ABC):
         return len(self.known)
 
     @abc.abstractmethod
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         """Returns the targets of some examples: positions, a slice or a bool mask."""
 
     @property
@@ -404,7 +419,7 @@ class Targets(abc.ABC):
     def _relevance_to(self, others: Targets) -> np.ndarray:
         raise TypeError(f"{_KINDS[self.kind]} do not say what is relevant to what.")
 
-    def decode(self, ids: Any) -> np.ndarray:
+    def decode(self, ids: ArrayLike) -> np.ndarray:
         """Returns the names of class ids, in their shape; None for −1.
 
         Where classes have no names, the ids themselves.
@@ -478,7 +493,7 @@ class _Classes(Targets):
     def ids(self) -> np.ndarray:
         return self._ids
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _Classes(self._ids[rows], self.known[rows], self.class_names)
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
@@ -504,7 +519,7 @@ class _MultiHot(Targets):
         self.known = _frozen(np.ones(len(matrix), bool) if known is None else known)
         self.class_names = class_names
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _MultiHot(self.matrix[rows], self.known[rows], self.class_names)
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
@@ -528,7 +543,7 @@ class _Soft(Targets):
         self.known = _frozen(np.ones(len(matrix), bool))
         self.class_names = class_names
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _Soft(self.matrix[rows], self.class_names)
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
@@ -580,7 +595,7 @@ class _Hierarchy(Targets):
     def ids(self) -> np.ndarray:
         return self.level(-1).ids
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _Hierarchy(tuple(column.take(rows) for column in self.columns), self.level_names)
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
@@ -604,7 +619,7 @@ class _RelevanceMatrix(Targets):
         self.matrix = _frozen(matrix)
         self.known = _frozen(np.ones(len(matrix), bool))
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _RelevanceMatrix(self.matrix[rows])
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
@@ -624,7 +639,7 @@ class _RelevanceFunction(Targets):
         self.labels = labels
         self.known = _frozen(np.ones(len(labels), bool))
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _RelevanceFunction(self.function, self.labels[rows])
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
@@ -656,7 +671,7 @@ class _Pairs(Targets):
         self.sides = sides
         self.known = _frozen(np.ones(len(same), bool))
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         if self.sides is None:
             return _Pairs(self.same[rows], None)
         return _Pairs(self.same[rows], (self.sides[0][rows], self.sides[1][rows]))
@@ -679,15 +694,15 @@ class _Triplets(Targets):
         self.anchors, self.positives, self.negatives = anchors, positives, negatives
         self.known = _frozen(np.ones(len(anchors), bool))
 
-    def take(self, rows: Any) -> Targets:
+    def take(self, rows: np.ndarray | slice) -> Targets:
         return _Triplets(self.anchors[rows], self.positives[rows], self.negatives[rows])
 
 
 def get(
-    y: Any,
+    y: object,
     name: str = "y",
     length: int | None = None,
-    ignore_class: Any = None,
+    ignore_class: object = None,
     kinds: Sequence[str] = ("classes",),
 ) -> Targets:
     """Returns what a user passed as labels as `Targets`.
@@ -754,7 +769,7 @@ def align(first: Targets, second: Targets, names: tuple[str, str] = ("y", "label
     return first.recode(second.class_names or (), names[0]), second
 
 
-def decode(ids: Any, class_names: Sequence[str] | None) -> np.ndarray:
+def decode(ids: ArrayLike, class_names: Sequence[str] | None) -> np.ndarray:
     """Returns the names of class ids, in their shape; None for −1.
 
     Args:
@@ -781,7 +796,7 @@ def decode(ids: Any, class_names: Sequence[str] | None) -> np.ndarray:
     return np.asarray(table[array])
 
 
-def shown_labels(found: Targets, given: Any = None) -> np.ndarray:
+def shown_labels(found: Targets, given: object = None) -> np.ndarray:
     """Labels as results show them: ids, names, or rows of several labels."""
     if found.kind == "hierarchy":
         found = found.level(-1)
@@ -804,7 +819,7 @@ def shown_labels(found: Targets, given: Any = None) -> np.ndarray:
 
 
 def lookup_labels(
-    neighbor_labels: Any, query_labels: Any, name: str = "neighbor_labels"
+    neighbor_labels: ArrayLike, query_labels: TargetsLike, name: str = "neighbor_labels"
 ) -> tuple[np.ndarray, np.ndarray, Targets]:
     """Labels of neighbours and of queries, comparable.
 
@@ -839,7 +854,7 @@ def lookup_labels(
     return right, known, found
 
 
-def label_table(neighbor_labels: Any, name: str) -> tuple[Targets, np.ndarray]:
+def label_table(neighbor_labels: ArrayLike, name: str) -> tuple[Targets, np.ndarray]:
     """Labels of neighbours `[queries, k]`, flat, and which of them there are, in their shape.
 
     None and −1, which lookups give, stand for none.
@@ -854,7 +869,7 @@ def label_table(neighbor_labels: Any, name: str) -> tuple[Targets, np.ndarray]:
     return flat, flat.known.reshape(array.shape)
 
 
-def _without(found: Targets, ignore_class: Any, name: str) -> Targets:
+def _without(found: Targets, ignore_class: object, name: str) -> Targets:
     """The targets with one class unknown."""
     if found.kind != "classes":
         raise TypeError(f"`ignore_class` is for class ids and names. Received: {found!r}.")
@@ -879,7 +894,7 @@ def _ignored_id(ignore_class: Any, names: tuple[str, ...] | None, name: str) -> 
     )
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     if isinstance(value, (bytes, np.bytes_)):
         return bytes(value).decode("utf-8")
     return str(value) if isinstance(value, str) else None
@@ -958,7 +973,7 @@ def _sequence(y: Any, name: str) -> Any:
     return y
 
 
-def _matrix(y: Any, name: str, expected: str) -> np.ndarray:
+def _matrix(y: object, name: str, expected: str) -> np.ndarray:
     array = _host(y, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"`{name}` must be {expected}. Received: {_describe(array)}.")
@@ -967,7 +982,7 @@ def _matrix(y: Any, name: str, expected: str) -> np.ndarray:
     return array.copy()
 
 
-def _positions(values: Any, name: str, length: int | None) -> np.ndarray:
+def _positions(values: ArrayLike | None, name: str, length: int | None) -> np.ndarray:
     array = _host(values, name)
     if array.ndim == 1 and not array.size:
         array = array.astype(np.int64)
@@ -1022,7 +1037,7 @@ def _moved_columns(matrix: np.ndarray, codes: np.ndarray, columns: int) -> np.nd
     return moved
 
 
-def _classes(y: Any, names: Any, ignore_class: Any, name: str) -> Targets:
+def _classes(y: object, names: Sequence[object] | None, ignore_class: object, name: str) -> Targets:
     vocabulary = _vocabulary(names, None, name)
     array = _host(y, name)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -1200,7 +1215,7 @@ def _named(
     array: np.ndarray,
     known: np.ndarray,
     vocabulary: tuple[str, ...] | None,
-    ignore_class: Any,
+    ignore_class: object,
     name: str,
 ) -> Targets:
     if array.dtype.kind == "S":
@@ -1228,3 +1243,7 @@ def _named(
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+#: Labels in any form: class ids, class names, or `Targets` of any kind.
+TargetsLike: TypeAlias = ArrayLike | Targets

@@ -11,6 +11,7 @@ from pathlib import Path
 # A part imports only from parts above it.
 PARTS = {
     "_caller": "where a warning points: at the code that uses the package",
+    "_types": "types of annotations: tensors, and what becomes one",
     "_checks": "arguments checked at the boundary, with errors that say what to do",
     "_class_names": "class ids and the names that go with them",
     "_configured": "small objects that are their config: distances, strategies, miners",

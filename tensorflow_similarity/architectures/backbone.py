@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.architectures.freezing import set_trainable
 from tensorflow_similarity.architectures.preprocessing import ImagePreprocessing
 from tensorflow_similarity.layers import (
@@ -35,8 +36,8 @@ def with_backbone(
     pooling: str | None = "gem",
     gem_p: float = 3.0,
     l2_norm: bool = True,
-    augmentation: Any = None,
-    preprocessing: Any = "auto",
+    augmentation: keras.Layer | Callable[[Any], Any] | None = None,
+    preprocessing: keras.Layer | Callable[[Any], Any] = "auto",
     name: str | None = None,
 ) -> SimilarityModel:
     """Puts an embedding head on a backbone: augmentation, preprocessing, backbone, head.
@@ -126,7 +127,7 @@ def with_backbone(
 
 
 def _backbone(
-    backbone: Any, input_shape: Any, weights: str | None
+    backbone: Any, input_shape: Shape | None, weights: str | None
 ) -> tuple[keras.Model, str | None]:
     """The backbone, and the module of `keras.applications` that it is from, if any."""
     if isinstance(backbone, keras.Model):
@@ -149,10 +150,10 @@ def _backbone(
     return model, family if is_known else None
 
 
-def _inputs(base: keras.Model, input_shape: Any) -> Any:
+def _inputs(base: keras.Model, input_shape: Shape | None) -> Tensor:
     """Inputs like those of a backbone, one for each."""
 
-    def like(tensor: Any) -> Any:
+    def like(tensor: Any) -> Tensor:
         # Images may come as integers; preprocessing casts them.
         shape = tensor.shape[1:] if input_shape is None else input_shape
         dtype = "float32" if keras.backend.is_float_dtype(tensor.dtype) else tensor.dtype
@@ -173,7 +174,7 @@ def _layers(layers: Any, name: str) -> list[Any]:
     return list(found)
 
 
-def _features(output: Any) -> Any:
+def _features(output: Tensor) -> Tensor:
     """The tensor to pool, of what a backbone returns."""
     if isinstance(output, dict):
         for key in ("pooled_output", "sequence_output"):
@@ -193,7 +194,7 @@ def _features(output: Any) -> Any:
     return output
 
 
-def _pooled(x: Any, pooling: str | None, gem_p: float) -> Any:
+def _pooled(x: Tensor, pooling: str | None, gem_p: float) -> Tensor:
     rank = len(x.shape)
     if rank == 2:
         return x

@@ -66,5 +66,5 @@ def _is_leaf(layer: Any) -> bool:
     return not list(layer._flatten_layers(include_self=False))
 
 
-def _is_normalisation(layer: Any) -> bool:
+def _is_normalisation(layer: object) -> bool:
     return isinstance(layer, keras.layers.BatchNormalization)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["ImagePreprocessing"]
 
@@ -72,7 +73,7 @@ class ImagePreprocessing(keras.layers.Layer):
         self.family = family
         self._examined = False
 
-    def examine_inputs(self, images: Any) -> None:
+    def examine_inputs(self, images: Tensor) -> None:
         """Warns, the first time, if images are plainly preprocessed or scaled already.
 
         Args:
@@ -95,10 +96,10 @@ class ImagePreprocessing(keras.layers.Layer):
                 stacklevel=levels_to_the_caller(),
             )
 
-    def call(self, images: Any) -> Any:
+    def call(self, images: Tensor) -> Tensor:
         return _families()[self.family].preprocess_input(keras.ops.cast(images, "float32"))
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         """As in Keras."""
         return input_shape
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.calibration.counts import Counts
 from tensorflow_similarity.classification_metrics import ClassificationMetric
 
 __all__ = ["lower_bound", "metric_bound", "upper_bound"]
 
 
-def lower_bound(successes: Any, trials: Any, confidence: float) -> np.ndarray:
+def lower_bound(successes: ArrayLike, trials: ArrayLike, confidence: float) -> np.ndarray:
     """The exact (Clopper-Pearson) one-sided lower bound of a probability.
 
     The smallest p for which `successes` or more in `trials` are not too
@@ -41,7 +40,7 @@ def lower_bound(successes: Any, trials: Any, confidence: float) -> np.ndarray:
     return np.where(some, low, 0.0)
 
 
-def upper_bound(successes: Any, trials: Any, confidence: float) -> np.ndarray:
+def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float) -> np.ndarray:
     """The exact one-sided upper bound; 1 where there were no trials."""
     successes, trials = np.asarray(successes), np.asarray(trials)
     return 1.0 - lower_bound(trials - successes, trials, confidence)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["lookup_columns", "right_matches"]
 
 
 def lookup_columns(
-    distances: Any, neighbor_labels: Any
+    distances: ArrayLike, neighbor_labels: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
     """Returns distances float64 and label ids int64, both `[queries, k]`, and class names.
 
@@ -44,7 +44,9 @@ def lookup_columns(
     return np.where(known, values, np.inf), flat.ids.reshape(shape), flat.class_names
 
 
-def right_matches(labels: np.ndarray, query_labels: Any) -> tuple[np.ndarray, targets.Targets]:
+def right_matches(
+    labels: np.ndarray, query_labels: TargetsLike
+) -> tuple[np.ndarray, targets.Targets]:
     """Which matches have (one of) the labels of their query, bool `[queries]`; and the queries.
 
     Nothing matches a query of unknown class: it is a stranger, whose every acceptance is wrong.

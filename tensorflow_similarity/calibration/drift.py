@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.calibration.matchers import derive
 from tensorflow_similarity.calibration.results import Calibration
 
@@ -62,9 +62,9 @@ class DriftReport:
 
 def drift(
     calibration: Calibration,
-    distances: Any,
-    neighbor_labels: Any,
-    matcher: Any = None,
+    distances: ArrayLike,
+    neighbor_labels: ArrayLike,
+    matcher: object = None,
     significance: float = 0.01,
     smallest_shift: float = 0.1,
 ) -> DriftReport:

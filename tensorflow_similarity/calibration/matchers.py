@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.calibration.columns import lookup_columns
 
 __all__ = [
@@ -159,7 +160,7 @@ _BY_NAME: dict[str, type[Any]] = {
 }
 
 
-def make_classification_matcher(matcher: Any) -> ClassificationMatch:
+def make_classification_matcher(matcher: object) -> ClassificationMatch:
     """Resolves a matcher.
 
     Args:
@@ -243,7 +244,7 @@ class _Unknown(ClassificationMatch):
 
 
 def derive(
-    distances: Any, neighbor_labels: Any, matcher: Any
+    distances: ArrayLike, neighbor_labels: ArrayLike, matcher: object
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checked distances `[q, k]`, and the matcher's labels `[q]` and distances `[q]`.
 

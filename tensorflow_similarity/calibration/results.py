@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._text_table import text_table
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.calibration.matchers import (
     ClassificationMatch,
     derive,
@@ -106,11 +107,11 @@ class Calibration:
 
     def match(
         self,
-        distances: Any,
-        neighbor_labels: Any,
+        distances: ArrayLike,
+        neighbor_labels: ArrayLike,
         cutpoint: str = "optimal",
-        no_match_label: Any = -1,
-        matcher: Any = None,
+        no_match_label: object = -1,
+        matcher: object = None,
     ) -> np.ndarray:
         """Labels of queries whose match is near enough.
 
@@ -281,7 +282,7 @@ class Calibration:
     __hash__ = None  # type: ignore[assignment]
 
 
-def accepted_labels(accepted: np.ndarray, labels: np.ndarray, no_match_label: Any) -> np.ndarray:
+def accepted_labels(accepted: np.ndarray, labels: np.ndarray, no_match_label: object) -> np.ndarray:
     """The labels of accepted matches; what the others get, −1 being None among names."""
     if labels.dtype != object:
         return np.where(accepted, labels, checks.int64(no_match_label, "no_match_label"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import numbers
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -92,7 +91,7 @@ def choose_all(targets: Sequence[Target], reached: Sequence[np.ndarray]) -> list
     return chosen
 
 
-def make_targets(targets: Any, default: ClassificationMetric) -> list[Target]:
+def make_targets(targets: object, default: ClassificationMetric) -> list[Target]:
     """Resolves `thresholds_targets`.
 
     Args:

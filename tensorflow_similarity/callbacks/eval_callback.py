@@ -20,6 +20,7 @@ from tensorflow_similarity import targets as classes
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike, Logs
 from tensorflow_similarity.calibration import make_classification_matcher
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import (
@@ -30,12 +31,13 @@ from tensorflow_similarity.callbacks.model_access import (
 from tensorflow_similarity.callbacks.neighbors import nearest_targets
 from tensorflow_similarity.callbacks.schedule import Schedule
 from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.evaluation import EvaluationResult, evaluate
 from tensorflow_similarity.evaluation import metrics as rank_metrics
 from tensorflow_similarity.evaluation._supervision import supervise
 from tensorflow_similarity.models.assessment import ANY_KIND
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
-from tensorflow_similarity.targets import Targets
+from tensorflow_similarity.targets import Targets, TargetsLike
 
 __all__ = ["EvalCallback"]
 
@@ -144,23 +146,23 @@ class EvalCallback(keras.callbacks.Callback):
     @explains_arguments("EvalCallback")
     def __init__(
         self,
-        queries: Any,
-        query_labels: Any = None,
-        targets: Any = None,
-        target_labels: Any = None,
-        distance: Any = "auto",
+        queries: ArrayLike,
+        query_labels: TargetsLike | None = None,
+        targets: object = None,
+        target_labels: TargetsLike | None = None,
+        distance: DistanceLike = "auto",
         metrics: Sequence[Any] = _DEFAULT_METRICS,
         tb_logdir: str | os.PathLike[str] | None = None,
         k: int = 1,
-        matcher: Any = "match_nearest",
-        distance_thresholds: Any = None,
-        known_classes: Any = None,
-        retrieval_metrics: Any = None,
+        matcher: object = "match_nearest",
+        distance_thresholds: ArrayLike | None = None,
+        known_classes: ArrayLike | None = None,
+        retrieval_metrics: object = None,
         *,
-        relevance: Any = None,
-        ignore: Any = None,
-        ignore_class: Any = None,
-        freq: Any = "epoch",
+        relevance: object = None,
+        ignore: object = None,
+        ignore_class: object = None,
+        freq: object = "epoch",
         prefix: str = "val_",
         embedding_output: int | str | None = None,
         batch_size: int | None = None,
@@ -211,7 +213,7 @@ class EvalCallback(keras.callbacks.Callback):
             raise missing("`tb_logdir`", "TensorBoard", "tensorboard")
         self._check_labels()
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Called by Keras; tries the first batch of queries and targets."""
         self._schedule.begin()
         self._values, self.seconds = {}, 0.0
@@ -224,25 +226,25 @@ class EvalCallback(keras.callbacks.Callback):
             )
         self._since = time.perf_counter()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Called by Keras."""
         self._schedule.begin_epoch()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Called by Keras; evaluates every `freq` steps."""
         if self._schedule.end_batch(batch):
             self._evaluate_and_report(self._schedule.steps)
             if logs is not None:
                 logs.update(self._values)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Called by Keras; evaluates, unless it did so every few steps."""
         if self._schedule.every is None or not self._values:
             self._evaluate_and_report(epoch)
         if logs is not None:
             logs.update(self._values)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         """Called by Keras."""
         if self._writer is not None:
             self._writer.close()
@@ -415,7 +417,7 @@ class EvalCallback(keras.callbacks.Callback):
         return {name: float(value[0]) for name, value in values.items() if name != "distance"}
 
 
-def _thresholds(given: Any) -> np.ndarray:
+def _thresholds(given: object) -> np.ndarray:
     """The distances up to which neighbors match; any, where none are given."""
     if given is None:
         return np.array([math.inf])
@@ -441,7 +443,7 @@ def _require_positives(counted: int, queries: int, suffix: str = "") -> None:
         )
 
 
-def _several(labels: Any, name: str) -> Any:
+def _several(labels: TargetsLike | None, name: str) -> Targets | None:
     if labels is None or isinstance(labels, Targets) or callable(labels):
         return labels
     return Targets.multi_hot(labels, name=name)

@@ -11,14 +11,15 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.models.batches import Batches, batches_of, is_dataset
 from tensorflow_similarity.models.embedding import Embedder
-from tensorflow_similarity.targets import Targets
+from tensorflow_similarity.targets import Targets, TargetsLike
 
 __all__ = ["LabelledExamples", "check_repeatable"]
 
 
-def check_repeatable(x: Any, name: str) -> None:
+def check_repeatable(x: object, name: str) -> None:
     """Checks that `x` can be gone through again and again.
 
     Raises:
@@ -55,12 +56,12 @@ class LabelledExamples:
 
     def __init__(
         self,
-        x: Any,
-        y: Any,
+        x: object,
+        y: object,
         name: str,
         labels_name: str,
         kinds: Sequence[str] = ("classes",),
-        ignore_class: Any = None,
+        ignore_class: object = None,
     ) -> None:
         check_repeatable(x, name)
         self.x, self.ignore_class = x, ignore_class
@@ -110,7 +111,7 @@ class LabelledExamples:
         labels = self._wrap if self.labels is None else self.labels
         return embedder.batches(self.x, labels, batch_size, self._kinds)
 
-    def _read(self, labels: Any) -> Targets:
+    def _read(self, labels: TargetsLike) -> Targets:
         """What labels of a dataset say."""
         if self._wrap is not None:
             labels = self._wrap(labels)
@@ -159,11 +160,11 @@ class LabelledExamples:
         return np.concatenate(parts), known
 
 
-def _host(values: Any) -> np.ndarray:
+def _host(values: ArrayLike) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(values) if keras.ops.is_tensor(values) else values)
 
 
-def _count(x: Any) -> int | None:
+def _count(x: object) -> int | None:
     """The number of examples of arrays; None where only the model can tell."""
     if isinstance(x, (list, tuple)) and any(hasattr(item, "shape") for item in x):
         return None  # One array for each input, or a list of examples.
@@ -172,7 +173,7 @@ def _count(x: Any) -> int | None:
     return lengths.pop() if len(lengths) == 1 else None
 
 
-def _first_seen(inputs: Any, count: int, seen: set[bytes]) -> np.ndarray:
+def _first_seen(inputs: object, count: int, seen: set[bytes]) -> np.ndarray:
     """Places of the examples of a batch that were not seen yet; they are from now on."""
     leaves = [
         np.ascontiguousarray(keras.ops.convert_to_numpy(leaf))

@@ -6,6 +6,7 @@ from typing import Any
 
 from tensorflow_similarity import distances
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
@@ -37,7 +38,7 @@ def record_embedder_of(model: Any, output: int | str | None = None) -> Embedder:
     return Embedder(model, output)
 
 
-def distance_of(model: Any, distance: Any, output: int | str | None = None) -> Distance:
+def distance_of(model: Any, distance: DistanceLike, output: int | str | None = None) -> Distance:
     """The distance to compare the embeddings of a model with.
 
     Args:

@@ -13,9 +13,11 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike, Logs
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.callbacks.model_access import embedder_of
 from tensorflow_similarity.callbacks.schedule import Schedule
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["EmbeddingProjector", "write_projector"]
 
@@ -25,10 +27,10 @@ _LARGEST_SPRITE = 8192
 
 def write_projector(
     log_dir: str | os.PathLike[str],
-    embeddings: Any,
-    labels: Any = None,
+    embeddings: ArrayLike,
+    labels: TargetsLike | None = None,
     metadata: Mapping[str, Any] | None = None,
-    images: Any = None,
+    images: ArrayLike | None = None,
     name: str = "embedding",
 ) -> None:
     """Writes embeddings as TensorBoard's projector shows them: `tensorboard --logdir log_dir`.
@@ -118,7 +120,7 @@ def _table(columns: dict[str, list[Any]]) -> str:
     return "".join("\t".join(row) + "\n" for row in rows)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return " ".join(str(value).split()) or " "
 
 
@@ -204,11 +206,11 @@ class EmbeddingProjector(keras.callbacks.Callback):
     def __init__(
         self,
         log_dir: str | os.PathLike[str],
-        x: Any,
-        y: Any = None,
+        x: object,
+        y: object = None,
         metadata: Mapping[str, Any] | None = None,
-        images: Any = None,
-        freq: Any = "epoch",
+        images: ArrayLike | None = None,
+        freq: object = "epoch",
         keep_all: bool = False,
         name: str = "embedding",
         embedding_output: int | str | None = None,
@@ -228,22 +230,22 @@ class EmbeddingProjector(keras.callbacks.Callback):
             if images is not None:
                 _sprite(images, count)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Called by Keras; tries the first batch."""
         self._schedule.begin()
         embedder = embedder_of(self.model, self.embedding_output)
         self._examples.try_first_batch(embedder, self.batch_size)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Called by Keras."""
         self._schedule.begin_epoch()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Called by Keras; writes every `freq` steps."""
         if self._schedule.end_batch(batch):
             self.write()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Called by Keras; writes if `freq` is `"epoch"`."""
         if self._schedule.every is None:
             self.write()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tensorflow_similarity import _checks as checks
 
 __all__ = ["Schedule"]
@@ -22,7 +20,7 @@ class Schedule:
         ValueError: If `freq` is neither.
     """
 
-    def __init__(self, freq: Any) -> None:
+    def __init__(self, freq: object) -> None:
         if isinstance(freq, str) and freq != "epoch":
             raise ValueError(f"`freq` must be 'epoch' or a number of steps. Received: {freq!r}.")
         self.every = None if freq == "epoch" else checks.count(freq, "freq")

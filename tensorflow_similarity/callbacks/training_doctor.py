@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity._class_names import ClassNames
 from tensorflow_similarity._text_table import text_table
+from tensorflow_similarity._types import Logs
 from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
 from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
 from tensorflow_similarity.callbacks.doctor.patient import Patient
@@ -27,6 +27,7 @@ from tensorflow_similarity.callbacks.model_access import (
     loss_on_pairs,
 )
 from tensorflow_similarity.callbacks.schedule import Schedule
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.targets import Targets
 
@@ -128,12 +129,12 @@ class TrainingDoctor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        x: Any,
-        y: Any = None,
-        freq: Any = 50,
+        x: object,
+        y: object = None,
+        freq: object = 50,
         patience: int = 3,
         batch_size: int = 64,
-        distance: Any = "auto",
+        distance: DistanceLike = "auto",
         embedding_output: int | str | None = None,
         seed: int = 0,
         shuffle: bool = True,
@@ -178,22 +179,22 @@ class TrainingDoctor(keras.callbacks.Callback):
         """Examples that look like another class."""
         return self._patient.suspects
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Called by Keras; examines the untrained model, to compare with."""
         self._schedule.begin()
         self._start()
         self.examine()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Called by Keras."""
         self._schedule.begin_epoch()
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Called by Keras; examines every `freq` steps."""
         if self._schedule.end_batch(batch):
             self.examine()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Called by Keras; examines if `freq` is `"epoch"`."""
         if self._schedule.every is None:
             self.examine()
@@ -236,14 +237,15 @@ class TrainingDoctor(keras.callbacks.Callback):
         return signs
 
     def _distance(self, patient: Patient) -> distances.Distance:
-        if self.distance == "auto" and patient.loss is not None:
-            return distances.get(patient.loss.distance)
+        loss = patient.loss
+        if self.distance == "auto" and loss is not None and loss.distance is not None:
+            return loss.distance
         return distance_of(self.model, self.distance, self.embedding_output)
 
     def _look_for_suspects(
         self,
         signs: VitalSigns,
-        inputs: Any,
+        inputs: object,
         labels: np.ndarray,
         between: np.ndarray,
         places: np.ndarray,
@@ -272,13 +274,13 @@ class TrainingDoctor(keras.callbacks.Callback):
         return f"TrainingDoctor(examinations={len(self.history)}, findings={names})"
 
 
-def _clips(model: Any) -> bool:
+def _clips(model: keras.Model) -> bool:
     optimizer = getattr(model, "optimizer", None)
     names = ("clipnorm", "clipvalue", "global_clipnorm")
     return any(getattr(optimizer, name, None) is not None for name in names)
 
 
-def _learning_rate(model: Any) -> float:
+def _learning_rate(model: keras.Model) -> float:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return math.nan

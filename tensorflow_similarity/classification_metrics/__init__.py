@@ -42,7 +42,9 @@ _BY_NAME: dict[str, type[Any]] = {
 }
 
 
-def make_classification_metric(metric: Any, name: str = "") -> ClassificationMetric:
+def make_classification_metric(
+    metric: str | ClassificationMetric, name: str = ""
+) -> ClassificationMetric:
     """Resolves a classification metric.
 
     Args:
@@ -71,15 +73,17 @@ def make_classification_metric(metric: Any, name: str = "") -> ClassificationMet
             )
         # Results are found under the name that was asked for.
         name = name or metric
-        metric = _BY_NAME[metric.lower()]()
-    elif not isinstance(metric, ClassificationMetric):
+        found = _BY_NAME[metric.lower()]()
+    elif isinstance(metric, ClassificationMetric):
+        found = metric
+    else:
         raise TypeError(
             f"A classification metric must be one of {sorted(_BY_NAME)} or a "
             f"ClassificationMetric. Received: {metric!r}."
         )
     if name:
-        metric.name = name
-    return metric
+        found.name = name
+    return found
 
 
 def __dir__() -> list[str]:

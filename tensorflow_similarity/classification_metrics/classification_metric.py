@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._types import ArrayLike, Tensor
+
 __all__ = ["ClassificationMetric", "ratio"]
 
 
-def ratio(numerator: Any, denominator: Any) -> np.ndarray:
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> np.ndarray:
     """`numerator / denominator` in float64, and 0 where the denominator is 0."""
     numerator, denominator = np.broadcast_arrays(
         np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
@@ -63,7 +65,7 @@ class ClassificationMetric:
         self.increasing = increasing
         self.maximize = maximize
 
-    def compute(self, tp: Any, fp: Any, tn: Any, fn: Any, count: int) -> np.ndarray:
+    def compute(self, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor, count: int) -> np.ndarray:
         """The metric at each threshold.
 
         Args:

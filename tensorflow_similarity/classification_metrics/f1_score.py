@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.classification_metrics.classification_metric import (
     ClassificationMetric,
     ratio,
@@ -32,5 +31,5 @@ class F1Score(ClassificationMetric):
     def __init__(self, name: str = "f1") -> None:
         super().__init__(name=name, canonical_name="f1_score")
 
-    def compute(self, tp: Any, fp: Any, tn: Any, fn: Any, count: int) -> np.ndarray:
+    def compute(self, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor, count: int) -> np.ndarray:
         return ratio(2 * np.asarray(tp), 2 * np.asarray(tp) + np.asarray(fp) + np.asarray(fn))

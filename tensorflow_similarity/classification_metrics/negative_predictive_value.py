@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.classification_metrics.classification_metric import (
     ClassificationMetric,
     ratio,
@@ -32,5 +31,5 @@ class NegativePredictiveValue(ClassificationMetric):
     def __init__(self, name: str = "npv") -> None:
         super().__init__(name=name, canonical_name="negative_predictive_value")
 
-    def compute(self, tp: Any, fp: Any, tn: Any, fn: Any, count: int) -> np.ndarray:
+    def compute(self, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor, count: int) -> np.ndarray:
         return ratio(tn, np.asarray(tn) + np.asarray(fn))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.classification_metrics.classification_metric import (
     ClassificationMetric,
     ratio,
@@ -35,7 +34,7 @@ class Precision(ClassificationMetric):
     def __init__(self, name: str = "precision") -> None:
         super().__init__(name=name, canonical_name="precision", increasing=False)
 
-    def compute(self, tp: Any, fp: Any, tn: Any, fn: Any, count: int) -> np.ndarray:
+    def compute(self, tp: Tensor, fp: Tensor, tn: Tensor, fn: Tensor, count: int) -> np.ndarray:
         accepted = np.asarray(tp) + np.asarray(fp)
         values = ratio(tp, accepted)
         if values.ndim and len(values) > 1 and accepted[0] == 0:

@@ -315,7 +315,9 @@ def _has_index(model: SimilarityModel) -> bool:
         return False
 
 
-def _examples(options: argparse.Namespace, model: Any, need_labels: bool = False) -> Examples:
+def _examples(
+    options: argparse.Namespace, model: keras.Model, need_labels: bool = False
+) -> Examples:
     inputs = getattr(model, "inputs", None) or []
     shape, texts = None, False
     if len(inputs) == 1:
@@ -336,7 +338,7 @@ def _examples(options: argparse.Namespace, model: Any, need_labels: bool = False
     )
 
 
-def _embed(model: Any, examples: Examples, options: argparse.Namespace) -> np.ndarray:
+def _embed(model: keras.Model, examples: Examples, options: argparse.Namespace) -> np.ndarray:
     if isinstance(model, Index):
         if not hasattr(examples.x, "ndim") or examples.x.ndim != 2:
             raise ValueError("The queries of an index must be embeddings [n, dim].")
@@ -348,7 +350,7 @@ def _embed(model: Any, examples: Examples, options: argparse.Namespace) -> np.nd
 
 
 def _embedded(
-    model: Any, examples: Examples, options: argparse.Namespace
+    model: keras.Model, examples: Examples, options: argparse.Namespace
 ) -> tuple[np.ndarray, Index]:
     """Embeddings, and the index to compare them with."""
     records = model if isinstance(model, Index) else None
@@ -361,7 +363,7 @@ def _embedded(
     return _embed(model, examples, options), records
 
 
-def _distance(model: Any) -> Any:
+def _distance(model: keras.Model) -> Any:
     if isinstance(model, Index):
         return model.distance
     if isinstance(model, SimilarityModel) and _has_index(model):
@@ -384,7 +386,7 @@ def _classes(records: Index) -> tuple[dict[str, int], set[int]]:
     return names, set(labels) - {-1}  # which stands for no label
 
 
-def _name(label: Any) -> str | None:
+def _name(label: object) -> str | None:
     """A label that is the name of a class."""
     return str(label) if isinstance(label, str) else None
 

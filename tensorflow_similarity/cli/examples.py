@@ -17,6 +17,7 @@ import numpy as np
 
 from _tfsim.files import IMAGES, STANDARD_INPUT
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._types import Shape
 from tensorflow_similarity.samplers.images import image_files, image_folder, load_image
 from tensorflow_similarity.samplers.loading import load_examples
 
@@ -254,7 +255,7 @@ def _images(
     labels: Any = None,
     names: list[str] | None = None,
     *,
-    image_shape: Any,
+    image_shape: Shape | None,
     size: str | None,
     scale: int,
     batch_size: int,

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import CorruptIndexError, Index
 
 __all__ = ["convert_index"]
@@ -31,10 +33,10 @@ _DISTANCES = {
 def convert_index(
     path: str | os.PathLike[str],
     *,
-    labels: Any = None,
-    data: Any = None,
-    distance: Any = None,
-    search: Any = "auto",
+    labels: ArrayLike | None = None,
+    data: object = None,
+    distance: DistanceLike | None = None,
+    search: object = "auto",
 ) -> Index:
     """Reads an index that TensorFlow Similarity 0.17 saved.
 

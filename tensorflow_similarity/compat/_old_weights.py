@@ -73,7 +73,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
         layer.set_weights(arrays)
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def _layers(model: keras.Model) -> Iterator[Any]:
     """The layers of a model and of the models in it, in their order."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):

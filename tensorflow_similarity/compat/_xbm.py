@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses import CrossBatchMemory, phase
 
 __all__ = ["XBM"]
@@ -42,7 +43,7 @@ class XBM(CrossBatchMemory):
 
     def __init__(
         self,
-        loss: Any,
+        loss: object,
         memory_size: int,
         warmup_steps: int = 0,
         reduction: str | None = "sum_over_batch_size",
@@ -52,7 +53,11 @@ class XBM(CrossBatchMemory):
         self.reduction = "sum_over_batch_size" if reduction == "auto" else reduction
 
     def __call__(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None, training: bool | None = None
+        self,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+        training: bool | None = None,
     ) -> Any:
         if training is None and phase.current() is None and tf.executing_eagerly():
             training = True

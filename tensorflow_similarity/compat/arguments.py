@@ -113,11 +113,11 @@ class _Position:
     note: str
 
 
-def _is_flag(value: Any) -> bool:
+def _is_flag(value: object) -> bool:
     return isinstance(value, (bool, int))
 
 
-def _is_loss_function(value: Any) -> bool:
+def _is_loss_function(value: object) -> bool:
     """Whether it is a function that needs more arguments than a distance has."""
     if not inspect.isfunction(value):
         return False
@@ -126,12 +126,12 @@ def _is_loss_function(value: Any) -> bool:
     return len([each for each in needed if each.kind is each.POSITIONAL_OR_KEYWORD]) > 2
 
 
-def _is_small(value: Any) -> bool:
+def _is_small(value: object) -> bool:
     """Whether it is a flag, or decimals to round to: no size of a batch."""
     return isinstance(value, (bool, int)) and value <= 10
 
 
-def _names_metrics(value: Any) -> bool:
+def _names_metrics(value: object) -> bool:
     """Whether it is what `metrics` takes, and no weights of losses."""
     if isinstance(value, dict):
         return any(map(_names_metrics, value.values()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity import losses as _losses
+from tensorflow_similarity._types import Tensor
 
 __all__ = [
     "ContrastiveLoss",
@@ -54,13 +56,13 @@ class FunctionOfEmbeddings(distances.Distance):
             registered with `keras.saving.register_keras_serializable`.
     """
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         if isinstance(function, dict):
             function = keras.saving.deserialize_keras_object(function)
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         number = ops.shape(queries)[0]
         if queries is keys:
             return self.function(queries)
@@ -112,7 +114,7 @@ class TripletSemiHardLoss(_losses.TripletSemiHardLoss):
     def __init__(
         self,
         margin: float = 1.0,
-        distance_metric: Any = "L2",
+        distance_metric: object = "L2",
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -153,7 +155,7 @@ class TripletHardLoss(_losses.TripletHardLoss):
         self,
         margin: float = 1.0,
         soft: bool = False,
-        distance_metric: Any = "L2",
+        distance_metric: object = "L2",
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -176,7 +178,7 @@ for _class in (ContrastiveLoss, LiftedStructLoss, NpairsLoss, NpairsMultilabelLo
     keras.saving.get_custom_objects()[f"{_PACKAGE}>{_class.__name__}"] = _class
 
 
-def _ids(y_true: Any) -> Any:
+def _ids(y_true: Tensor) -> Tensor:
     """Class ids as integers: Keras casts what it passes to a loss function to float32."""
     y_true = ops.convert_to_tensor(y_true)
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(y_true.dtype)):
@@ -186,8 +188,8 @@ def _ids(y_true: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 def triplet_semihard_loss(
-    y_true: Any, y_pred: Any, margin: float = 1.0, distance_metric: Any = "L2"
-) -> Any:
+    y_true: Tensor, y_pred: Tensor, margin: float = 1.0, distance_metric: object = "L2"
+) -> Tensor:
     """The value of `TripletSemiHardLoss`, as a function.
 
     Compiled as a loss, Keras casts class ids to float32: those of 2**24 and above are not kept
@@ -215,12 +217,12 @@ def triplet_semihard_loss(
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 def triplet_hard_loss(
-    y_true: Any,
-    y_pred: Any,
+    y_true: Tensor,
+    y_pred: Tensor,
     margin: float = 1.0,
     soft: bool = False,
-    distance_metric: Any = "L2",
-) -> Any:
+    distance_metric: object = "L2",
+) -> Tensor:
     """The value of `TripletHardLoss`, as a function.
 
     Args:
@@ -245,7 +247,7 @@ def triplet_hard_loss(
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-def lifted_struct_loss(labels: Any, embeddings: Any, margin: float = 1.0) -> Any:
+def lifted_struct_loss(labels: Tensor, embeddings: Tensor, margin: float = 1.0) -> Tensor:
     """The value of `LiftedStructLoss`, as a function.
 
     Args:
@@ -268,7 +270,7 @@ def lifted_struct_loss(labels: Any, embeddings: Any, margin: float = 1.0) -> Any
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> Any:
+def contrastive_loss(y_true: Tensor, y_pred: Tensor, margin: float = 1.0) -> Tensor:
     """The contrastive loss of each pair, from its distance.
 
     Args:
@@ -291,7 +293,7 @@ def contrastive_loss(y_true: Any, y_pred: Any, margin: float = 1.0) -> Any:
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-def npairs_loss(y_true: Any, y_pred: Any) -> Any:
+def npairs_loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """The n-pairs loss, from a similarity matrix.
 
     Args:
@@ -313,7 +315,7 @@ def npairs_loss(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
-def npairs_multilabel_loss(y_true: Any, y_pred: Any) -> Any:
+def npairs_multilabel_loss(y_true: Tensor, y_pred: Tensor) -> Tensor:
     """The n-pairs loss of examples with several labels, from a similarity matrix.
 
     Args:
@@ -338,7 +340,7 @@ def npairs_multilabel_loss(y_true: Any, y_pred: Any) -> Any:
     return NpairsMultilabelLoss()(y_true, y_pred)
 
 
-def pairwise_distance(feature: Any, squared: bool = False) -> Any:
+def pairwise_distance(feature: Tensor, squared: bool = False) -> Tensor:
     """The Euclidean distances of all pairs of embeddings.
 
     Args:
@@ -360,7 +362,7 @@ def pairwise_distance(feature: Any, squared: bool = False) -> Any:
     return _all_pairs(distance, feature)
 
 
-def angular_distance(feature: Any) -> Any:
+def angular_distance(feature: Tensor) -> Tensor:
     """The cosine distances, 1 - cosine, of all pairs of embeddings.
 
     Args:
@@ -380,14 +382,14 @@ def angular_distance(feature: Any) -> Any:
     return _all_pairs(distances.get("cosine"), feature)
 
 
-def _all_pairs(distance: distances.Distance, feature: Any) -> Any:
+def _all_pairs(distance: distances.Distance, feature: Tensor) -> Tensor:
     feature = ops.convert_to_tensor(feature)
     number = ops.shape(feature)[0]
     apart = ops.subtract(1, ops.eye(number, dtype=feature.dtype))
     return distance.pairwise(feature, feature) * apart
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # So that `tfa.losses.TripletSemiHardLoss` needs another import, and nothing else.
     if name in ("losses", "metric_learning"):
         return sys.modules[__name__]

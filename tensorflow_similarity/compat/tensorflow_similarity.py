@@ -176,7 +176,7 @@ def batch_class_ratio(sampler: Iterable[Any], num_batches: int = 100) -> float:
     return float(np.mean([len(y) / len(np.unique(y)) for y in labels]))
 
 
-def is_tensor_or_variable(x: Any) -> bool:
+def is_tensor_or_variable(x: object) -> bool:
     """Whether `x` is a tensor or a variable.
 
     Args:
@@ -208,7 +208,7 @@ def tf_cap_memory() -> None:
         tf.config.experimental.set_memory_growth(device, True)
 
 
-def unpack_lookup_labels(lookups: Sequence[Any], dtype: Any = "int32") -> np.ndarray:
+def unpack_lookup_labels(lookups: Sequence[Any], dtype: object = "int32") -> np.ndarray:
     """The labels of neighbors, `[queries, k]`: those of `neighbors.labels` for an index.
 
     Args:
@@ -231,7 +231,7 @@ def unpack_lookup_labels(lookups: Sequence[Any], dtype: Any = "int32") -> np.nda
 
 
 def unpack_lookup_distances(
-    lookups: Sequence[Any], dtype: Any = "float32", distance_rounding: int | None = None
+    lookups: Sequence[Any], dtype: object = "float32", distance_rounding: int | None = None
 ) -> np.ndarray:
     """The distances of neighbors, `[queries, k]`: those of `neighbors.distances` for an index.
 
@@ -256,7 +256,7 @@ def unpack_lookup_distances(
     return found if distance_rounding is None else np.round(found, distance_rounding)
 
 
-def _columns(lookups: Sequence[Any], field: str, missing: Any, dtype: Any) -> np.ndarray:
+def _columns(lookups: Sequence[Any], field: str, missing: Any, dtype: object) -> np.ndarray:
     rows = [[getattr(lookup, field) for lookup in row] for row in lookups]
     width = max((len(row) for row in rows), default=0)
     filled = [

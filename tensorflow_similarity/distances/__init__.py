@@ -5,12 +5,17 @@ One object names the distance of a loss, of a metric and of an index.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
 from tensorflow_similarity import _old_names
-from tensorflow_similarity.distances.base import CallableDistance, Distance, product_of
+from tensorflow_similarity.distances.base import (
+    CallableDistance,
+    Distance,
+    DistanceLike,
+    product_of,
+)
 from tensorflow_similarity.distances.cosine import CosineDistance
 from tensorflow_similarity.distances.euclidean import EuclideanDistance, SquaredEuclideanDistance
 from tensorflow_similarity.distances.inner_product import InnerProductDistance
@@ -55,7 +60,7 @@ def names() -> list[str]:
     return sorted(_BY_NAME)
 
 
-def get(distance: Any) -> Distance:
+def get(distance: DistanceLike) -> Distance:
     """Resolves a distance.
 
     Args:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import ops
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._configured import Configured
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.product import Product
 
-__all__ = ["CallableDistance", "Distance", "product_of", "promote"]
+__all__ = ["CallableDistance", "Distance", "DistanceLike", "product_of", "promote"]
 
 
-def promote(a: Any, b: Any) -> tuple[Any, Any]:
+def promote(a: Tensor, b: Tensor) -> tuple[Any, Any]:
     """Casts both to their common float type, float32 at least.
 
     Half precision has 8 to 11 significant bits: differences of near neighbours
@@ -44,7 +45,7 @@ def promote(a: Any, b: Any) -> tuple[Any, Any]:
     return ops.cast(a, dtype), ops.cast(b, dtype)
 
 
-def _tensor(values: Any, name: str) -> Any:
+def _tensor(values: Tensor, name: str) -> Tensor:
     """A tensor of real numbers; what is masked, sparse or ragged is refused."""
     checks.refuse_partial(values, name)
     try:
@@ -101,7 +102,7 @@ class Distance(Configured):
                 "class attribute here."
             )
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Values between every query and every key.
 
         Args:
@@ -121,7 +122,7 @@ class Distance(Configured):
         """
         return None
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         """Values between rows of the same position, `[..., dim]` and `[..., dim]` -> `[...]`.
 
         The leading axes are broadcast against each other. Built on `pairwise`
@@ -135,7 +136,7 @@ class Distance(Configured):
         rows = ops.vectorized_map(lambda ab: self.pairwise(ab[0], ab[1])[0, 0], (a, b))
         return ops.reshape(rows, leading)
 
-    def __call__(self, queries: Any, keys: Any) -> Any:
+    def __call__(self, queries: Tensor, keys: Tensor) -> Tensor:
         """Values between every query `[n, dim]` and every key `[m, dim]`: `[n, m]`.
 
         Computed in float32 at least, and in float64 where an input is float64.
@@ -181,7 +182,7 @@ class CallableDistance(Distance):
         self.function = function
         self.name = getattr(function, "__name__", type(function).__name__)
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         return self.function(queries, keys)
 
     def get_config(self) -> dict[str, Any]:
@@ -189,6 +190,10 @@ class CallableDistance(Distance):
 
     def __repr__(self) -> str:
         return f"CallableDistance({self.name})"
+
+
+#: A distance, by name or as an object, or a plain function `(queries, keys) -> [n, m]`.
+DistanceLike: TypeAlias = str | Distance | Callable[[Any, Any], Any]
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

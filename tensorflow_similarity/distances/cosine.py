@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
 from tensorflow_similarity.distances.product import Product
 from tensorflow_similarity.distances.rows import SMALLEST_ROW
@@ -14,7 +13,7 @@ from tensorflow_similarity.distances.rows import SMALLEST_ROW
 __all__ = ["CosineDistance", "unit_rows"]
 
 
-def unit_rows(x: Any) -> Any:
+def unit_rows(x: Tensor) -> Tensor:
     """Scales rows (the last axis) to length 1; rows of zeros stay zeros.
 
     The gradient of a row of zeros is zero. Rows are divided by their largest
@@ -61,9 +60,9 @@ class CosineDistance(Distance):
     def product(self) -> Product:
         return Product("cosine")
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         return 1 - ops.matmul(unit_rows(queries), ops.transpose(unit_rows(keys)))
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         return 1 - ops.sum(unit_rows(a) * unit_rows(b), axis=-1)

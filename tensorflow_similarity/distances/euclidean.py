@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
 from tensorflow_similarity.distances.product import Product
 
@@ -17,7 +16,7 @@ __all__ = ["EuclideanDistance", "SquaredEuclideanDistance", "squared_differences
 _SMALLEST_SQUARE = 1e-30
 
 
-def squared_differences(queries: Any, keys: Any) -> Any:
+def squared_differences(queries: Tensor, keys: Tensor) -> Tensor:
     """`||q - k||^2` for every query and key, by one matrix product.
 
     `[-2q, |q|^2, 1] . [k, 1, |k|^2]` expands the square inside the product, so
@@ -35,7 +34,7 @@ def squared_differences(queries: Any, keys: Any) -> Any:
     centre = ops.stop_gradient(ops.mean(keys, axis=0, keepdims=True))
     queries, keys = queries - centre, keys - centre
 
-    def squares(x: Any) -> Any:
+    def squares(x: Tensor) -> Tensor:
         return ops.sum(ops.square(x), axis=-1, keepdims=True)
 
     left = ops.concatenate([-2 * queries, squares(queries), ops.ones_like(queries[:, :1])], axis=1)
@@ -63,10 +62,10 @@ class SquaredEuclideanDistance(Distance):
     def product(self) -> Product:
         return Product("squared_euclidean")
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         return ops.relu(squared_differences(queries, keys))
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         return ops.sum(ops.square(a - b), axis=-1)
 
@@ -91,10 +90,10 @@ class EuclideanDistance(Distance):
     def product(self) -> Product:
         return Product("euclidean")
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         return ops.sqrt(ops.maximum(squared_differences(queries, keys), _SMALLEST_SQUARE))
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         squares = ops.sum(ops.square(a - b), axis=-1)
         apart = squares > _SMALLEST_SQUARE

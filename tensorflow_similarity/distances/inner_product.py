@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
 
 from tensorflow_similarity import _old_names
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
 from tensorflow_similarity.distances.product import Product
 
@@ -36,10 +37,10 @@ class InnerProductDistance(Distance):
     def product(self) -> Product:
         return Product("inner_product")
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         return ops.matmul(-queries, ops.transpose(keys))
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         return -ops.sum(a * b, axis=-1)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
 from tensorflow_similarity._blocks import map_row_blocks
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
 
 __all__ = ["ManhattanDistance"]
@@ -37,15 +36,15 @@ class ManhattanDistance(Distance):
 
     name = "manhattan"
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         m, dim = keys.shape
         rows = _ROWS_FOR_UNKNOWN_KEYS if m is None else max(1, _TEMPORARY // max(1, m * dim))
 
-        def block(q: Any, k: Any) -> Any:
+        def block(q: Tensor, k: Tensor) -> Tensor:
             return self.paired(q[:, None, :], k[None, :, :])
 
         return map_row_blocks(block, (queries,), (keys,), rows)
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         return ops.sum(ops.abs(a - b), axis=-1)

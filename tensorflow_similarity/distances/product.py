@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from tensorflow_similarity._types import Tensor
+
 __all__ = ["SPACES", "Product"]
 
 #: Where a product ranks: by the angle, by the length of the difference, or by the product itself.
@@ -74,6 +76,6 @@ class Product:
         """The rows as the space takes them."""
         return rows if self.transform is None else self.transform(rows, xp)
 
-    def values(self, values: Any, queries: Any, xp: ModuleType) -> Any:
+    def values(self, values: Any, queries: Tensor, xp: ModuleType) -> Any:
         """The distances, from values in the space and transformed queries `[q, dim]`."""
         return values if self.finish is None else self.finish(values, queries, xp)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
 from tensorflow_similarity.distances.euclidean import squared_differences
 from tensorflow_similarity.distances.product import Product
@@ -16,17 +17,17 @@ __all__ = ["SNRDistance"]
 _SMALLEST_SIGNAL = 1e-30
 
 
-def _centered(x: Any, xp: Any = ops) -> Any:
+def _centered(x: Tensor, xp: Any = ops) -> Tensor:
     return x - xp.mean(x, axis=-1, keepdims=True)
 
 
-def _signal(x: Any, xp: Any = ops) -> Any:
+def _signal(x: Tensor, xp: Any = ops) -> Tensor:
     """Sum of squares of centered rows; 1 where a row has no variance to divide by."""
     squares = xp.sum(xp.square(x), axis=-1)
     return xp.where(squares > _SMALLEST_SIGNAL, squares, xp.ones_like(squares))
 
 
-def _over_signal(noise: Any, queries: Any, xp: Any) -> Any:
+def _over_signal(noise: Tensor, queries: Tensor, xp: Any) -> Tensor:
     return noise / _signal(queries, xp)[:, None]
 
 
@@ -58,12 +59,12 @@ class SNRDistance(Distance):
     def product(self) -> Product:
         return Product("squared_euclidean", transform=_centered, finish=_over_signal)
 
-    def pairwise(self, queries: Any, keys: Any) -> Any:
+    def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
         queries, keys = _centered(queries), _centered(keys)
         noise = ops.relu(squared_differences(queries, keys))
         return noise / _signal(queries)[:, None]
 
-    def paired(self, a: Any, b: Any) -> Any:
+    def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         a, b = _centered(a), _centered(b)
         return ops.sum(ops.square(a - b), axis=-1) / _signal(a)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from tensorflow_similarity.evaluation.relevance import (
     Relevance,
     WithIgnored,
 )
-from tensorflow_similarity.targets import Targets
+from tensorflow_similarity.targets import Targets, TargetsLike
 
 __all__ = ["SameGroup", "Supervision", "supervise"]
 
@@ -52,7 +51,9 @@ class SameGroup:
     ```
     """
 
-    def __init__(self, queries: Any, gallery: Any = None, same_class: bool = True) -> None:
+    def __init__(
+        self, queries: TargetsLike, gallery: TargetsLike | None = None, same_class: bool = True
+    ) -> None:
         self.queries = targets.get(queries, "queries")
         self.gallery = None if gallery is None else targets.get(gallery, "gallery")
         self.same_class = bool(same_class)
@@ -105,13 +106,13 @@ class Supervision:
 
 
 def supervise(
-    labels: Any,
-    gallery_labels: Any,
+    labels: TargetsLike,
+    gallery_labels: TargetsLike | None,
     own: np.ndarray,
     keys: int,
-    relevance: Any,
-    ignore: Any,
-    ignore_class: Any,
+    relevance: object,
+    ignore: object,
+    ignore_class: object,
 ) -> Supervision:
     """Resolves the arguments of `evaluate` that say what is relevant.
 
@@ -174,7 +175,7 @@ def _is_matrix(found: Targets) -> bool:
     return found.kind == "relevance" and hasattr(found, "matrix")
 
 
-def _several(labels: Any, name: str) -> Targets:
+def _several(labels: TargetsLike | None, name: str) -> Targets:
     found = labels if isinstance(labels, Targets) else Targets.multi_hot(labels, name=name)
     if found.kind != "multi_hot":
         raise TypeError(
@@ -194,7 +195,7 @@ def _jaccard(mine: Targets, others: Targets) -> np.ndarray:
 
 
 def _values(
-    relevance: Any, labels: np.ndarray, gallery_labels: np.ndarray, shape: tuple[int, int]
+    relevance: object, labels: np.ndarray, gallery_labels: np.ndarray, shape: tuple[int, int]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A matrix, or a function of labels, as a function of query positions."""
     if isinstance(relevance, str):
@@ -219,7 +220,7 @@ def _values(
 
 
 def _ignored(
-    ignore: Any, queries: int, keys: int, alone: bool
+    ignore: object, queries: int, keys: int, alone: bool
 ) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
     """Which pairs to leave out by query positions, and whether relevant ones only."""
     if isinstance(ignore, SameGroup):
@@ -229,7 +230,7 @@ def _ignored(
         mine, others = targets.align(mine, others, ("queries", "gallery"))
         return lambda which: mine.take(which).relevance_to(others), ignore.same_class
 
-    def checked(values: Any, expected: tuple[int, int]) -> np.ndarray:
+    def checked(values: object, expected: tuple[int, int]) -> np.ndarray:
         matrix = checks.host_array(values, "ignore")
         if matrix.dtype != bool or matrix.shape != expected:
             raise ValueError(
@@ -245,7 +246,7 @@ def _ignored(
     return lambda which: matrix[which], False
 
 
-def _any_labels(labels: Any, name: str, length: int) -> np.ndarray:
+def _any_labels(labels: TargetsLike | None, name: str, length: int) -> np.ndarray:
     if isinstance(labels, Targets):
         labels = targets.shown_labels(labels)
     array = checks.host_array(labels, name)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["clustering"]
 
 
 def clustering(
-    embeddings: Any = None, labels: Any = None, clusters: Any = None, seed: int = 0
+    embeddings: ArrayLike | None = None,
+    labels: TargetsLike | None = None,
+    clusters: ArrayLike | None = None,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Adjusted and normalised mutual information of classes and clusters.
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from typing import Any
 
 import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index.engines.forks import refuse_tensorflow
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["EpisodeResult", "few_shot"]
 
@@ -59,17 +61,17 @@ class EpisodeResult:
 
 
 def few_shot(
-    embeddings: Any,
-    labels: Any,
+    embeddings: ArrayLike,
+    labels: TargetsLike,
     ways: int = 5,
     shots: int = 1,
     queries: int = 15,
     episodes: int = 600,
-    distance: Any = "squared_euclidean",
+    distance: DistanceLike = "squared_euclidean",
     prototypes: bool = True,
     confidence: float = 0.95,
     seed: int = 0,
-    ignore_class: Any = None,
+    ignore_class: object = None,
 ) -> EpisodeResult:
     """Evaluates N-way K-shot episodes.
 

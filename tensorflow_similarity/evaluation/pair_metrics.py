@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._types import ArrayLike
 
 __all__ = ["equal_error_rate", "roc_auc", "tar_at_far"]
 
 
-def _sorted_sides(values: Any, same: Any) -> tuple[np.ndarray, np.ndarray]:
+def _sorted_sides(values: ArrayLike, same: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Sorted distances of same-class pairs, and of the others."""
     array = checks.numbers(values, "distances")
     mask = checks.host_array(same, "same")
@@ -30,7 +29,7 @@ def _sorted_sides(values: Any, same: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(array[mask]), np.sort(array[~mask])
 
 
-def roc_auc(distances: Any, same: Any) -> float:
+def roc_auc(distances: ArrayLike, same: ArrayLike) -> float:
     """Area under the ROC curve: how often a same-class pair is nearer than another pair.
 
     Equal distances count half.
@@ -54,7 +53,7 @@ def roc_auc(distances: Any, same: Any) -> float:
     return float(wins.mean() / len(negative))
 
 
-def tar_at_far(distances: Any, same: Any, far: float) -> tuple[float, float]:
+def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> tuple[float, float]:
     """True accept rate at a false accept rate that is not exceeded.
 
     Args:
@@ -89,7 +88,7 @@ def tar_at_far(distances: Any, same: Any, far: float) -> tuple[float, float]:
     )
 
 
-def equal_error_rate(distances: Any, same: Any) -> tuple[float, float]:
+def equal_error_rate(distances: ArrayLike, same: ArrayLike) -> tuple[float, float]:
     """Where as large a share of each kind of pair is judged wrong.
 
     Args:

@@ -8,12 +8,14 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.evaluation import metrics as rank_metrics
 from tensorflow_similarity.evaluation._supervision import supervise
 from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
 from tensorflow_similarity.evaluation.ranks import rank
 from tensorflow_similarity.evaluation.result import EvaluationResult
-from tensorflow_similarity.targets import Targets, lookup_labels, shown_labels
+from tensorflow_similarity.targets import Targets, TargetsLike, lookup_labels, shown_labels
 
 __all__ = ["evaluate", "evaluate_lookup"]
 
@@ -22,19 +24,19 @@ _RANKS_FOR_FIRST = 64
 
 
 def evaluate(
-    embeddings: Any,
+    embeddings: ArrayLike,
     labels: Any,
-    gallery: Any = None,
-    gallery_labels: Any = None,
-    distance: Any = "cosine",
-    metrics: Any = None,
+    gallery: ArrayLike | None = None,
+    gallery_labels: TargetsLike | None = None,
+    distance: DistanceLike = "cosine",
+    metrics: object = None,
     confidence: float = 0.95,
     seed: int = 0,
     *,
-    query_positions: Any = None,
-    relevance: Any = None,
-    ignore: Any = None,
-    ignore_class: Any = None,
+    query_positions: ArrayLike | None = None,
+    relevance: object = None,
+    ignore: object = None,
+    ignore_class: object = None,
     verbose: int = 0,
 ) -> EvaluationResult:
     """Evaluates retrieval, exactly, with confidence intervals.
@@ -150,14 +152,14 @@ def evaluate(
 
 
 def evaluate_lookup(
-    neighbor_labels: Any,
-    query_labels: Any,
+    neighbor_labels: ArrayLike,
+    query_labels: TargetsLike,
     relevant: Any = None,
-    metrics: Any = None,
+    metrics: object = None,
     confidence: float = 0.95,
     seed: int = 0,
     *,
-    present: Any = None,
+    present: ArrayLike | None = None,
 ) -> EvaluationResult:
     """Evaluates the result of a lookup, with the same metrics as `evaluate`.
 
@@ -268,7 +270,7 @@ def _relevant_counts(relevant: Any, queries: Targets) -> np.ndarray | None:
     return counts
 
 
-def _own_positions(positions: Any, queries: int, keys: int) -> np.ndarray:
+def _own_positions(positions: object, queries: int, keys: int) -> np.ndarray:
     if positions is None:
         return np.full(queries, -1, np.int64)
     own = checks.class_ids(positions, "query_positions", queries)
@@ -280,12 +282,12 @@ def _own_positions(positions: Any, queries: int, keys: int) -> np.ndarray:
     return own
 
 
-def _says_all(labels: Any) -> bool:
+def _says_all(labels: TargetsLike) -> bool:
     """Whether these labels say by themselves which key is relevant to which query."""
     return isinstance(labels, Targets) and labels.kind == "relevance" and hasattr(labels, "matrix")
 
 
-def _check_soft(labels: Any, wanted: list[RankMetric]) -> None:
+def _check_soft(labels: TargetsLike, wanted: list[RankMetric]) -> None:
     """Raises where probabilities would make nearly everything relevant."""
     others = [metric.name for metric in wanted if not metric.looks_at_gains]
     if isinstance(labels, Targets) and labels.kind == "soft" and others:

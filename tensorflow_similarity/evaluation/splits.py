@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["class_disjoint", "class_disjoint_folds", "shared_examples"]
 
 
 def class_disjoint(
-    labels: Any, test_size: float = 0.5, seed: int = 0
+    labels: TargetsLike, test_size: float = 0.5, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits examples so that no class is on both sides.
 
@@ -58,7 +59,7 @@ def class_disjoint(
 
 
 def class_disjoint_folds(
-    labels: Any, folds: int = 4, seed: int = 0
+    labels: TargetsLike, folds: int = 4, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Cross-validation by class: every class is tested once, and never while trained on.
 
@@ -92,7 +93,7 @@ def class_disjoint_folds(
     return ((places[fold[inverse] != i], places[fold[inverse] == i]) for i in range(number))
 
 
-def shared_examples(train: Any, test: Any) -> np.ndarray:
+def shared_examples(train: ArrayLike, test: ArrayLike) -> np.ndarray:
     """Finds test examples that are training examples too, and warns of them.
 
     Args:
@@ -137,7 +138,7 @@ def shared_examples(train: Any, test: Any) -> np.ndarray:
     return shared
 
 
-def _classes(labels: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _classes(labels: TargetsLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions of examples of known class, the classes, and which one each is of."""
     if not isinstance(labels, targets.Targets) and np.asarray(labels).dtype.kind in "iu":
         ids = checks.class_ids(labels)  # -1 too: what is of no class stays together.

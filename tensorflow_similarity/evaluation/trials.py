@@ -13,6 +13,8 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances as distance_functions
 from tensorflow_similarity import targets
 from tensorflow_similarity._text_table import text_table
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.evaluation.pairs import paired_distances
 from tensorflow_similarity.targets import Targets
 
@@ -190,19 +192,19 @@ class TrialResult(Mapping[str, float]):
 
 
 def verify_trials(
-    same: Any,
-    distances: Any = None,
+    same: ArrayLike,
+    distances: ArrayLike | None = None,
     *,
-    scores: Any = None,
-    embeddings: Any = None,
-    left: Any = None,
-    right: Any = None,
-    distance: Any = "cosine",
+    scores: ArrayLike | None = None,
+    embeddings: ArrayLike | None = None,
+    left: ArrayLike | None = None,
+    right: ArrayLike | None = None,
+    distance: DistanceLike = "cosine",
     far: tuple[float, ...] = (0.1, 0.01, 0.001),
     prior: float = 0.01,
     miss_cost: float = 1.0,
     false_accept_cost: float = 1.0,
-    subjects: Any = None,
+    subjects: ArrayLike | None = None,
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
@@ -290,7 +292,13 @@ def verify_trials(
 
 
 def _distances(
-    trials: int, distances: Any, scores: Any, embeddings: Any, left: Any, right: Any, distance: Any
+    trials: int,
+    distances: ArrayLike | None,
+    scores: ArrayLike | None,
+    embeddings: ArrayLike | None,
+    left: ArrayLike | None,
+    right: ArrayLike | None,
+    distance: DistanceLike,
 ) -> np.ndarray:
     """The distance of each trial, float64 `[trials]`."""
     sides = left is not None or right is not None or embeddings is not None
@@ -335,7 +343,7 @@ def _distances(
     return paired_distances(resolved, x, a, b).astype(np.float64)
 
 
-def _places(values: Any, name: str, trials: int, count: int) -> np.ndarray:
+def _places(values: ArrayLike, name: str, trials: int, count: int) -> np.ndarray:
     places = checks.class_ids(values, name, trials)
     if len(places) and (places.min() < 0 or places.max() >= count):
         raise ValueError(
@@ -345,7 +353,7 @@ def _places(values: Any, name: str, trials: int, count: int) -> np.ndarray:
     return places
 
 
-def _drawing(same: np.ndarray, subjects: Any) -> Callable[[np.random.Generator], np.ndarray]:
+def _drawing(same: np.ndarray, subjects: object) -> Callable[[np.random.Generator], np.ndarray]:
     """How often the bootstrap counts each trial in a sample."""
     if subjects is None:
         sides = [np.flatnonzero(same), np.flatnonzero(~same)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
 from tensorflow_similarity._text_table import text_table
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.evaluation.pair_metrics import equal_error_rate, roc_auc, tar_at_far
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["VerificationResult", "verify"]
 
@@ -67,13 +69,13 @@ class VerificationResult:
 
 
 def verify(
-    embeddings: Any,
-    labels: Any,
-    distance: Any = "cosine",
+    embeddings: ArrayLike,
+    labels: TargetsLike,
+    distance: DistanceLike = "cosine",
     far: tuple[float, ...] = (0.1, 0.01, 0.001),
     max_pairs: int = 2_000_000,
     seed: int = 0,
-    ignore_class: Any = None,
+    ignore_class: object = None,
 ) -> VerificationResult:
     """Evaluates how well a distance threshold tells whether two examples are of one class.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._graphs import Folding
 from tensorflow_similarity.index._payload import parse_payload
@@ -55,7 +56,7 @@ def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
     return array
 
 
-def check_ids(ids: Any, length: int | None = None, distinct: bool = True) -> np.ndarray:
+def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) -> np.ndarray:
     """Ids, int64 `[n]`, not negative; a single id is taken as one.
 
     Raises:
@@ -109,7 +110,7 @@ def check_k(k: int, offset: int, queries: int, records: int) -> None:
         )
 
 
-def check_labels(labels: Any, length: int) -> Targets | None:
+def check_labels(labels: ArrayLike, length: int) -> Targets | None:
     """What is known of records: a class each, by id or by name, or None.
 
     Args:
@@ -142,7 +143,12 @@ Encode = Callable[["Targets | None", int], tuple[np.ndarray, np.ndarray]]
 
 
 def check_batch(
-    size: int, embeddings: Any, labels: Any, data: Any, ids: Any, encode: Encode
+    size: int,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    data: object,
+    ids: ArrayLike,
+    encode: Encode,
 ) -> Batch:
     """Whole records of that embedding size, as `Index.add` takes them; `ids` may be None."""
     vectors = check_embeddings(embeddings, "embeddings", size)
@@ -155,7 +161,12 @@ def check_batch(
 
 
 def check_changes(
-    size: int, ids: np.ndarray, embeddings: Any, labels: Any, data: Any, encode: Encode
+    size: int,
+    ids: np.ndarray,
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    data: object,
+    encode: Encode,
 ) -> dict[str, Any]:
     """The columns of a `Batch` that `Index.update` replaces; None for those it keeps."""
     changes: dict[str, Any] = {}
@@ -185,7 +196,7 @@ class Settings:
 
     embedding_size: int
     distance: Any = "cosine"
-    search: Any = "auto"
+    search: object = "auto"
     target_recall: float = 0.95
     search_params: Mapping[str, Any] | None = None
     background: bool = False

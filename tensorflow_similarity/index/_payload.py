@@ -125,7 +125,7 @@ def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def parse_payload(data: Any, length: int) -> PayloadRows | None:
+def parse_payload(data: object, length: int) -> PayloadRows | None:
     """Reads what a user passes as `data`.
 
     Args:
@@ -194,7 +194,7 @@ def _dump(values: list[Any]) -> list[bytes]:
     return texts
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: object) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -63,7 +63,7 @@ class KeyColumn:
                 codes[place] = MISSING if value is _NOTHING else self._number(value)
             self._codes.append(codes)
 
-    def _number(self, value: Any) -> int:
+    def _number(self, value: object) -> int:
         own = _told(value)
         number = self._numbers.get(own)
         if number is None:
@@ -113,7 +113,7 @@ class KeyColumn:
         return np.fromiter(own, bool, count)
 
 
-def _float(value: Any) -> float:
+def _float(value: object) -> float:
     """A number, as far as a float tells it; NaN for all else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return np.nan
@@ -123,11 +123,11 @@ def _float(value: Any) -> float:
         return np.inf if value > 0 else -np.inf
 
 
-def _large(value: Any) -> bool:
+def _large(value: object) -> bool:
     return isinstance(value, int) and abs(value) > _EXACT
 
 
-def _told(value: Any) -> tuple[bool, Hashable]:
+def _told(value: object) -> tuple[bool, Hashable]:
     # True is not 1 here, though Python takes it for that.
     return type(value) is bool, _hashable(value)
 
@@ -135,7 +135,7 @@ def _told(value: Any) -> tuple[bool, Hashable]:
 _NOTHING = object()
 
 
-def _hashable(value: Any) -> Hashable:
+def _hashable(value: object) -> Hashable:
     if isinstance(value, list):
         return ("list", *((type(each) is bool, _hashable(each)) for each in value))
     if isinstance(value, dict):
@@ -143,7 +143,7 @@ def _hashable(value: Any) -> Hashable:
     return value
 
 
-def _at(value: Any, path: list[str]) -> Any:
+def _at(value: object, path: list[str]) -> Any:
     for name in path:
         if not isinstance(value, dict) or name not in value:
             return _NOTHING

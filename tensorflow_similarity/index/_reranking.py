@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.index._arguments import check_embeddings
 from tensorflow_similarity.index._results import Neighbors
 
@@ -19,7 +20,7 @@ __all__ = ["KReciprocal", "expand_queries"]
 _BATCH = 4096
 
 
-def expand_queries(index: Index, queries: Any, k: int = 5, alpha: float = 3.0) -> np.ndarray:
+def expand_queries(index: Index, queries: ArrayLike, k: int = 5, alpha: float = 3.0) -> np.ndarray:
     """Queries moved towards their neighbours: look these up in place of the queries.
 
     The mean of a query and its k nearest records, of which the i-th counts

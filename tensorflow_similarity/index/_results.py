@@ -22,7 +22,7 @@ __all__ = ["Lookup", "Neighbors", "data_frame", "text"]
 _SHOWN = 40  # characters of a payload
 
 
-def _cut(data: Any) -> str:
+def _cut(data: object) -> str:
     """How a payload is written, cut with an ellipsis where it is long."""
     text = repr(data)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
@@ -57,7 +57,7 @@ class Lookup:
     distance: float
     label: int | str | None = None
     embedding: np.ndarray | None = None
-    data: Any = None
+    data: object = None
     id: int | None = None
 
     def __eq__(self, other: object) -> bool:

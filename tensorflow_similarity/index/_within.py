@@ -25,7 +25,7 @@ _FIRST, _TIMES, _MOST = 32, 8, 2048
 _ROWS = 512
 
 
-def check_distance(value: Any) -> float:
+def check_distance(value: object) -> float:
     """A distance to look up within, as a float.
 
     Raises:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 
 __all__ = ["EmbeddingPrefix"]
@@ -50,7 +51,7 @@ class EmbeddingPrefix(keras.layers.Layer):
             raise TypeError(f"`normalize` must be True or False. Received: {normalize!r}.")
         self.normalize = normalize
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks that there are so many coordinates."""
         if input_shape[-1] is not None and input_shape[-1] < self.size:
             raise ValueError(
@@ -59,7 +60,7 @@ class EmbeddingPrefix(keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """The first coordinates, `[..., size]`."""
         prefix = inputs[..., : self.size]
         if not self.normalize:
@@ -68,7 +69,7 @@ class EmbeddingPrefix(keras.layers.Layer):
         unit = unit_rows(ops.cast(prefix, keras.backend.result_type(prefix.dtype, "float32")))
         return ops.cast(unit, prefix.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         """The shape of the inputs with `size` at its end."""
         return (*input_shape[:-1], self.size)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
+
+from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D"]
 
@@ -55,10 +58,10 @@ class GeneralizedMeanPooling(keras.layers.Layer):
         first = 1 if self.data_format == "channels_last" else 2
         return tuple(range(first, first + self._pooled))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self._pool(inputs, None)
 
-    def _pool(self, inputs: Any, mask: Any) -> Any:
+    def _pool(self, inputs: Tensor, mask: Tensor | None) -> Tensor:
         # Squares of half precision overflow at 256.
         wide = "float64" if keras.backend.standardize_dtype(inputs.dtype) == "float64" else None
         x = ops.cast(inputs, wide or "float32")
@@ -67,7 +70,7 @@ class GeneralizedMeanPooling(keras.layers.Layer):
             pooled = ops.squeeze(pooled, self._axes)
         return ops.cast(pooled, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         """As in Keras."""
         kept = [1 if i in self._axes else size for i, size in enumerate(input_shape)]
         if self.keepdims:
@@ -141,12 +144,12 @@ class GeneralizedMeanPooling1D(GeneralizedMeanPooling):
         super().__init__(p=p, data_format=data_format, keepdims=keepdims, **kwargs)
         self.supports_masking = True
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is not None:
             mask = ops.expand_dims(mask, 2 if self.data_format == "channels_last" else 1)
         return self._pool(inputs, mask)
 
-    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+    def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
         """There are no steps left to hide."""
 
 
@@ -199,11 +202,11 @@ class GeneralizedMeanPooling2D(GeneralizedMeanPooling):
     _pooled = 2
 
 
-def _generalized_mean(x: Any, p: float, axes: tuple[int, ...], mask: Any) -> Any:
+def _generalized_mean(x: Tensor, p: float, axes: tuple[int, ...], mask: Tensor | None) -> Tensor:
     """The generalised mean of values shifted to a least value of 1, shifted back."""
     if mask is None:
 
-        def mean(values: Any) -> Any:
+        def mean(values: Tensor) -> Tensor:
             return ops.mean(values, axis=axes, keepdims=True)
 
         present = None
@@ -217,7 +220,7 @@ def _generalized_mean(x: Any, p: float, axes: tuple[int, ...], mask: Any) -> Any
         highest = ops.max(ops.where(mask, x, -math.inf), axis=axes, keepdims=True)
         x = ops.where(mask, x, ops.where(present, highest, 0.0))
 
-        def mean(values: Any) -> Any:
+        def mean(values: Tensor) -> Tensor:
             return ops.sum(values * weights, axis=axes, keepdims=True) / number
 
     if p == 1:
@@ -230,7 +233,9 @@ def _generalized_mean(x: Any, p: float, axes: tuple[int, ...], mask: Any) -> Any
     return pooled if present is None else ops.where(present, pooled, ops.zeros_like(pooled))
 
 
-def _above_least(excess: Any, p: float, axes: tuple[int, ...], mean: Any) -> Any:
+def _above_least(
+    excess: Tensor, p: float, axes: tuple[int, ...], mean: Callable[[Tensor], Tensor]
+) -> Tensor:
     """`mean((excess + 1) ** p) ** (1 / p) - 1`, for excesses of at least 0."""
     logs = ops.log1p(excess)
     if abs(p) < _GEOMETRIC:
@@ -243,7 +248,7 @@ def _above_least(excess: Any, p: float, axes: tuple[int, ...], mean: Any) -> Any
     return ops.expm1(out + _log_mean_exp(p * (logs - out), mean) / p)
 
 
-def _log_mean_exp(x: Any, mean: Any) -> Any:
+def _log_mean_exp(x: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
     """`log(mean(exp(x)))` for x of at most 1, one of them near 0: exact near 0 and far from it."""
     near = mean(ops.expm1(x))
     return ops.where(near > -0.5, ops.log1p(ops.maximum(near, -0.5)), ops.log(mean(ops.exp(x))))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 
 __all__ = ["L2Embedding", "MetricEmbedding"]
@@ -48,14 +50,18 @@ class L2Embedding(keras.layers.Dense):
     """
 
     def __init__(
-        self, units: int, activation: Any = None, use_bias: bool = True, **kwargs: Any
+        self,
+        units: int,
+        activation: str | Callable[[Tensor], Tensor] | None = None,
+        use_bias: bool = True,
+        **kwargs: Any,
     ) -> None:
         # Keras itself checks this from 3.13 on only.
         if not isinstance(units, int) or units < 1:
             raise ValueError(f"`units` must be a positive integer. Received: {units!r}.")
         super().__init__(units, activation=activation, use_bias=use_bias, **kwargs)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = super().call(inputs, training=training)
         # Squares of half precision overflow at 256 and vanish below 2e-4.
         wide = "float64" if self.variable_dtype == "float64" else "float32"

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["MarginHead"]
 
@@ -67,7 +68,7 @@ class MarginHead(keras.layers.Layer):
         self.beta = float(beta)
         self.input_spec = keras.layers.InputSpec(ndim=2)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.boundaries = self.add_weight(
             shape=(self.classes,),
             initializer=keras.initializers.Constant(self.beta),
@@ -75,15 +76,15 @@ class MarginHead(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         boundaries = ops.convert_to_tensor(self.boundaries)
         rows = ops.broadcast_to(boundaries[None, :], (ops.shape(inputs)[0], self.classes))
         return ops.concatenate([ops.cast(inputs, boundaries.dtype), rows], axis=1)
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         return (input_shape[0], input_shape[1] + self.classes)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> Tensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.variable_dtype)
 
     def get_config(self) -> dict[str, Any]:

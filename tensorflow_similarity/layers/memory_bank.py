@@ -10,6 +10,7 @@ from keras import ops
 
 from tensorflow_similarity._checks import count
 from tensorflow_similarity._class_numbers import id_dtype, ids_of, numbers_of
+from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["MemoryBank"]
 
@@ -52,8 +53,8 @@ class MemoryBank(keras.layers.Layer):
         super().__init__(**kwargs)
         self.size = count(size, "size")
 
-    def build(self, input_shape: Any, dtype: str = "float32") -> None:
-        def zeros(name: str, shape: tuple[int, ...], dtype: str = id_dtype()) -> Any:
+    def build(self, input_shape: Shape, dtype: str = "float32") -> None:
+        def zeros(name: str, shape: Shape, dtype: str = id_dtype()) -> keras.Variable:
             return self.add_weight(
                 name=name,
                 shape=shape,
@@ -69,13 +70,17 @@ class MemoryBank(keras.layers.Layer):
         self.filled = zeros("filled", ())
         self.steps = zeros("steps", ())
 
-    def build_for(self, embeddings: Any) -> None:
+    def build_for(self, embeddings: Tensor) -> None:
         """Builds for embeddings such as these, `[batch, dim]`, unless it is built."""
         if not self.built:
             self.build(embeddings.shape, keras.backend.standardize_dtype(embeddings.dtype))
 
     def add(
-        self, embeddings: Any, labels: Any, examples: Any = None, warmup_steps: int = 0
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        examples: Tensor | None = None,
+        warmup_steps: int = 0,
     ) -> None:
         """Puts a batch in front, and lets the oldest go.
 
@@ -105,7 +110,7 @@ class MemoryBank(keras.layers.Layer):
             self.filled.assign(0)
             self.steps.assign(0)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Returns its input: it is written by `add` alone."""
         return inputs
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 
 __all__ = ["ProxyHead"]
@@ -85,9 +86,9 @@ class ProxyHead(keras.layers.Layer):
         self,
         classes: int,
         centers: int = 1,
-        proxy_initializer: Any = None,
+        proxy_initializer: str | keras.Initializer | None = None,
         learning_rate_multiplier: float = 1.0,
-        proxy_regularizer: Any = None,
+        proxy_regularizer: str | keras.Regularizer | None = None,
         **kwargs: Any,
     ) -> None:
         # Half precision of the compute dtype must not reach the cosines.
@@ -106,11 +107,11 @@ class ProxyHead(keras.layers.Layer):
             )
         self.input_spec = keras.layers.InputSpec(ndim=2)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         dim = input_shape[-1]
         initializer = self.proxy_initializer or keras.initializers.RandomNormal(stddev=dim**-0.5)
 
-        def scaled(shape: Any, dtype: Any = None) -> Any:
+        def scaled(shape: Shape, dtype: Any = None) -> Tensor:
             return initializer(shape, dtype=dtype) / self.learning_rate_multiplier
 
         self._scaled_proxies = self.add_weight(
@@ -122,7 +123,7 @@ class ProxyHead(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: dim})
 
     @property
-    def proxies(self) -> Any:
+    def proxies(self) -> Tensor:
         """The proxies, float `[classes, centers, dim]`; the gradient flows to the variable.
 
         The variable holds the proxies divided by the multiplier, so that a step
@@ -134,7 +135,7 @@ class ProxyHead(keras.layers.Layer):
         rest = (self.learning_rate_multiplier - 1) * stored
         return stored + ops.stop_gradient(rest)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         if self.proxy_regularizer is not None:
             self.add_loss(self.proxy_regularizer(self.proxies))
         wide = "float64" if self.variable_dtype == "float64" else "float32"
@@ -145,11 +146,11 @@ class ProxyHead(keras.layers.Layer):
             cosines = ops.reshape(cosines, (-1, self.classes, self.centers))
         return cosines
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:
         shape = (input_shape[0], self.classes)
         return shape if self.centers == 1 else (*shape, self.centers)
 
-    def compute_output_spec(self, inputs: Any) -> Any:
+    def compute_output_spec(self, inputs: Tensor) -> Tensor:
         wide = "float64" if self.variable_dtype == "float64" else "float32"
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=wide)
 

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Shape, Tensor
+
 __all__ = ["Temperature"]
 
 
@@ -58,14 +60,14 @@ class Temperature(keras.layers.Layer):
         self.built = True
 
     @property
-    def scale(self) -> Any:
+    def scale(self) -> Tensor:
         """`1 / temperature`, a float32 scalar."""
         return ops.exp(ops.minimum(self.log_scale, -math.log(self.minimum)))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs * ops.cast(self.scale, inputs.dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

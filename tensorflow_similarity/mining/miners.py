@@ -14,10 +14,12 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._configured import Configured
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.mining.pairs import Pairs
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 from tensorflow_similarity.mining.strategies import (
     All,
+    MiningStrategy,
     at,
     get_negative,
     get_positive,
@@ -117,7 +119,9 @@ class StrategyMiner(Miner):
     """
 
     def __init__(
-        self, positive_mining_strategy: Any = "all", negative_mining_strategy: Any = "all"
+        self,
+        positive_mining_strategy: str | MiningStrategy = "all",
+        negative_mining_strategy: str | MiningStrategy = "all",
     ) -> None:
         self.positive_mining_strategy = get_positive(positive_mining_strategy)
         self.negative_mining_strategy = get_negative(negative_mining_strategy)
@@ -213,12 +217,12 @@ class CallableMiner(Miner):
         return f"CallableMiner({getattr(self.function, '__name__', self.function)})"
 
 
-def _lowest(distances: Any, mask: Any) -> Any:
+def _lowest(distances: Tensor, mask: Tensor) -> Tensor:
     """The least distance of each row where `mask`, `[rows, 1]`; inf where there is none."""
     return ops.min(ops.where(mask, distances, float("inf")), axis=1, keepdims=True)
 
 
-def _highest(distances: Any, mask: Any) -> Any:
+def _highest(distances: Tensor, mask: Tensor) -> Tensor:
     """The greatest distance of each row where `mask`, `[rows, 1]`; -inf where there is none."""
     return -_lowest(-distances, mask)
 
@@ -345,7 +349,9 @@ class TripletMarginMiner(Miner):
             )
         return ops.logical_and(positives, in_one[0]), ops.logical_and(negatives, in_one[1])
 
-    def _semi_hard(self, distances: Any, positives: Any, negatives: Any) -> tuple[Any, Any]:
+    def _semi_hard(
+        self, distances: Tensor, positives: Tensor, negatives: Tensor
+    ) -> tuple[Any, Any]:
         # The negative next beyond a positive, and the positive next before a negative.
         beyond = _next_beyond(distances, negatives)
         before = -_next_beyond(-distances, positives)
@@ -358,7 +364,7 @@ class TripletMarginMiner(Miner):
         return {"margin": self.margin, "type_of_triplets": self.type_of_triplets}
 
 
-def _next_beyond(values: Any, mask: Any) -> Any:
+def _next_beyond(values: Tensor, mask: Tensor) -> Tensor:
     """The least value of the same row, where `mask`, that is above each; inf if there is none."""
     ordered, _ = sort_rows(ops.where(mask, values, float("inf")))
     ordered = ops.concatenate([ordered, ops.full_like(ordered[:, :1], float("inf"))], axis=1)
@@ -412,7 +418,7 @@ class DistanceWeightedMiner(Miner):
         self.nonzero_loss_cutoff = float(nonzero_loss_cutoff)
         self.seed = int(seed)
 
-    def log_weights(self, distances: Any, dim: int) -> Any:
+    def log_weights(self, distances: Tensor, dim: int) -> Tensor:
         """The logarithms of the weights, up to a constant: `[queries, keys]`."""
         distances = ops.clip(distances, self.cutoff, 2 - 1e-3)
         towards = (dim - 2) * ops.log(distances)
@@ -444,7 +450,7 @@ class DistanceWeightedMiner(Miner):
 _BITS = 23  # As many as a float32 holds.
 
 
-def content_noise(queries: Any, keys: Any, seed: int = 0) -> Any:
+def content_noise(queries: Tensor, keys: Tensor, seed: int = 0) -> Tensor:
     """Uniform random numbers of pairs, float32 `[queries, keys]`, above 0 and below 1.
 
     They are hashed from the embeddings. A generator would have a state, which a loss
@@ -462,7 +468,7 @@ def content_noise(queries: Any, keys: Any, seed: int = 0) -> Any:
     return (ops.cast(ops.bitwise_and(mixed, 2**_BITS - 1), "float32") + 0.5) / 2**_BITS
 
 
-def _signatures(embeddings: Any) -> Any:
+def _signatures(embeddings: Tensor) -> Tensor:
     """An integer for each row, which depends on its direction: int32 `[rows]`."""
     embeddings = ops.cast(ops.stop_gradient(embeddings), "float32")
     dim = int(embeddings.shape[1])
@@ -473,7 +479,7 @@ def _signatures(embeddings: Any) -> Any:
     return ops.sum(whole * factors, axis=1)
 
 
-def _hash(x: Any) -> Any:
+def _hash(x: Tensor) -> Tensor:
     """Scatters int32 values over all of int32: a bijection; overflow wraps around."""
     for shift, factor in ((16, 0x7FEB352D), (15, -0x7B935975), (16, 1)):
         # The shift is logical: bits that the sign fills in are cleared.
@@ -490,7 +496,7 @@ _BY_NAME: dict[str, type[Miner]] = {
 }
 
 
-def get_miner(mining: Any) -> Miner | None:
+def get_miner(mining: object) -> Miner | None:
     """Resolves a miner.
 
     Args:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
+
 __all__ = [
     "Pairs",
     "Rows",
@@ -44,17 +46,17 @@ class Pairs(NamedTuple):
             and whatever a head has put behind them.
     """
 
-    distances: Any
-    positives: Any
-    negatives: Any
-    relevance: Any = None
+    distances: Tensor
+    positives: Tensor
+    negatives: Tensor
+    relevance: Tensor | None = None
     queries: Any = None
     keys: Any = None
     positions: Any = None
     labels: Any = None
     outputs: Any = None
 
-    def positive_weights(self) -> Any:
+    def positive_weights(self) -> Tensor:
         """The relevance of the positive pairs, float `[queries, keys]`; 1 for class ids."""
         ones = ops.cast(self.positives, self.distances.dtype)
         if self.relevance is None:
@@ -68,11 +70,11 @@ Rows = Pairs
 
 
 def pairs_by_class(
-    query_labels: Any,
-    key_labels: Any,
-    query_positions: Any,
-    query_known: Any = None,
-    key_known: Any = None,
+    query_labels: Tensor,
+    key_labels: Tensor,
+    query_positions: Tensor,
+    query_known: Tensor | None = None,
+    key_known: Tensor | None = None,
 ) -> tuple[Any, Any]:
     """The masks of positive and of negative pairs, bool `[queries, keys]` each.
 
@@ -94,7 +96,7 @@ def pairs_by_class(
     return ops.logical_and(same, another), ops.logical_and(ops.logical_not(same), another)
 
 
-def pairs_by_relevance(relevance: Any, query_positions: Any) -> tuple[Any, Any]:
+def pairs_by_relevance(relevance: Tensor, query_positions: Tensor) -> tuple[Any, Any]:
     """The masks of positive and of negative pairs, bool `[queries, keys]` each.
 
     Args:
@@ -107,12 +109,12 @@ def pairs_by_relevance(relevance: Any, query_positions: Any) -> tuple[Any, Any]:
     return ops.logical_and(relevance > 0, another), ops.logical_and(relevance <= 0, another)
 
 
-def _another(query_positions: Any, keys: Any) -> Any:
+def _another(query_positions: Tensor, keys: Tensor) -> Tensor:
     """Which keys are not the query itself, bool `[queries, keys]`."""
     return ops.not_equal(query_positions[:, None], ops.arange(keys, dtype="int32")[None, :])
 
 
-def matrix(query_labels: Any, key_labels: Any) -> Any:
+def matrix(query_labels: Tensor, key_labels: Tensor) -> Tensor:
     """Labels that are the relevance itself, `[queries, keys]`: returned as they are.
 
     Args:
@@ -122,7 +124,7 @@ def matrix(query_labels: Any, key_labels: Any) -> Any:
     return query_labels
 
 
-def multi_hot(query_labels: Any, key_labels: Any) -> Any:
+def multi_hot(query_labels: Tensor, key_labels: Tensor) -> Tensor:
     """The number of labels that two examples share, `[queries, keys]`.
 
     Args:
@@ -133,7 +135,7 @@ def multi_hot(query_labels: Any, key_labels: Any) -> Any:
     return ops.matmul(query_labels, ops.transpose(key_labels))
 
 
-def jaccard(query_labels: Any, key_labels: Any) -> Any:
+def jaccard(query_labels: Tensor, key_labels: Tensor) -> Tensor:
     """The labels that two examples share, as a part of all that they have, `[queries, keys]`.
 
     Two examples without any label have relevance 0.
@@ -173,7 +175,7 @@ _BY_NAME: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def get_relevance(relevance: Any) -> Callable[[Any, Any], Any] | None:
+def get_relevance(relevance: object) -> Callable[[Any, Any], Any] | None:
     """Resolves how labels say which pairs are positive.
 
     Args:
@@ -212,7 +214,7 @@ def get_relevance(relevance: Any) -> Callable[[Any, Any], Any] | None:
     )
 
 
-def relevance_config(relevance: Any) -> Any:
+def relevance_config(relevance: object) -> Any:
     """The name of what `get_relevance` returned where it has one, else its serialised form."""
     for name, function in _BY_NAME.items():
         if function is relevance:

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
+
 __all__ = ["on_tensorflow_cpu", "places_beyond", "sort_rows"]
 
 # Rows that NumPy sorts at a time: 64 rows of a few thousand keys fit the cache.
@@ -74,7 +76,7 @@ def _numpy_sort(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ordered, order
 
 
-def sort_rows(values: Any) -> tuple[Any, Any]:
+def sort_rows(values: Tensor) -> tuple[Any, Any]:
     """Sorts each row in ascending order.
 
     Args:
@@ -94,7 +96,7 @@ def sort_rows(values: Any) -> tuple[Any, Any]:
     return ops.take_along_axis(values, order, axis=1), order
 
 
-def places_beyond(ordered: Any, values: Any) -> Any:
+def places_beyond(ordered: Tensor, values: Tensor) -> Tensor:
     """How many entries of each sorted row are at most the values.
 
     Args:

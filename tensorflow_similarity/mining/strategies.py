@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._configured import Configured
+from tensorflow_similarity._types import Tensor
 
 __all__ = [
     "All",
@@ -34,12 +35,12 @@ __all__ = [
 _WIDTH = 64
 
 
-def at(values: Any, index: Any) -> Any:
+def at(values: Tensor, index: Tensor) -> Tensor:
     """`values[i, index[i]]`: one entry of each row, `[rows, keys]`, `[rows]` -> `[rows]`."""
     return ops.take_along_axis(values, index[:, None], axis=1)[:, 0]
 
 
-def _place_of_minimum(values: Any) -> Any:
+def _place_of_minimum(values: Tensor) -> Tensor:
     """The place of each row's minimum, int32 `[rows]`; one of them where several are equal."""
     keys = values.shape[1]
     if keys is None or keys % _WIDTH or keys <= _WIDTH:
@@ -51,7 +52,7 @@ def _place_of_minimum(values: Any) -> Any:
     return ops.argmin(candidates, axis=1) * _WIDTH + column
 
 
-def nearest(distances: Any, candidates: Any) -> Any:
+def nearest(distances: Tensor, candidates: Tensor) -> Tensor:
     """The place of the nearest candidate of each row.
 
     Args:
@@ -65,12 +66,14 @@ def nearest(distances: Any, candidates: Any) -> Any:
     return _place_of_minimum(ops.where(candidates, distances, float("inf")))
 
 
-def farthest(distances: Any, candidates: Any) -> Any:
+def farthest(distances: Tensor, candidates: Tensor) -> Tensor:
     """The place of the farthest candidate of each row; as `nearest` otherwise."""
     return _place_of_minimum(ops.where(candidates, -distances, float("inf")))
 
 
-def nearest_beyond(distances: Any, candidates: Any, thresholds: Any, number: Any = None) -> Any:
+def nearest_beyond(
+    distances: Tensor, candidates: Tensor, thresholds: Tensor, number: Tensor | None = None
+) -> Tensor:
     """The places of the nearest candidates strictly farther than thresholds.
 
     Where no candidate is farther, the farthest one: what FaceNet calls
@@ -90,7 +93,7 @@ def nearest_beyond(distances: Any, candidates: Any, thresholds: Any, number: Any
     last = ops.cast(_place_of_minimum(-masked), "int32")
     slots = ops.arange(thresholds.shape[1], dtype="int32")[None, :]
 
-    def step(slot: Any, places: Any) -> tuple[Any, Any]:
+    def step(slot: Tensor, places: Tensor) -> tuple[Any, Any]:
         this = ops.equal(slots, slot)
         threshold = ops.sum(ops.where(this, thresholds, 0), axis=1)
         beyond = ops.where(masked > threshold[:, None], masked, float("inf"))
@@ -115,7 +118,7 @@ class MiningStrategy(Configured):
     hard positive and the easy negative are both `Farthest`.
     """
 
-    def pick(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
+    def pick(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         """Picks one key for each query.
 
         Args:
@@ -129,7 +132,7 @@ class MiningStrategy(Configured):
         """
         raise NotImplementedError(f"{type(self).__name__} does not pick a single key per query.")
 
-    def keep(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
+    def keep(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         """The mask of the candidates that are kept, bool `[queries, keys]`.
 
         Unless overridden, the one that `pick` picks.
@@ -143,7 +146,7 @@ class MiningStrategy(Configured):
 class Nearest(MiningStrategy):
     """The nearest candidate: the easy positive, the hard negative."""
 
-    def pick(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
+    def pick(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         return nearest(distances, candidates)
 
 
@@ -151,7 +154,7 @@ class Nearest(MiningStrategy):
 class Farthest(MiningStrategy):
     """The farthest candidate: the hard positive, the easy negative."""
 
-    def pick(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
+    def pick(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         return farthest(distances, candidates)
 
 
@@ -165,7 +168,7 @@ class SemiHard(MiningStrategy):
         Schroff et al., *FaceNet*, CVPR 2015, https://arxiv.org/abs/1503.03832
     """
 
-    def pick(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
+    def pick(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         return nearest_beyond(distances, candidates, thresholds[:, None])[:, 0]
 
 
@@ -173,7 +176,7 @@ class SemiHard(MiningStrategy):
 class All(MiningStrategy):
     """Every candidate."""
 
-    def keep(self, distances: Any, candidates: Any, thresholds: Any) -> Any:
+    def keep(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         return candidates
 
 
@@ -186,7 +189,7 @@ _NEGATIVE: dict[str, type[MiningStrategy]] = {
 }
 
 
-def _get(strategy: Any, side: str, known: dict[str, type[MiningStrategy]]) -> MiningStrategy:
+def _get(strategy: object, side: str, known: dict[str, type[MiningStrategy]]) -> MiningStrategy:
     if isinstance(strategy, dict):
         strategy = keras.saving.deserialize_keras_object(strategy)
     if isinstance(strategy, MiningStrategy):
@@ -205,7 +208,7 @@ def _get(strategy: Any, side: str, known: dict[str, type[MiningStrategy]]) -> Mi
     )
 
 
-def get_positive(strategy: Any) -> MiningStrategy:
+def get_positive(strategy: object) -> MiningStrategy:
     """Resolves a strategy for positives: `"easy"`, `"hard"`, `"all"`, or an object.
 
     Raises:
@@ -215,7 +218,7 @@ def get_positive(strategy: Any) -> MiningStrategy:
     return _get(strategy, "positive", _POSITIVE)
 
 
-def get_negative(strategy: Any) -> MiningStrategy:
+def get_negative(strategy: object) -> MiningStrategy:
     """Resolves a strategy for negatives: `"easy"`, `"hard"`, `"semi-hard"`, `"all"`, or an object.
 
     Raises:

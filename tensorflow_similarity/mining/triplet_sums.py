@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from tensorflow_similarity._blocks import MINING_ROWS, map_row_blocks
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 from tensorflow_similarity.mining.strategies import at, nearest
 
@@ -29,12 +30,12 @@ class Slots(NamedTuple):
             others where it is not among its positives.
     """
 
-    order: Any
-    first: Any
+    order: Tensor
+    first: Tensor
     count: Any
-    own: Any
+    own: Tensor
 
-    def take(self, begin: Any, width: int) -> tuple[Any, Any]:
+    def take(self, begin: Tensor | int, width: int) -> tuple[Any, Any]:
         """Positives number `begin` to `begin + width - 1`.
 
         Returns:
@@ -53,7 +54,10 @@ class Slots(NamedTuple):
 
 
 def class_slots(
-    query_labels: Any, key_labels: Any, query_positions: Any, key_known: Any = None
+    query_labels: Tensor,
+    key_labels: Tensor,
+    query_positions: Tensor,
+    key_known: Tensor | None = None,
 ) -> Slots:
     """Slots by class ids: one sort of the keys, and no matrix.
 
@@ -78,12 +82,12 @@ def class_slots(
     return Slots(order, first, end - first - ops.cast(is_key, "int32"), own)
 
 
-def _numbered(query_labels: Any, key_labels: Any, key_known: Any) -> tuple[Any, Any]:
+def _numbered(query_labels: Tensor, key_labels: Tensor, key_known: Tensor) -> tuple[Any, Any]:
     """Class ids as numbers from 0 on, with one of its own for keys of unknown class."""
     ordered = ops.sort(key_labels)
     keys = ops.shape(key_labels)[0]
 
-    def number(labels: Any) -> Any:
+    def number(labels: Tensor) -> Tensor:
         rank = ops.cast(ops.searchsorted(ordered, labels), "int32")
         found = ops.equal(ops.take(ordered, ops.minimum(rank, keys - 1)), labels)
         return ops.where(found, rank, keys + 1)
@@ -91,7 +95,7 @@ def _numbered(query_labels: Any, key_labels: Any, key_known: Any) -> tuple[Any, 
     return number(query_labels), ops.where(key_known, number(key_labels), keys)
 
 
-def relevance_slots(positives: Any) -> Slots:
+def relevance_slots(positives: Tensor) -> Slots:
     """Slots by a mask of positives, bool `[queries, keys]`, in which no query meets itself."""
     order = ops.cast(ops.argsort(ops.logical_not(positives), axis=1), "int32")
     count = ops.sum(ops.cast(positives, "int32"), axis=1)
@@ -104,7 +108,7 @@ _FEW = 16
 
 
 def batch_all_hinge(
-    distances: Any, positives: Any, negatives: Any, margin: float
+    distances: Tensor, positives: Tensor, negatives: Tensor, margin: float
 ) -> tuple[Any, Any, Any]:
     """`sum over p and n of max(0, margin + d(a, p) - d(a, n))`, and its derivative.
 
@@ -128,7 +132,7 @@ def batch_all_hinge(
 
 
 def _batch_all_rows(
-    distances: Any, positives: Any, negatives: Any, margin: float
+    distances: Tensor, positives: Tensor, negatives: Tensor, margin: float
 ) -> tuple[Any, Any, Any]:
     rows = distances, positives, negatives
     most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
@@ -136,13 +140,13 @@ def _batch_all_rows(
 
 
 def _few(
-    distances: Any, positives: Any, negatives: Any, margin: float, most: Any
+    distances: Tensor, positives: Tensor, negatives: Tensor, margin: float, most: Tensor
 ) -> tuple[Any, Any, Any]:
     """By a pass for each positive, of which no query has more than `most`."""
     columns = ops.arange(ops.shape(distances)[1], dtype="int32")[None, :]
 
     def step(
-        number: Any, left: Any, sums: Any, terms: Any, slope: Any
+        number: Tensor, left: Tensor, sums: Tensor, terms: Tensor, slope: Tensor
     ) -> tuple[Any, Any, Any, Any, Any]:
         place = ops.cast(nearest(distances, left), "int32")
         own = ops.logical_and(ops.equal(columns, place[:, None]), left)
@@ -164,7 +168,9 @@ def _few(
     return sums, terms, slope
 
 
-def _many(distances: Any, positives: Any, negatives: Any, margin: float) -> tuple[Any, Any, Any]:
+def _many(
+    distances: Tensor, positives: Tensor, negatives: Tensor, margin: float
+) -> tuple[Any, Any, Any]:
     dtype = distances.dtype
     # Negatives from the farthest to the nearest: those that are far enough for
     # a positive come first, also where distances are equal.
@@ -192,7 +198,9 @@ def _many(distances: Any, positives: Any, negatives: Any, margin: float) -> tupl
 _CHUNK = 512
 
 
-def semi_hard_hinge(distances: Any, negatives: Any, slots: Slots, margin: float) -> tuple[Any, Any]:
+def semi_hard_hinge(
+    distances: Tensor, negatives: Tensor, slots: Slots, margin: float
+) -> tuple[Any, Any]:
     """`sum over p of max(0, margin + d(a, p) - d(a, n*(p)))`, and its derivative.
 
     n*(p) is the nearest negative strictly farther than p or, if there is none,
@@ -213,7 +221,9 @@ def semi_hard_hinge(distances: Any, negatives: Any, slots: Slots, margin: float)
     order_is_shared = len(slots.order.shape) == 1
     rows = (distances, negatives, slots.first, slots.count, slots.own)
 
-    def block(d: Any, negative: Any, first: Any, count: Any, own: Any, order: Any) -> Any:
+    def block(
+        d: Tensor, negative: Tensor, first: Tensor, count: Tensor, own: Tensor, order: Tensor
+    ) -> tuple[Any, Any]:
         return _semi_hard_rows(d, negative, Slots(order, first, count, own), margin)
 
     return map_row_blocks(
@@ -225,14 +235,16 @@ def semi_hard_hinge(distances: Any, negatives: Any, slots: Slots, margin: float)
     )
 
 
-def _semi_hard_rows(distances: Any, negatives: Any, slots: Slots, margin: float) -> tuple[Any, Any]:
+def _semi_hard_rows(
+    distances: Tensor, negatives: Tensor, slots: Slots, margin: float
+) -> tuple[Any, Any]:
     queries, size = ops.shape(distances)[0], ops.shape(distances)[1]
     ordered, order = sort_rows(ops.where(negatives, distances, float("inf")))
     number = ops.sum(ops.cast(negatives, "int32"), axis=1, keepdims=True)
     most = ops.max(slots.count)
     row = ops.arange(queries, dtype="int32")[:, None] * size
 
-    def step(begin: Any, total: Any, derivative: Any) -> tuple[Any, Any, Any]:
+    def step(begin: Tensor, total: Tensor, derivative: Tensor) -> tuple[Any, Any, Any]:
         positive, exists = slots.take(begin, _CHUNK)
         near = ops.take_along_axis(distances, positive, axis=1)
         place = ops.clip(places_beyond(ordered, near), 0, ops.maximum(number - 1, 0))

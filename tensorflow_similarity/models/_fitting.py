@@ -16,6 +16,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import Logs
 from tensorflow_similarity.losses import MetricLoss
 from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.mining import pairs
@@ -82,7 +83,7 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
         return fit(**given)
 
 
-def _build_apart_from_workers(model: Any, sampler: EpochDataset) -> None:
+def _build_apart_from_workers(model: keras.Model, sampler: EpochDataset) -> None:
     """Builds model, loss and metrics on a batch, as Keras does at the beginning of `fit`.
 
     On JAX and PyTorch, Keras takes a batch from the workers for that, and trains on those that
@@ -128,7 +129,7 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
         sampler.steps_per_epoch = usual
 
 
-def ids_of_names(model: keras.Model, y: Any) -> Any:
+def ids_of_names(model: keras.Model, y: object) -> Any:
     """Labels with class names, None or `Targets` as arrays of numbers, which Keras lets through.
 
     The id of a name is a hash of it, the same in every batch, process and memory.
@@ -152,7 +153,7 @@ def ids_of_names(model: keras.Model, y: Any) -> Any:
     return y
 
 
-def _ids_of_names(loss: Any, y: Any) -> Any:
+def _ids_of_names(loss: object, y: object) -> Any:
     if np.ma.isMaskedArray(y):
         checks.refuse_partial(y, "y")
     explicit = isinstance(y, Targets)
@@ -189,7 +190,7 @@ def _ids_of_names(loss: Any, y: Any) -> Any:
     return np.where(found.known, ids, unknown)
 
 
-def _name_of(loss: Any) -> str:
+def _name_of(loss: object) -> str:
     return loss if isinstance(loss, str) else type(loss).__name__
 
 
@@ -212,7 +213,7 @@ _TAKEN = {
 _ROWS = (pairs.hierarchy, pairs.multi_hot, pairs.jaccard)
 
 
-def _rows_of(loss: Any, found: Targets) -> np.ndarray:
+def _rows_of(loss: object, found: Targets) -> np.ndarray:
     """Labels that are no classes as the rows that losses take."""
     for part in _on_pairs(loss):
         if found.kind == "pairs":
@@ -243,7 +244,7 @@ def _rows_of(loss: Any, found: Targets) -> np.ndarray:
     return found.matrix.astype(np.float32)  # type: ignore[attr-defined]
 
 
-def _may_hold_names(y: Any) -> bool:
+def _may_hold_names(y: object) -> bool:
     if y is None or keras.ops.is_tensor(y) or isinstance(y, (Mapping, str, bytes)):
         return False
     try:
@@ -257,20 +258,20 @@ def _hash(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
 
 
-def _losses_by_output(model: Any) -> dict[Any, Any]:
+def _losses_by_output(model: keras.Model) -> dict[Any, Any]:
     """The losses of a model, by output; None for the only one."""
     loss = getattr(model, "loss", None)
     losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
     return dict(losses) if isinstance(losses, Mapping) else {None: losses}
 
 
-def _on_pairs(loss: Any) -> list[MetricLoss]:
+def _on_pairs(loss: object) -> list[MetricLoss]:
     """The losses on pairs that a loss is, or calls in turn."""
     parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
     return [part for part in parts if isinstance(part, MetricLoss)]
 
 
-def _compares_classes(loss: Any) -> bool:
+def _compares_classes(loss: object) -> bool:
     """Whether a loss compares embeddings of different classes, whatever their ids are."""
     parts = _on_pairs(loss)
     return bool(parts) and all(
@@ -282,7 +283,7 @@ def _compares_classes(loss: Any) -> bool:
     )
 
 
-def _losses_of_classes(model: Any) -> dict[Any, Any]:
+def _losses_of_classes(model: keras.Model) -> dict[Any, Any]:
     """The losses that compare embeddings of different classes, by output."""
     return {key: loss for key, loss in _losses_by_output(model).items() if _compares_classes(loss)}
 
@@ -306,7 +307,7 @@ def _labels_of(y: Any, key: Any) -> np.ndarray | None:
     return labels.reshape(-1)
 
 
-def _check_for_one_class(losses: dict[Any, Any], y: Any) -> None:
+def _check_for_one_class(losses: dict[Any, Any], y: object) -> None:
     """Raises where all labels are the same and the loss is 0 then; warns where it is not."""
     for key, loss in losses.items():
         labels = _labels_of(y, key)
@@ -324,13 +325,15 @@ def _check_for_one_class(losses: dict[Any, Any], y: Any) -> None:
         )
 
 
-def _is_zero_for_one_class(loss: Any) -> bool:
+def _is_zero_for_one_class(loss: object) -> bool:
     embeddings = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
     values = [part(np.zeros(4, "int32"), embeddings) for part in _on_pairs(loss)]
     return not any(np.any(keras.ops.convert_to_numpy(value)) for value in values)
 
 
-def warn_of_sorted_labels(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> None:
+def warn_of_sorted_labels(
+    model: keras.Model, x: object, y: object = None, batch_size: int = 32
+) -> None:
     """Warns where a loss on pairs is evaluated on batches that hold one class each.
 
     Args:
@@ -386,7 +389,7 @@ def _some_batches(dataset: Any) -> list[Any]:
 _FIRST = 3
 
 
-def _watching(model: Any, losses: dict[Any, Any]) -> list[keras.callbacks.Callback]:
+def _watching(model: keras.Model, losses: dict[Any, Any]) -> list[keras.callbacks.Callback]:
     """What watches the losses of some outputs, by the names that Keras may log them under."""
     outputs = getattr(model, "output_names", ())
     names = [
@@ -408,22 +411,22 @@ class _Watch(keras.callbacks.Callback):
         self._batches, self._zero = 0, False
         self._looked = self._warned = False
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._batches += 1
         if self._batches == _FIRST:
             self._zero = self._is_zero(logs)  # Keras logs the mean over the batches.
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         # Not where the batch ends, as that may be in a thread of Keras.
         if self._zero:
             self._warn(f"in the first {_FIRST} batches")
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         first, self._looked = not self._looked, True
         if first and self._is_zero(logs) and self._is_finite():
             self._warn(f"in all of epoch {epoch}")
 
-    def _is_zero(self, logs: Any) -> bool:
+    def _is_zero(self, logs: Logs) -> bool:
         logs = logs or {}
         return any(logs.get(name, logs.get("loss")) == 0 for name in self._logged)
 

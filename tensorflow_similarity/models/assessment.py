@@ -12,12 +12,13 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import calibration, targets
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.calibration import Calibration, Matches
 from tensorflow_similarity.classification_metrics import make_classification_metric
 from tensorflow_similarity.evaluation import EvaluationResult, MatchSets, SameGroup, evaluate
 from tensorflow_similarity.index import Index, Neighbors
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
-from tensorflow_similarity.targets import Targets
+from tensorflow_similarity.targets import Targets, TargetsLike
 
 __all__ = [
     "ANY_KIND",
@@ -127,9 +128,9 @@ def match(
     index: Index,
     queries: np.ndarray,
     cutpoint: str,
-    no_match_label: Any,
+    no_match_label: object,
     k: int | None,
-    matcher: Any,
+    matcher: object,
 ) -> Matches | dict[str, Matches]:
     """The matches of queries at a cutpoint, or at each of them if it is `"all"`."""
     thresholds = require_calibration(index)
@@ -157,7 +158,7 @@ def evaluate_classification(
     labels: Targets,
     k: int | None,
     extra_metrics: Sequence[Any],
-    matcher: Any,
+    matcher: object,
 ) -> calibration.CutpointResults:
     """What each cutpoint of the calibration does on queries."""
     thresholds = require_calibration(index)
@@ -177,7 +178,7 @@ def evaluate_retrieval(
     queries: np.ndarray,
     labels: Any,
     metrics: Any,
-    ids: Any,
+    ids: ArrayLike | None,
     confidence: float,
     seed: int,
     record_labels: Any = None,
@@ -294,7 +295,7 @@ def _like(records: Targets, queries: Targets) -> Targets:
     return Targets.multi_hot(records.ids[:, None] == np.arange(columns))
 
 
-def _of_records(ignore: Any, known: np.ndarray, count: int) -> Any:
+def _of_records(ignore: ArrayLike, known: np.ndarray, count: int) -> Any:
     """Pairs that are ignored, for the records with labels."""
     if isinstance(ignore, SameGroup):
         return ignore.of_records(known)
@@ -304,7 +305,7 @@ def _of_records(ignore: Any, known: np.ndarray, count: int) -> Any:
     return matrix[:, known] if matrix.ndim == 2 and matrix.shape[1] == count else matrix
 
 
-def _positions(known: np.ndarray, ids: Any, count: int) -> np.ndarray:
+def _positions(known: np.ndarray, ids: ArrayLike | None, count: int) -> np.ndarray:
     """Where the records with `ids` are among the known ones, -1 where they are not."""
     wanted = checks.class_ids(ids, "ids", count)
     places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
@@ -312,7 +313,7 @@ def _positions(known: np.ndarray, ids: Any, count: int) -> np.ndarray:
 
 
 def _from_lookups(
-    index: Index, queries: np.ndarray, labels: Any, metrics: list[RetrievalMetric]
+    index: Index, queries: np.ndarray, labels: TargetsLike, metrics: list[RetrievalMetric]
 ) -> dict[str, float]:
     neighbors = index.lookup(queries, k=max(m.k + int(m.drop_closest_lookup) for m in metrics))
     right, _, labels = targets.lookup_labels(neighbors.labels, labels, "labels")

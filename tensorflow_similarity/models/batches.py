@@ -129,7 +129,7 @@ def batches_of(
     return _of_arrays(_arrays(x, input_ranks), y, batch_size, kinds)
 
 
-def is_dataset(x: Any) -> bool:
+def is_dataset(x: object) -> bool:
     """Whether `x` yields batches, and is no array or structure of arrays."""
     if isinstance(x, keras.utils.PyDataset):
         return True
@@ -147,7 +147,7 @@ def _length(dataset: Any) -> int | None:
         return None
 
 
-def _unpack(batch: Any) -> tuple[Any, Any]:
+def _unpack(batch: object) -> tuple[Any, Any]:
     # A list is a tuple here, as in Keras: PyDatasets and torch's DataLoader yield lists.
     if not isinstance(batch, (list, tuple)):
         return _native(batch), None
@@ -155,7 +155,7 @@ def _unpack(batch: Any) -> tuple[Any, Any]:
     return _native(x), _native(y)
 
 
-def _native(batch: Any) -> Any:
+def _native(batch: object) -> Any:
     """A batch whose tensors are those of the backend, or arrays.
 
     Datasets of TensorFlow yield its tensors, and data loaders of torch theirs, whatever
@@ -193,7 +193,7 @@ def _in_order(dataset: keras.utils.PyDataset) -> Iterator[Any]:
             yield batch
 
 
-def _arrays(x: Any, input_ranks: list[int] | None) -> Any:
+def _arrays(x: object, input_ranks: list[int] | None) -> Any:
     """`x` with every leaf something that has a length and can be sliced."""
     if isinstance(x, list) and not _is_list_of_inputs(x, input_ranks):
         x = checks.host_array(x, "x")
@@ -220,7 +220,7 @@ def _is_list_of_inputs(x: list[Any], input_ranks: list[int] | None) -> bool:
     return len(x) == len(input_ranks)
 
 
-def _array(leaf: Any) -> Any:
+def _array(leaf: object) -> Any:
     if np.ma.isMaskedArray(leaf):
         checks.refuse_partial(leaf, "x")
     # Not pandas, which has both but takes examples by their labels.
@@ -229,7 +229,7 @@ def _array(leaf: Any) -> Any:
     return checks.host_array(leaf, "x")
 
 
-def _of_arrays(x: Any, y: Any, batch_size: int, kinds: Sequence[str]) -> Batches:
+def _of_arrays(x: object, y: object, batch_size: int, kinds: Sequence[str]) -> Batches:
     lengths = {int(leaf.shape[0]) if len(leaf.shape) else -1 for leaf in keras.tree.flatten(x)}
     if len(lengths) != 1 or -1 in lengths:
         shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten(x)]

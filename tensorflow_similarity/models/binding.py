@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index, engines
 from tensorflow_similarity.models.embedding import Embedder
 from tensorflow_similarity.models.fingerprint import WeightsFingerprint
 from tensorflow_similarity.models.jax_batches import synced
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["IndexBinding"]
 
@@ -70,7 +72,7 @@ class IndexBinding:
     def configure(
         self,
         distance: Distance,
-        search: Any = None,
+        search: object = None,
         embedding_output: int | str | None = None,
         keep: bool = True,
         settings: dict[str, Any] | None = None,
@@ -273,9 +275,9 @@ class IndexBinding:
     def add(
         self,
         embeddings: np.ndarray,
-        labels: Any = None,
-        data: Any = None,
-        ids: Any = None,
+        labels: TargetsLike | None = None,
+        data: object = None,
+        ids: ArrayLike | None = None,
         replace: bool = False,
     ) -> np.ndarray:
         """Adds records, and remembers which weights made the first of them.

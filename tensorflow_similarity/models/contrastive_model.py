@@ -9,6 +9,8 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import _old_names
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
 
 __all__ = ["ContrastiveModel"]
@@ -129,10 +131,10 @@ class ContrastiveModel(PairedModel):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: object = None,
         *args: Any,
-        distance: Any = "cosine",
+        distance: DistanceLike = "cosine",
         **kwargs: Any,
     ) -> None:
         """Configures training on two views, and the index of the backbone's embeddings.
@@ -157,7 +159,7 @@ class ContrastiveModel(PairedModel):
         self._step_loss = loss
         super().compile(optimizer, None, *args, distance=distance, **kwargs)
 
-    def call_outside(self, inputs: Any, training: bool) -> Any:
+    def call_outside(self, inputs: object, training: bool) -> Any:
         return self.backbone(inputs, training=training)
 
     def call_in_step(self, inputs: Any, training: bool) -> Any:
@@ -173,13 +175,15 @@ class ContrastiveModel(PairedModel):
             online = [self.predictor(each, training=training) for each in online]
         return {"online": online, "target": target}
 
-    def _through(self, layers: list[Any], x: Any, training: bool) -> Any:
+    def _through(self, layers: list[Any], x: object, training: bool) -> Any:
         for layer in layers:
             if layer is not None:
                 x = layer(x, training=training)
         return x
 
-    def step_loss(self, inputs: Any, outputs: Any, sample_weight: Any, training: bool) -> Any:
+    def step_loss(
+        self, inputs: object, outputs: Any, sample_weight: Tensor | None, training: bool
+    ) -> Tensor:
         (first, second), target = outputs["online"], outputs["target"]
         loss = self._step_loss
         if self.predictor is None and not self._averaged:
@@ -206,7 +210,7 @@ class ContrastiveModel(PairedModel):
                     )
                     kept.assign(ops.stop_gradient(moved))
 
-    def step_inputs(self, x: Any, y: Any) -> Any:
+    def step_inputs(self, x: object, y: object) -> Any:
         if (y is None) != (self.augmenter is not None):
             raise ValueError(
                 "ContrastiveModel.fit takes examples alone, fit(x), with an `augmenter`, and both "

@@ -17,7 +17,7 @@ _MEASURED = {TripletHardLoss: 0.009, PNLoss: 0.029}
 _INSTEAD = "TripletSemiHardLoss() 0.200, MultiSimilarityLoss() 0.188"
 
 
-def warn_of_doubtful(loss: Any) -> None:
+def warn_of_doubtful(loss: object) -> None:
     """Warns of losses whose default arguments are known to train badly.
 
     Args:

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.layers import Temperature
 from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.losses.labels import to_tensor
@@ -124,10 +126,10 @@ class DualEncoder(PairedModel):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
         loss: Any = None,
         *args: Any,
-        distance: Any = "auto",
+        distance: DistanceLike = "auto",
         **kwargs: Any,
     ) -> None:
         """Configures training on pairs, and the index of the candidates.
@@ -166,7 +168,7 @@ class DualEncoder(PairedModel):
         self._step_loss = loss
         super().compile(optimizer, None, *args, distance=distance, **kwargs)
 
-    def call_outside(self, inputs: Any, training: bool) -> Any:
+    def call_outside(self, inputs: object, training: bool) -> Any:
         return self.query_tower(inputs, training=training)
 
     def call_in_step(self, inputs: Any, training: bool) -> Any:
@@ -183,13 +185,17 @@ class DualEncoder(PairedModel):
             embedded["negatives"] = ops.reshape(negatives, (-1, number, negatives.shape[-1]))
         return embedded
 
-    def step_loss(self, inputs: Any, outputs: Any, sample_weight: Any, training: bool) -> Any:
+    def step_loss(
+        self, inputs: Any, outputs: Any, sample_weight: Tensor | None, training: bool
+    ) -> Tensor:
         known = {key: inputs[key] for key in _EXTRA if key in inputs}
         if "negatives" in outputs:
             known["negatives"] = outputs["negatives"]
         return self._loss_of_pairs(outputs["queries"], outputs["candidates"], known, sample_weight)
 
-    def _loss_of_pairs(self, queries: Any, candidates: Any, extra: Any, sample_weight: Any) -> Any:
+    def _loss_of_pairs(
+        self, queries: Any, candidates: Any, extra: Any, sample_weight: Tensor | None
+    ) -> Any:
         loss = self._step_loss
         if loss.ranks:
             scale = None if self.temperature is None else self.temperature.scale
@@ -231,13 +237,13 @@ class DualEncoder(PairedModel):
             losses = loss.query_losses(ids, queries, every_ids, every)
             return loss.reduced(losses, sample_weight)
 
-    def _targets_for_jax(self, x: Any, y: Any) -> Any:
+    def _targets_for_jax(self, x: object, y: object) -> Any:
         if not (isinstance(y, dict) and "candidates" in y):
             return y
         ids = ("ids", "negative_ids")
         return {key: numbered(value) if key in ids else value for key, value in y.items()}
 
-    def step_inputs(self, x: Any, y: Any) -> Any:
+    def step_inputs(self, x: object, y: object) -> Any:
         if y is None:
             raise ValueError(
                 "DualEncoder.fit takes queries and candidates: fit(queries, candidates), or a "
@@ -260,7 +266,7 @@ class DualEncoder(PairedModel):
         return config if self._candidate_tower is not None else {**config, "candidate_tower": None}
 
 
-def _compares_pairs(loss: Any) -> bool:
+def _compares_pairs(loss: object) -> bool:
     """Whether a loss compares queries with candidates: as views, as triplets, or by ids."""
     if not isinstance(loss, PerExampleLoss):
         return False
@@ -270,7 +276,7 @@ def _compares_pairs(loss: Any) -> bool:
     return by_ids and getattr(loss, "distance", None) is not None
 
 
-def _model(value: Any, argument: str) -> keras.Model:
+def _model(value: object, argument: str) -> keras.Model:
     if not isinstance(value, keras.Model):
         raise TypeError(f"`{argument}` must be a Keras model. Received: {value!r}.")
     return value

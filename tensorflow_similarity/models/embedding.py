@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.models.batches import Batches, batches_of
 from tensorflow_similarity.models.jax_batches import devices_of_batch, synced
 from tensorflow_similarity.samplers._epochs import EpochDataset
@@ -43,7 +44,7 @@ class Embedder:
         ValueError: If a functional model has no such output.
     """
 
-    def __init__(self, model: Any, output: int | str | None = None) -> None:
+    def __init__(self, model: keras.Model, output: int | str | None = None) -> None:
         self._model = model
         self._output = output
         self._is_functional = hasattr(model, "output_names")
@@ -97,7 +98,7 @@ class Embedder:
             )
         return chosen
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: object) -> Any:
         """The embeddings of one batch `[batch, dim]`, as the model computes them."""
         if self._inner is not None:
             return self._inner(x, training=False)
@@ -110,7 +111,7 @@ class Embedder:
             return self._inner.output.shape[-1]
         return self._select(self._model.output).shape[-1] if self._is_functional else None
 
-    def call(self, x: Any) -> np.ndarray:
+    def call(self, x: object) -> np.ndarray:
         """Embeds one batch.
 
         Args:
@@ -168,8 +169,8 @@ class Embedder:
 
     def batches(
         self,
-        x: Any,
-        y: Any = None,
+        x: object,
+        y: object = None,
         batch_size: int | None = None,
         kinds: Sequence[str] = ("classes",),
     ) -> Batches:
@@ -287,7 +288,7 @@ class _Traces:
         # By shape, where the pass cannot be compiled with free axes.
         self._exact: dict[Any, Any] | None = None
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: object) -> Any:
         leaves = [x] if hasattr(x, "shape") else keras.tree.flatten(x)
         shapes = [tuple(leaf.shape) for leaf in leaves]
         single = all(shape[:1] == (1,) for shape in shapes)
@@ -330,7 +331,7 @@ class _Traces:
             for shape, declared in zip(shapes, self._declared, strict=True)
         )
 
-    def _compile(self, x: Any, single: bool, shapes: list[tuple[int | None, ...]]) -> Any:
+    def _compile(self, x: object, single: bool, shapes: list[tuple[int | None, ...]]) -> Any:
         import tensorflow as tf
 
         left = iter(shapes)
@@ -354,7 +355,7 @@ def _relaxed(shape: tuple[int, ...], pattern: tuple[int | None, ...]) -> tuple[i
     )
 
 
-def examine_inputs(model: Any, x: Any) -> None:
+def examine_inputs(model: keras.Model, x: object) -> None:
     """Lets layers that look at inputs, as `ImagePreprocessing` does, look at them.
 
     Args:
@@ -372,12 +373,12 @@ def examine_inputs(model: Any, x: Any) -> None:
             look(x)
 
 
-def output_names(model: Any) -> list[str]:
+def output_names(model: keras.Model) -> list[str]:
     """The names by which Keras knows the outputs of a functional model."""
     return list(model.output) if isinstance(model.output, dict) else list(model.output_names)
 
 
-def divisible(x: Any, count: int) -> Any:
+def divisible(x: object, count: int) -> Any:
     """A batch that the devices of a distribution divide: the last example is repeated."""
     more = -count % devices_of_batch()
     if not more:
@@ -386,5 +387,5 @@ def divisible(x: Any, count: int) -> Any:
     return keras.tree.map_structure(lambda leaf: np.asarray(leaf)[rows], x)
 
 
-def _float32(embeddings: Any) -> np.ndarray:
+def _float32(embeddings: ArrayLike) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(embeddings)).astype("float32", copy=False)

@@ -30,7 +30,7 @@ class WeightsFingerprint:
         model: The model.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._touched = 0
         self._seen: Any = None

@@ -23,6 +23,7 @@ import tensorflow as tf
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.rows import SMALLEST_ROW
 
 __all__ = ["GraphSearch", "graph_search"]
@@ -62,7 +63,7 @@ class GraphSearch(tf.Module):
         self._error = 4 * (4 + math.sqrt(self._dim)) * 2.0**-23
         self.keys = tf.Variable(self._stored(keys), trainable=False, name="keys")
 
-    def __call__(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def __call__(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         """Positions int64 and distances float32 of the nearest keys, `[q, min(k, n)]` each."""
         k = tf.minimum(k, self._count)
         width = tf.maximum(self._count, (2 * k + _SPARE) * self._dim)
@@ -72,14 +73,14 @@ class GraphSearch(tf.Module):
     def _stored(self, keys: np.ndarray) -> np.ndarray:
         return keys
 
-    def _nearest(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def _nearest(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         raise NotImplementedError
 
 
 class _AnyDistance(GraphSearch):
     """All distances, by the distance's own matrix."""
 
-    def _nearest(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def _nearest(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         matrix = tf.cast(self._distance(queries, self.keys), tf.float32)
         return _smallest(tf.debugging.check_numerics(matrix, "The distance is not finite."), k)
 
@@ -87,29 +88,29 @@ class _AnyDistance(GraphSearch):
 class _ProductSearch(GraphSearch):
     """Bounds by a matrix product, then direct differences."""
 
-    def _prepared(self, queries: Any) -> Any:
+    def _prepared(self, queries: Tensor) -> Tensor:
         """The queries as the other methods take them."""
         return queries
 
-    def _left(self, queries: Any) -> Any:
+    def _left(self, queries: Tensor) -> Tensor:
         """The queries as the product with the stored keys takes them."""
         return queries
 
-    def _lower(self, queries: Any, score: Any) -> Any:
+    def _lower(self, queries: Tensor, score: Tensor) -> Tensor:
         """The least distance of a key whose product is at most `score`: `[q]`."""
         raise NotImplementedError
 
-    def _compare(self, queries: Any, keys: Any) -> Any:
+    def _compare(self, queries: Tensor, keys: Tensor) -> Tensor:
         """True distances of queries `[q, 1, dim]` to stored keys `[q, m, …]`: `[q, m]`."""
         raise NotImplementedError
 
-    def _nearest(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def _nearest(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         rule: Any = self._rule
         own = tf.cast(rule.rows(queries, ops), tf.float32)
         positions, values = self._nearest_in_space(own, k)
         return positions, tf.cast(rule.values(values, own, ops), tf.float32)
 
-    def _nearest_in_space(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def _nearest_in_space(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         queries = self._prepared(queries)
         scores = tf.matmul(self._left(queries), self.keys, transpose_b=True)
         most = tf.minimum(2 * k + _SPARE, self._count)
@@ -126,11 +127,11 @@ class _ProductSearch(GraphSearch):
             tf.tensor_scatter_nd_update(values, unsure, found[1]),
         )
 
-    def _settled(self, query: Any, scores: Any, k: Any, most: Any) -> tuple[Any, Any]:
+    def _settled(self, query: Tensor, scores: Tensor, k: Any, most: Tensor) -> tuple[Any, Any]:
         """One query, comparing more keys until no other can be among the nearest."""
         shape = tf.TensorShape([None, None])
 
-        def more(most: Any, *_: Any) -> tuple[Any, ...]:
+        def more(most: Tensor, *_: Any) -> tuple[Any, ...]:
             most = tf.minimum(_GROWTH * most, self._count)
             return (most, *self._among(query, scores, k, most))
 
@@ -142,7 +143,7 @@ class _ProductSearch(GraphSearch):
         )
         return positions, values
 
-    def _among(self, queries: Any, scores: Any, k: Any, most: Any) -> tuple[Any, Any, Any]:
+    def _among(self, queries: Tensor, scores: Tensor, k: Any, most: Tensor) -> tuple[Any, Any, Any]:
         """The nearest among the `most` best scores, and whether they are so among all."""
         best = tf.math.top_k(scores, most)
         # In their own order, so that equal distances come out in it.
@@ -163,15 +164,15 @@ class _Cosine(_ProductSearch):
         # Rounded as `Index` rounds it.
         return keys * np.where(zero, 0, 1 / np.where(zero, 1, norms)).astype(np.float32)[:, None]
 
-    def _prepared(self, queries: Any) -> Any:
+    def _prepared(self, queries: Tensor) -> Tensor:
         norms = tf.norm(tf.cast(queries, tf.float64), axis=1, keepdims=True)
         scale = tf.where(norms > SMALLEST_ROW, tf.math.reciprocal_no_nan(norms), 0)
         return queries * tf.cast(scale, tf.float32)
 
-    def _lower(self, queries: Any, score: Any) -> Any:
+    def _lower(self, queries: Tensor, score: Tensor) -> Tensor:
         return 1 - score - self._error
 
-    def _compare(self, queries: Any, keys: Any) -> Any:
+    def _compare(self, queries: Tensor, keys: Tensor) -> Tensor:
         # |u - v|^2 / 2 = 1 - <u, v> for unit rows, without cancellation.
         values = tf.reduce_sum(tf.math.squared_difference(keys, queries), axis=-1) / 2
         zero = tf.reduce_all(tf.equal(keys, 0), axis=-1) | tf.reduce_all(
@@ -186,13 +187,13 @@ class _InnerProduct(_ProductSearch):
     def _stored(self, keys: np.ndarray) -> np.ndarray:
         return _beside(keys, _norms(keys))
 
-    def _left(self, queries: Any) -> Any:
+    def _left(self, queries: Tensor) -> Tensor:
         return tf.concat([queries, self._error * _lengths(queries)], axis=1)
 
-    def _lower(self, queries: Any, score: Any) -> Any:
+    def _lower(self, queries: Tensor, score: Tensor) -> Tensor:
         return -score
 
-    def _compare(self, queries: Any, keys: Any) -> Any:
+    def _compare(self, queries: Tensor, keys: Tensor) -> Tensor:
         return -tf.reduce_sum(queries * keys[..., : self._dim], axis=-1)
 
 
@@ -209,25 +210,25 @@ class _SquaredEuclidean(_ProductSearch):
         halves = _norms(keys - centre) ** 2 / 2
         return _beside(keys, (2 * self._error - 1) * halves, _norms(keys) + np.linalg.norm(centre))
 
-    def _left(self, queries: Any) -> Any:
+    def _left(self, queries: Tensor) -> Tensor:
         moved = queries - self._centre
         return tf.concat([moved, tf.ones_like(moved[:, :1]), self._error * _lengths(moved)], axis=1)
 
-    def _lower(self, queries: Any, score: Any) -> Any:
+    def _lower(self, queries: Tensor, score: Tensor) -> Tensor:
         moved = queries - self._centre
         squares = tf.reduce_sum(moved**2, axis=1) * (1 - self._error)
         return squares - 2 * (score - tf.linalg.matvec(moved, self._centre))
 
-    def _compare(self, queries: Any, keys: Any) -> Any:
+    def _compare(self, queries: Tensor, keys: Tensor) -> Tensor:
         return tf.reduce_sum(tf.math.squared_difference(keys[..., : self._dim], queries), axis=-1)
 
 
 class _Euclidean(_SquaredEuclidean):
-    def _lower(self, queries: Any, score: Any) -> Any:
+    def _lower(self, queries: Tensor, score: Tensor) -> Tensor:
         # One more rounding: that of the root.
         return tf.sqrt(tf.nn.relu(super()._lower(queries, score))) * (1 - 2.0**-22)
 
-    def _compare(self, queries: Any, keys: Any) -> Any:
+    def _compare(self, queries: Tensor, keys: Tensor) -> Tensor:
         return tf.sqrt(super()._compare(queries, keys))
 
 
@@ -248,11 +249,11 @@ def _beside(keys: np.ndarray, *columns: np.ndarray) -> np.ndarray:
     return np.concatenate([keys, np.stack(columns, axis=1)], axis=1, dtype=np.float32)
 
 
-def _lengths(rows: Any) -> Any:
+def _lengths(rows: Tensor) -> Tensor:
     return tf.norm(rows, axis=1, keepdims=True)
 
 
-def _smallest(values: Any, k: Any) -> tuple[Any, Any]:
+def _smallest(values: Tensor, k: Any) -> tuple[Any, Any]:
     """Positions and values of the k smallest of each row; the first of equal ones first."""
     found = tf.math.top_k(-values, k)
     return tf.cast(found.indices, tf.int64), -found.values

@@ -12,6 +12,8 @@ from keras import ops
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.losses.arguments import checked_number
 
@@ -41,13 +43,13 @@ class HardNegatives:
 
 
 def mine_hard_negatives(
-    queries: Any,
-    candidates: Any,
-    query_ids: Any,
-    candidate_ids: Any,
+    queries: ArrayLike,
+    candidates: ArrayLike,
+    query_ids: ArrayLike,
+    candidate_ids: ArrayLike,
     *,
     num_negatives: int = 4,
-    distance: Any = "cosine",
+    distance: DistanceLike = "cosine",
     margin: float | None = None,
     skip: int = 0,
     search: str = "exact",
@@ -162,7 +164,7 @@ def search_negatives(
 
 
 def _numbered(
-    query_ids: Any, queries: int, candidate_ids: Any, candidates: int
+    query_ids: ArrayLike, queries: int, candidate_ids: ArrayLike, candidates: int
 ) -> tuple[np.ndarray, np.ndarray]:
     sides = []
     for ids, number, name in (
@@ -190,7 +192,7 @@ def _bounds(
     candidates: np.ndarray,
     own: np.ndarray,
     theirs: np.ndarray,
-    distance: Any,
+    distance: distances.Distance,
     margin: float | None,
 ) -> np.ndarray:
     """The least distance of a negative of each query."""

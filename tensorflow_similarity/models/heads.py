@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-def embedding_below_head(model: Any) -> str | None:
+def embedding_below_head(model: keras.Model) -> str | None:
     """The name of the output or layer that a head at the end of a model reads.
 
     A head is a `ProxyHead`, a `MarginHead` or a `CompatibleHead`.
@@ -57,7 +57,7 @@ def embedding_below_head(model: Any) -> str | None:
     return names[0]
 
 
-def check_margin_heads(model: Any, loss: Any) -> None:
+def check_margin_heads(model: keras.Model, loss: object) -> None:
     """Checks that boundaries go where a loss takes them for that, and nowhere else.
 
     Args:
@@ -88,7 +88,7 @@ def check_margin_heads(model: Any, loss: Any) -> None:
             )
 
 
-def check_compatible_heads(model: Any, loss: Any) -> None:
+def check_compatible_heads(model: keras.Model, loss: object) -> None:
     """Checks that the older model below a `CompatibleHead` is frozen, and its loss in place.
 
     Args:
@@ -122,7 +122,7 @@ def check_compatible_heads(model: Any, loss: Any) -> None:
             )
 
 
-def check_targets(model: Any, y: Any) -> None:
+def check_targets(model: keras.Model, y: object) -> None:
     """Checks class ids against the heads of a model, before they reach a compiled step.
 
     Args:
@@ -142,7 +142,7 @@ def check_targets(model: Any, y: Any) -> None:
             check_class_range(target, own.classes, own.ignore_class)
 
 
-def _outputs(model: Any) -> Iterator[tuple[int, str, Any]]:
+def _outputs(model: keras.Model) -> Iterator[tuple[int, str, Any]]:
     """Place, name and tensor of each output of a functional model; nothing of others."""
     outputs = getattr(model, "outputs", None)
     if outputs:
@@ -150,7 +150,7 @@ def _outputs(model: Any) -> Iterator[tuple[int, str, Any]]:
         yield from zip(range(len(names)), names, outputs, strict=True)
 
 
-def _of_output(given: Any, place: int, name: str) -> Any:
+def _of_output(given: object, place: int, name: str) -> Any:
     """What belongs to an output: of a dict by its name, of a list by its place, or all."""
     if isinstance(given, dict):
         return given.get(name)
@@ -167,7 +167,7 @@ def _input_of_head(tensor: Any) -> Any:
     return operation._inbound_nodes[node].input_tensors[0]
 
 
-def _name(model: Any, tensor: Any) -> str | None:
+def _name(model: keras.Model, tensor: Any) -> str | None:
     if isinstance(model.output, dict):
         for name, output in model.output.items():
             if output is tensor:
@@ -177,7 +177,7 @@ def _name(model: Any, tensor: Any) -> str | None:
     return operation.name if operation.name in names else None
 
 
-def refuse_two_views(loss: Any) -> None:
+def refuse_two_views(loss: object) -> None:
     """Raises for a loss on two views: `fit(x, y)` would compare embeddings with raw inputs."""
     for one in keras.tree.flatten(loss):
         if getattr(one, "takes_views", False):

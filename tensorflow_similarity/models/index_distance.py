@@ -8,13 +8,14 @@ from typing import Any
 import keras
 
 from tensorflow_similarity import distances
+from tensorflow_similarity.distances.base import DistanceLike
 
 __all__ = ["distance_and_output"]
 
 
 def distance_and_output(
-    loss: Any,
-    distance: Any = "auto",
+    loss: object,
+    distance: DistanceLike = "auto",
     embedding_output: int | str | None = None,
     names: list[str] | None = None,
 ) -> tuple[distances.Distance, int | str | None]:
@@ -66,7 +67,7 @@ def distance_and_output(
     raise ValueError(_advice(loss, list(by_output.values()), found))
 
 
-def _losses_by_output(loss: Any) -> dict[Any, Any]:
+def _losses_by_output(loss: object) -> dict[Any, Any]:
     if isinstance(loss, dict):
         return dict(loss)
     if isinstance(loss, (list, tuple)):
@@ -87,24 +88,24 @@ def _of_output(by_output: dict[Any, Any], output: Any, names: list[str] | None) 
     return None
 
 
-def _instance(loss: Any) -> Any:
+def _instance(loss: object) -> Any:
     return loss() if inspect.isclass(loss) and issubclass(loss, keras.losses.Loss) else loss
 
 
-def _distance(loss: Any) -> Any:
+def _distance(loss: object) -> Any:
     return getattr(_instance(loss), "distance", None)
 
 
-def _is_on_proxies(loss: Any) -> bool:
+def _is_on_proxies(loss: object) -> bool:
     return getattr(_instance(loss), "on_proxies", False)
 
 
-def _expects_pairwise_values(loss: Any) -> bool:
+def _expects_pairwise_values(loss: object) -> bool:
     loss = _instance(loss)
     return hasattr(loss, "distance") and loss.distance is None
 
 
-def _advice(loss: Any, losses: list[Any], found: set[Any]) -> str:
+def _advice(loss: object, losses: list[Any], found: set[Any]) -> str:
     if len(found) > 1:
         return (
             "`distance` cannot follow the losses, as they have different ones: "

@@ -17,7 +17,7 @@ from tensorflow_similarity._class_numbers import numbers_of
 __all__ = ["devices_of_batch", "numbered", "prepare_iterator", "synced"]
 
 
-def synced(model: Any) -> None:
+def synced(model: keras.Model) -> None:
     """Puts the state of a JAX step that is under way back into the variables of a model.
 
     While `fit` runs, JAX holds the weights, and the variables are empty.
@@ -27,10 +27,10 @@ def synced(model: Any) -> None:
         sync()
 
 
-def numbered(targets: Any) -> Any:
+def numbered(targets: object) -> Any:
     """Targets whose integers are class ids as JAX can hold them, see `numbers_of`."""
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: object) -> Any:
         if not isinstance(x, np.ndarray) and (hasattr(x, "numpy") or isinstance(x, list)):
             x = np.asarray(x)  # a tensor of another library
         return numbers_of(x) if isinstance(x, np.ndarray) else x

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.models.similarity_model import SimilarityModel
 
 __all__ = ["PairedModel", "checked_layer", "embedding_size"]
@@ -32,23 +33,25 @@ class PairedModel(SimilarityModel):
         self._step_loss: Any = None
         self._in_step = False
 
-    def call_outside(self, inputs: Any, training: bool) -> Any:
+    def call_outside(self, inputs: object, training: bool) -> Any:
         """The embeddings that are indexed, looked up and predicted."""
         raise NotImplementedError
 
-    def call_in_step(self, inputs: Any, training: bool) -> Any:
+    def call_in_step(self, inputs: object, training: bool) -> Any:
         """All that the loss compares, each `[batch, ...]`."""
         raise NotImplementedError
 
-    def step_inputs(self, x: Any, y: Any) -> Any:
+    def step_inputs(self, x: object, y: object) -> Any:
         """The inputs of a step, made of what `fit` was given."""
         raise NotImplementedError
 
-    def step_loss(self, inputs: Any, outputs: Any, sample_weight: Any, training: bool) -> Any:
+    def step_loss(
+        self, inputs: object, outputs: Any, sample_weight: Tensor | None, training: bool
+    ) -> Tensor:
         """The loss of a step, from its inputs and what `call_in_step` returned."""
         raise NotImplementedError
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: object, training: bool = False) -> Tensor:
         """Embeddings; within a step of training or evaluation, all that the loss compares."""
         if self._in_step:
             return self.call_in_step(inputs, training)
@@ -57,11 +60,11 @@ class PairedModel(SimilarityModel):
     def compute_loss(
         self,
         x: Any = None,
-        y: Any = None,
+        y: object = None,
         y_pred: Any = None,
         sample_weight: Any = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """The loss between the two sides, and what layers add to it."""
         if not self._in_step:
             return super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -125,14 +128,14 @@ class PairedModel(SimilarityModel):
         return config
 
 
-def checked_layer(value: Any, argument: str, optional: bool = False) -> Any:
+def checked_layer(value: object, argument: str, optional: bool = False) -> Any:
     """Returns a Keras layer or model, or raises an error that names the argument."""
     if not isinstance(value, keras.Layer) and not (optional and value is None):
         raise TypeError(f"`{argument}` must be a Keras layer or model. Received: {value!r}.")
     return value
 
 
-def embedding_size(model: Any, argument: str) -> int | None:
+def embedding_size(model: keras.Model, argument: str) -> int | None:
     """The size of a model's one output `[batch, dim]`, or an error that names the argument."""
     shape = getattr(model, "output_shape", None) if model.built else None
     if not isinstance(shape, tuple) or len(shape) != 2:

@@ -10,7 +10,7 @@ import keras
 __all__ = ["registered_loss"]
 
 
-def registered_loss(loss: Any) -> Any:
+def registered_loss(loss: object) -> Any:
     """The loss that a registered name such as `"Addons>TripletSemiHardLoss"` stands for.
 
     Keras 3 looks such names up when it loads a model, and not in `compile`.

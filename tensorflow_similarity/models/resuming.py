@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.index._arguments import check_ids
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.binding import IndexBinding
@@ -20,7 +21,7 @@ _PIECE = 1024
 
 
 def index_in_pieces(
-    binding: IndexBinding, batches: Batches, data: Any, ids: Any, verbose: int
+    binding: IndexBinding, batches: Batches, data: Any, ids: ArrayLike, verbose: int
 ) -> np.ndarray:
     """Embeds and adds the examples that are not in the index yet, some at a time.
 
@@ -93,7 +94,7 @@ def _known(binding: IndexBinding, ids: np.ndarray) -> np.ndarray:
     return np.zeros(len(ids), bool) if binding.index is None else binding.index.has(ids)
 
 
-def _length(x: Any) -> int:
+def _length(x: object) -> int:
     return int(keras.tree.flatten(x)[0].shape[0])
 
 
@@ -101,7 +102,7 @@ def _taken(leaf: Any, rows: np.ndarray) -> Any:
     return keras.ops.take(leaf, rows, axis=0) if keras.ops.is_tensor(leaf) else leaf[rows]
 
 
-def _by_position(data: Any) -> Any:
+def _by_position(data: object) -> Any:
     """Payloads that an array of places can be taken from, files not being read."""
     # TensorFlow takes none. HDF5 and Zarr, which have chunks, do; pandas by its own name.
     if data is None or isinstance(data, list | tuple) or hasattr(data, "chunks"):

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.calibration import Calibration
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index import Index
@@ -32,7 +33,7 @@ _PYTHON = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 
 
 def export_serving(
-    model: Any,
+    model: keras.Model,
     binding: IndexBinding,
     filepath: str | os.PathLike[str],
     k: int,
@@ -112,7 +113,7 @@ class _Records(tf.Module):
         self.labels = _variable(np.append(classes.ids, -1))
         self.has_label = _variable(np.append(classes.known, False))
 
-    def lookup(self, queries: Any, k: Any) -> dict[str, Any]:
+    def lookup(self, queries: Tensor, k: Any) -> dict[str, Any]:
         """What a lookup returns, in columns."""
         positions, distances = self._nearest(queries, k)
         return {
@@ -121,7 +122,7 @@ class _Records(tf.Module):
             "labels": self.shown(tf.gather(self.labels, positions)),
         }
 
-    def shown(self, labels: Any) -> Any:
+    def shown(self, labels: Tensor) -> Any:
         """Class ids as they are, −1 for none; or their names, and an empty text for none."""
         if self.class_names is None:
             return labels
@@ -129,13 +130,13 @@ class _Records(tf.Module):
         texts = tf.constant([*self.class_names, ""])
         return tf.gather(texts, tf.where(labels < 0, tf.cast(none, labels.dtype), labels))
 
-    def columns(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def columns(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         """Distances, inf where there is no label, and labels."""
         positions, distances = self._nearest(queries, k)
         known = tf.gather(self.has_label, positions)
         return tf.where(known, distances, np.inf), tf.gather(self.labels, positions)
 
-    def _nearest(self, queries: Any, k: Any) -> tuple[Any, Any]:
+    def _nearest(self, queries: Tensor, k: Any) -> tuple[Any, Any]:
         message = "`k` must be at least 1."
         with tf.control_dependencies([tf.debugging.assert_positive(k, message)]):
             positions, distances = self.search(queries, tf.identity(k))
@@ -169,12 +170,12 @@ class _Decision:
         limits = [own[place] for place in self._classes.tolist()]
         self._limits = np.array([-np.inf if d is None else d for d in limits], np.float64)
 
-    def __call__(self, distances: Any, labels: Any) -> dict[str, Any]:
+    def __call__(self, distances: Tensor, labels: Tensor) -> dict[str, Any]:
         matched, values = self._rule(distances, labels)
         accepted = tf.cast(values, tf.float64) <= self._limit(matched)
         return {"labels": tf.where(accepted, matched, -1), "distances": values}
 
-    def _limit(self, labels: Any) -> Any:
+    def _limit(self, labels: Tensor) -> Any:
         common = tf.constant(self._common, tf.float64)
         if not len(self._classes):
             return common
@@ -184,12 +185,12 @@ class _Decision:
         return tf.where(known, own, common)
 
 
-def _nearest(distances: Any, labels: Any) -> tuple[Any, Any]:
+def _nearest(distances: Tensor, labels: Tensor) -> tuple[Any, Any]:
     """As `MatchNearest`."""
     return _column(labels, _first_of(tf.math.is_finite(distances)), distances)
 
 
-def _majority(distances: Any, labels: Any) -> tuple[Any, Any]:
+def _majority(distances: Tensor, labels: Tensor) -> tuple[Any, Any]:
     """As `MatchMajorityVote`."""
     present = tf.math.is_finite(distances)
     same = tf.equal(labels[:, :, None], labels[:, None, :]) & present[:, None, :]
@@ -204,7 +205,7 @@ def _first_of(flags: Any) -> Any:
     return tf.argmax(tf.cast(flags, tf.int32), axis=1)
 
 
-def _column(labels: Any, place: Any, distances: Any) -> tuple[Any, Any]:
+def _column(labels: Tensor, place: Any, distances: Tensor) -> tuple[Any, Any]:
     return tf.gather(labels, place, batch_dims=1), tf.gather(distances, place, batch_dims=1)
 
 
@@ -242,7 +243,7 @@ def _check_distance(distance: Distance, search: GraphSearch, size: int) -> None:
         )
 
 
-def _input_specs(model: Any, input_signature: Any, preprocess: Any) -> Any:
+def _input_specs(model: keras.Model, input_signature: Any, preprocess: Any) -> Any:
     """What the exported signatures take, in the structure that the model takes."""
     if input_signature is not None:
         return input_signature

@@ -8,6 +8,8 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses import ContrastiveLoss, TripletMarginLoss
 from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
 
@@ -73,10 +75,10 @@ class SiameseModel(PairedModel):
 
     def compile(
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: object = None,
         *args: Any,
-        distance: Any = "auto",
+        distance: DistanceLike = "auto",
         **kwargs: Any,
     ) -> None:
         """Configures training on triplets or pairs, and the index.
@@ -116,7 +118,7 @@ class SiameseModel(PairedModel):
         self._pair_distance = loss.distance or distances.get(distance)
         super().compile(optimizer, None, *args, distance=distance, **kwargs)
 
-    def call_outside(self, inputs: Any, training: bool) -> Any:
+    def call_outside(self, inputs: object, training: bool) -> Any:
         return self.encoder(inputs, training=training)
 
     def call_in_step(self, inputs: Any, training: bool) -> Any:
@@ -135,7 +137,9 @@ class SiameseModel(PairedModel):
         embedded["negative"] = ops.reshape(rows, (-1, number, rows.shape[-1]))
         return embedded
 
-    def step_loss(self, inputs: Any, outputs: Any, sample_weight: Any, training: bool) -> Any:
+    def step_loss(
+        self, inputs: Any, outputs: Any, sample_weight: Tensor | None, training: bool
+    ) -> Tensor:
         if self._pair_loss is None:
             sides = [outputs[side][:, None] for side in _TRIPLET[:2]]
             triplets = ops.concatenate([*sides, outputs["negative"]], axis=1)
@@ -143,7 +147,7 @@ class SiameseModel(PairedModel):
         apart = self._pair_distance.paired(outputs["left"], outputs["right"])
         return self._pair_loss(inputs["same"], apart, sample_weight=sample_weight)
 
-    def step_inputs(self, x: Any, y: Any) -> Any:
+    def step_inputs(self, x: object, y: object) -> Any:
         sides = _TRIPLET if self._pair_loss is None else _PAIR
         if isinstance(x, dict) and set(x) == set(sides):
             inputs = dict(x)

@@ -14,6 +14,8 @@ from keras.src.models.functional import Functional
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._atomic_file import replacing
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike, Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.losses import CrossBatchMemory
 from tensorflow_similarity.losses.base import parts_of
@@ -112,7 +114,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         return super().__new__(cls, *args, **kwargs)
 
     @overload
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None: ...
+    def __init__(self, inputs: object, outputs: Any, name: str | None = None) -> None: ...
 
     @overload
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...  # a subclass with `call`
@@ -176,11 +178,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     @explains_arguments("SimilarityModel.compile")
     def compile(
         self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
+        optimizer: str | keras.optimizers.Optimizer = "rmsprop",
+        loss: object = None,
         *args: Any,
-        distance: Any = "auto",
-        search: Any = None,
+        distance: DistanceLike = "auto",
+        search: object = None,
         embedding_output: int | str | None = None,
         micro_batch_size: int | None = None,
         **kwargs: Any,
@@ -241,8 +243,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     @explains_arguments("SimilarityModel.create_index")
     def create_index(
         self,
-        distance: Any = "auto",
-        search: Any = "auto",
+        distance: DistanceLike = "auto",
+        search: object = "auto",
         embedding_output: int | str | None = None,
         uri: str | None = None,
         collection: str = "records",
@@ -298,7 +300,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             settings |= {"uri": uri, "collection": collection}
         self._binding.configure(resolved, search, output, keep=False, settings=settings)
 
-    def _resolve(self, loss: Any, distance: Any, output: Any) -> tuple[Any, Any]:
+    def _resolve(self, loss: object, distance: DistanceLike, output: Any) -> tuple[Any, Any]:
         functional = isinstance(self, Functional)
         if output is None and functional:
             output = embedding_below_head(self)
@@ -353,7 +355,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         banks = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
         return [*variables, *(variable for bank in banks for variable in bank.variables)]
 
-    def _targets_for_jax(self, x: Any, y: Any) -> Any:
+    def _targets_for_jax(self, x: object, y: object) -> Any:
         """The targets of a batch as JAX is to have them: class ids in 32 bits."""
         check_targets(self, y)
         return numbered(y)
@@ -369,7 +371,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             every += [*optimizer, *self.metrics_variables]
             held[:] = [(variable, variable._value) for variable in every]
 
-    def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+    def predict(self, x: object, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`; with JAX also where devices do not divide a batch of arrays."""
         devices = devices_of_batch() if keras.backend.backend() == "jax" else 1
         if devices == 1 or is_dataset(x):
@@ -379,14 +381,14 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         outputs = super().predict(divisible(x, count), size, *args, **kwargs)
         return keras.tree.map_structure(lambda output: output[:count], outputs)
 
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(self, x: object, y: object = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.train_on_batch`."""
         y = ids_of_names(self, y)
         if keras.backend.backend() == "jax":
             y = self._targets_for_jax(x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def test_on_batch(self, x: object, y: object = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.test_on_batch`."""
         y = ids_of_names(self, y)
         if keras.backend.backend() == "jax":
@@ -395,12 +397,12 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: object = None,
+        y: object = None,
+        y_pred: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """As `keras.Model.compute_loss`; losses with a memory learn whether this is training."""
         with phase(training):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -426,7 +428,12 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         return fit_with_samplers(self, super().fit, args, kwargs)
 
     def evaluate(
-        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+        self,
+        x: object = None,
+        y: object = None,
+        batch_size: int | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """As `keras.Model.evaluate`, which `fit` calls for validation data too.
 
@@ -448,7 +455,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         """The models that embed queries and records: both this one, unless there are two."""
         return self, self
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if name == "vector_index":
             # Keras reads an attribute before it sets it; a model may have no index yet.
             object.__setattr__(self, name, value)
@@ -712,7 +719,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         """Called by Keras: reads the index from a `.keras` file."""
         persistence.read_assets(folder, self._binding)
 
-    def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+    def load_weights(self, filepath: object, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.load_weights`; records in the index are stale afterwards."""
         try:
             super().load_weights(filepath, *args, **kwargs)

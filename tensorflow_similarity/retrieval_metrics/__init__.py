@@ -31,7 +31,7 @@ _BY_NAME: dict[str, type[Any]] = {
 
 
 def make_retrieval_metric(
-    metric: Any,
+    metric: object,
     k: int = 5,
     distance_threshold: float = float("inf"),
     r: Mapping[int, int] | None = None,

@@ -9,6 +9,8 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["RetrievalMetric"]
 
@@ -86,10 +88,10 @@ class RetrievalMetric:
     def compute(
         self,
         *,
-        query_labels: Any,
-        match_mask: Any = None,
-        lookup_labels: Any = None,
-        lookup_distances: Any = None,
+        query_labels: TargetsLike,
+        match_mask: ArrayLike | None = None,
+        lookup_labels: ArrayLike | None = None,
+        lookup_distances: ArrayLike | None = None,
     ) -> float:
         """The metric, averaged.
 

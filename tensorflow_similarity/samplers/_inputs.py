@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.samplers.padding import Padding
 
 __all__ = [
@@ -119,14 +120,14 @@ def _of_objects(array: np.ndarray, name: str) -> np.ndarray:
     return _objects([row.astype(dtype, copy=False) for row in rows])
 
 
-def _row(element: Any) -> np.ndarray:
+def _row(element: object) -> np.ndarray:
     try:
         return np.asarray(element)
     except ValueError:  # Nested sequences of different lengths.
         return _objects(element)
 
 
-def number_of_examples(x: Any, name: str = "x", labels: int | None = None) -> int:
+def number_of_examples(x: object, name: str = "x", labels: int | None = None) -> int:
     """The number of examples of arrays.
 
     Raises:
@@ -160,10 +161,10 @@ def is_text(array: Any) -> bool:
     return kind == "O" and array.size > 0 and isinstance(array.flat[0], (str, bytes))
 
 
-def padded(x: Any, padding: Padding) -> Any:
+def padded(x: object, padding: Padding) -> Any:
     """A batch in which sequences of different lengths are one array."""
 
-    def is_ragged(leaf: Any) -> bool:
+    def is_ragged(leaf: object) -> bool:
         if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "O" or leaf.ndim != 1:
             return False
         return len(leaf) > 0 and isinstance(leaf[0], np.ndarray)
@@ -183,12 +184,12 @@ def padded(x: Any, padding: Padding) -> Any:
     return padding(x) if is_ragged(x) else x
 
 
-def as_batch(x: Any) -> Any:
+def as_batch(x: object) -> Any:
     """A batch as Keras takes it: text is a tensor of the backend that has such."""
     return keras.tree.map_structure(lambda leaf: text_tensor(leaf) if is_text(leaf) else leaf, x)
 
 
-def text_tensor(array: np.ndarray) -> Any:
+def text_tensor(array: np.ndarray) -> Tensor:
     """Text as TensorFlow's tensor, on that backend; else as an object array.
 
     Keras refuses NumPy's text, whose dtype has a length.
@@ -211,7 +212,7 @@ def holds_64_bits() -> bool:
     return bool(jax.config.jax_enable_x64)
 
 
-def to_host(leaf: Any) -> Any:
+def to_host(leaf: object) -> Any:
     """What an augmenter returned, as a NumPy array."""
     if isinstance(leaf, np.ndarray):
         return leaf

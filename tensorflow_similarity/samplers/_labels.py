@@ -11,6 +11,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.targets import Targets
 
 __all__ = ["Labels", "class_list_ids", "read_labels", "read_weights"]
@@ -49,11 +50,11 @@ class Labels:
 
 
 def read_labels(
-    y: Any,
+    y: object,
     name: str = "y",
     length: int | None = None,
     label_output: int | str | None = None,
-    ignore_class: Any = None,
+    ignore_class: object = None,
 ) -> Labels:
     """Reads labels of any kind.
 
@@ -128,7 +129,7 @@ def _entries(y: Any, length: int | None) -> dict[Any, Any] | None:
     return None
 
 
-def _is_column(entry: Any) -> bool:
+def _is_column(entry: object) -> bool:
     return isinstance(entry, (list, Targets)) or bool(getattr(entry, "shape", ()))
 
 
@@ -172,7 +173,7 @@ def _looks_one_hot(column: np.ndarray) -> bool:
     return bool(((column == 0) | (column == 1)).all())
 
 
-def _main(y: Any, name: str, ignore_class: Any) -> tuple[Targets, Any]:
+def _main(y: object, name: str, ignore_class: object) -> tuple[Targets, Any]:
     """The classes, and what batches hold of them."""
     if isinstance(y, Targets) and y.kind in ("pairs", "triplets"):
         raise TypeError(
@@ -204,11 +205,11 @@ def _main(y: Any, name: str, ignore_class: Any) -> tuple[Targets, Any]:
     return found, found.ids
 
 
-def _is_array(y: Any) -> bool:
+def _is_array(y: object) -> bool:
     return hasattr(y, "__array__") and hasattr(y, "dtype")
 
 
-def _auxiliary(entry: Any, name: str, length: int) -> tuple[np.ndarray, list[str] | None]:
+def _auxiliary(entry: object, name: str, length: int) -> tuple[np.ndarray, list[str] | None]:
     """An auxiliary target as an array of numbers, and the names of its classes if it has any."""
     if not isinstance(entry, Targets):
         array = checks.host_array(entry, name)
@@ -228,7 +229,7 @@ def _auxiliary(entry: Any, name: str, length: int) -> tuple[np.ndarray, list[str
     return found.ids, names
 
 
-def class_list_ids(class_list: Any, class_names: list[str] | None) -> np.ndarray:
+def class_list_ids(class_list: ArrayLike, class_names: list[str] | None) -> np.ndarray:
     """Ids of classes that a user named, by their ids or by their names.
 
     Raises:
@@ -251,7 +252,7 @@ def class_list_ids(class_list: Any, class_names: list[str] | None) -> np.ndarray
     return found.recode(class_names, "class_list").ids
 
 
-def read_weights(sample_weight: Any, length: int) -> Any:
+def read_weights(sample_weight: object, length: int) -> Any:
     """Weights of the examples: floats `[n]`, or a structure of them; None for none.
 
     Raises:
@@ -265,7 +266,7 @@ def read_weights(sample_weight: Any, length: int) -> Any:
     return keras.tree.map_structure(lambda leaf: _weights(leaf, length), sample_weight)
 
 
-def _weights(sample_weight: Any, length: int) -> np.ndarray:
+def _weights(sample_weight: object, length: int) -> np.ndarray:
     weights = checks.host_array(sample_weight, "sample_weight")
     if weights.ndim == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import is_text, text_tensor, to_host
 
 __all__ = ["Augmentation", "unpacked"]
@@ -41,7 +42,9 @@ class Augmentation:
         known = () if self._is_layer else _parameters(augmenter)
         self._takes_seed, self._takes_weight = "seed" in known, "sample_weight" in known
 
-    def __call__(self, x: Any, y: Any, weight: Any, seed: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    def __call__(
+        self, x: object, y: object, weight: object, seed: tuple[int, ...]
+    ) -> tuple[Any, Any, Any]:
         """Augments a batch, into NumPy arrays.
 
         Args:
@@ -97,11 +100,11 @@ def unpacked(made: Any) -> tuple[Any, ...]:
     raise TypeError(f"`augmenter` must return {_EXPECTED}. Received: {what}.")
 
 
-def _on_host(values: Any) -> Any:
+def _on_host(values: ArrayLike) -> Any:
     return keras.tree.map_structure(to_host, values)
 
 
-def _rows(values: Any) -> int:
+def _rows(values: object) -> int:
     return len(keras.tree.flatten(values)[0])
 
 

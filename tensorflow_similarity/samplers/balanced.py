@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._labels import Labels, class_list_ids, read_labels
 from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["BalancedDraws"]
 
@@ -72,10 +73,10 @@ class BalancedDraws:
 
     def __init__(
         self,
-        labels: Any,
+        labels: TargetsLike | Labels,
         classes_per_batch: int,
         examples_per_class: int,
-        class_list: Any = None,
+        class_list: ArrayLike | None = None,
         total_examples_per_class: int | None = None,
         seed: int | None = None,
         class_choice: ClassChoice | None = None,
@@ -194,7 +195,7 @@ class BalancedDraws:
         )
 
 
-def _known(class_list: Any, classes: np.ndarray, names: list[str] | None) -> np.ndarray:
+def _known(class_list: ArrayLike, classes: np.ndarray, names: list[str] | None) -> np.ndarray:
     wanted = class_list_ids(class_list, names)
     unknown = np.setdiff1d(wanted, classes)
     if len(unknown):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from tensorflow_similarity._types import Logs
 from tensorflow_similarity.samplers._epochs import EpochDataset
 
 __all__ = ["FollowEpochs"]
@@ -62,11 +63,11 @@ class FollowEpochs(keras.callbacks.Callback):
         self._first: int | None = None
         self._offset, self._current = 0, 0
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Remembers where the sampler is."""
         self._first = None
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Tells the sampler which epoch begins."""
         if self._first is None:
             # Keras has ended an epoch already, before the first one.
@@ -74,12 +75,12 @@ class FollowEpochs(keras.callbacks.Callback):
         self._current = self._offset + epoch
         self.sampler.epoch = self._current
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Tells the sampler of validation which epoch it is."""
         if self.validation is not None and self._first is not None:
             self.validation.epoch = self._current
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         """Leaves the sampler at the epoch that comes next."""
         if self._first is not None:
             # Training that was stopped within an epoch has not ended it.

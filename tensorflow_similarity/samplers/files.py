@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.images import image_folder, load_image
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
@@ -74,21 +75,21 @@ class MultiShotFileSampler(MultiShotMemorySampler):
     @explains_arguments("MultiShotFileSampler")
     def __init__(
         self,
-        x: Any,
-        y: Any,
+        x: object,
+        y: object,
         load_example_fn: Callable[[Any], Any] = load_image,
         classes_per_batch: int = 2,
         examples_per_class_per_batch: int = 2,
         steps_per_epoch: int = 1000,
-        class_list: Any = None,
+        class_list: ArrayLike | None = None,
         total_examples_per_class: int | None = None,
         augmenter: Callable[..., Any] | None = None,
         seed: int | None = None,
         class_choice: ClassChoice | None = None,
         *,
-        sample_weight: Any = None,
+        sample_weight: ArrayLike | None = None,
         label_output: int | str | None = None,
-        ignore_class: Any = None,
+        ignore_class: object = None,
         padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.samplers.class_choice import ClassChoice, others
 
 __all__ = ["HardClasses"]
@@ -51,7 +51,9 @@ class HardClasses(ClassChoice):
     ```
     """
 
-    def __init__(self, share: float = 0.5, neighbors: int = 10, distance: Any = "cosine") -> None:
+    def __init__(
+        self, share: float = 0.5, neighbors: int = 10, distance: DistanceLike = "cosine"
+    ) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"`share` must be between 0 and 1. Received: {share!r}.")
         self.share = float(share)
@@ -59,7 +61,7 @@ class HardClasses(ClassChoice):
         self.distance = distances.get(distance)
         self._near: np.ndarray | None = None
 
-    def update(self, embeddings: Any, labels: Any) -> None:
+    def update(self, embeddings: ArrayLike, labels: ArrayLike) -> None:
         """Determines again which classes are near to which.
 
         Safe to call while other threads draw: a batch sees the old or the new.

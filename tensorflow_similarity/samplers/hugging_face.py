@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import as_arrays
 from tensorflow_similarity.samplers._labels import read_labels, read_weights
 from tensorflow_similarity.samplers.balanced import BalancedDraws
@@ -81,7 +82,7 @@ class HuggingFaceSampler(Sampler):
         classes_per_batch: int = 2,
         examples_per_class_per_batch: int = 2,
         steps_per_epoch: int = 1000,
-        class_list: Any = None,
+        class_list: ArrayLike | None = None,
         total_examples_per_class: int | None = None,
         augmenter: Callable[..., Any] | None = None,
         seed: int | None = None,
@@ -90,7 +91,7 @@ class HuggingFaceSampler(Sampler):
         *,
         weight_key: str | None = None,
         label_output: str | None = None,
-        ignore_class: Any = None,
+        ignore_class: object = None,
         padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
@@ -168,7 +169,7 @@ def _labels(dataset: Any, name: str) -> Any:
     return Targets.classes([None if value == -1 else value for value in values], names=names)
 
 
-def _with_arrays(x: Any) -> Any:
+def _with_arrays(x: object) -> Any:
     """Values that know themselves as arrays, such as images of PIL, as these."""
     if isinstance(x, dict):
         return {key: _with_arrays(column) for key, column in x.items()}

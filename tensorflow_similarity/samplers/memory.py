@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import as_arrays, number_of_examples, take
 from tensorflow_similarity.samplers._labels import read_labels, read_weights
 from tensorflow_similarity.samplers.balanced import BalancedDraws
@@ -110,12 +111,12 @@ class MultiShotMemorySampler(Sampler):
     @explains_arguments("MultiShotMemorySampler")
     def __init__(
         self,
-        x: Any,
-        y: Any,
+        x: object,
+        y: object,
         classes_per_batch: int = 2,
         examples_per_class_per_batch: int = 2,
         steps_per_epoch: int = 1000,
-        class_list: Any = None,
+        class_list: ArrayLike | None = None,
         total_examples_per_class: int | None = None,
         augmenter: Callable[..., Any] | None = None,
         seed: int | None = None,
@@ -124,7 +125,7 @@ class MultiShotMemorySampler(Sampler):
         *,
         sample_weight: Any = None,
         label_output: int | str | None = None,
-        ignore_class: Any = None,
+        ignore_class: object = None,
         padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:

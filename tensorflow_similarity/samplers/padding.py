@@ -51,7 +51,7 @@ class Padding:
 
     def __init__(
         self,
-        value: Any = 0,
+        value: object = 0,
         lengths: Sequence[int] | None = None,
         side: str = "right",
         truncate: bool = False,

@@ -115,7 +115,7 @@ class RowSampler(ShuffledRows):
 
     def __init__(
         self,
-        x: Any,
+        x: object,
         targets: Targets,
         batch_size: int = 32,
         seed: int | None = None,

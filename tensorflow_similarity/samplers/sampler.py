@@ -169,13 +169,13 @@ class Sampler(EpochDataset):
         return padded(x, self.padding), y, weight[0] if weight else None
 
     def _augmented(
-        self, x: Any, y: Any, weight: Any, epoch: int, index: int
+        self, x: object, y: object, weight: object, epoch: int, index: int
     ) -> tuple[Any, Any, Any]:
         if self._augment is None:
             return x, y, weight
         return self._augment(x, y, weight, (self.seed, epoch, index))
 
-    def _finished(self, x: Any, y: Any, weight: Any) -> tuple[Any, ...]:
+    def _finished(self, x: object, y: object, weight: object) -> tuple[Any, ...]:
         """A batch as Keras takes it."""
         x = as_batch(x)
         if not holds_64_bits():

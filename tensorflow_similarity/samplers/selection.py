@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import as_arrays, number_of_examples, take
 from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.balanced import BalancedDraws
@@ -17,9 +18,9 @@ __all__ = ["select_examples"]
 
 
 def select_examples(
-    x: Any,
+    x: object,
     y: Any,
-    class_list: Any = None,
+    class_list: ArrayLike | None = None,
     num_examples_per_class: int | None = None,
     seed: int | None = None,
     label_output: int | str | None = None,
@@ -68,7 +69,7 @@ def select_examples(
     return take(x, draws.positions), values
 
 
-def _as_given(entry: Any, made: np.ndarray, positions: np.ndarray) -> Any:
+def _as_given(entry: object, made: np.ndarray, positions: np.ndarray) -> Any:
     if isinstance(entry, Targets):
         return entry.take(positions)
     given = np.asarray(entry)

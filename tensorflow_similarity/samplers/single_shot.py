@@ -75,7 +75,7 @@ class SingleShotMemorySampler(Sampler):
     @explains_arguments("SingleShotMemorySampler")
     def __init__(
         self,
-        x: Any,
+        x: object,
         augmenter: Callable[..., Any],
         examples_per_batch: int,
         num_augmentations_per_example: int = 2,
@@ -117,7 +117,7 @@ class SingleShotMemorySampler(Sampler):
         return x, positions
 
     def _augmented(
-        self, x: Any, y: Any, weight: Any, epoch: int, index: int
+        self, x: object, y: Any, weight: object, epoch: int, index: int
     ) -> tuple[Any, Any, Any]:
         views = []
         for view in range(self.num_augmentations_per_example):

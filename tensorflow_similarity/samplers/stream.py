@@ -11,6 +11,7 @@ import keras
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity._types import ArrayLike, Tensor
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -31,7 +32,7 @@ def balanced_stream(
     label_output: int | str | None = None,
     *,
     class_names: Sequence[str] | None = None,
-    ignore_class: Any = None,
+    ignore_class: object = None,
 ) -> tf.data.Dataset:
     """Balanced batches of a stream of examples, in memory that does not grow with it.
 
@@ -94,7 +95,7 @@ def balanced_stream(
     if count > _SLOTS:
         raise ValueError(f"`classes_per_batch` must be at most {_SLOTS}. Received: {count}.")
 
-    def label(y: Any) -> Any:
+    def label(y: object) -> Any:
         return tf.reshape(tf.cast(_label(y, label_output), tf.int64), [-1])[0]
 
     def choose(state: Any, group: Any) -> Any:
@@ -133,7 +134,9 @@ def _label(y: Any, label_output: int | str | None) -> Any:
     return y if label_output is None else y[label_output]
 
 
-def _with_ids(ds: Any, label_output: int | str | None, class_names: Any, ignore_class: Any) -> Any:
+def _with_ids(
+    ds: Any, label_output: int | str | None, class_names: Sequence[str] | None, ignore_class: object
+) -> Any:
     """The dataset with class ids in the place of names and floats, without unknown classes."""
     import tensorflow as tf
 
@@ -149,7 +152,7 @@ def _with_ids(ds: Any, label_output: int | str | None, class_names: Any, ignore_
             tf.lookup.KeyValueTensorInitializer(names, tf.range(len(names), dtype=tf.int64)), -1
         )
 
-        def by_name(label: Any) -> Any:
+        def by_name(label: ArrayLike) -> Tensor:
             found = table.lookup(label)
             known = tf.debugging.Assert(
                 tf.reduce_all(found >= 0), ["`class_names` must hold", label]
@@ -166,7 +169,7 @@ def _with_ids(ds: Any, label_output: int | str | None, class_names: Any, ignore_
             stacklevel=levels_to_the_caller(),
         )
 
-        def whole_number(label: Any) -> Any:
+        def whole_number(label: ArrayLike) -> Tensor:
             whole = tf.reduce_all((label == tf.floor(label)) & (tf.abs(label) < below))
             known = tf.debugging.Assert(whole, ["`ds` must yield whole numbers", label])
             with tf.control_dependencies([known]):
@@ -176,7 +179,7 @@ def _with_ids(ds: Any, label_output: int | str | None, class_names: Any, ignore_
     if number is not None:
         convert = number
 
-        def numbered(x: Any, y: Any, *weight: Any) -> Any:
+        def numbered(x: object, y: Any, *weight: Any) -> Any:
             if label_output is None:
                 return x, convert(y), *weight
             if isinstance(y, dict):
@@ -188,14 +191,14 @@ def _with_ids(ds: Any, label_output: int | str | None, class_names: Any, ignore_
     if ignored is None:
         return ds
 
-    def is_known(x: Any, y: Any, *weight: Any) -> Any:
+    def is_known(x: object, y: object, *weight: Any) -> Any:
         label = tf.reshape(_label(y, label_output), [-1])[0]
         return tf.not_equal(tf.cast(label, tf.int64), ignored)
 
     return ds.filter(is_known)
 
 
-def _check(ds: Any, label_output: int | str | None, class_names: Any) -> None:
+def _check(ds: Any, label_output: int | str | None, class_names: Sequence[str] | None) -> None:
     import tensorflow as tf
 
     if not isinstance(ds, tf.data.Dataset):

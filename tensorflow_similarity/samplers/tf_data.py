@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.augmentation import unpacked
 from tensorflow_similarity.samplers.balanced import BalancedDraws
@@ -30,7 +31,7 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     ds: tf.data.Dataset,
     classes_per_batch: int = 2,
     examples_per_class_per_batch: int = 2,
-    class_list: Any = None,
+    class_list: ArrayLike | None = None,
     total_examples_per_class: int | None = None,
     augmenter: Callable[..., Any] | None = None,
     load_fn: Callable[..., Any] | None = None,
@@ -39,7 +40,7 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
     class_choice: ClassChoice | None = None,
     *,
     targets: Callable[[Any], Any] | None = None,
-    ignore_class: Any = None,
+    ignore_class: object = None,
     padding: Padding | None = None,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
@@ -177,7 +178,7 @@ def _leaves(spec: Any) -> list[Any]:
     return tf.nest.flatten(spec)
 
 
-def _converted(labels: Any, targets: Any, label_output: Any) -> Any:
+def _converted(labels: ArrayLike, targets: object, label_output: Any) -> Any:
     """Labels of which one entry, or all, are what `targets` makes of them."""
     if not callable(targets):
         raise TypeError(
@@ -200,7 +201,7 @@ def _padded(padding: Padding) -> Callable[[Any], Any]:
     """A function that pads the ragged tensors of a batch."""
     import tensorflow as tf
 
-    def fill(leaf: Any) -> Any:
+    def fill(leaf: object) -> Any:
         if not isinstance(leaf, tf.RaggedTensor):
             return leaf
 
@@ -216,7 +217,7 @@ def _padded(padding: Padding) -> Callable[[Any], Any]:
         rows = tf.ensure_shape(rows, [number, None, *leaf.shape[2:]])
         return (rows, tf.ensure_shape(mask, [number, None])) if padding.mask else rows
 
-    def fill_all(x: Any) -> Any:
+    def fill_all(x: object) -> Any:
         if not isinstance(x, dict):
             return tuple(fill(leaf) for leaf in x) if isinstance(x, tuple) else fill(x)
         made = {}

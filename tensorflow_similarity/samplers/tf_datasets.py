@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import columns
 from tensorflow_similarity.samplers.memory import MultiShotMemorySampler
@@ -57,14 +58,14 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
     @explains_arguments("TFDatasetMultiShotMemorySampler")
     def __init__(
         self,
-        dataset_name: Any,
+        dataset_name: str,
         classes_per_batch: int = 2,
         x_key: str = "image",
         y_key: str = "label",
         splits: str | Sequence[str] = ("train", "test"),
         examples_per_class_per_batch: int = 2,
         steps_per_epoch: int = 1000,
-        class_list: Any = None,
+        class_list: ArrayLike | None = None,
         total_examples_per_class: int | None = None,
         preprocess_fn: Callable[[Any, Any], tuple[Any, Any]] | None = None,
         augmenter: Callable[..., Any] | None = None,
@@ -74,7 +75,11 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
         verbose: int = 1,
         **kwargs: Any,
     ) -> None:
-        kept = None if class_list is None else {_plain(label) for label in np.ravel(class_list)}
+        kept = (
+            None
+            if class_list is None
+            else {_plain(label) for label in np.asarray(class_list).ravel()}
+        )
         xs: list[Any] = []
         ys: list[Any] = []
         for split in [splits] if isinstance(splits, str) else splits:
@@ -109,13 +114,13 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
         )
 
 
-def _plain(label: Any) -> Any:
+def _plain(label: ArrayLike) -> Any:
     """A label as Python has it: ids as integers, names as text."""
     label = label.item() if hasattr(label, "item") else label
     return label.decode() if isinstance(label, bytes) else label
 
 
-def _examples(dataset_name: Any, split: str, data_dir: str | None, verbose: int) -> Any:
+def _examples(dataset_name: str, split: str, data_dir: str | None, verbose: int) -> Any:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:

@@ -14,6 +14,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._atomic_file import replacing
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import as_arrays, is_text
 
 __all__ = ["Shards", "tfrecord_parser", "write_tfrecords"]
@@ -107,7 +108,7 @@ def write_tfrecords(
     return paths
 
 
-def _ids(labels: Any, length: int, labels_of: dict[str, Any]) -> np.ndarray:
+def _ids(labels: ArrayLike, length: int, labels_of: dict[str, Any]) -> np.ndarray:
     """Class ids of a batch, -1 for unknown; what the schema must tell of them is noted."""
     array = np.asarray(labels) if hasattr(labels, "dtype") else None
     if array is not None and array.dtype.kind == "b":
@@ -132,7 +133,7 @@ def _ids(labels: Any, length: int, labels_of: dict[str, Any]) -> np.ndarray:
     return found.ids
 
 
-def _rows(x: Any) -> np.ndarray:
+def _rows(x: object) -> np.ndarray:
     """The examples as an array; text and bytes as bytes, sequences as an object array."""
     rows = as_arrays(x, any_objects=True)
     if isinstance(rows, (dict, tuple)):

@@ -12,6 +12,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import _old_names
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import as_arrays, is_text, to_host
 from tensorflow_similarity.samplers._labels import read_labels
 from tensorflow_similarity.samplers.balanced import BalancedDraws
@@ -21,7 +22,7 @@ from tensorflow_similarity.samplers.padding import Padding
 from tensorflow_similarity.samplers.sampler import Sampler
 from tensorflow_similarity.samplers.stream import balanced_stream
 from tensorflow_similarity.samplers.tfrecord_files import Shards, tfrecord_parser
-from tensorflow_similarity.targets import Targets
+from tensorflow_similarity.targets import Targets, TargetsLike
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -99,7 +100,7 @@ class MultiShotTFRecordSampler(Sampler):
         classes_per_batch: int = 2,
         examples_per_class_per_batch: int = 2,
         steps_per_epoch: int = 1000,
-        class_list: Any = None,
+        class_list: ArrayLike | None = None,
         total_examples_per_class: int | None = None,
         augmenter: Callable[..., Any] | None = None,
         seed: int | None = None,
@@ -107,7 +108,7 @@ class MultiShotTFRecordSampler(Sampler):
         label_key: str = "y",
         shard_suffix: str = "*.tfrec",
         *,
-        ignore_class: Any = None,
+        ignore_class: object = None,
         padding: Padding | None = None,
         **kwargs: Any,
     ) -> None:
@@ -117,7 +118,7 @@ class MultiShotTFRecordSampler(Sampler):
         self._deserialize = deserialization_fn
         self._load_padding = padding
         self._shards = Shards(paths)
-        labels: Any = _labels(self._shards, label_key)
+        labels: TargetsLike = _labels(self._shards, label_key)
         if parse is not None and (parse.class_names is not None or parse.unknown is not None):
             labels = Targets.classes(labels, parse.class_names, parse.unknown)
         known = read_labels(labels, f"the feature {label_key!r}", ignore_class=ignore_class)
@@ -195,7 +196,7 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
     seed: int = 0,
     *,
     class_names: Sequence[str] | None = None,
-    ignore_class: Any = None,
+    ignore_class: object = None,
 ) -> tf.data.Dataset:
     """Balanced batches of examples in TFRecord files, read from beginning to end.
 

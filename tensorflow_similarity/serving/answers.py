@@ -47,6 +47,6 @@ def as_json(neighbors: Neighbors, matches: Matches | None, query: Query) -> byte
     return json.dumps(plain(answer), allow_nan=False).encode()
 
 
-def _class(data: Any) -> str | None:
+def _class(data: object) -> str | None:
     name = data.get("class") if isinstance(data, dict) else None
     return name if isinstance(name, str) else None

@@ -24,7 +24,7 @@ _LOG = logging.getLogger("tensorflow_similarity.serving")
 _OF_THE_INPUTS = (IndexError, KeyError, TypeError, ValueError)
 
 
-def make_app(served: Any, limits: Limits | None = None) -> Any:
+def make_app(served: object, limits: Limits | None = None) -> Any:
     """Makes a web application (ASGI) that answers lookups.
 
     `POST /lookup` takes `{"inputs": [...], "k": 5}` and answers with `ids`, `distances` and

@@ -18,7 +18,7 @@ _GRACE = 30  # seconds for requests that are being answered when the server is t
 
 
 def serve(
-    served: Any,
+    served: object,
     host: str = "127.0.0.1",
     port: int = 8000,
     limits: Limits | None = None,

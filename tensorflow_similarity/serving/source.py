@@ -21,7 +21,7 @@ class Source:
         dtype: Its dtype: that of a NumPy array, or `"string"`.
     """
 
-    def __init__(self, served: Any) -> None:
+    def __init__(self, served: object) -> None:
         self._model: SimilarityModel | None = None
         if isinstance(served, SimilarityModel):
             inputs = keras.tree.flatten(served.input)

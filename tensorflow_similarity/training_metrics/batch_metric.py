@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity._class_numbers import number_of_id
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.arguments import checked_class_id
 from tensorflow_similarity.losses.base import wide_float
 from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
@@ -43,7 +45,7 @@ class BatchMetric(keras.metrics.Metric):
         name: str | None = None,
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.ignore_class = checked_class_id(ignore_class, "ignore_class")
@@ -61,7 +63,9 @@ class BatchMetric(keras.metrics.Metric):
             config["relevance"] = relevance_config(self.relevance)
         return config
 
-    def update(self, positives: Any, negatives: Any, embeddings: Any, weights: Any) -> None:
+    def update(
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -72,7 +76,9 @@ class BatchMetric(keras.metrics.Metric):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `update`.")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> None:
         """Adds a batch.
 
         Args:
@@ -115,7 +121,9 @@ class BatchMetric(keras.metrics.Metric):
             positives, negatives = pairs_by_class(labels, labels, positions, known, known)
         self.update(positives, negatives, embeddings, weights)
 
-    def add_number(self, name: str, shape: tuple[int, ...] = (), value: float = 0.0) -> Any:
+    def add_number(
+        self, name: str, shape: tuple[int, ...] = (), value: float = 0.0
+    ) -> keras.Variable:
         """Adds a float32 variable, which `reset_state` sets back to `value`."""
         start = keras.initializers.Constant(value)
         return self.add_variable(
@@ -151,24 +159,26 @@ class BatchMean(BatchMetric):
         name: str | None = None,
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype, ignore_class=ignore_class, relevance=relevance)
         self._total = self.add_number("total")
         self._count = self.add_number("count")
 
     def sums(
-        self, positives: Any, negatives: Any, embeddings: Any, weights: Any
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> tuple[Any, Any]:
         """The sum of a batch, and the weight of all that it is the sum of: scalars."""
         raise NotImplementedError(f"{type(self).__name__} must implement `sums`.")
 
-    def update(self, positives: Any, negatives: Any, embeddings: Any, weights: Any) -> None:
+    def update(
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
+    ) -> None:
         total, count = self.sums(positives, negatives, embeddings, weights)
         self._total.assign_add(ops.cast(total, "float32"))
         self._count.assign_add(ops.cast(count, "float32"))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """The mean over all batches since the last `reset_state`, a float32 scalar."""
         # Tensors: JAX's functions take no variables.
         total, count = ops.convert_to_tensor(self._total), ops.convert_to_tensor(self._count)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.mining import get_negative, get_positive
-from tensorflow_similarity.mining.strategies import SemiHard
+from tensorflow_similarity.mining.strategies import MiningStrategy, SemiHard
 from tensorflow_similarity.training_metrics.batch_metric import BatchMetric
 from tensorflow_similarity.training_metrics.settings import distance_config, one_of
 
@@ -79,15 +82,15 @@ class DistanceMetric(BatchMetric):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike = "cosine",
         aggregate: str = "mean",
         anchor: str = "positive",
         name: str | None = None,
-        positive_mining_strategy: Any = "hard",
-        negative_mining_strategy: Any = "hard",
+        positive_mining_strategy: str | MiningStrategy = "hard",
+        negative_mining_strategy: str | MiningStrategy = "hard",
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         one_of(aggregate, "aggregate", _AGGREGATES)
         one_of(anchor, "anchor", _ANCHORS)
@@ -110,7 +113,9 @@ class DistanceMetric(BatchMetric):
         self._value = self.add_number("value")
         self._count = self.add_number("count")
 
-    def update(self, positives: Any, negatives: Any, embeddings: Any, weights: Any) -> None:
+    def update(
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
+    ) -> None:
         values = self.distance(embeddings, embeddings)
         of_positives = self.anchor == "positive"
         strategy = self.positive_mining_strategy if of_positives else self.negative_mining_strategy
@@ -134,7 +139,7 @@ class DistanceMetric(BatchMetric):
             self._value.assign_add(ops.cast(total, "float32"))
         self._count.assign_add(count)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """The aggregate of all batches since the last `reset_state`, a float32 scalar."""
         value, count = ops.convert_to_tensor(self._value), ops.convert_to_tensor(self._count)
         some = count > 0
@@ -157,7 +162,7 @@ class DistanceMetric(BatchMetric):
         }
 
 
-def avg_pos(distance: Any = "cosine") -> DistanceMetric:
+def avg_pos(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The mean over queries of the distance of the farthest positive; not of all positives.
 
     For the mean of all positive pairs see `DistanceMetric(positive_mining_strategy="all")`.
@@ -168,7 +173,7 @@ def avg_pos(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="mean")
 
 
-def avg_neg(distance: Any = "cosine") -> DistanceMetric:
+def avg_neg(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The mean over queries of the distance of the nearest negative.
 
     Args:
@@ -177,7 +182,7 @@ def avg_neg(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="mean", anchor="negative")
 
 
-def max_pos(distance: Any = "cosine") -> DistanceMetric:
+def max_pos(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The largest distance of a positive.
 
     Args:
@@ -186,7 +191,7 @@ def max_pos(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="max")
 
 
-def max_neg(distance: Any = "cosine") -> DistanceMetric:
+def max_neg(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The largest distance of a query's nearest negative.
 
     Args:
@@ -195,7 +200,7 @@ def max_neg(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="max", anchor="negative")
 
 
-def min_pos(distance: Any = "cosine") -> DistanceMetric:
+def min_pos(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The smallest distance of a query's farthest positive.
 
     Args:
@@ -204,7 +209,7 @@ def min_pos(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="min")
 
 
-def min_neg(distance: Any = "cosine") -> DistanceMetric:
+def min_neg(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The smallest distance of a negative.
 
     Args:
@@ -213,7 +218,7 @@ def min_neg(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="min", anchor="negative")
 
 
-def sum_pos(distance: Any = "cosine") -> DistanceMetric:
+def sum_pos(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The sum over queries of the distance of the farthest positive.
 
     Args:
@@ -222,7 +227,7 @@ def sum_pos(distance: Any = "cosine") -> DistanceMetric:
     return DistanceMetric(distance, aggregate="sum")
 
 
-def sum_neg(distance: Any = "cosine") -> DistanceMetric:
+def sum_neg(distance: DistanceLike = "cosine") -> DistanceMetric:
     """The sum over queries of the distance of the nearest negative.
 
     Args:

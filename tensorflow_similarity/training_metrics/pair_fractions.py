@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_number
 from tensorflow_similarity.training_metrics.batch_metric import BatchMean
 from tensorflow_similarity.training_metrics.settings import distance_config
@@ -15,7 +18,7 @@ from tensorflow_similarity.training_metrics.settings import distance_config
 __all__ = ["ActivePairFraction", "DistanceGapMetric", "QueriesWithoutPositives", "dist_gap"]
 
 
-def _hardest(values: Any, positives: Any, negatives: Any) -> tuple[Any, Any, Any]:
+def _hardest(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Any, Any, Any]:
     """Each query's farthest positive, its nearest negative, and whether it has both."""
     farthest = ops.max(ops.where(positives, values, -float("inf")), axis=1)
     nearest = ops.min(ops.where(negatives, values, float("inf")), axis=1)
@@ -54,11 +57,11 @@ class DistanceGapMetric(BatchMean):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike = "cosine",
         name: str | None = "dist_gap",
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(
             name=name or "dist_gap", dtype=dtype, ignore_class=ignore_class, relevance=relevance
@@ -66,7 +69,7 @@ class DistanceGapMetric(BatchMean):
         self.distance = distances.get(distance)
 
     def sums(
-        self, positives: Any, negatives: Any, embeddings: Any, weights: Any
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> tuple[Any, Any]:
         values = self.distance(embeddings, embeddings)
         farthest, nearest, both = _hardest(values, positives, negatives)
@@ -78,7 +81,7 @@ class DistanceGapMetric(BatchMean):
         return {**super().get_config(), "distance": distance_config(self.distance)}
 
 
-def dist_gap(distance: Any = "cosine") -> DistanceGapMetric:
+def dist_gap(distance: DistanceLike = "cosine") -> DistanceGapMetric:
     """The mean of nearest negative less farthest positive: `DistanceGapMetric`.
 
     Args:
@@ -124,12 +127,12 @@ class ActivePairFraction(BatchMean):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike = "cosine",
         margin: float = 1.0,
         name: str | None = "active_pair_fraction",
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(
             name=name or "active_pair_fraction",
@@ -141,14 +144,14 @@ class ActivePairFraction(BatchMean):
         self.margin = checked_number(margin, "margin")
 
     def sums(
-        self, positives: Any, negatives: Any, embeddings: Any, weights: Any
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> tuple[Any, Any]:
         values = self.distance(embeddings, embeddings)
         farthest, nearest, both = _hardest(values, positives, negatives)
         hard_positive = positives & (values > (nearest - self.margin)[:, None])
         hard_negative = negatives & (values < (farthest + self.margin)[:, None])
 
-        def number(pairs: Any) -> Any:
+        def number(pairs: Tensor) -> Tensor:
             counts = ops.sum(ops.cast(pairs, weights.dtype), axis=1)
             return ops.sum(ops.where(both, counts * weights, 0))
 
@@ -194,7 +197,7 @@ class QueriesWithoutPositives(BatchMean):
         name: str | None = "queries_without_positives",
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(
             name=name or "queries_without_positives",
@@ -204,6 +207,6 @@ class QueriesWithoutPositives(BatchMean):
         )
 
     def sums(
-        self, positives: Any, negatives: Any, embeddings: Any, weights: Any
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> tuple[Any, Any]:
         return ops.sum(ops.where(ops.any(positives, axis=1), 0, weights)), ops.sum(weights)

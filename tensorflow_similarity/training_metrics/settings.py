@@ -12,7 +12,7 @@ from tensorflow_similarity.distances import Distance
 __all__ = ["distance_config", "one_of"]
 
 
-def one_of(value: Any, name: str, known: Sequence[str]) -> None:
+def one_of(value: object, name: str, known: Sequence[str]) -> None:
     """Raises `ValueError`, naming the argument, unless `value` is one of the known ones."""
     if value not in known:
         raise ValueError(f"`{name}` must be one of {list(known)}. Received: {value!r}.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.training_metrics.batch_metric import BatchMean, BatchMetric
 
 __all__ = ["EffectiveRank", "MeanCosine"]
@@ -43,14 +45,14 @@ class MeanCosine(BatchMean):
         name: str | None = "mean_cosine",
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(
             name=name or "mean_cosine", dtype=dtype, ignore_class=ignore_class, relevance=relevance
         )
 
     def sums(
-        self, positives: Any, negatives: Any, embeddings: Any, weights: Any
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> tuple[Any, Any]:
         # Scaled by the largest entry first, whose square neither vanishes nor overflows.
         largest = ops.max(ops.abs(embeddings), axis=1, keepdims=True)
@@ -115,7 +117,7 @@ class EffectiveRank(BatchMetric):
         name: str | None = "effective_rank",
         dtype: Any = None,
         ignore_class: int | None = None,
-        relevance: Any = None,
+        relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(
             name=name or "effective_rank",
@@ -137,7 +139,9 @@ class EffectiveRank(BatchMetric):
             self._mean = self.add_number("mean", (size,))
             self._scatter = self.add_number("scatter", (size, size))
 
-    def update(self, positives: Any, negatives: Any, embeddings: Any, weights: Any) -> None:
+    def update(
+        self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
+    ) -> None:
         self._build(embeddings.shape[1])
         # Batches are merged about their means (Chan et al.), which a common offset of
         # the embeddings does not disturb.
@@ -155,7 +159,7 @@ class EffectiveRank(BatchMetric):
         self._mean.assign_add(shift * share)
         self._count.assign_add(number)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """The effective rank of all embeddings since the last `reset_state`, a scalar."""
         if self._size is None:
             return ops.convert_to_tensor(float("nan"), dtype="float32")

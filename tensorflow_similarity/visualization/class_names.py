@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity._class_names import ClassNames, class_name
+from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["ClassNames", "class_labels", "class_name", "classes_in", "shorten"]
 
 
 def classes_in(
-    labels: Any, name: str, count: int, names: ClassNames
+    labels: TargetsLike, name: str, count: int, names: ClassNames
 ) -> tuple[list[str], np.ndarray]:
     """Names of the classes that occur, and the place of each example's among them.
 
@@ -34,7 +34,9 @@ def classes_in(
     return [*shown, *["unknown"] * bool((~found.known).any())], positions
 
 
-def class_labels(labels: Any, name: str = "labels", length: int | None = None) -> np.ndarray:
+def class_labels(
+    labels: TargetsLike, name: str = "labels", length: int | None = None
+) -> np.ndarray:
     """Class ids or class names `[n]`, checked."""
     return targets.shown_labels(targets.get(labels, name, length))
 

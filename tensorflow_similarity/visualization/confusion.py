@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
 from tensorflow_similarity.visualization.figures import finish, give_title, new_figure
 
@@ -21,8 +22,8 @@ _NAME_CHARACTERS = 24
 
 @explains_arguments("confusion_matrix")
 def confusion_matrix(
-    y_pred: Any,
-    y_true: Any,
+    y_pred: ArrayLike,
+    y_true: ArrayLike,
     normalize: bool = True,
     class_names: ClassNames = None,
     title: str = "Confusion matrix",

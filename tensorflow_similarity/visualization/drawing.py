@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def image_values(array: np.ndarray) -> np.ndarray:
     return np.clip(array / 255 if array.max(initial=0) > 1 else array, 0, 1)
 
 
-def draw_example(axis: Axes, example: Any, cmap: str = "gray") -> None:
+def draw_example(axis: Axes, example: object, cmap: str = "gray") -> None:
     """Draws an image, a vector as a line, or anything else as text."""
     axis.set_xticks([])
     axis.set_yticks([])

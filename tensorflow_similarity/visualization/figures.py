@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity._types import ArrayLike
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def give_legend(figure: Figure, axis: Axes) -> None:
     )
 
 
-def cutpoints_of(given: Any) -> list[tuple[str, float]]:
+def cutpoints_of(given: object) -> list[tuple[str, float]]:
     """Names and distances of cut points.
 
     Args:
@@ -112,7 +113,7 @@ def frame(axis: Axes, color: str) -> None:
         spine.set(edgecolor=color, linewidth=2.5)
 
 
-def verdict(label: Any, query_label: Any) -> str:
+def verdict(label: ArrayLike, query_label: Any) -> str:
     """The colour of a neighbour: its class is the query's, another, or one is not known."""
     if label is None or query_label is None:
         return NEUTRAL

@@ -9,6 +9,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.figures import (
     OTHER,
     SAME,
@@ -31,7 +32,7 @@ _HIDDEN = 20
 @explains_arguments("distance_histogram")
 def distance_histogram(
     neighbors: Any,
-    labels: Any,
+    labels: TargetsLike,
     cutpoint: Any = None,
     bins: int = 50,
     title: str = "Distance to the neighbours",

@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.class_names import ClassNames
 from tensorflow_similarity.visualization.drawing import is_image
 from tensorflow_similarity.visualization.figures import finish, new_figure
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def worst_mistakes(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Any,
-    labels: Any,
+    labels: TargetsLike,
     class_names: ClassNames = None,
     count: int = 8,
     show: bool = True,
@@ -101,7 +102,7 @@ def worst_mistakes(
     return figure, wrong
 
 
-def _drawer(example: Any) -> Callable[..., Figure]:
+def _drawer(example: object) -> Callable[..., Figure]:
     array = np.asarray(example)
     if is_image(array):
         return viz_neighbors_grid

@@ -30,8 +30,8 @@ _TITLE_CHARACTERS = 17
 
 @explains_arguments("viz_neighbors_imgs")
 def viz_neighbors_imgs(
-    example: Any,
-    label: Any,
+    example: object,
+    label: int | str | None,
     neighbors: Iterable[Any],
     class_names: ClassNames = None,
     fig_size: tuple[float, float] | None = None,
@@ -194,9 +194,9 @@ def draw_grid(
 class _Drawn:
     """What is drawn of a lookup."""
 
-    label: Any
+    label: int | str | None
     distance: float
-    data: Any
+    data: object
 
 
 def _with_image(lookup: Any, folder: str | os.PathLike[str] | None) -> _Drawn:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.class_names import ClassNames
 from tensorflow_similarity.visualization.figures import NEUTRAL
 from tensorflow_similarity.visualization.neighbors import draw_grid
@@ -23,7 +24,7 @@ _INCHES_PER_SIGNAL = (2.2, 1.5)
 def viz_neighbors_signals(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Iterable[Iterable[Any]],
-    labels: Any = None,
+    labels: TargetsLike | None = None,
     class_names: ClassNames = None,
     fig_size: tuple[float, float] | None = None,
     show: bool = True,
@@ -97,7 +98,7 @@ def viz_neighbors_signals(
     )
 
 
-def _signal(example: Any) -> np.ndarray:
+def _signal(example: object) -> np.ndarray:
     signal = np.asarray(example)
     if signal.dtype.kind not in "biuf" or signal.ndim not in (1, 2) or not signal.size:
         raise ValueError(

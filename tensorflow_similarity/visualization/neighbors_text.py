@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.class_names import ClassNames, class_name, shorten
 from tensorflow_similarity.visualization.figures import finish, new_figure, verdict
 from tensorflow_similarity.visualization.neighbors import checked_rows
@@ -31,7 +32,7 @@ _MARGIN = 0.12
 def viz_neighbors_text(
     examples: Sequence[Any] | np.ndarray,
     neighbors: Iterable[Iterable[Any]],
-    labels: Any = None,
+    labels: TargetsLike | None = None,
     class_names: ClassNames = None,
     max_characters: int = 240,
     width: float = 9.0,

@@ -8,7 +8,10 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.evaluation.pairs import labelled_pairs, paired_distances
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.figures import (
     OTHER,
     SAME,
@@ -25,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def pair_histogram(
-    embeddings: Any,
-    labels: Any,
-    distance: Any = "cosine",
+    embeddings: ArrayLike,
+    labels: TargetsLike,
+    distance: DistanceLike = "cosine",
     cutpoint: Any = None,
     bins: int = 60,
     max_pairs: int = 200_000,

@@ -19,7 +19,7 @@ PATH_KEYS = ("path", "file", "image", "filename", "file_name", "image_path", "ur
 _TEXT_KEYS = ("text", "title", "name", "sentence")
 
 
-def drawable(data: Any, folder: str | os.PathLike[str] | None = None) -> Any:
+def drawable(data: object, folder: str | os.PathLike[str] | None = None) -> Any:
     """The image that stored data name, the text that they hold, or the data as they are.
 
     Args:
@@ -45,7 +45,7 @@ def drawable(data: Any, folder: str | os.PathLike[str] | None = None) -> Any:
     return text_of(data)
 
 
-def text_of(data: Any) -> Any:
+def text_of(data: object) -> Any:
     """The text that a mapping holds; anything else is given back."""
     if not isinstance(data, Mapping):
         return data

@@ -9,6 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity._types import ArrayLike
 
 METHODS = ("pca", "tsne", "umap")
 
@@ -16,7 +17,7 @@ Method = str | Callable[[np.ndarray], Any]
 
 
 def project(
-    embeddings: Any, method: Method = "pca", dimensions: int = 2, seed: int = 0
+    embeddings: ArrayLike, method: Method = "pca", dimensions: int = 2, seed: int = 0
 ) -> np.ndarray:
     """Projects embeddings to a plane to look at, or to a line or a space.
 

@@ -14,7 +14,10 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import _old_names
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import Index
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.class_names import ClassNames, classes_in
 from tensorflow_similarity.visualization.colors import class_colors
 from tensorflow_similarity.visualization.figures import NEUTRAL
@@ -64,8 +67,8 @@ class ProjectorPage:
 
 @explains_arguments("projector")
 def projector(
-    embeddings: Any,
-    labels: Any = None,
+    embeddings: ArrayLike,
+    labels: TargetsLike | None = None,
     class_names: ClassNames = None,
     images: Any = None,
     image_size: int = 64,
@@ -75,7 +78,7 @@ def projector(
     texts: Sequence[str] | None = None,
     method: Method = "pca",
     neighbors: int = 5,
-    distance: Any = "cosine",
+    distance: DistanceLike = "cosine",
     title: str = "Embeddings",
 ) -> ProjectorPage:
     """Makes a page on which embeddings are points of a plane, to zoom and to hover over.
@@ -167,7 +170,9 @@ def projector(
     return ProjectorPage(template.replace("__DATA__", content), n, plot_size)
 
 
-def _classes(labels: Any, n: int, mapping: ClassNames) -> tuple[list[str], np.ndarray]:
+def _classes(
+    labels: TargetsLike | None, n: int, mapping: ClassNames
+) -> tuple[list[str], np.ndarray]:
     """Names of the classes that occur, and the position of each example's among them."""
     if labels is None:
         return ["all"], np.zeros(n, np.int64)
@@ -183,7 +188,7 @@ def _places(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
     return scaled[:, 0], height - scaled[:, 1], width, height
 
 
-def _nearest(embeddings: Any, distance: Any, wanted: int) -> list[list[int]] | None:
+def _nearest(embeddings: ArrayLike, distance: DistanceLike, wanted: int) -> list[list[int]] | None:
     """Positions of the nearest others of each example."""
     if wanted < 1:
         return None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.targets import TargetsLike
 from tensorflow_similarity.visualization.class_names import ClassNames, classes_in, shorten
 from tensorflow_similarity.visualization.colors import class_colors, class_markers
 from tensorflow_similarity.visualization.figures import finish, new_figure
@@ -22,8 +24,8 @@ _LEGEND_ROWS = 20
 
 @explains_arguments("viz_embeddings")
 def viz_embeddings(
-    embeddings: Any,
-    labels: Any,
+    embeddings: ArrayLike,
+    labels: TargetsLike,
     class_names: ClassNames = None,
     method: Method = "pca",
     title: str | None = None,

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.visualization.drawing import image_values, is_image
 
 _PER_SHEET = 1024
 
 
-def sprite_sheets(images: Any, size: int) -> dict[str, Any]:
+def sprite_sheets(images: ArrayLike, size: int) -> dict[str, Any]:
     """Thumbnails of images of one shape, as PNG data URLs of up to 1,024 each.
 
     Args:
@@ -54,7 +55,7 @@ def sprite_sheets(images: Any, size: int) -> dict[str, Any]:
     }
 
 
-def _as_bytes(images: Any) -> np.ndarray:
+def _as_bytes(images: ArrayLike) -> np.ndarray:
     """uint8 `[n, h, w]` or `[n, h, w, 3 or 4]`; without colours, scaled to the full range."""
     array = np.asarray(images)
     if array.ndim not in (3, 4) or not is_image(array[0]):

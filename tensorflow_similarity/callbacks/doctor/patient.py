@@ -64,7 +64,7 @@ class Patient:
         """The last `times * patience` examinations; before the first step nothing is wrong yet."""
         return [signs for signs in self.history if signs.step > 0][-times * self.patience :]
 
-    def named(self, label: int) -> str:
+    def named(self, label: int | str) -> str:
         """A class by its name, or its id."""
         return class_name(label, self.class_names)
 

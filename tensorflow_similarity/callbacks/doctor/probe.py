@@ -36,7 +36,9 @@ class Probe:
             example.
     """
 
-    def __init__(self, x: Any, y: Any, batch_size: int, seed: int, shuffle: bool = True) -> None:
+    def __init__(
+        self, x: object, y: object, batch_size: int, seed: int, shuffle: bool = True
+    ) -> None:
         self._examples = LabelledExamples(x, y, "x", "y", ignore_class=-1)
         self._batch_size, self._shuffle = batch_size, shuffle
         self._rng = np.random.default_rng(seed)

@@ -29,15 +29,15 @@ class Suspect:
             a dataset yields examples.
     """
 
-    label: Any
-    looks_like: Any
+    label: int | str
+    looks_like: int | str
     ratio: float
-    example: Any
+    example: object
     position: int
 
 
 def find_suspects(
-    inputs: Any,
+    inputs: object,
     labels: np.ndarray,
     distances: np.ndarray,
     places: np.ndarray,
@@ -82,7 +82,7 @@ def find_suspects(
 
 
 def equal_inputs(
-    inputs: Any, labels: np.ndarray, places: np.ndarray
+    inputs: object, labels: np.ndarray, places: np.ndarray
 ) -> list[tuple[int, int, int, int]]:
     """Pairs of examples of a batch that are equal, bit for bit, but for the label.
 

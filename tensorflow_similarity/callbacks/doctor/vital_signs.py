@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.evaluation import roc_auc
@@ -104,7 +105,7 @@ def examine(
     }
     for metric in (MeanCosine(), EffectiveRank(), QueriesWithoutPositives()):
         metric.update_state(labels, embeddings)
-        signs[metric.name] = float(metric.result())
+        signs[metric.name] = float(ops.convert_to_numpy(metric.result()))
     if alike.any() and not alike.all() and np.isfinite(values).all():
         signs["separation"] = roc_auc(values, alike)
     if loss is not None:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from tensorflow_similarity.evaluation.metrics.average_precision import map_at_k, map_at_r
 from tensorflow_similarity.evaluation.metrics.base import Ranking, RankMetric
@@ -80,7 +79,7 @@ def names() -> list[str]:
     return sorted([f"{name}@k" for name in _AT_K] + list(_WITHOUT_K))
 
 
-def get(metric: Any) -> RankMetric:
+def get(metric: object) -> RankMetric:
     """Resolves a retrieval metric.
 
     Args:
@@ -125,7 +124,7 @@ def get(metric: Any) -> RankMetric:
     )
 
 
-def get_all(metrics: Any = None) -> list[RankMetric]:
+def get_all(metrics: object = None) -> list[RankMetric]:
     """Resolves several: None for the default ones, a name, or an iterable.
 
     Raises:

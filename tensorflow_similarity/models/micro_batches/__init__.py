@@ -23,7 +23,7 @@ import keras
 __all__ = ["call_in_parts"]
 
 
-def call_in_parts(model: keras.Model, forward: Callable[[Any], Any], x: Any, size: int) -> Any:
+def call_in_parts(model: keras.Model, forward: Callable[[Any], Any], x: object, size: int) -> Any:
     """`forward(x)` for training, `size` examples at a time; the gradient computes it again.
 
     State that a forward pass changes, such as the moving averages of a batch normalisation,

@@ -42,7 +42,7 @@ def added_losses(model: keras.Model, dtype: str = "float32") -> Any:
     return total
 
 
-def replace_losses(model: keras.Model, loss: Any) -> None:
+def replace_losses(model: keras.Model, loss: object) -> None:
     """Puts `loss` in the place of all that layers gave to `add_loss`."""
     model._clear_losses()
     keras.layers.Layer.add_loss(model, loss)  # functional models refuse their own
