@@ -36,6 +36,8 @@ class AuditReport:
         outliers: Examples far from all others: `(positions, ratio)`, the distance to their
             k-th neighbour by that of their neighbours to theirs.
         hubs: Examples that are neighbours of unusually many: `(positions, of how many)`.
+        neighbors: The nearest others of each example, as `visualization.viz_audit` draws
+            them: `(positions, distances)`, `[count, k]` each; -1 where a search found fewer.
     """
 
     count: int
@@ -46,6 +48,7 @@ class AuditReport:
     mislabelled: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     outliers: tuple[np.ndarray, np.ndarray]
     hubs: tuple[np.ndarray, np.ndarray]
+    neighbors: tuple[np.ndarray, np.ndarray]
 
     @property
     def suspects(self) -> np.ndarray:
@@ -195,6 +198,7 @@ def audit(
         mislabelled=_mislabelled(rows, known, agreement),
         outliers=_outliers(rows, near, outlier_ratio),
         hubs=_hubs(rows, hub_factor),
+        neighbors=(rows, near),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tensorflow_similarity import _old_names
+from tensorflow_similarity.visualization.audits import viz_audit
 from tensorflow_similarity.visualization.confusion import confusion_matrix
 from tensorflow_similarity.visualization.curves import training_curves
 from tensorflow_similarity.visualization.histogram import distance_histogram
@@ -33,6 +34,7 @@ __all__ = [
     "projector",
     "training_curves",
     "verification_curves",
+    "viz_audit",
     "viz_embeddings",
     "viz_neigbors_imgs",
     "viz_neighbors_grid",
