@@ -22,7 +22,8 @@ _OPTIONS = {
     "block_size": "Queries computed at a time: the same value and gradient in less memory. None "
     "(the default) computes all at once.",
     "reduction": '`"sum_over_batch_size"` (the default), `"sum"`, `"mean"`, '
-    '`"mean_with_sample_weight"` or None, as in Keras.',
+    '`"mean_with_sample_weight"` or None, as in Keras; or `"mean_over_nonzero"`, the mean over the '
+    "examples whose loss is above 0.",
     "dtype": "Accepted as in Keras. Computed in float32 at least, and in float64 for float64 "
     "embeddings.",
     "mining": "Which pairs count: a name, a `Miner` or a function, see `mining.get_miner`. None "
@@ -83,7 +84,10 @@ class PerExampleLoss(keras.losses.Loss):
                 f"`name` must be a string. Received: {name!r}. Pass the arguments of "
                 f"{type(self).__name__} by name."
             )
-        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        nonzero = reduction == "mean_over_nonzero"
+        super().__init__(name=name, reduction="mean" if nonzero else reduction, dtype=dtype)
+        if nonzero:  # Keras has no such reduction; the rest of its behaviour is that of a mean.
+            self.reduction = reduction
         self.across_replicas = checked_flag(across_replicas, "across_replicas")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -154,17 +158,21 @@ class PerExampleLoss(keras.losses.Loss):
         """
         if sample_weight is not None:
             sample_weight = _checked_weights(sample_weight, losses.shape[0])
+        if self.reduction == "mean_over_nonzero":
+            active = losses != 0
+            counted = active if counted is None else ops.logical_and(active, counted)
         replicas = self.replicas()
         if replicas.count > 1:
             return self._reduced_together(losses, sample_weight, counted, replicas)
         if counted is not None:
             counted = ops.cast(counted, losses.dtype)
-            if self.reduction in ("sum_over_batch_size", "mean"):
+            if self.reduction in ("sum_over_batch_size", "mean", "mean_over_nonzero"):
                 counted = counted / ops.maximum(ops.mean(counted), 1e-30)
             weights = 1.0 if sample_weight is None else ops.cast(sample_weight, losses.dtype)
             sample_weight = weights * counted
         dtype = keras.backend.standardize_dtype(losses.dtype)
-        reduce = _Reduction(reduction=self.reduction, dtype=dtype)
+        reduction = "mean" if self.reduction == "mean_over_nonzero" else self.reduction
+        reduce = _Reduction(reduction=reduction, dtype=dtype)
         return reduce(losses, losses, sample_weight=sample_weight)
 
     def _reduced_together(

@@ -45,7 +45,9 @@ class MetricLoss(PerExampleLoss):
             then that of `block_size` rows of the distance matrix, and the gradient
             recomputes them. None computes all rows at once.
         reduction: As in Keras: `"sum_over_batch_size"` (the default), `"sum"`, `"mean"`,
-            `"mean_with_sample_weight"` or None.
+            `"mean_with_sample_weight"` or None; or `"mean_over_nonzero"`: the mean over the
+            examples whose loss is not 0, which does not fade as more and more of them are
+            learned.
         name: Name of the loss.
         dtype: Accepted as in Keras. Half precision is computed in float32 all the same, and
             float64 embeddings in float64.
@@ -342,6 +344,11 @@ class StatisticsLoss(MetricLoss):
 
     def __init__(self, distance: Any = "cosine", name: str | None = None, **options: Any) -> None:
         super().__init__(distance=distance, name=name, **options)
+        if self.reduction == "mean_over_nonzero":
+            raise ValueError(
+                f"`reduction` must be one of Keras' for {type(self).__name__}, whose value is that "
+                "of the batch as a whole. Received: 'mean_over_nonzero'."
+            )
 
     def statistics(self, pairs: Pairs) -> Any:
         """What the value is made of, for some queries against all keys.

@@ -2,6 +2,7 @@
 
 from tensorflow_similarity.mining.miners import (
     CallableMiner,
+    DistanceRangeMiner,
     DistanceWeightedMiner,
     Miner,
     MultiSimilarityMiner,
@@ -31,6 +32,7 @@ from tensorflow_similarity.mining.strategies import (
 __all__ = [
     "All",
     "CallableMiner",
+    "DistanceRangeMiner",
     "DistanceWeightedMiner",
     "Farthest",
     "Miner",

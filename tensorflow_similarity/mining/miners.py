@@ -28,6 +28,7 @@ from tensorflow_similarity.mining.strategies import (
 
 __all__ = [
     "CallableMiner",
+    "DistanceRangeMiner",
     "DistanceWeightedMiner",
     "Miner",
     "MultiSimilarityMiner",
@@ -293,6 +294,78 @@ class PairMarginMiner(Miner):
 
     def get_config(self) -> dict[str, Any]:
         return {"positive_margin": self.positive_margin, "negative_margin": self.negative_margin}
+
+
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
+class DistanceRangeMiner(Miner):
+    """Pairs whose distance is in a range, ends included: one for positives, one for negatives.
+
+    Beside the strategies of a loss it says from among which pairs they mine: the hardest
+    positive that is no outlier, the nearest negative that is no mislabelled positive.
+
+    Args:
+        positive_range: Two numbers, in units of the distance. Defaults to `None`: any.
+        negative_range: Likewise.
+
+    Raises:
+        ValueError: If a range is not two numbers in ascending order.
+
+    Relations: `allowed_pos_range` and `allowed_neg_range` of pytorch-metric-learning's
+    `BatchEasyHardMiner`. `PairMarginMiner` has one bound for each.
+
+    Example:
+
+    ```python
+    from tensorflow_similarity.losses import TripletLoss
+    from tensorflow_similarity.mining import DistanceRangeMiner
+
+    loss = TripletLoss(
+        positive_mining_strategy="hard",
+        negative_mining_strategy="hard",
+        mining=DistanceRangeMiner(positive_range=(0.0, 0.8), negative_range=(0.1, 2.0)),
+    )
+    ```
+    """
+
+    def __init__(
+        self,
+        positive_range: tuple[float, float] | None = None,
+        negative_range: tuple[float, float] | None = None,
+    ) -> None:
+        self.positive_range = _checked_range(positive_range, "positive_range")
+        self.negative_range = _checked_range(negative_range, "negative_range")
+
+    def keep(self, pairs: Pairs) -> tuple[Any, Any]:
+        distances, positives, negatives, *_ = pairs
+        return (
+            _within(distances, positives, self.positive_range),
+            _within(distances, negatives, self.negative_range),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"positive_range": self.positive_range, "negative_range": self.negative_range}
+
+
+def _checked_range(ends: Any, name: str) -> tuple[float, float] | None:
+    if ends is None:
+        return None
+    try:
+        low, high = (float(end) for end in ends)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not low <= high:
+        raise ValueError(
+            f"`{name}` must be two numbers in ascending order, such as (0.1, 0.8), or None. "
+            f"Received: {ends!r}."
+        )
+    return low, high
+
+
+def _within(distances: Any, mask: Any, ends: tuple[float, float] | None) -> Any:
+    if ends is None:
+        return mask
+    inside = ops.logical_and(distances >= ends[0], distances <= ends[1])
+    return ops.logical_and(mask, inside)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

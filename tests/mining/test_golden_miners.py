@@ -72,3 +72,18 @@ def test_pairs_are_the_same(entry):
     kept = mining.get_miner(miner)(rows)
     for mask, expected in ((kept.positives, positives), (kept.negatives, negatives)):
         assert {*zip(*np.nonzero(np.asarray(mask)), strict=True)} == expected
+
+
+def test_strategies_within_ranges_pick_the_same_triplets():
+    with open(FOLDER / "pml" / "ranges_and_reducers.json", encoding="utf-8") as file:
+        golden = json.load(file)
+    x, labels = np.array(golden["embeddings"]), np.array(golden["labels"])
+    unit = ops.convert_to_tensor(x / np.linalg.norm(x, axis=1, keepdims=True))
+    alike, others = labels[:, None] == labels[None, :], ~np.eye(len(labels), dtype=bool)
+    rows = mining.Rows(distances.get("euclidean")(unit, unit), alike & others, ~alike)
+    for case in golden["ranges"]:
+        miner = mining.DistanceRangeMiner(case["positive_range"], case["negative_range"])
+        strategies = mining.StrategyMiner(case["positive"], case["negative"])
+        positive, negative, complete = map(np.asarray, strategies.pick(miner(rows)))
+        found = [[a, positive[a], negative[a]] for a in np.flatnonzero(complete)]
+        assert found == case["triplets"], case

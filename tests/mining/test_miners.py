@@ -29,6 +29,12 @@ MINERS = {
         mining.PairMarginMiner(0.25, 0.5),
         functools.partial(oracle.pair_margin, positive_margin=0.25, negative_margin=0.5),
     ),
+    "distance_range": (
+        mining.DistanceRangeMiner((0.25, 1.0), (0.5, 1.25)),
+        functools.partial(
+            oracle.distance_range, positive_range=(0.25, 1.0), negative_range=(0.5, 1.25)
+        ),
+    ),
     **{
         f"triplet_margin_{kind}": (
             mining.TripletMarginMiner(0.25, kind),
@@ -190,6 +196,8 @@ def test_names_configs_and_printing():
         (lambda: mining.get_miner(3), "`mining`.*Received: 3"),
         (lambda: mining.CallableMiner(3), "`function`.*Received: 3"),
         (lambda: mining.TripletMarginMiner(0.1, "soft"), "`type_of_triplets`.*'soft'"),
+        (lambda: mining.DistanceRangeMiner((0.8, 0.1)), r"`positive_range`.*\(0.8, 0.1\)"),
+        (lambda: mining.DistanceRangeMiner(None, 0.8), "`negative_range`.*0.8"),
         (lambda: mining.DistanceWeightedMiner(cutoff=0), "`cutoff`.*Received: 0"),
         (
             lambda: MarginLoss(distance="cosine", mining="distance_weighted"),

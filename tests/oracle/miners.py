@@ -20,6 +20,13 @@ def pair_margin(row, positives, negatives, positive_margin=0.2, negative_margin=
     )
 
 
+def distance_range(row, positives, negatives, positive_range, negative_range):
+    return (
+        [p for p in positives if positive_range[0] <= row[p] <= positive_range[1]],
+        [n for n in negatives if negative_range[0] <= row[n] <= negative_range[1]],
+    )
+
+
 def triplet_margin(row, positives, negatives, margin=0.2, kind="all"):
     wanted = {
         "all": lambda gap: gap <= margin,
