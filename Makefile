@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 # Neighbours in a file share models: a process keeps a stretch of them, and the first to end takes over.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
-# What test-jax and test-torch install.
+# The other backends, and what their tests install.
+BACKENDS ?= jax torch
 PACKAGE_jax := jax
 PACKAGE_torch := torch==2.13.0
 EXTRAS = $(patsubst $(VENV)/.installed-%,%,$@)
 
-.PHONY: help demo test test-slow test-all test-jax test-torch coverage lint format types docs docs-serve bench build clean
+.PHONY: help demo test test-slow test-all test-jax test-torch test-backends coverage lint format types docs docs-serve bench build clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -34,11 +35,15 @@ test-all: $(VENV)/.installed-test-slow  ## Run every test
 coverage: $(VENV)/.installed-coverage  ## Run the fast tests and tell which lines they reach, in out/coverage
 	@$(PYTEST) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
 
-test-jax: $(VENV)-jax/.installed  ## Run the tests of the JAX backend
+test-jax: $(VENV)-jax/.installed  ## Run the fast tests of the JAX backend
 	@KERAS_BACKEND=jax $(VENV)-jax/bin/python -m pytest -q tests/backends
 
-test-torch: $(VENV)-torch/.installed  ## Run the tests of the PyTorch backend
+test-torch: $(VENV)-torch/.installed  ## Run the fast tests of the PyTorch backend
 	@KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -q tests/backends
+
+test-backends: $(BACKENDS:%=$(VENV)-%/.installed)  ## Run every test of both (BACKENDS=jax|torch: of one)
+	@set -e; for backend in $(BACKENDS); do \
+		KERAS_BACKEND=$$backend $(VENV)-$$backend/bin/python -m pytest -q tests/backends -m "slow or not slow"; done
 
 lint: $(VENV)/.installed-lint  ## Check style and formatting
 	@$(BIN)/ruff check .
@@ -77,11 +82,11 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
 $(VENV)-%/.installed: pyproject.toml | $(VENV)/.installed-test
 	@echo "Installing $(PACKAGE_$*) into $(VENV)-$*"
 	@rm -rf $(VENV)-$*
-	@$(BIN)/python -m venv $(VENV)-$*
+	@$(BIN)/python -m venv --without-pip $(VENV)-$*
 	@$(BIN)/python -c "import pathlib, sysconfig; \
 		pathlib.Path('$(VENV)-$*', *pathlib.Path(sysconfig.get_path('purelib')).parts[-3:], 'main.pth').write_text( \
 		'import site; site.addsitedir(' + repr(sysconfig.get_path('purelib')) + ')')"
-	@$(VENV)-$*/bin/python -m pip install -qq --disable-pip-version-check $(PACKAGE_$*)
+	@$(BIN)/python -m pip --python $(VENV)-$*/bin/python install -qq --disable-pip-version-check --no-compile $(PACKAGE_$*)
 	@touch $@
 
 $(VENV)/.made:

@@ -23,7 +23,14 @@ IDS = {
     "uint32": np.array([0, 2**31, 2**32 - 1, 7], np.uint32),
     "uint64": np.array([1, 2**32 + 1, 2**62, 2**33 + 1], np.uint64),
 }
-every_ids = pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
+every_ids = pytest.mark.parametrize(
+    "ids",
+    [
+        ids if name == "int64" else pytest.param(ids, marks=pytest.mark.slow)
+        for name, ids in IDS.items()
+    ],
+    ids=IDS,
+)
 
 
 def model(loss, head=None, **options):
@@ -81,6 +88,7 @@ def test_called_eagerly_with_arrays_lists_and_an_ignored_class(ids):
         )
 
 
+@pytest.mark.slow
 def test_a_stream_of_batches_from_a_sampler():
     def history(y):
         made = model(losses.TripletLoss())
@@ -93,6 +101,7 @@ def test_a_stream_of_batches_from_a_sampler():
     np.testing.assert_allclose(list(small.values()), list(large.values()), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_ids_of_candidates():
     def tower():
         return keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])

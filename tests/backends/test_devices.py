@@ -9,6 +9,7 @@ import pytest
 
 from oracle.loss_cases import ON_CLASSES
 
+pytestmark = pytest.mark.slow
 BACKEND = os.environ.get("KERAS_BACKEND")
 
 
@@ -28,7 +29,7 @@ def check(program, count, **environment):
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="for JAX")
-@pytest.mark.parametrize("devices", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("devices", [2, 4])
 def test_data_parallel_on_virtual_devices(devices):
     """Every loss; `fit` with memory, metrics and callbacks; batches that devices do not divide."""
     flags = f"--xla_force_host_platform_device_count={devices}"

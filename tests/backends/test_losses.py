@@ -1,4 +1,4 @@
-"""Every loss has the value and the gradient that it has on TensorFlow."""
+"""Every loss has the value and the gradient of its formula, and those of TensorFlow."""
 
 import os
 import subprocess
@@ -6,12 +6,61 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from backends.losses_program import value_and_gradient
 
-from oracle.loss_cases import CASES
+from every import every
+from oracle import proxy_losses as on_proxies
+from oracle.loss_cases import CASES, one_each
+from tensorflow_similarity import losses
 
 PROGRAM = Path(__file__).with_name("losses_program.py")
 # Losses of a difference of nearly equal numbers are not exact to more in float32.
 TOLERANCE = 1e-5
+# Of each loss on proxies, by its defaults.
+ON_PROXIES = {
+    losses.ArcFaceLoss: on_proxies.arcface,
+    losses.CosFaceLoss: on_proxies.cosface,
+    losses.NormalizedSoftmaxLoss: on_proxies.normalized_softmax,
+    losses.P2SGradLoss: on_proxies.p2s_grad,
+    losses.ProxyAnchorLoss: on_proxies.proxy_anchor,
+    losses.ProxyNCALoss: on_proxies.proxy_nca,
+    losses.SoftTripleLoss: on_proxies.soft_triple,
+    losses.SphereFaceLoss: on_proxies.sphereface,
+}
+
+
+def assert_follows(formula, loss, y_true, y_pred, frozen=False):
+    """The value is the mean of `formula(y_pred)`, and the gradient its slope in a direction."""
+    value, gradient = value_and_gradient(loss, y_true, y_pred)
+    y_pred = y_pred.astype("float64")
+    expected = formula(y_pred)
+    assert value == pytest.approx(expected.mean(), rel=1e-4, abs=1e-5 * np.abs(expected).max())
+    if not frozen:
+        step = 1e-6 * np.random.default_rng(1).normal(size=y_pred.shape)
+        slope = np.mean(formula(y_pred + step) - formula(y_pred - step)) / 2
+        # To float32's rounding of the sum's terms.
+        scale = np.abs(gradient * step).sum()
+        assert np.sum(gradient * step) == pytest.approx(slope, rel=0, abs=1e-4 * scale)
+
+
+def check_pairs(name):
+    case = CASES[name]
+    y, x = case.batch(12, seed=2)
+    assert_follows(lambda x: case.expected(y, x), case.make(), y, x, case.frozen)
+
+
+def check_proxies(cls, formula):
+    rng = np.random.default_rng(3)
+    y, x = rng.integers(0, 5, 9), rng.uniform(-0.95, 0.95, (9, 5)).astype("float32")
+    if formula is on_proxies.soft_triple:
+        x = np.stack([x, -x, x**2], axis=-1)
+    assert_follows(lambda x: formula(x, y), cls(), y, x)
+
+
+def test_values_and_gradients_are_those_of_the_formulas():
+    every(check_pairs, one_each())
+    every(check_proxies, ON_PROXIES.items())
 
 
 def results(backend, path):
@@ -28,6 +77,7 @@ def results(backend, path):
         return dict(file)
 
 
+@pytest.mark.slow
 def test_values_and_gradients_are_those_of_tensorflow(tmp_path):
     expected = results("tensorflow", tmp_path / "tensorflow.npz")
     found = results(os.environ["KERAS_BACKEND"], tmp_path / "here.npz")

@@ -12,6 +12,7 @@ from tensorflow_similarity import callbacks, evaluation, losses, training_metric
 from tensorflow_similarity.layers import L2Embedding, ProxyHead
 from tensorflow_similarity.models import SimilarityModel
 
+slow = pytest.mark.slow
 Y = np.tile(np.arange(4), 16)
 _RNG = np.random.default_rng(0)
 X = (_RNG.normal(size=(4, 8))[Y] + 0.3 * _RNG.normal(size=(64, 8))).astype("float32")
@@ -31,6 +32,7 @@ def ids(neighbors):
     return [[found.id for found in row] for row in neighbors]
 
 
+@slow
 def test_a_memory_within_another_loss_is_filled():
     memory = losses.CrossBatchMemory(losses.MultiSimilarityLoss(), memory_size=48)
     made = model(losses.WeightedSumLoss([memory, losses.NCALoss()]))
@@ -40,7 +42,17 @@ def test_a_memory_within_another_loss_is_filled():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"run_eagerly": True}, {"steps_per_execution": 2}, {"micro_batch_size": 5}],
+    [
+        {},
+        *(
+            pytest.param(options, marks=slow)
+            for options in (
+                {"run_eagerly": True},
+                {"steps_per_execution": 2},
+                {"micro_batch_size": 5},
+            )
+        ),
+    ],
     ids=str,
 )
 def test_a_memory_is_filled_and_metrics_are_those_of_the_embeddings(options):
@@ -69,6 +81,7 @@ def test_a_memory_is_filled_and_metrics_are_those_of_the_embeddings(options):
     assert found["mean_cosine"] == pytest.approx(apart, abs=1e-5)
 
 
+@slow
 @pytest.mark.parametrize(
     "cls", [losses.FastAPLoss, losses.HistogramLoss, losses.SmoothAPLoss, losses.TripletLoss]
 )
@@ -80,6 +93,7 @@ def test_blocks_train_as_all_at_once(cls):
     np.testing.assert_allclose(one["loss"], two["loss"], rtol=1e-5)
 
 
+@slow
 def test_callbacks_see_the_weights_as_they_are_within_an_epoch():
     class Lookups(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -99,6 +113,7 @@ def test_callbacks_see_the_weights_as_they_are_within_an_epoch():
     assert len(history["map@r"] if "map@r" in history else history["loss"]) == 2
 
 
+@slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -118,6 +133,7 @@ def test_optimizers_that_keep_more_than_one_copy_of_the_weights(options):
     assert ids(made.lookup(X, k=1, verbose=0)) == [[i] for i in range(64)]
 
 
+@slow
 def test_lookups_of_what_other_libraries_yield():
     made = model()
     made.index(X, Y, verbose=0)
@@ -138,10 +154,13 @@ def test_lookups_of_what_other_libraries_yield():
     made.fit(loader, shuffle=False, verbose=0)
 
 
-def test_evaluation_calibration_and_matching():
+def test_evaluation_calibration_matching_and_saving(tmp_path):
     made = model()
     made.fit(X, Y, verbose=0)
     made.index(X, Y, verbose=0)
+    made.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert ids(again.lookup(QUERIES, k=3, verbose=0)) == ids(made.lookup(QUERIES, k=3, verbose=0))
     assert made.evaluate_retrieval(QUERIES, Y, verbose=0)["precision@1"] > 0.5
     made.evaluate_with_baselines(X, Y)
     made.calibrate(QUERIES, Y, verbose=0)
@@ -160,6 +179,7 @@ def test_a_head_of_proxies_is_trained_and_the_embedding_below_indexed():
     assert made.vector_index.embedding_size == 3
 
 
+@slow
 def test_a_saved_model_answers_the_same_on_another_backend(tmp_path):
     loss = losses.CrossBatchMemory(losses.TripletLoss(), memory_size=32)
     made = model(loss)
@@ -210,6 +230,7 @@ def test_what_needs_tensorflow_says_so(tmp_path):
         made.export_serving(tmp_path / "served")
 
 
+@slow
 def test_an_error_in_the_data_leaves_the_weights():
     class Data(keras.utils.PyDataset):
         def __init__(self, good):
@@ -238,6 +259,7 @@ def test_an_error_in_the_data_leaves_the_weights():
     made.fit(X, Y, verbose=0)
 
 
+@slow
 def test_importing_the_package_does_not_import_tensorflow():
     program = "import sys, tensorflow_similarity; assert 'tensorflow' not in sys.modules"
     done = subprocess.run(
