@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.gradients import negative_products, with_gradient
 from tensorflow_similarity.distances.product import Product
 from tensorflow_similarity.distances.rows import SMALLEST_ROW
 
@@ -25,15 +28,28 @@ def unit_rows(x: Tensor) -> Tensor:
     Returns:
         Tensor of the same shape and dtype.
     """
+    return with_gradient(_unit_rows, x)
+
+
+def _unit_rows(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The rows at length 1, and what takes a gradient of theirs to one of `x`."""
     sizes = ops.abs(ops.stop_gradient(x))
     largest = ops.max(sizes, axis=-1, keepdims=True)
     # A row with NaN must stay NaN. Its sum is NaN, which compares as false; its maximum is
     # 0 to XLA, and the negation of `>` becomes `<=` in TensorFlow's graphs.
     zero = ops.sum(sizes, axis=-1, keepdims=True) <= SMALLEST_ROW
     # The scale is a constant to the gradient: the result does not depend on it.
-    x = ops.where(zero, 0, x) / ops.where(zero, 1, largest)
-    squares = ops.sum(ops.square(x), axis=-1, keepdims=True)
-    return x * ops.rsqrt(ops.where(zero, 1, squares))
+    scale = ops.where(zero, 1, largest)
+    scaled = ops.where(zero, 0, x) / scale
+    squares = ops.sum(ops.square(scaled), axis=-1, keepdims=True)
+    inverse = ops.rsqrt(ops.where(zero, 1, squares))
+    units = scaled * inverse
+
+    def gradient(upstream: Tensor) -> Tensor:
+        along = ops.sum(upstream * units, axis=-1, keepdims=True)
+        return ops.where(zero, 0, inverse / scale) * (upstream - along * units)
+
+    return units, gradient
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -61,7 +77,8 @@ class CosineDistance(Distance):
         return Product("cosine")
 
     def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return 1 - ops.matmul(unit_rows(queries), ops.transpose(unit_rows(keys)))
+        units = unit_rows(queries)
+        return 1 + negative_products(units, units if keys is queries else unit_rows(keys))
 
     def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)

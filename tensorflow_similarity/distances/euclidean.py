@@ -7,6 +7,7 @@ from keras import ops
 
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.gradients import squares, squares_among
 from tensorflow_similarity.distances.product import Product
 
 __all__ = ["EuclideanDistance", "SquaredEuclideanDistance", "squared_differences"]
@@ -19,9 +20,7 @@ _SMALLEST_SQUARE = 1e-30
 def squared_differences(queries: Tensor, keys: Tensor) -> Tensor:
     """`||q - k||^2` for every query and key, by one matrix product.
 
-    `[-2q, |q|^2, 1] . [k, 1, |k|^2]` expands the square inside the product, so
-    that neither direction makes a further pass over the matrix. Both sides are
-    moved to the mean of the keys first: the expansion subtracts large numbers
+    Both sides are moved to the mean of the keys first: the product subtracts large numbers
     where embeddings share an offset.
 
     Args:
@@ -32,14 +31,9 @@ def squared_differences(queries: Tensor, keys: Tensor) -> Tensor:
         `[n, m]`; rounding may leave values slightly below 0.
     """
     centre = ops.stop_gradient(ops.mean(keys, axis=0, keepdims=True))
-    queries, keys = queries - centre, keys - centre
-
-    def squares(x: Tensor) -> Tensor:
-        return ops.sum(ops.square(x), axis=-1, keepdims=True)
-
-    left = ops.concatenate([-2 * queries, squares(queries), ops.ones_like(queries[:, :1])], axis=1)
-    right = ops.concatenate([keys, ops.ones_like(keys[:, :1]), squares(keys)], axis=1)
-    return ops.matmul(left, ops.transpose(right))
+    if keys is queries:
+        return squares_among(queries - centre)
+    return squares(queries - centre, keys - centre)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

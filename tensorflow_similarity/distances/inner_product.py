@@ -10,6 +10,7 @@ from keras import ops
 from tensorflow_similarity import _old_names
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
+from tensorflow_similarity.distances.gradients import negative_products
 from tensorflow_similarity.distances.product import Product
 
 __all__ = ["InnerProductDistance"]
@@ -38,7 +39,7 @@ class InnerProductDistance(Distance):
         return Product("inner_product")
 
     def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return ops.matmul(-queries, ops.transpose(keys))
+        return negative_products(queries, keys)
 
     def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 from keras import ops
 
 __all__ = [
@@ -50,9 +51,10 @@ def masked_logsumexp(values: Any, mask: Any) -> Any:
     """
     masked = ops.where(mask, values, EMPTY)
     top = ops.stop_gradient(ops.max(masked, axis=1, keepdims=True))
-    total = masked_sum(ops.exp(masked - top), mask)
-    some = total > 0
-    return ops.where(some, ops.log(ops.where(some, total, 1)) + top[:, 0], EMPTY)
+    # Where nothing is masked in, every entry is `EMPTY` and the sum is that of ones.
+    total = ops.sum(ops.exp(masked - top), axis=1)
+    none = top[:, 0] <= EMPTY
+    return ops.where(none, EMPTY, ops.log(ops.where(none, 1, total)) + top[:, 0])
 
 
 def log_one_plus_sum_exp(values: Any, mask: Any) -> Any:
@@ -65,15 +67,23 @@ def cross_entropy(similarities: Any, weights: Any, candidates: Any) -> Any:
 
     Args:
         similarities: `[rows, keys]`.
-        weights: `[rows, keys]`, at least 0, and 0 where no candidate.
-        candidates: Bool `[rows, keys]`, the entries of the softmax.
+        weights: `[rows, keys]`, at least 0, and 0 where no candidate. Bool: all that are True
+            weigh the same.
+        candidates: Bool `[rows, keys]`, the entries of the softmax; None for all.
 
     Returns:
         `[rows]`; 0 where all weights are 0.
     """
-    total = ops.sum(weights, axis=1)
-    normaliser = masked_logsumexp(similarities, candidates)
-    weighted = masked_sum(similarities * weights, weights > 0)
+    if candidates is None:
+        normaliser = ops.logsumexp(similarities, axis=1)
+    else:
+        normaliser = masked_logsumexp(similarities, candidates)
+    if keras.backend.standardize_dtype(weights.dtype) == "bool":
+        total = number_of(weights, similarities.dtype)
+        weighted = masked_sum(similarities, weights)
+    else:
+        total = ops.sum(weights, axis=1)
+        weighted = masked_sum(similarities * weights, weights > 0)
     some = total > 0
     mean = weighted / ops.where(some, total, 1)
     return ops.where(some, normaliser - mean, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, ClassVar
 
@@ -37,6 +38,10 @@ __all__ = [
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
 ]
+
+
+# Up to so many centers a class, the largest is taken by one pass for each.
+_FEW_CENTERS = 8
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -129,7 +134,10 @@ class ProxyLoss(PerExampleLoss):
 
     def to_classes(self, cosines: Any) -> Any:
         """Cosines to classes from those to their centers, `[batch, classes, centers]`."""
-        return ops.max(cosines, axis=2)
+        centers = cosines.shape[2]
+        if centers is None or centers > _FEW_CENTERS:
+            return ops.max(cosines, axis=2)
+        return functools.reduce(ops.maximum, ops.unstack(cosines, axis=2))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example of a batch: `[batch]`."""
@@ -195,6 +203,20 @@ class ProxyLoss(PerExampleLoss):
 
 
 class SoftmaxProxyLoss(ProxyLoss):
+    """Base of the losses that are a softmax over classes.
+
+    `loss = -log(exp(scale * cos_y) / sum over classes j of exp(scale * cos_j))`, for the own
+    class y.
+    """
+
+    scale: float
+
+    def class_losses(self, cosines: Any, targets: Any) -> Any:
+        own = ops.sum(ops.where(targets, cosines, 0), axis=1)
+        return ops.logsumexp(self.scale * cosines, axis=1) - self.scale * own
+
+
+class MarginProxyLoss(SoftmaxProxyLoss):
     """Base of the losses that are a softmax over classes, with a handicap for the own one.
 
     `loss = -log(exp(scale * t) / (exp(scale * t) + sum over other classes j of
@@ -202,11 +224,9 @@ class SoftmaxProxyLoss(ProxyLoss):
     own class, `own_class`.
     """
 
-    scale: float
-
     def own_class(self, cosines: Any) -> Any:
         """What the cosines to the own classes, `[batch]`, are taken for."""
-        return cosines
+        raise NotImplementedError(f"{type(self).__name__} must implement `own_class`.")
 
     def class_losses(self, cosines: Any, targets: Any) -> Any:
         own = ops.sum(ops.where(targets, cosines, 0), axis=1)
@@ -313,7 +333,7 @@ class ProxyNCALoss(SoftmaxProxyLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class ArcFaceLoss(SoftmaxProxyLoss):
+class ArcFaceLoss(MarginProxyLoss):
     """ArcFace: softmax over cosines to proxies, where the own class must win by an angle.
 
     With θ the angle to the proxy of the own class and c_j the cosines to others,
@@ -450,7 +470,7 @@ def several_centers(y_pred: Any, loss: str) -> Any:
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class CosFaceLoss(SoftmaxProxyLoss):
+class CosFaceLoss(MarginProxyLoss):
     """CosFace: softmax over cosines to proxies, where the own class must win by a margin.
 
     For cosines c_j and own class y,
@@ -501,7 +521,7 @@ class CosFaceLoss(SoftmaxProxyLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class SphereFaceLoss(SoftmaxProxyLoss):
+class SphereFaceLoss(MarginProxyLoss):
     """SphereFace: softmax over cosines to proxies, with the own angle taken several times.
 
     With θ the angle to the proxy of the own class and c_j the cosines to others,
@@ -564,7 +584,7 @@ class SphereFaceLoss(SoftmaxProxyLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class SoftTripleLoss(SoftmaxProxyLoss):
+class SoftTripleLoss(MarginProxyLoss):
     """SoftTriple: softmax over classes that have several centers each, softly assigned.
 
     With c_jk the cosine to center k of class j, the similarity to the class is

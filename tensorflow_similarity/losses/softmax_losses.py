@@ -41,6 +41,11 @@ __all__ = [
 ]
 
 
+def _targets(pairs: Pairs) -> Any:
+    """What the softmax is to give to the positive pairs: the same, or as labels say."""
+    return pairs.positives if pairs.relevance is None else pairs.positive_weights()
+
+
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SupConLoss(MetricLoss):
     """Supervised contrastive loss: the cross entropy of a softmax over all others.
@@ -93,8 +98,8 @@ class SupConLoss(MetricLoss):
 
     def row_loss(self, pairs: Pairs) -> Any:
         candidates = ops.logical_or(pairs.positives, pairs.negatives)
-        similarities = -pairs.distances / self.temperature
-        return cross_entropy(similarities, pairs.positive_weights(), candidates)
+        similarities = pairs.distances * (-1 / self.temperature)
+        return cross_entropy(similarities, _targets(pairs), candidates)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
@@ -155,7 +160,7 @@ class NTXentLoss(StatisticsLoss):
         self.temperature = checked_positive(temperature, "temperature")
 
     def statistics(self, pairs: Pairs) -> Any:
-        similarities = -pairs.distances / self.temperature
+        similarities = pairs.distances * (-1 / self.temperature)
         pushes = masked_logsumexp(similarities, pairs.negatives)
         costs = ops.softplus(pushes[:, None] - similarities)
         return ((masked_sum(costs, pairs.positives), number_of(pairs.positives, costs.dtype)),)
@@ -214,15 +219,14 @@ class NpairsLoss(PairwiseValuesLoss):
 
     def row_loss(self, pairs: Pairs) -> Any:
         candidates = ops.logical_or(pairs.positives, pairs.negatives)
-        return cross_entropy(-pairs.distances, pairs.positive_weights(), candidates)
+        return cross_entropy(-pairs.distances, _targets(pairs), candidates)
 
     def values_loss(self, y_true: Any, y_pred: Any) -> Any:
         if self.relevance is None:
             weights = ops.equal(y_true[:, None], y_true[None, :])
         else:
-            weights = self.relevance(y_true, y_true)
-        weights = ops.cast(weights, y_pred.dtype)
-        return cross_entropy(y_pred, weights, ops.ones_like(y_pred, dtype="bool"))
+            weights = ops.cast(self.relevance(y_true, y_true), y_pred.dtype)
+        return cross_entropy(y_pred, weights, None)
 
     def checked_values(self, y_pred: Any) -> Any:
         shape = tuple(y_pred.shape)
@@ -345,7 +349,7 @@ class SoftNearestNeighborLoss(MetricLoss):
         self.temperature = checked_positive(temperature, "temperature")
 
     def row_loss(self, pairs: Pairs) -> Any:
-        return _neighbor_log_loss(-pairs.distances / self.temperature, pairs)
+        return _neighbor_log_loss(pairs.distances * (-1 / self.temperature), pairs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
@@ -399,7 +403,7 @@ class NCALoss(MetricLoss):
         self.softmax_scale = checked_positive(softmax_scale, "softmax_scale")
 
     def row_loss(self, pairs: Pairs) -> Any:
-        return _neighbor_log_loss(-pairs.distances * self.softmax_scale, pairs)
+        return _neighbor_log_loss(pairs.distances * -self.softmax_scale, pairs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "softmax_scale": self.softmax_scale}

@@ -321,3 +321,26 @@ def test_an_unknown_name_lists_the_known_ones(name):
 def test_what_is_no_distance_at_all_is_refused(bad):
     with pytest.raises(TypeError, match=r"`distance` must be one of .*Received"):
         distances.get(bad)
+
+
+@pytest.mark.parametrize("n", [1, 9])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_batch_with_itself_has_the_gradient_of_two_sides(name, n):
+    # One matrix on both sides has a gradient of its own; a copy of it is another matrix.
+    x = tf.constant(drawn(n, 1, 5, seed=3, dtype="float64")[0])
+    weights = np.random.default_rng(4).normal(size=(n, n)) * (1 - np.eye(n))
+    distance = distances.get(name)
+
+    def first_and_second(copy):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                other = x + 0.0 if copy else x
+                value = tf.reduce_sum(tf.sin(distance(x, other)) * weights)
+            slope = inner.gradient(value, x)
+            energy = tf.reduce_sum(tf.square(slope))
+        return value, slope, outer.gradient(energy, x)
+
+    for one, two in zip(first_and_second(False), first_and_second(True), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-8, atol=1e-9)
