@@ -1,26 +1,39 @@
 """Checks of what users pass in, at the boundary, with errors that teach.
 
-Everything here works on host arrays. Tensors inside a traced graph are checked
-where they are used, because only their static shape and dtype are known there.
+Everything here works on host arrays and on single values. Tensors inside a traced graph are
+checked where they are used, because only their static shape and dtype are known there.
 """
 
 from __future__ import annotations
 
+import math
 import numbers as kinds_of_numbers
+import operator
 import os
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 __all__ = [
+    "choice",
+    "class_id",
     "class_ids",
     "count",
     "embeddings",
     "file_name",
+    "flag",
+    "fraction",
+    "fractions",
     "host_array",
     "int64",
+    "number",
     "numbers",
+    "positive",
     "refuse_partial",
+    "rng",
+    "text",
 ]
 
 
@@ -218,18 +231,191 @@ def embeddings(values: object, name: str = "embeddings", size: int | None = None
     return array
 
 
+def _short(value: object) -> str:
+    """The value in an error message: an array is described, anything long is cut."""
+    return _describe(value) if isinstance(value, np.ndarray) and value.ndim else reprlib.repr(value)
+
+
+def number(value: object, name: str, *, infinite: bool = False) -> float:
+    """Returns a single real number as a float.
+
+    Args:
+        value: A number of Python or NumPy, or an array or tensor of no dimensions.
+        name: The argument's name, for the error.
+        infinite: Whether it may be infinite. It must not be NaN in any case.
+
+    Raises:
+        TypeError: If the value is not a number; bools are none.
+        ValueError: If it is NaN, or infinite where that is not allowed.
+    """
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, kinds_of_numbers.Real):
+        raise TypeError(f"`{name}` must be a number. Received: {_short(value)}.")
+    try:
+        found = float(value)
+    except OverflowError:  # an integer of many digits
+        found = -math.inf if str(value).startswith("-") else math.inf
+    if math.isnan(found) or (math.isinf(found) and not infinite):
+        expected = "not be NaN" if infinite else "be finite"
+        raise ValueError(f"`{name}` must {expected}. Received: {value!r}.")
+    return found
+
+
+def positive(value: object, name: str) -> float:
+    """Returns a finite number above 0 as a float.
+
+    Raises:
+        TypeError: If the value is not a number.
+        ValueError: If it is not finite, or not above 0.
+    """
+    found = number(value, name)
+    if found <= 0:
+        raise ValueError(f"`{name}` must be above 0. Received: {value!r}.")
+    return found
+
+
+def fraction(value: object, name: str, *, ends: bool = False) -> float:
+    """Returns a number between 0 and 1 as a float.
+
+    Args:
+        value: The number.
+        name: The argument's name, for the error.
+        ends: Whether 0 and 1 themselves are allowed.
+
+    Raises:
+        TypeError: If the value is not a number.
+        ValueError: If it is out of range.
+    """
+    found = number(value, name, infinite=True) if not _is_nan(value) else math.nan
+    if not (0 <= found <= 1 if ends else 0 < found < 1):
+        limits = "from 0 to 1" if ends else "between 0 and 1"
+        raise ValueError(f"`{name}` must be {limits}. Received: {value!r}.")
+    return found
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def fractions(values: object, name: str) -> tuple[float, ...]:
+    """Returns numbers from 0 to 1, given as one number or as several, as floats.
+
+    Raises:
+        TypeError: If they are not numbers.
+        ValueError: If one is out of range.
+    """
+    if isinstance(values, str | bytes | Mapping):
+        raise TypeError(f"`{name}` must be numbers from 0 to 1. Received: {_short(values)}.")
+    if not isinstance(values, Iterable) or getattr(values, "shape", None) == ():
+        values = [values]
+    else:
+        refuse_partial(values, name)
+    return tuple(fraction(value, name, ends=True) for value in values)
+
+
+def flag(value: object, name: str, advice: str = "") -> bool:
+    """Returns a bool.
+
+    A number is refused: given by position, it was meant for another argument.
+
+    Raises:
+        TypeError: If the value is neither True nor False.
+    """
+    if not isinstance(value, bool | np.bool_):
+        text = f"`{name}` must be True or False. Received: {_short(value)}. {advice}"
+        raise TypeError(text.rstrip())
+    return bool(value)
+
+
+def choice(value: object, name: str, options: Iterable[str], other: str = "") -> str:
+    """Returns a string that is one of the options.
+
+    Args:
+        value: The string.
+        name: The argument's name, for the error.
+        options: The strings allowed.
+        other: What else the argument may be, for the error: `"a function"`.
+
+    Raises:
+        TypeError: If the value is not a string.
+        ValueError: If it is none of the options.
+    """
+    known = list(options)
+    if isinstance(value, str) and value in known:
+        return value
+    expected = f"one of {known}" + (f" or {other}" if other else "")
+    error: type[Exception] = ValueError if isinstance(value, str) else TypeError
+    raise error(f"`{name}` must be {expected}. Received: {_short(value)}.")
+
+
+def text(value: object, name: str) -> str:
+    """Returns a string.
+
+    Raises:
+        TypeError: If the value is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a string. Received: {_short(value)}.")
+    return str(value)
+
+
+def rng(seed: Any, name: str = "seed") -> np.random.Generator:
+    """Returns NumPy's generator of random numbers for a seed.
+
+    Args:
+        seed: An integer of at least 0, or whatever else `numpy.random.default_rng` takes.
+        name: The argument's name, for the error.
+
+    Raises:
+        TypeError: If it cannot be a seed.
+        ValueError: If it is negative.
+    """
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"`{name}` must be an integer of at least 0, or None. Received: {_short(seed)}."
+        ) from None
+
+
+def class_id(value: object, name: str) -> int | None:
+    """Returns a single class id as an int, or None.
+
+    Raises:
+        TypeError: If the value is neither an integer nor None.
+        ValueError: If it does not fit into 64 bits.
+    """
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool | np.bool_) or getattr(value, "shape", ()) != ():
+            raise TypeError
+        found = operator.index(value)  # type: ignore[arg-type]  # raises for all else
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`{name}` must be an integer class id or None. Received: {_short(value)}."
+        ) from None
+    if not -(2**63) <= found < 2**63:
+        raise ValueError(f"`{name}` must be a class id of 64 bits. Received: {value!r}.")
+    return found
+
+
 def count(value: object, name: str, minimum: int = 1) -> int:
-    """Returns `value` as an int of at least `minimum`.
+    """Returns `value` as an int of at least `minimum`, which fits into 64 bits.
 
     Raises:
         TypeError: If the value is not an integer.
-        ValueError: If it is smaller than `minimum`.
+        ValueError: If it is smaller than `minimum`, or too large.
     """
     if isinstance(value, bool) or not isinstance(value, kinds_of_numbers.Integral):
-        raise TypeError(f"`{name}` must be an integer. Received: {value!r}.")
+        raise TypeError(f"`{name}` must be an integer. Received: {_short(value)}.")
     if value < minimum:
         raise ValueError(f"`{name}` must be at least {minimum}. Received: {value}.")
-    return int(value)
+    found = int(value)
+    if found >= 2**63:
+        raise ValueError(f"`{name}` must be below 2**63. Received: {value}.")
+    return found
 
 
 def int64(value: object, name: str) -> int:

@@ -11,9 +11,18 @@ ClassNames = Mapping[int, str] | Sequence[str] | None
 
 
 def class_name(label: Any, names: ClassNames) -> str:
-    """The name of class `label`, or the label itself where `names` has none."""
+    """The name of class `label`, or the label itself where `names` has none.
+
+    Raises:
+        TypeError: If `names` are neither a mapping nor a sequence.
+    """
     if isinstance(names, Mapping):
         return str(names.get(label, label))
+    if names is not None and (isinstance(names, str | bytes) or not hasattr(names, "__getitem__")):
+        raise TypeError(
+            "`class_names` must be a list of names by class id, or a dict from ids to names. "
+            f"Received: {names!r}."
+        )
     if isinstance(label, str):
         return label
     if names is not None and 0 <= label < len(names):

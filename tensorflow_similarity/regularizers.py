@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 
@@ -21,9 +22,9 @@ class _Weighted(keras.regularizers.Regularizer):
     """A penalty times a weight."""
 
     def __init__(self, weight: float) -> None:
-        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight >= 0:
-            raise ValueError(f"`weight` must be a number of at least 0. Received: {weight!r}.")
-        self.weight = float(weight)
+        self.weight = checks.number(weight, "weight")
+        if self.weight < 0:
+            raise ValueError(f"`weight` must be at least 0. Received: {weight!r}.")
 
     def penalty(self, x: Tensor) -> Tensor:
         raise NotImplementedError

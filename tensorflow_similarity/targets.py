@@ -886,6 +886,7 @@ def _ignored_id(ignore_class: Any, names: tuple[str, ...] | None, name: str) -> 
     if text is not None and names is not None:
         return names.index(text) if text in names else None
     whole = hasattr(ignore_class, "__index__") and not isinstance(ignore_class, (bool, np.bool_))
+    whole = whole and not np.ndim(ignore_class)
     if text is None and whole and (names is None or int(ignore_class) == -1):
         return int(ignore_class)
     expected = "an integer class id" if names is None else "a class name"

@@ -120,9 +120,12 @@ def test_a_head_adds_that_of_its_proxies(multiplier):
     assert repr(again.proxy_regularizer) == "SparseCenters(weight=0.2)"
 
 
-@pytest.mark.parametrize("weight", [-1, float("nan"), "1", True])
-def test_weights_are_numbers_of_at_least_0(weight):
-    with pytest.raises(ValueError, match="`weight`"):
+@pytest.mark.parametrize(
+    ("weight", "error"),
+    [(-1, ValueError), (float("nan"), ValueError), ("1", TypeError), (True, TypeError)],
+)
+def test_weights_are_numbers_of_at_least_0(weight, error):
+    with pytest.raises(error, match="`weight`"):
         regularizers.KoLeo(weight)
 
 

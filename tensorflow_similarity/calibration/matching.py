@@ -15,7 +15,7 @@ from tensorflow_similarity.calibration.columns import right_matches
 from tensorflow_similarity.calibration.counts import count_outcomes, warn_of_cut_sets
 from tensorflow_similarity.calibration.matchers import derive
 from tensorflow_similarity.calibration.results import Calibration, accepted_labels
-from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.classification_metrics import classification_metrics
 from tensorflow_similarity.evaluation import MatchSets
 
 __all__ = ["CutpointResults", "evaluate_classification", "evaluate_cutpoints", "match"]
@@ -129,7 +129,7 @@ def evaluate_classification(
     # {'distance': [0.5, 1.0], 'precision': [1.0, 0.5]}
     ```
     """
-    resolved = [make_classification_metric(metric) for metric in metrics]
+    resolved = classification_metrics(metrics, "metrics")
     _, labels, match_distances = derive(distances, neighbor_labels, matcher)
     right, _ = right_matches(labels, query_labels)
     thresholds = np.sort(np.atleast_1d(checks.numbers(distance_thresholds, "distance_thresholds")))
@@ -180,7 +180,7 @@ def evaluate_cutpoints(
     # {'optimal': {'name': 'optimal', 'distance': 0.1, 'recall': 0.5}}
     ```
     """
-    resolved = [make_classification_metric(metric) for metric in metrics]
+    resolved = classification_metrics(metrics, "metrics")
     _, labels, match_distances = derive(distances, neighbor_labels, matcher or calibration.matcher)
     right, _ = right_matches(labels, query_labels)
     if match_sets is not None:

@@ -96,6 +96,7 @@ class Calibration:
         Raises:
             KeyError: If there is none of that name, or its target was not reached.
         """
+        checks.text(cutpoint, "cutpoint")
         if cutpoint in self.cutpoints:
             return float(self.cutpoints[cutpoint]["distance"])
         if cutpoint in self.unreached:
@@ -103,7 +104,7 @@ class Calibration:
                 f"Cutpoint {cutpoint!r} does not exist: no threshold reached "
                 f"{self.unreached[cutpoint]} in the calibration."
             )
-        raise KeyError(f"No cutpoint {cutpoint!r}, only {sorted(self.cutpoints)}.")
+        raise KeyError(f"No `cutpoint` {cutpoint!r}, only {sorted(self.cutpoints)}.")
 
     def match(
         self,

@@ -24,7 +24,7 @@ from tensorflow_similarity.calibration.results import Calibration
 from tensorflow_similarity.calibration.targets import Target, choose_all, make_targets
 from tensorflow_similarity.classification_metrics import (
     ClassificationMetric,
-    make_classification_metric,
+    classification_metrics,
 )
 from tensorflow_similarity.evaluation import MatchSets
 from tensorflow_similarity.targets import Targets
@@ -126,13 +126,11 @@ def calibrate(
     print(calibration)
     ```
     """
-    metric = make_classification_metric(calibration_metric)
+    (metric,) = classification_metrics([calibration_metric], "calibration_metric")
     targets = make_targets(thresholds_targets, metric)
     _check_miss_rate(miss_rate, targets)
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")
-    if isinstance(extra_metrics, str):
-        extra_metrics = [extra_metrics]
+    confidence = checks.fraction(confidence, "confidence")
+    extra = classification_metrics(extra_metrics, "extra_metrics")
     minimum = checks.count(min_per_class, "min_per_class")
     resolved = make_classification_matcher(matcher)
     values, labels, match_distances = derive(distances, neighbor_labels, resolved)
@@ -145,7 +143,7 @@ def calibrate(
             f"{len(values)} queries. Index labelled records first."
         )
     right, queries = right_matches(labels, query_labels)
-    metrics = _distinct(metric, targets, extra_metrics)
+    metrics = _distinct(metric, targets, extra)
     if per_class and any(each.needs_sets for each in metrics):
         raise ValueError(
             "`per_class` must be False with metrics of match sets, in which records of several "
@@ -237,10 +235,10 @@ def _with_sets(candidates: np.ndarray, match_sets: MatchSets, queries: int) -> n
 
 
 def _distinct(
-    metric: ClassificationMetric, targets: Sequence[Target], extra: Sequence[Any]
+    metric: ClassificationMetric, targets: Sequence[Target], extra: Sequence[ClassificationMetric]
 ) -> list[ClassificationMetric]:
     """All metrics to compute, one of each name."""
-    everything = [metric, *(make_classification_metric(m) for m in extra)]
+    everything = [metric, *extra]
     everything += [m for target in targets for m in target.metrics]
     return list({m.name: m for m in everything}.values())
 
@@ -286,8 +284,7 @@ def _of_classes(queries: Targets, present: Any) -> np.ndarray:
 def _check_miss_rate(miss_rate: float | None, targets: Sequence[Target]) -> None:
     if miss_rate is None:
         return
-    if not 0 < miss_rate < 1:
-        raise ValueError(f"`miss_rate` must be between 0 and 1. Received: {miss_rate!r}.")
+    checks.fraction(miss_rate, "miss_rate")
     if any(target.name == "known" for target in targets):
         raise ValueError(
             "`thresholds_targets` must not contain 'known', the cutpoint of `miss_rate`. "

@@ -30,7 +30,7 @@ from tensorflow_similarity.callbacks.model_access import (
 )
 from tensorflow_similarity.callbacks.neighbors import nearest_targets
 from tensorflow_similarity.callbacks.schedule import Schedule
-from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.classification_metrics import classification_metrics
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.evaluation import EvaluationResult, evaluate
 from tensorflow_similarity.evaluation import metrics as rank_metrics
@@ -185,11 +185,12 @@ class EvalCallback(keras.callbacks.Callback):
                 targets, target_labels, "targets", "target_labels", **options
             )
         # Resolved now, so that a wrong name is no surprise after the first epoch.
-        self.distance = distance if distance == "auto" else distances.get(distance)
-        given = [metrics] if isinstance(metrics, str) else metrics
+        automatic = isinstance(distance, str) and distance == "auto"
+        self.distance = distance if automatic else distances.get(distance)
+        given = metrics
         if metrics is _DEFAULT_METRICS and not self._has_classes():
             given = ()
-        self.metrics = [make_classification_metric(metric) for metric in given]
+        self.metrics = classification_metrics(given, "metrics")
         self.retrieval_metrics, self._lookup_metrics = self._split(retrieval_metrics)
         self.k = checks.count(k, "k")
         self.matcher = make_classification_matcher(matcher)
@@ -356,7 +357,7 @@ class EvalCallback(keras.callbacks.Callback):
         given = list(metrics) if several else [metrics]
         of_lookups = [metric for metric in given if isinstance(metric, RetrievalMetric)]
         if not of_lookups:
-            return rank_metrics.get_all(metrics), []
+            return rank_metrics.get_all(metrics, "retrieval_metrics"), []
         dropping = [metric.name for metric in of_lookups if metric.drop_closest_lookup]
         if dropping and self._targets is None:
             raise ValueError(
@@ -364,7 +365,7 @@ class EvalCallback(keras.callbacks.Callback):
                 f"where there are no `targets`. Received: True for {dropping}."
             )
         others = [metric for metric in given if not isinstance(metric, RetrievalMetric)]
-        return (rank_metrics.get_all(others) if others else []), of_lookups
+        return (rank_metrics.get_all(others, "retrieval_metrics") if others else []), of_lookups
 
     def _evaluate_and_report(self, step: int) -> None:
         start = time.perf_counter()

@@ -23,7 +23,7 @@ class Schedule:
     def __init__(self, freq: object) -> None:
         if isinstance(freq, str) and freq != "epoch":
             raise ValueError(f"`freq` must be 'epoch' or a number of steps. Received: {freq!r}.")
-        self.every = None if freq == "epoch" else checks.count(freq, "freq")
+        self.every = None if isinstance(freq, str) else checks.count(freq, "freq")
         self.begin()
 
     def begin(self) -> None:

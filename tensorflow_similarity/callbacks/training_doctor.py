@@ -142,11 +142,12 @@ class TrainingDoctor(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.patience = checks.count(patience, "patience")
-        self.distance = distance if distance == "auto" else distances.get(distance)
+        automatic = isinstance(distance, str) and distance == "auto"
+        self.distance = distance if automatic else distances.get(distance)
         self.embedding_output = embedding_output
         size = checks.count(batch_size, "batch_size", minimum=2)
         self._probe = Probe(x, y, size, seed, shuffle)
-        self._shuffle = shuffle
+        self._shuffle = checks.flag(shuffle, "shuffle")
         self._schedule = Schedule(freq)
         self.class_names = (
             class_names if class_names is not None else getattr(x, "class_names", None)

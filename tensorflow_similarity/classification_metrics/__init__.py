@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tensorflow_similarity.classification_metrics.binary_accuracy import BinaryAccuracy
@@ -84,6 +85,30 @@ def make_classification_metric(
     if name:
         found.name = name
     return found
+
+
+def classification_metrics(metrics: Any, argument: str) -> list[ClassificationMetric]:
+    """Resolves several metrics, or a single one.
+
+    Args:
+        metrics: What `make_classification_metric` takes, or several of them.
+        argument: The argument's name, for errors.
+
+    Raises:
+        ValueError: If there is no metric of a name.
+        TypeError: If `metrics` are neither.
+    """
+    if isinstance(metrics, str | ClassificationMetric):
+        metrics = [metrics]
+    if isinstance(metrics, Mapping) or not isinstance(metrics, Iterable):
+        raise TypeError(
+            f"`{argument}` must be names of classification metrics, such as ['precision'], or "
+            f"ClassificationMetric objects. Received: {metrics!r}."
+        )
+    try:
+        return [make_classification_metric(metric) for metric in metrics]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`{argument}`: {error}") from None
 
 
 def __dir__() -> list[str]:

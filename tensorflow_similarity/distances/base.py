@@ -183,7 +183,19 @@ class CallableDistance(Distance):
         self.name = getattr(function, "__name__", type(function).__name__)
 
     def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return self.function(queries, keys)
+        values = self.function(queries, keys)
+        found = tuple(getattr(values, "shape", ()))
+        expected = (queries.shape[0], keys.shape[0])
+        fits = len(found) == 2 and all(
+            a is None or b is None or a == b for a, b in zip(found, expected, strict=True)
+        )
+        if not fits:
+            received = f"shape {found}" if hasattr(values, "shape") else repr(values)
+            raise ValueError(
+                f"The distance function {self.name!r} must return values [queries, keys], here "
+                f"{list(expected)}. Received: {received}."
+            )
+        return values
 
     def get_config(self) -> dict[str, Any]:
         return {"function": keras.saving.serialize_keras_object(self.function)}

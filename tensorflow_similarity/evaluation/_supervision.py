@@ -56,7 +56,7 @@ class SameGroup:
     ) -> None:
         self.queries = targets.get(queries, "queries")
         self.gallery = None if gallery is None else targets.get(gallery, "gallery")
-        self.same_class = bool(same_class)
+        self.same_class = checks.flag(same_class, "same_class")
 
     def __repr__(self) -> str:
         return f"SameGroup({len(self.queries)} queries, same_class={self.same_class})"

@@ -173,15 +173,11 @@ def audit(
             "`distance` must be smallest between equal embeddings. Received: 'inner_product'. Use "
             "e.g. 'cosine'."
         )
-    for name, value, most in (
-        ("agreement", agreement, 1.0),
-        ("outlier_ratio", outlier_ratio, np.inf),
-        ("hub_factor", hub_factor, np.inf),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise TypeError(f"`{name}` must be a number. Received: {value!r}.")
-        if not 0 < value <= most:
-            raise ValueError(f"`{name}` must be above 0 and at most {most:g}. Received: {value}.")
+    agreement = checks.positive(agreement, "agreement")
+    if agreement > 1:
+        raise ValueError(f"`agreement` must be at most 1. Received: {agreement}.")
+    outlier_ratio = checks.positive(outlier_ratio, "outlier_ratio")
+    hub_factor = checks.positive(hub_factor, "hub_factor")
     known = None if labels is None else targets.get(labels, "labels", length=len(x))
     index = Index(x.shape[1], measure, search)
     index.add(x)
@@ -215,10 +211,11 @@ def _others(index: Index, x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray
 def _leaks(
     x: np.ndarray, reference: Any, distance: Any, search: Any, limit: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if reference is None or not len(reference):
+    given = None if reference is None else checks.host_array(reference, "reference")
+    if given is None or not given.size:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
     known = Index(x.shape[1], distance, search)
-    known.add(checks.embeddings(reference, "reference", size=x.shape[1]))
+    known.add(checks.embeddings(given, "reference", size=x.shape[1]))
     found = known.lookup(x, max_distance=limit)
     order = np.argsort(found.distances, kind="stable")
     return found.queries[order], found.ids[order], found.distances[order]

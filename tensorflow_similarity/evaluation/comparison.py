@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.evaluation.bootstrap import ClassSums, class_codes, interval
 from tensorflow_similarity.evaluation.result import EvaluationResult
@@ -101,8 +102,8 @@ def compare(
     print(compare(trained, raw))
     ```
     """
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")
+    confidence = checks.fraction(confidence, "confidence")
+    rng = checks.rng(seed)
     if not np.array_equal(first.labels, second.labels):
         raise ValueError(
             "`first` and `second` must evaluate the same queries in the same order. Received: "
@@ -127,7 +128,6 @@ def compare(
             f"There must be at least two classes to compare over. Received: {len(ids)}."
         )
     sums = ClassSums(differences[:, counted], classes, len(ids))
-    rng = np.random.default_rng(seed)
     ends = interval(sums.resample(rng)[0], confidence)
     total = differences[:, counted].mean(axis=1)
     p_values = _sign_flips(sums.sums, rng)

@@ -120,8 +120,9 @@ def few_shot(
     ways = checks.count(ways, "ways", minimum=2)
     shots, queries = checks.count(shots, "shots"), checks.count(queries, "queries")
     number = checks.count(episodes, "episodes")
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")
+    confidence = checks.fraction(confidence, "confidence")
+    by_prototypes = checks.flag(prototypes, "prototypes")
+    rng = checks.rng(seed)
     resolved = distances.get(distance)
     refuse_tensorflow(f"The distance {resolved.name!r} of episodes")
     x = checks.embeddings(embeddings)
@@ -136,7 +137,6 @@ def few_shot(
             f"(shots + queries). Received: {len(groups)} such classes. Ask for fewer ways "
             "or queries."
         )
-    rng = np.random.default_rng(seed)
     truth = np.repeat(np.arange(ways), queries)
     accuracy = np.empty(number)
     for episode in range(number):
@@ -144,7 +144,7 @@ def few_shot(
         drawn = np.stack([rng.choice(groups[c], shots + queries, replace=False) for c in classes])
         known = x[drawn[:, :shots]]
         asked = x[drawn[:, shots:].reshape(-1)]
-        if prototypes:
+        if by_prototypes:
             near = _distances(resolved, asked, known.mean(axis=1))
         else:
             near = _distances(resolved, asked, known.reshape(ways * shots, -1))

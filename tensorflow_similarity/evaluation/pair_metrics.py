@@ -74,8 +74,7 @@ def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> tuple[float
     tar_at_far([0.1, 0.2, 0.3, 0.4], [True, False, True, False], far=0.5)  # (1.0, 0.3)
     ```
     """
-    if not 0 <= far <= 1:
-        raise ValueError(f"`far` must be between 0 and 1. Received: {far!r}.")
+    far = checks.fraction(far, "far", ends=True)
     positive, negative = _sorted_sides(distances, same)
     candidates = np.unique(np.concatenate([positive, negative]))
     accepted = np.searchsorted(negative, candidates, side="right") / len(negative)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity.evaluation.bootstrap import ClassSums, class_codes, interval
 
@@ -121,8 +122,7 @@ class EvaluationResult(Mapping[str, float]):
             Lower and upper end, at the level `confidence`.
         """
         self._check(name)
-        if average not in _AVERAGES:
-            raise ValueError(f"`average` must be one of {_AVERAGES}. Received: {average!r}.")
+        checks.choice(average, "average", _AVERAGES)
         low, high = self._intervals[_AVERAGES.index(average), :, self._index[name]]
         return float(low), float(high)
 

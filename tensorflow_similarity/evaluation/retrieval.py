@@ -103,7 +103,8 @@ def evaluate(
     """
     wanted = rank_metrics.get_all(metrics)
     resolved = distances.get(distance)
-    _check_confidence(confidence)
+    confidence = checks.fraction(confidence, "confidence")
+    checks.rng(seed)
     queries = checks.embeddings(embeddings, "embeddings")
     if gallery is None:
         if gallery_labels is not None or query_positions is not None:
@@ -206,7 +207,8 @@ def evaluate_lookup(
     shape = hits.shape
     if not len(queries):
         raise ValueError("There must be queries. Received: `query_labels` of length 0.")
-    _check_confidence(confidence)
+    confidence = checks.fraction(confidence, "confidence")
+    checks.rng(seed)
     counts = _relevant_counts(relevant, queries)
     most = None if counts is None else int(counts.max(initial=0))
     if metrics is None:
@@ -296,8 +298,3 @@ def _check_soft(labels: TargetsLike, wanted: list[RankMetric]) -> None:
             f"little relevant. Received: {others}. For the most probable class of each pass "
             "np.argmax(y, axis=1)."
         )
-
-
-def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
-        raise ValueError(f"`confidence` must be between 0 and 1. Received: {confidence!r}.")

@@ -48,13 +48,12 @@ def class_disjoint(
     set(labels[train]) & set(labels[test])  # set()
     ```
     """
-    if not 0 < test_size < 1:
-        raise ValueError(f"`test_size` must be between 0 and 1. Received: {test_size!r}.")
+    test_size, rng = checks.fraction(test_size, "test_size"), checks.rng(seed)
     places, classes, inverse = _classes(labels)
     _check_classes(len(classes), 2)
     number = int(np.clip(round(test_size * len(classes)), 1, len(classes) - 1))
     in_test = np.zeros(len(classes), bool)
-    in_test[np.random.default_rng(seed).permutation(len(classes))[:number]] = True
+    in_test[rng.permutation(len(classes))[:number]] = True
     return places[~in_test[inverse]], places[in_test[inverse]]
 
 
@@ -86,10 +85,11 @@ def class_disjoint_folds(
     ```
     """
     number = checks.count(folds, "folds", minimum=2)
+    rng = checks.rng(seed)
     places, classes, inverse = _classes(labels)
     _check_classes(len(classes), number)
     fold = np.empty(len(classes), np.int64)
-    fold[np.random.default_rng(seed).permutation(len(classes))] = np.arange(len(classes)) % number
+    fold[rng.permutation(len(classes))] = np.arange(len(classes)) % number
     return ((places[fold[inverse] != i], places[fold[inverse] == i]) for i in range(number))
 
 

@@ -275,15 +275,12 @@ def verify_trials(
             "`same` must hold trials of one identity and trials of two. Received: "
             f"{int(kinds.sum())} of {len(kinds)} of one."
         )
-    for name, number in (("prior", prior), ("confidence", confidence)):
-        if not 0 < number < 1:
-            raise ValueError(f"`{name}` must be between 0 and 1. Received: {number!r}.")
-    for name, number in (("miss_cost", miss_cost), ("false_accept_cost", false_accept_cost)):
-        if not 0 < number < np.inf:
-            raise ValueError(f"`{name}` must be above 0. Received: {number!r}.")
-    limits = tuple(float(limit) for limit in far)
-    if not all(0 <= limit <= 1 for limit in limits):
-        raise ValueError(f"`far` must be between 0 and 1. Received: {far!r}.")
+    prior = checks.fraction(prior, "prior")
+    confidence = checks.fraction(confidence, "confidence")
+    miss_cost = checks.positive(miss_cost, "miss_cost")
+    false_accept_cost = checks.positive(false_accept_cost, "false_accept_cost")
+    limits = checks.fractions(far, "far")
+    checks.rng(seed)
     count = checks.count(resamples, "resamples", minimum=0)
     found = _distances(len(kinds), distances, scores, embeddings, left, right, distance)
     cells, places = np.unique(found, return_inverse=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
 from tensorflow_similarity._text_table import text_table
@@ -114,12 +112,12 @@ def verify(
     classes = targets.get(labels, "labels", len(x), ignore_class)
     x, ids = x[classes.known], classes.ids[classes.known]
     most = checks.count(max_pairs, "max_pairs")
-    rng = np.random.default_rng(seed)
+    limits, rng = checks.fractions(far, "far"), checks.rng(seed)
     n = len(x)
     a, b, same = labelled_pairs(ids, most, rng)
     values = paired_distances(resolved, x, a, b)
     rate, at = equal_error_rate(values, same)
-    rates = {float(limit): tar_at_far(values, same, limit) for limit in far}
+    rates = {limit: tar_at_far(values, same, limit) for limit in limits}
     return VerificationResult(
         roc_auc=roc_auc(values, same),
         eer=rate,

@@ -206,8 +206,7 @@ class Settings:
         recall, params = self.target_recall, self.search_params
         size = checks.count(self.embedding_size, "embedding_size")
         distance = distances.get(self.distance)
-        if not isinstance(recall, int | float):
-            raise TypeError(f"`target_recall` must be a number. Received: {recall!r}.")
+        recall = checks.number(recall, "target_recall")
         if not 0 < recall <= 1:
             raise ValueError(f"`target_recall` must be in (0, 1]. Received: {recall!r}.")
         if not isinstance(params, Mapping | None):
@@ -217,16 +216,13 @@ class Settings:
                 f"`search_params` are those of an engine, and search={self.search!r} has no "
                 f"engine. Received: {dict(params)}."
             )
-        if self.storage not in STORAGES:
-            raise ValueError(
-                f"`storage` must be one of {list(STORAGES)}. Received: {self.storage!r}."
-            )
+        checks.choice(self.storage, "storage", STORAGES)
         for name, value in (
             ("embedding_size", size),
             ("distance", distance),
-            ("target_recall", float(recall)),
+            ("target_recall", recall),
             ("search_params", dict(params or {})),
-            ("background", bool(self.background)),
+            ("background", checks.flag(self.background, "background")),
         ):
             object.__setattr__(self, name, value)
         self.folding().new_engine()  # refuses wrong parameters now, not at the first lookup

@@ -57,10 +57,9 @@ def expand_queries(index: Index, queries: ArrayLike, k: int = 5, alpha: float = 
     """
     queries = check_embeddings(queries, "queries", index.embedding_size)
     k = checks.count(k, "k")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise TypeError(f"`alpha` must be a number. Received: {alpha!r}.")
-    if not 0 <= alpha < np.inf:
-        raise ValueError(f"`alpha` must be at least 0 and finite. Received: {alpha}.")
+    alpha = checks.number(alpha, "alpha")
+    if alpha < 0:
+        raise ValueError(f"`alpha` must be at least 0. Received: {alpha}.")
     found = index.lookup(queries, k=k)
     weights = np.append(1, (1 - np.arange(1, k + 1) / (k + 1)) ** alpha)
     there = np.concatenate([np.ones((len(queries), 1), bool), found.ids >= 0], axis=1)
@@ -121,11 +120,8 @@ class KReciprocal:
     def __init__(self, index: Index, k: int = 20, expand: int = 6, weight: float = 0.3) -> None:
         k = checks.count(k, "k")
         self._expand = checks.count(expand, "expand", minimum=0)
-        if isinstance(weight, bool) or not isinstance(weight, int | float):
-            raise TypeError(f"`weight` must be a number. Received: {weight!r}.")
-        if not 0 <= weight <= 1:
-            raise ValueError(f"`weight` must be between 0 and 1. Received: {weight}.")
-        self._weight, self._ids = float(weight), index.ids
+        self._weight = checks.fraction(weight, "weight", ends=True)
+        self._ids = index.ids
         if not len(self._ids):
             raise ValueError("The index is empty: add records before re-ranking.")
         self._k = k = min(k, len(self._ids))

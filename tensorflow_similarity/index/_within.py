@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._results import Lookup, Neighbors
 from tensorflow_similarity.index._search import State, search
@@ -32,11 +33,7 @@ def check_distance(value: object) -> float:
         TypeError: If it is not a number.
         ValueError: If it is NaN.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"`max_distance` must be a number. Received: {value!r}.")
-    if value != value:
-        raise ValueError("`max_distance` must not be NaN. Received: nan.")
-    return float(value)
+    return checks.number(value, "max_distance", infinite=True)
 
 
 class NeighborsWithin:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tensorflow_similarity._checks import count
+from tensorflow_similarity._checks import count, flag
 from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 
@@ -47,9 +47,7 @@ class EmbeddingPrefix(keras.layers.Layer):
     def __init__(self, size: int, normalize: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = count(size, "size")
-        if not isinstance(normalize, bool):
-            raise TypeError(f"`normalize` must be True or False. Received: {normalize!r}.")
-        self.normalize = normalize
+        self.normalize = flag(normalize, "normalize")
 
     def build(self, input_shape: Shape) -> None:
         """Checks that there are so many coordinates."""

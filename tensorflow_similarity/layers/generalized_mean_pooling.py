@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D"]
@@ -50,7 +51,7 @@ class GeneralizedMeanPooling(keras.layers.Layer):
             )
         self.p = float(p)
         self.data_format = data_format or keras.config.image_data_format()
-        self.keepdims = bool(keepdims)
+        self.keepdims = checks.flag(keepdims, "keepdims")
         self.input_spec = keras.layers.InputSpec(ndim=2 + self._pooled)
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import operator
 from typing import Any
 
-import numpy as np
-
 from tensorflow_similarity import distances
+from tensorflow_similarity._checks import class_id as checked_class_id
+from tensorflow_similarity._checks import flag as checked_flag
+from tensorflow_similarity._checks import number as checked_number
+from tensorflow_similarity._checks import positive as checked_positive
 
 __all__ = [
     "addons_distance",
@@ -18,35 +18,6 @@ __all__ = [
     "checked_number",
     "checked_positive",
 ]
-
-
-def checked_number(value: Any, name: str) -> float:
-    """Returns a finite number as float, or raises an error that names the argument."""
-    if hasattr(value, "item"):
-        value = value.item()  # NumPy scalars.
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"`{name}` must be a number. Received: {value!r}.")
-    if not math.isfinite(value):
-        raise ValueError(f"`{name}` must be finite. Received: {value!r}.")
-    return float(value)
-
-
-def checked_positive(value: Any, name: str) -> float:
-    """Returns a finite number above 0 as float, or raises an error that names the argument."""
-    number = checked_number(value, name)
-    if number <= 0:
-        raise ValueError(f"`{name}` must be above 0. Received: {value!r}.")
-    return number
-
-
-def checked_flag(value: Any, name: str, advice: str = "") -> bool:
-    """Returns a bool, or raises an error that names the argument.
-
-    A number is refused: given by position it was meant for another argument.
-    """
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"`{name}` must be True or False. Received: {value!r}. {advice}".rstrip())
-    return bool(value)
 
 
 def checked_cosine(distance: Any, loss: type) -> distances.Distance:
@@ -59,18 +30,6 @@ def checked_cosine(distance: Any, loss: type) -> distances.Distance:
             f"Received: {distance!r}."
         )
     return found
-
-
-def checked_class_id(value: Any, name: str) -> int | None:
-    """Returns a class id as int, or None, or raises an error that names the argument."""
-    if value is None:
-        return None
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"`{name}` must be an integer class id or None. Received: {value!r}.")
-    number = operator.index(value)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"`{name}` must be a class id of 64 bits. Received: {value!r}.")
-    return number
 
 
 def addons_distance(distance_metric: Any) -> Any:

@@ -14,7 +14,7 @@ from tensorflow_similarity import calibration, targets
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.calibration import Calibration, Matches
-from tensorflow_similarity.classification_metrics import make_classification_metric
+from tensorflow_similarity.classification_metrics import classification_metrics
 from tensorflow_similarity.evaluation import EvaluationResult, MatchSets, SameGroup, evaluate
 from tensorflow_similarity.index import Index, Neighbors
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
@@ -71,10 +71,12 @@ def calibrate(
 ) -> Calibration:
     """Calibrates an index, and stores the calibration in it."""
     columns, names = _columns(index, queries, k), options.get("thresholds_targets") or {}
-    wanted = [options.get("calibration_metric", "f1"), *_listed(options.get("extra_metrics", ()))]
+    wanted = classification_metrics(options.get("calibration_metric", "f1"), "calibration_metric")
+    wanted += classification_metrics(options.get("extra_metrics", ()), "extra_metrics")
     for target in names.values() if isinstance(names, Mapping) else ():
-        wanted += list(target) if isinstance(target, Mapping) else []
-    if not any(make_classification_metric(metric).needs_sets for metric in wanted):
+        if isinstance(target, Mapping):
+            wanted += classification_metrics(list(target), "thresholds_targets")
+    if not any(metric.needs_sets for metric in wanted):
         found = calibration.calibrate(*columns, labels, **options)
     else:
         sets = _match_sets(index, queries, labels, lambda sets: sets.best())
@@ -87,10 +89,6 @@ def calibrate(
             found = calibration.calibrate(*columns, labels, match_sets=sets, **options)
     index.calibration = found
     return found
-
-
-def _listed(metrics: Any) -> list[Any]:
-    return [metrics] if isinstance(metrics, str) else list(metrics)
 
 
 def _match_sets(
@@ -162,10 +160,12 @@ def evaluate_classification(
 ) -> calibration.CutpointResults:
     """What each cutpoint of the calibration does on queries."""
     thresholds = require_calibration(index)
-    metrics = list(dict.fromkeys([thresholds.calibration_metric, *extra_metrics]))
+    extra = classification_metrics(extra_metrics, "extra_metrics")
+    metrics = classification_metrics(thresholds.calibration_metric, "calibration_metric")
+    metrics += [metric for metric in extra if metric.name != metrics[0].name]
     columns = _columns(index, queries, thresholds.k if k is None else k)
     sets = None
-    if any(make_classification_metric(metric).needs_sets for metric in metrics):
+    if any(metric.needs_sets for metric in metrics):
         limits = [point["distance"] for point in thresholds.cutpoints.values()]
         sets = _match_sets(index, queries, labels, lambda sets: max(limits))
     return calibration.evaluate_cutpoints(

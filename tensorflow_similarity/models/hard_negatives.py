@@ -15,7 +15,6 @@ from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import Index
-from tensorflow_similarity.losses.arguments import checked_number
 
 __all__ = ["HardNegatives", "mine_hard_negatives", "search_negatives"]
 
@@ -134,7 +133,7 @@ def search_negatives(
     )
     own, theirs = _numbered(query_ids, len(queries), candidate_ids, len(candidates))
     distance = distances.get(distance)
-    margin = None if margin is None else checked_number(margin, "margin")
+    margin = None if margin is None else checks.number(margin, "margin")
     bound = _bounds(queries, candidates, own, theirs, distance, margin)
 
     index = Index(candidates.shape[1], distance, search=search)

@@ -57,8 +57,7 @@ class RetrievalMetric:
         average: str = "micro",
         drop_closest_lookup: bool = False,
     ) -> None:
-        if average not in _AVERAGES:
-            raise ValueError(f"`average` must be one of {_AVERAGES}. Received: {average!r}.")
+        checks.choice(average, "average", _AVERAGES)
         self._name = name
         self.canonical_name = canonical_name
         self.k = checks.count(k, "k")

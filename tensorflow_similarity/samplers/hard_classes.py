@@ -54,9 +54,7 @@ class HardClasses(ClassChoice):
     def __init__(
         self, share: float = 0.5, neighbors: int = 10, distance: DistanceLike = "cosine"
     ) -> None:
-        if not 0 <= share <= 1:
-            raise ValueError(f"`share` must be between 0 and 1. Received: {share!r}.")
-        self.share = float(share)
+        self.share = checks.fraction(share, "share", ends=True)
         self.neighbors = checks.count(neighbors, "neighbors")
         self.distance = distances.get(distance)
         self._near: np.ndarray | None = None

@@ -59,6 +59,7 @@ class Padding:
     ) -> None:
         if side not in ("right", "left"):
             raise ValueError(f"`side` must be 'right' or 'left'. Received: {side!r}.")
+        truncate = checks.flag(truncate, "truncate")
         if lengths is not None:
             if isinstance(lengths, (str, bytes)) or not isinstance(lengths, (Sequence, np.ndarray)):
                 raise TypeError(
@@ -71,7 +72,7 @@ class Padding:
         elif truncate:
             raise ValueError("`truncate` is for `lengths`. Received: truncate=True without them.")
         self.value, self.lengths, self.side = value, lengths, side
-        self.truncate, self.mask = bool(truncate), bool(mask)
+        self.truncate, self.mask = truncate, checks.flag(mask, "mask")
 
     def __call__(self, sequences: Any) -> Any:
         """Pads sequences.

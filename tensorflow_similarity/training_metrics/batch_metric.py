@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._types import Tensor
-from tensorflow_similarity.losses.arguments import checked_class_id
 from tensorflow_similarity.losses.base import wide_float
 from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
 from tensorflow_similarity.losses.replicas import current_replicas
@@ -48,7 +48,7 @@ class BatchMetric(keras.metrics.Metric):
         relevance: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.ignore_class = checked_class_id(ignore_class, "ignore_class")
+        self.ignore_class = checks.class_id(ignore_class, "ignore_class")
         self.relevance = get_relevance(relevance)
         if self.relevance is not None and self.ignore_class is not None:
             raise ValueError(

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import DistanceLike
-from tensorflow_similarity.losses.arguments import checked_number
 from tensorflow_similarity.training_metrics.batch_metric import BatchMean
 from tensorflow_similarity.training_metrics.settings import distance_config
 
@@ -141,7 +141,7 @@ class ActivePairFraction(BatchMean):
             relevance=relevance,
         )
         self.distance = distances.get(distance)
-        self.margin = checked_number(margin, "margin")
+        self.margin = checks.number(margin, "margin")
 
     def sums(
         self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor

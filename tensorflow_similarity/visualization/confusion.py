@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity._types import ArrayLike
@@ -69,6 +70,7 @@ def confusion_matrix(
     )
     ```
     """
+    normalize, cmap = checks.flag(normalize, "normalize"), checks.text(cmap, "cmap")
     classes = targets.get(y_true, "y_true", ignore_class=-1)
     given = targets.get(y_pred, "y_pred", len(classes), ignore_class=-1)
     classes, given = targets.align(classes, given, ("y_true", "y_pred"))

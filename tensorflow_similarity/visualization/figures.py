@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._extras import missing
 from tensorflow_similarity._types import ArrayLike
 
@@ -55,8 +56,16 @@ def finish(figure: Figure, show: bool) -> Figure:
     return figure
 
 
-def give_title(figure: Figure, title: str) -> None:
-    """Writes a title over the whole width of a figure, on as many lines as it takes."""
+def give_title(figure: Figure, title: str | None) -> None:
+    """Writes a title over the whole width of a figure, on as many lines as it takes.
+
+    None and an empty title leave it without.
+
+    Raises:
+        TypeError: If the title is not a string.
+    """
+    if title is None or not checks.text(title, "title"):
+        return
     across = max(int(figure.get_figwidth() / _INCHES_PER_TITLE_CHARACTER), 8)
     lines = [line for part in title.split("\n") for line in textwrap.wrap(part, across) or [""]]
     figure.suptitle("\n".join(lines), fontsize=12, parse_math=False)

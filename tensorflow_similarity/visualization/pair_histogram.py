@@ -87,9 +87,7 @@ def pair_histogram(
     classes = targets.get(labels, "labels", len(x))
     x, ids = x[classes.known], classes.ids[classes.known]
     checks.count(bins, "bins")
-    a, b, same = labelled_pairs(
-        ids, checks.count(max_pairs, "max_pairs"), np.random.default_rng(seed)
-    )
+    a, b, same = labelled_pairs(ids, checks.count(max_pairs, "max_pairs"), checks.rng(seed))
     values = paired_distances(resolved, x, a, b)
     low, high = float(values.min()), float(values.max())
     marked = cutpoints_of(cutpoint)

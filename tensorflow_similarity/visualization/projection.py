@@ -51,16 +51,16 @@ def project(
     """
     x = checks.embeddings(embeddings)
     checks.count(dimensions, "dimensions")
+    if not callable(method):
+        checks.choice(method, "method", METHODS, "a function")
     if callable(method):
         found = np.asarray(method(x), np.float32)
     elif method == "pca":
         found = _pca(x, dimensions)
     elif method == "tsne":
         found = _tsne(x, dimensions, seed)
-    elif method == "umap":
-        found = _umap(x, dimensions, seed)
     else:
-        raise ValueError(f"`method` must be one of {METHODS} or a function. Received: {method!r}.")
+        found = _umap(x, dimensions, seed)
     if found.shape != (len(x), dimensions):
         raise ValueError(
             f"`method` must give an array {(len(x), dimensions)}. Received: {found.shape}."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.targets import TargetsLike
@@ -69,6 +70,10 @@ def viz_embeddings(
     ```
     """
     points = project(embeddings, method)
+    if axis is not None and not hasattr(axis, "scatter"):
+        raise TypeError(f"`axis` must be axes of matplotlib. Received: {axis!r}.")
+    if legend is not None:
+        legend = checks.flag(legend, "legend")
     classes, places = classes_in(labels, "labels", len(points), class_names)
     own = axis is None
     listed = (own and len(classes) <= _MOST_IN_LEGEND) if legend is None else legend

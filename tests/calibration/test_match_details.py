@@ -163,7 +163,7 @@ def test_a_table_slices_and_a_data_frame():
 @pytest.mark.parametrize(
     ("options", "kind", "match"),
     [
-        ({"cutpoint": "none"}, KeyError, "No cutpoint 'none'"),
+        ({"cutpoint": "none"}, KeyError, "No `cutpoint` 'none'"),
         ({"neighbor_ids": [[1, 2]]}, ValueError, "shape of `distances`"),
         ({"neighbor_ids": [["a"]]}, TypeError, "neighbor_ids"),
         ({"matcher": "nearest"}, ValueError, "Unknown `matcher`"),

@@ -97,7 +97,7 @@ def test_records_that_came_later():
     [
         ({"k": 0}, ValueError, "`k` must be at least 1"),
         ({"expand": -1}, ValueError, "`expand` must be at least 0"),
-        ({"weight": 2}, ValueError, "`weight` must be between 0 and 1"),
+        ({"weight": 2}, ValueError, "`weight` must be from 0 to 1"),
         ({"weight": "1"}, TypeError, "`weight` must be a number"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity.callbacks.labelled_examples import LabelledExamples
 from tensorflow_similarity.models.batches import Batches, one_class_batches
@@ -41,7 +42,7 @@ class Probe:
     ) -> None:
         self._examples = LabelledExamples(x, y, "x", "y", ignore_class=-1)
         self._batch_size, self._shuffle = batch_size, shuffle
-        self._rng = np.random.default_rng(seed)
+        self._rng = checks.rng(seed)
         self._stream: Iterator[tuple[Any, Any, np.ndarray]] | None = None
 
     @property

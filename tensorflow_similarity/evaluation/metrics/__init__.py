@@ -124,8 +124,12 @@ def get(metric: object) -> RankMetric:
     )
 
 
-def get_all(metrics: object = None) -> list[RankMetric]:
+def get_all(metrics: object = None, argument: str = "metrics") -> list[RankMetric]:
     """Resolves several: None for the default ones, a name, or an iterable.
+
+    Args:
+        metrics: The metrics.
+        argument: The argument's name, for errors.
 
     Raises:
         ValueError: If there are none, or two share a name.
@@ -135,9 +139,14 @@ def get_all(metrics: object = None) -> list[RankMetric]:
     if isinstance(metrics, (str, RankMetric)):
         metrics = [metrics]
     if not isinstance(metrics, Iterable):
-        raise TypeError(f"`metrics` must be names or RankMetric objects. Received: {metrics!r}.")
-    resolved = [get(metric) for metric in metrics]
+        raise TypeError(f"`{argument}` must be names or RankMetric objects. Received: {metrics!r}.")
+    try:
+        resolved = [get(metric) for metric in metrics]
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`{argument}`: {error}") from None
     given = [metric.name for metric in resolved]
     if not given or len(set(given)) != len(given):
-        raise ValueError(f"`metrics` must be one or more, of different names. Received: {given}.")
+        raise ValueError(
+            f"`{argument}` must be one or more, of different names. Received: {given}."
+        )
     return resolved
