@@ -8,11 +8,13 @@ import os
 import sys
 from unittest import mock
 
-# Read by TensorFlow when it is first imported, hence before anything else here.
+# Read by TensorFlow and OpenMP when they are first imported, hence before anything else here.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The threads of search engines do not spin while they wait: the workers of pytest share the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,10 +29,16 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
-def pytest_collection_finish() -> None:
-    """Spares the garbage collector what the imports made: millions of objects, all of them kept."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Spares the garbage collector what the imports make: millions of objects, all of them kept."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

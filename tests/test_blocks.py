@@ -1,5 +1,7 @@
 """A function of rows gives the same by blocks, and the same gradient."""
 
+import inspect
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,6 +50,18 @@ def test_blocks_in_a_graph(jit_compile):
     graph = tf.function(_by_blocks(3), autograph=False, jit_compile=jit_compile)
     for a, b in zip(graph(tf.constant(X), tf.constant(KEYS)), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_functions_run_as_they_are_written():
+    """And not as AutoGraph translates them, which takes longer, and much longer at first."""
+    files = []
+
+    def row_sums(rows):
+        files.append(inspect.currentframe().f_code.co_filename)
+        return ops.sum(rows, axis=1)
+
+    map_row_blocks(row_sums, (tf.constant(X),), (), 3)
+    assert set(files) == {row_sums.__code__.co_filename}
 
 
 def test_an_unknown_number_of_rows():

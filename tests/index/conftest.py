@@ -16,6 +16,9 @@ def graphs_of_any_size(monkeypatch):
     monkeypatch.setattr(_search, "FEW_ROWS", 0)
     monkeypatch.setattr(_search, "_ROWS_PER_NEIGHBOR", 0)
     monkeypatch.setattr(_graphs, "FEW_ROWS", 0)
+    # How long lookups take is said, and nothing here depends on it.
+    monkeypatch.setattr(_graphs, "_BATCHES", 1)
+    monkeypatch.setattr(_graphs, "_SINGLES", 1)
 
 
 @pytest.fixture(params=ENGINES)
