@@ -16,8 +16,12 @@ def class_name(label: Any, names: ClassNames) -> str:
     Raises:
         TypeError: If `names` are neither a mapping nor a sequence.
     """
+    if isinstance(names, Mapping) and label in names:
+        return str(names[label])
+    if isinstance(label, tuple):  # of several
+        return ", ".join(class_name(each, names) for each in label)
     if isinstance(names, Mapping):
-        return str(names.get(label, label))
+        return str(label)
     if names is not None and (isinstance(names, str | bytes) or not hasattr(names, "__getitem__")):
         raise TypeError(
             "`class_names` must be a list of names by class id, or a dict from ids to names. "

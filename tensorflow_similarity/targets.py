@@ -26,6 +26,8 @@ _EXACT_BELOW = {"bfloat16": 2**8, "float16": 2**11}
 _LARGEST_FLOAT_ID = 2**24
 
 _ONE_VALUE = "class ids or class names of shape [n] or [n, 1]"
+# Queries whose sets of labels are compared together.
+_BLOCK_OF_SETS = 1024
 
 
 class Targets(abc.ABC):
@@ -187,7 +189,7 @@ class Targets(abc.ABC):
         ones[np.repeat(np.arange(len(rows)), lengths), codes.reshape(-1)] = True
         known = np.array([row is not None for row in rows], bool)
         names = tuple(str(label) for label in flat.decode(columns).tolist())
-        return _MultiHot(ones, known, names)
+        return _MultiHot(ones, known, names, None if flat.class_names else columns)
 
     @staticmethod
     def soft(y: object, names: Sequence[object] | None = None, *, name: str = "y") -> Targets:
@@ -511,16 +513,23 @@ class _MultiHot(Targets):
 
     #: bool `[n, labels]`.
     matrix: np.ndarray
+    #: The ids that the columns stand for, where sets of ids were given, which increase.
+    label_ids: np.ndarray | None
 
     def __init__(
-        self, matrix: np.ndarray, known: np.ndarray | None, class_names: tuple[str, ...] | None
+        self,
+        matrix: np.ndarray,
+        known: np.ndarray | None,
+        class_names: tuple[str, ...] | None,
+        label_ids: np.ndarray | None = None,
     ) -> None:
+        self.label_ids = label_ids
         self.matrix = _frozen(matrix)
         self.known = _frozen(np.ones(len(matrix), bool) if known is None else known)
         self.class_names = class_names
 
     def take(self, rows: np.ndarray | slice) -> Targets:
-        return _MultiHot(self.matrix[rows], self.known[rows], self.class_names)
+        return _MultiHot(self.matrix[rows], self.known[rows], self.class_names, self.label_ids)
 
     def _relevance_to(self, others: Targets) -> np.ndarray:
         theirs = _columns_of(self, others)
@@ -792,7 +801,8 @@ def decode(ids: ArrayLike, class_names: Sequence[str] | None) -> np.ndarray:
         found[:] = [None if i < 0 else class_names[i] for i in array.reshape(-1).tolist()]
         return found.reshape(array.shape)
     table = np.empty(len(class_names) + 1, object)
-    table[:-1] = class_names
+    for place, class_name in enumerate(class_names):  # which may be a set of labels
+        table[place] = class_name
     return np.asarray(table[array])
 
 
@@ -824,8 +834,8 @@ def lookup_labels(
     """Labels of neighbours and of queries, comparable.
 
     Args:
-        neighbor_labels: Class ids or names `[queries, k]`; −1 or None where there is no
-            neighbour, or it has no label.
+        neighbor_labels: Class ids or names `[queries, k]`, or tuples of them where records have
+            several labels; −1 or None where there is no neighbour, or it has no label.
         query_labels: What is known of the queries `[queries]`: classes, or several labels.
         name: The argument's name, for errors.
 
@@ -833,6 +843,10 @@ def lookup_labels(
         `(right, known, queries)`: bool `[queries, k]`, whether the neighbour's label is (one
         of) the query's; bool `[queries, k]`, whether it has a label; and the queries' `Targets`.
     """
+    array = checks.host_array(neighbor_labels, name)
+    if _holds_sets(array):
+        found = get(query_labels, "query_labels", len(array), kinds=("classes", "multi_hot"))
+        return *_sets_in_common(array, found, name), found
     table, known = label_table(neighbor_labels, name)
     found = get(query_labels, "query_labels", known.shape[0], kinds=("classes", "multi_hot"))
     if found.kind == "classes":
@@ -867,6 +881,79 @@ def label_table(neighbor_labels: ArrayLike, name: str) -> tuple[Targets, np.ndar
         raise ValueError(f"`{name}` must have shape [queries, k]. Received: shape {array.shape}.")
     flat = get(array.reshape(-1), name, ignore_class=-1)
     return flat, flat.known.reshape(array.shape)
+
+
+def label_ids_of(found: Targets) -> np.ndarray | None:
+    """The ids that the columns of several labels stand for, where these were sets of ids."""
+    ids: np.ndarray | None = getattr(found, "label_ids", None)
+    return ids
+
+
+def set_codes(neighbor_labels: Any, name: str) -> tuple[np.ndarray, tuple[Any, ...]] | None:
+    """The numbers of sets of labels, in their shape, −1 for None; and the sets in that order.
+
+    None where labels are no sets.
+    """
+    array = checks.host_array(neighbor_labels, name)
+    if not _holds_sets(array):
+        return None
+    known: dict[Any, int] = {}
+    codes = [
+        -1 if each is None else known.setdefault(tuple(each), len(known)) for each in array.flat
+    ]
+    return np.array(codes, np.int64).reshape(array.shape), tuple(known)
+
+
+def _holds_sets(array: np.ndarray) -> bool:
+    return array.dtype == object and any(isinstance(each, tuple) for each in array.flat)
+
+
+def _sets_in_common(
+    array: np.ndarray, queries: Targets, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which sets of labels `[queries, k]` have one of the query's; and which are known."""
+    codes, sets = set_codes(array, name) or (np.full(array.shape, -1), ())
+    vocabulary: dict[Any, int] = {}
+    for own in sets:
+        for label in own:
+            vocabulary.setdefault(label, len(vocabulary))
+    named = any(isinstance(label, str) for label in vocabulary)
+    mine = queries.class_names if label_ids_of(queries) is None else None
+    if vocabulary and queries.known.any() and named != (mine is not None):
+        raise TypeError(
+            f"`query_labels` and `{name}` must both hold names, or both ids. Received: {queries!r} "
+            f"and sets such as {sets[0]!r}."
+        )
+    theirs = np.zeros((len(sets), len(vocabulary)), np.float32)
+    for place, own in enumerate(sets):
+        theirs[place, [vocabulary[label] for label in own]] = 1
+    known = codes >= 0
+    right = np.zeros(codes.shape, bool)
+    for start in range(0, len(codes), _BLOCK_OF_SETS):
+        rows = np.arange(start, min(start + _BLOCK_OF_SETS, len(codes)))
+        asked = _in_vocabulary(queries.take(rows), vocabulary, mine)
+        found = np.take_along_axis(asked @ theirs.T, np.maximum(codes[rows], 0), axis=1) > 0
+        right[rows] = found & known[rows] & queries.known[rows, None]
+    return right, known
+
+
+def _in_vocabulary(
+    queries: Targets, vocabulary: dict[Any, int], names: tuple[str, ...] | None
+) -> np.ndarray:
+    """Which labels of a vocabulary queries have: float32 `[queries, labels]`."""
+    result = np.zeros((len(queries), len(vocabulary)), np.float32)
+    if queries.kind == "classes":
+        rows, labels = np.arange(len(queries)), queries.ids
+    else:
+        rows, labels = np.nonzero(queries.matrix)  # type: ignore[attr-defined]
+    ids = label_ids_of(queries)
+    if names is None and ids is not None:
+        labels = ids[labels]
+    for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
+        value = label if names is None else (names[label] if label >= 0 else None)
+        if value in vocabulary:
+            result[row, vocabulary[value]] = 1
+    return result
 
 
 def _without(found: Targets, ignore_class: object, name: str) -> Targets:

@@ -18,7 +18,8 @@ def lookup_columns(
     """Returns distances float64 and label ids int64, both `[queries, k]`, and class names.
 
     Distances are infinite where there is no neighbour, or it has no label (None, or −1): what
-    is of no known class is never a match.
+    is of no known class is never a match. Sets of labels have numbers in place of ids, and are
+    their names.
 
     Raises:
         TypeError: If the labels are neither ids nor names.
@@ -40,6 +41,9 @@ def lookup_columns(
             f"`neighbor_labels` must have the shape of `distances`, {values.shape}. "
             f"Received: shape {shape}."
         )
+    if (sets := targets.set_codes(labels, "neighbor_labels")) is not None:
+        codes, names = sets
+        return np.where(codes >= 0, values, np.inf), codes, names
     flat, known = targets.label_table(neighbor_labels, "neighbor_labels")
     return np.where(known, values, np.inf), flat.ids.reshape(shape), flat.class_names
 

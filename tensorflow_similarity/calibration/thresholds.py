@@ -144,6 +144,11 @@ def calibrate(
         )
     right, queries = right_matches(labels, query_labels)
     metrics = _distinct(metric, targets, extra)
+    if per_class and any(isinstance(label, tuple) for label in labels):
+        raise ValueError(
+            "`per_class` must be False where records have several labels: a match has no one class "
+            "of which the threshold would be. Received: True."
+        )
     if per_class and any(each.needs_sets for each in metrics):
         raise ValueError(
             "`per_class` must be False with metrics of match sets, in which records of several "
@@ -266,7 +271,10 @@ def _best(metric: ClassificationMetric, curve: dict[str, np.ndarray], counts: Co
 
 def _labels_present(distances: np.ndarray, neighbor_labels: Any) -> np.ndarray:
     """Labels of all neighbours that there are."""
-    return np.unique(checks.host_array(neighbor_labels, "neighbor_labels")[np.isfinite(distances)])
+    present = checks.host_array(neighbor_labels, "neighbor_labels")[np.isfinite(distances)]
+    if any(isinstance(label, tuple) for label in present[:1]):
+        present = np.array([label for labels in present for label in labels])
+    return np.unique(present)
 
 
 def _of_classes(queries: Targets, present: Any) -> np.ndarray:

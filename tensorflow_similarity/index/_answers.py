@@ -15,6 +15,7 @@ from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._results import Neighbors
 from tensorflow_similarity.index._search import State, search
+from tensorflow_similarity.targets import Targets
 
 __all__ = [
     "Distinct",
@@ -235,8 +236,11 @@ def refuse_both(ids: Any, filter: Any) -> None:
 
 
 def for_all(labels: Any, data: Any, count: int) -> tuple[Any, Any]:
-    """One label and one JSON object, for each of some records."""
-    if labels is not None and np.ndim(labels) == 0:
+    """One label (or one set of them) and one JSON object, for each of some records."""
+    if isinstance(labels, Targets):
+        if len(labels) == 1:
+            labels = labels.take(np.zeros(count, np.int64))
+    elif labels is not None and np.ndim(labels) == 0:
         labels = [labels] * count
     if isinstance(data, Mapping):
         data = [data] * count

@@ -29,8 +29,9 @@ __all__ = ["Archive", "write_archive"]
 _MAGIC = b"TFSIMIDX"
 # 2 may hold embeddings in fewer bytes, and says which engine made its graph. 3 may hold a
 # graph without its rows, and rows that are dead. 4 has frames for embeddings in fewer bytes,
-# and is written where there are some.
-_VERSION = 4
+# and is written where there are some. 5 has several labels per record, likewise.
+_VERSION = 5
+_ONE_LABEL_EACH = 4
 _FRAMELESS = 3
 _ALIGNMENT = 64
 # Magic, version, manifest's offset, size and checksum, size of the file. All
@@ -80,7 +81,9 @@ def write_archive(
 
 def _version(arrays: Mapping[str, RowArray]) -> int:
     """The oldest format that can say it, so that older programs read what they can."""
-    return _VERSION if "vectors.frames" in arrays else _FRAMELESS
+    if "labels.ends" in arrays:
+        return _VERSION
+    return _ONE_LABEL_EACH if "vectors.frames" in arrays else _FRAMELESS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tensorflow_similarity import distances, targets
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._graphs import Folding
+from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._payload import parse_payload
 from tensorflow_similarity.index._records import Batch
 from tensorflow_similarity.index._vectors import STORAGES
@@ -115,7 +116,8 @@ def check_labels(labels: ArrayLike, length: int) -> Targets | None:
 
     Args:
         labels: Integer class ids or class names `[n]` or `[n, 1]`; None, −1, or (in a masked
-            array) masked for records without one. None for no labels at all.
+            array) masked for records without one. Or several of each: a list of sets, or
+            `Targets`. None for no labels at all.
         length: The number of records.
 
     Raises:
@@ -128,8 +130,11 @@ def check_labels(labels: ArrayLike, length: int) -> Targets | None:
         hidden = np.ma.getmaskarray(labels)
         labels = np.array(labels.data, object)
         labels[hidden] = None
+    labels = _sets(labels)
     # −1 is what lookups and records give where there is no label.
-    found = targets.get(labels, "labels", ignore_class=-1)
+    several = isinstance(labels, Targets) and labels.kind == "multi_hot"
+    ignored = None if several else -1
+    found = targets.get(labels, "labels", ignore_class=ignored, kinds=("classes", "multi_hot"))
     if len(found) != length:
         raise ValueError(
             f"`labels` must hold one class id per example: expected {length}. Received: "
@@ -138,8 +143,19 @@ def check_labels(labels: ArrayLike, length: int) -> Targets | None:
     return found
 
 
-#: Labels as records hold them, of those that were given; see `_class_names.encoded`.
-Encode = Callable[["Targets | None", int], tuple[np.ndarray, np.ndarray]]
+def _sets(labels: Any) -> Any:
+    """Labels as they are; where they are sets, or what records with several give, `Targets`."""
+    if isinstance(labels, np.ndarray) and labels.dtype == object and labels.ndim == 1:
+        several = any(isinstance(each, tuple) for each in labels)
+    else:
+        several = isinstance(labels, list | tuple) and any(
+            isinstance(each, set | frozenset) for each in labels
+        )
+    return Targets.label_sets(labels, name="labels") if several else labels
+
+
+#: Labels as records hold them, of those that were given; see `ClassNames.encode`.
+Encode = Callable[["Targets | None", int], tuple[np.ndarray | LabelSets, np.ndarray]]
 
 
 def check_batch(

@@ -17,8 +17,9 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
+from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._metadata import Notes
-from tensorflow_similarity.targets import Targets
+from tensorflow_similarity.targets import Targets, label_ids_of
 
 __all__ = ["NOTE", "ClassNames", "names_in"]
 
@@ -67,13 +68,15 @@ class ClassNames:
             self._known = now, names
         return names
 
-    def encode(self, labels: Targets | None, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels as records hold them: int64 `[n]`, and bool `[n]`, where there is one.
+    def encode(
+        self, labels: Targets | None, length: int
+    ) -> tuple[np.ndarray | LabelSets, np.ndarray]:
+        """Labels as records hold them: int64 `[n]` or sets, and bool `[n]`, where there is one.
 
         Names that are new are added to the table.
 
         Args:
-            labels: Classes, by name or by id, or None.
+            labels: Classes or several labels each, by name or by id, or None.
             length: The number of records.
 
         Raises:
@@ -81,10 +84,10 @@ class ClassNames:
         """
         if labels is None:
             return np.zeros(length, np.int64), np.zeros(length, bool)
-        named = labels.class_names is not None
+        named = labels.class_names is not None and label_ids_of(labels) is None
         notes = self._records.latest_notes() if named else self._records.notes
         if (not named and NOTE not in notes) or not labels.known.any():
-            return np.where(labels.known, labels.ids, 0), np.array(labels.known)
+            return _as_held(labels)
         with notes.lock:  # while the table is read, grown and written
             names = names_in(notes)
             if named != (names is not None) and self._records.has_labels():
@@ -99,7 +102,7 @@ class ClassNames:
                 labels = labels.recode(names or (), "labels")
                 if labels.class_names != names:
                     notes[NOTE] = list(labels.class_names or ())
-        return np.where(labels.known, labels.ids, 0), np.array(labels.known)
+        return _as_held(labels)
 
     def wanted(self, labels: Any) -> Any:
         """The labels of a filter as records hold them; a name that no record has is left out.
@@ -135,6 +138,16 @@ class ClassNames:
                 stacklevel=levels_to_the_caller(),
             )
         return known
+
+
+def _as_held(labels: Targets) -> tuple[np.ndarray | LabelSets, np.ndarray]:
+    known = np.array(labels.known)
+    if labels.kind == "classes":
+        return np.where(known, labels.ids, 0), known
+    matrix: np.ndarray = labels.matrix  # type: ignore[attr-defined]
+    ids = label_ids_of(labels)
+    ids = np.arange(matrix.shape[1]) if ids is None else ids
+    return LabelSets.of_matrix(matrix & known[:, None], ids), known
 
 
 def _advice(names: tuple[str, ...] | None) -> str:

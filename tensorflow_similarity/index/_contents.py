@@ -28,6 +28,8 @@ _LARGEST = 1e17
 _BLOCK = 1 << 16
 _GREATEST_CODE = {"float16": 65_504.0, "int8": 128.0}
 _PAYLOADS = {("data.values", "data.present"), ("data.text", "data.ends"), ()}
+#: The columns in place of labels, where records have several.
+_SEVERAL = ("labels.values", "labels.ends")
 # What Python raises on values of other types or shapes than expected.
 _SURPRISES = (
     ArithmeticError,
@@ -151,12 +153,15 @@ def check_columns(
     """
     required("ids" in arrays, "there are no ids")
     rows = len(arrays["ids"])
-    for name, dtype in (("ids", "<i8"), ("labels", "<i8"), ("has_label", "|b1"), (LIVE, "|b1")):
+    labels = _SEVERAL if any(name in arrays for name in _SEVERAL) else ("labels",)
+    for name, dtype in (("ids", "<i8"), (labels[-1], "<i8"), ("has_label", "|b1"), (LIVE, "|b1")):
         if name in arrays:
             _require_column(name, arrays[name], np.dtype(dtype), (rows,))
         else:
             required(name == LIVE or not whole, f"there is no column {name!r}")
-    known = {"ids", "labels", "has_label", LIVE, "vectors", "vectors.scales", "vectors.frame"}
+    if labels == _SEVERAL:
+        _check_label_sets(arrays, rows)
+    known = {"ids", *labels, "has_label", LIVE, "vectors", "vectors.scales", "vectors.frame"}
     payload = tuple(name for name in arrays if name.startswith("data."))
     unknown = sorted(set(arrays) - known - {FRAMES} - set(payload))
     required(not unknown, f"there are unknown columns: {unknown[:5]}")
@@ -177,6 +182,19 @@ def check_columns(
     if payload:
         _check_payload(arrays, rows, look)
     return rows
+
+
+def _check_label_sets(arrays: Mapping[str, Any], rows: int) -> None:
+    required(all(name in arrays for name in _SEVERAL), "labels are there in part")
+    values, ends = np.asarray(arrays["labels.values"]), np.asarray(arrays["labels.ends"])
+    _require_column("labels.values", values, np.dtype(np.int64), (len(values),))
+    starts = np.append(0, ends)[:-1]
+    last = int(ends[-1]) if rows else 0
+    required(bool((ends >= starts).all()) and last == len(values), "'labels.ends' does not fit")
+    within = np.ones(len(values), bool)
+    within[starts[starts < len(values)]] = False  # where a set begins
+    increasing = np.diff(values, prepend=0) > 0
+    required(bool(increasing[within].all()), "labels of a record are there twice")
 
 
 def _require_column(name: str, array: Any, dtype: np.dtype, shape: tuple[int, ...]) -> None:

@@ -71,28 +71,45 @@ def _rows(
 
 def _by_column(test: Tested, rows: Rows) -> np.ndarray:
     """Conditions on ids and labels."""
-    column = rows.ids if test.field == "id" else rows.labels
     there = np.ones(len(rows), bool)
     if test.field == "label":
         there = rows.has_label & (rows.labels != -1)
-    how, value = test.operator, test.value
-    if how == "exists":
-        return there if value else ~there
-    values = np.array([each for each in np.atleast_1d(np.array(value, object)) if _fits(each)])
-    values = values.astype(np.int64)
-    if how in ("eq", "in", "ne", "not_in"):
-        if test.field == "id":
-            found = rows.find(values)
-            result = np.zeros(len(rows), bool)
-            result[found[found >= 0]] = True
-        else:
-            result = np.isin(column, values)
-        return there & (result if how in ("eq", "in") else ~result)
-    if not len(values):  # beyond what there may be
-        return there & ((value > 0) == (how in ("lt", "le")))
+    if test.operator == "exists":
+        return there if test.value else ~there
+    negated = {"ne": "in", "not_in": "in"}.get(test.operator)
+    how = negated or test.operator
+    values = np.atleast_1d(np.array(test.value, object))
+    if test.field == "id":
+        result = _of_ids(how, values, rows)
+    elif rows.table is None:
+        result = _compared(how, values, rows.labels)
+    else:  # of which any may be it
+        sets = rows.table.sets
+        own = np.append(sets.any(_compared(how, values, sets.values)), False)
+        # Rows from when records had one label each hold no numbers; none of them is alive.
+        result = own[np.minimum(rows.labels, len(sets))]
+    return there & (~result if negated else result)
+
+
+def _of_ids(how: str, values: np.ndarray, rows: Rows) -> np.ndarray:
+    if how not in ("eq", "in"):
+        return _compared(how, values, rows.ids)
+    found = rows.find(np.array([each for each in values if _fits(each)], np.int64))
+    result = np.zeros(len(rows), bool)
+    result[found[found >= 0]] = True
+    return result
+
+
+def _compared(how: str, values: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Where whole numbers are among some, or in an order to one: bool `[n]`."""
+    inside = np.array([each for each in values if _fits(each)], np.int64)
+    if how in ("eq", "in"):
+        return np.isin(column, inside)
+    if not len(inside):  # beyond what there may be
+        return np.full(len(column), bool((values[0] > 0) == (how in ("lt", "le"))))
     compare = {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}[how]
-    result = compare(column, values[0])
-    return there & result
+    result: np.ndarray = compare(column, inside[0])
+    return result
 
 
 def _fits(value: int) -> bool:

@@ -17,6 +17,7 @@ from tensorflow_similarity.index._backend import Changes, Group, Nearest, Select
 from tensorflow_similarity.index._conditions import Condition
 from tensorflow_similarity.index._filters import allowed_rows
 from tensorflow_similarity.index._graphs import MeasuredRecall
+from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._memory import LiveRecords, found
 from tensorflow_similarity.index._metadata import Notes
 from tensorflow_similarity.index._payload_keys import PayloadKeys
@@ -169,7 +170,7 @@ class InMemory:
         settings, live = self._home.contents.settings, self._live
         state, recall = live.state, live.recall
         rows, graph = state.rows, state.graph
-        labels = rows.labels[rows.live & rows.has_label]
+        labels = rows.labels_of(np.flatnonzero(rows.live & rows.has_label))
         arrays: list[Any] = [rows.ids, rows.vectors, rows.labels, rows.has_label, rows.live]
         result: dict[str, Any] = {
             "records": rows.live_count,
@@ -179,7 +180,7 @@ class InMemory:
             "search": settings.search,
             "engine": self.engine,
             "labelled": len(labels),
-            "classes": len(set(labels.tolist())),
+            "classes": len(np.unique(labels.values if isinstance(labels, LabelSets) else labels)),
             "data": None if rows.data is None else rows.data.kind,
             "bytes": sum(array.nbytes for array in arrays)
             + (0 if rows.data is None else rows.data.nbytes),

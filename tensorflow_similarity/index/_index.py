@@ -350,7 +350,8 @@ class Index:
                 fewer, columns are padded: id -1, label -1, distance inf.
             filter: Which records may be returned: a mapping of conditions, all of which
                 must hold, or a function of the payload of one record that returns a
-                bool. Conditions are on `"labels"` (a class id or name, or several), on
+                bool. Conditions are on `"labels"` (a class id or name, or several, of which
+                a record with several labels must have one), on
                 `"ids"` (likewise), and on
                 keys of the payload, `"price"` or `"shop.city"`: a value to be equal to, or
                 a mapping of operators, `{"lt": 20}`: `eq`, `ne`, `lt`, `le`, `gt`,
@@ -589,7 +590,9 @@ class Index:
             labels: Class ids `[n]` or `[n, 1]`, of any integer dtype, or class names,
                 which are kept with the index and come back in lookups; or None. In a
                 list, None stands for a record without a label, as −1 does, which
-                `get` and `lookup` give for it.
+                `get` and `lookup` give for it. Or several labels of each record:
+                `Targets.multi_hot`, `Targets.label_sets` or a list of sets. All answers of
+                the index then have tuples of labels, and one label is a set of one.
             data: The payload: an array whose first axis is the record (rows
                 of images, say), or a list with one JSON value per record, which
                 comes back as JSON has it (tuples as lists, keys as strings); a pandas
@@ -603,7 +606,8 @@ class Index:
 
         Raises:
             TypeError: If embeddings, labels, ids or payload have the wrong type, or labels
-                are names where those of the index are ids, or the other way round.
+                are names where those of the index are ids, or the other way round, or several
+                for each record where those of the index have one.
             ValueError: If a shape or length is wrong, a number is not finite,
                 or an id is in use. Nothing has been added then.
         """

@@ -24,6 +24,7 @@ import numpy as np
 from tensorflow_similarity._atomic_file import fsync_folder
 from tensorflow_similarity._extras import upgrade
 from tensorflow_similarity.index._errors import CorruptIndexError, NewerIndexError
+from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload
 from tensorflow_similarity.index._records import Batch
 from tensorflow_similarity.index._vectors import EncodedRows
@@ -84,6 +85,8 @@ def arrays_of(columns: Mapping[str, Any]) -> dict[str, Any]:
             arrays |= {f"{name}.values": column.values, f"{name}.present": column.present}
         elif isinstance(column, JsonPayload):
             arrays |= {f"{name}.text": column.text, f"{name}.ends": column.ends}
+        elif isinstance(column, LabelSets):
+            arrays |= {f"{name}.values": column.values, f"{name}.ends": column.ends}
         elif isinstance(column, EncodedRows):
             arrays |= {name: column.codes, f"{name}.scales": column.scales}
             if column.frame is not None and column.frames is not None:
@@ -100,6 +103,8 @@ def columns_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
         columns["data"] = ArrayPayload(arrays["data.values"], arrays["data.present"])
     elif "data.text" in arrays:
         columns["data"] = JsonPayload(arrays["data.text"], arrays["data.ends"])
+    if "labels.ends" in arrays:
+        columns["labels"] = LabelSets(arrays["labels.values"], arrays["labels.ends"])
     if "vectors.scales" in arrays:
         columns["vectors"] = EncodedRows(
             arrays["vectors"],

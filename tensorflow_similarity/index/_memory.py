@@ -91,6 +91,7 @@ class LiveRecords:
                         f"{batch.ids[known][:5].tolist()}."
                     )
             self._store.check_data(batch.data)
+            self._store.check_labels(batch.labels)
             with self._journaled(Change.of_batch("add", batch)):
                 self._append(batch, None)
         return batch.ids
@@ -99,6 +100,7 @@ class LiveRecords:
         """Adds records in place of those with the same ids."""
         with self._writing:
             self._store.check_data(batch.data)
+            self._store.check_labels(batch.labels)
             replaced = self.state.rows.find(batch.ids)
             with self._journaled(Change.of_batch("upsert", batch)):
                 self._append(batch, replaced[replaced >= 0])
@@ -108,6 +110,8 @@ class LiveRecords:
         with self._writing:
             rows = found(self.state.rows, ids)
             self._store.check_data(changes.get("data"))
+            if "labels" in changes:
+                self._store.check_labels(changes["labels"])
             kept = self.state.rows.batch(rows)
             with self._journaled(Change("update", {"ids": ids, **changes})):
                 self._append(dataclasses.replace(kept, **changes), rows)

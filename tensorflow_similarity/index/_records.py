@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity.index._columns import Column, RowArray
+from tensorflow_similarity.index._label_sets import LabelSets, LabelTable
 from tensorflow_similarity.index._payload import Payload, PayloadRows
 from tensorflow_similarity.index._vectors import EncodedRows, VectorColumn
 
@@ -120,7 +121,8 @@ class Records:
         embeddings: float32 `[n, dim]`, as they were added; rounded where the index
             stores them in fewer bytes.
         labels: int64 `[n]`, -1 where `has_label` is False; class names, and None there,
-            where records have names.
+            where records have names. Where records have several labels, a tuple of ids or
+            names each, and None there.
         has_label: bool `[n]`.
         data: The payload: an array `[n, ...]`, a list of `n` values, or None if
             the index holds no payload.
@@ -139,6 +141,12 @@ class Records:
         """The records with the names of their classes, where they have names."""
         if class_names is None:
             return self
+        if self.labels.dtype == object:
+            labels = np.empty(len(self), object)
+            for place, own in enumerate(self.labels):
+                if own is not None:
+                    labels[place] = tuple(class_names[id_] for id_ in own)
+            return dataclasses.replace(self, labels=labels)
         return dataclasses.replace(self, labels=targets.decode(self.labels, class_names))
 
     def __repr__(self) -> str:
@@ -151,7 +159,7 @@ class Batch:
 
     ids: np.ndarray
     vectors: RowArray
-    labels: np.ndarray
+    labels: np.ndarray | LabelSets
     has_label: np.ndarray
     data: PayloadRows | None
 
@@ -163,7 +171,8 @@ class Batch:
 class Rows:
     """A snapshot of all rows, dead ones included. It never changes.
 
-    A record that is updated gets a new row, and its old one is dead.
+    A record that is updated gets a new row, and its old one is dead. Where there is a
+    `table`, labels are the numbers of sets of them in it.
     """
 
     ids: np.ndarray
@@ -174,6 +183,7 @@ class Rows:
     dead: int
     data: PayloadRows | None
     id_map: IdMap
+    table: LabelTable | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -208,13 +218,20 @@ class Rows:
     def records(self, rows: np.ndarray) -> Records:
         """Copies out these rows."""
         has_label = self.has_label[rows] & (self.labels[rows] != -1)
+        labels = np.where(has_label, self.labels[rows], -1)
         return Records(
             ids=self.ids[rows],
             embeddings=self.vectors[rows],
-            labels=np.where(has_label, self.labels[rows], -1),
+            labels=labels if self.table is None else self.table.decoded(labels),
             has_label=has_label,
             data=None if self.data is None else self.data.columnar(rows),
         )
+
+    def labels_of(self, rows: Any = slice(None)) -> np.ndarray | LabelSets:
+        """The labels of some rows, as if they were to be added."""
+        if self.table is None:
+            return self.labels[rows]
+        return self.table.sets.take(np.where(self.has_label[rows], self.labels[rows], -1))
 
     def batch(self, rows: np.ndarray) -> Batch:
         """These rows, as if they were to be added."""
@@ -222,7 +239,7 @@ class Rows:
         return Batch(
             self.ids[rows],
             vectors.taken(rows) if isinstance(vectors, EncodedRows) else vectors[rows],
-            self.labels[rows],
+            self.labels_of(rows),
             self.has_label[rows],
             None if self.data is None else self.data.take(rows),
         )
@@ -231,7 +248,7 @@ class Rows:
         """All live rows in their order; without a copy where all are alive."""
         if self.dead:
             return self.batch(np.flatnonzero(self.live))
-        return Batch(self.ids, self.vectors, self.labels, self.has_label, self.data)
+        return Batch(self.ids, self.vectors, self.labels_of(), self.has_label, self.data)
 
 
 class Store:
@@ -249,6 +266,7 @@ class Store:
         self._has_label = Column.empty((), bool)
         self._live = Column.empty((), bool)
         self._data = Payload()
+        self._table: LabelTable | None = None
         self.rows = self._snapshot(IdMap(), dead=0)
 
     @classmethod
@@ -263,7 +281,11 @@ class Store:
         store = cls.__new__(cls)
         store._ids = Column(batch.ids)
         store._vectors = VectorColumn.of(batch.vectors)
-        store._labels = Column(batch.labels)
+        labels, store._table = batch.labels, None
+        if isinstance(labels, LabelSets):
+            store._table = LabelTable()
+            labels = store._table.numbers(labels)
+        store._labels = Column(labels)
         store._has_label = Column(batch.has_label)
         store._live = Column(live)
         store._data = Payload(batch.data, len(batch))
@@ -282,12 +304,13 @@ class Store:
     def append(self, batch: Batch, replaced: np.ndarray | None = None) -> Rows:
         """Adds checked records, and buries the rows that they replace."""
         start = len(self.rows)
+        labels, table = self._numbered(batch)
         # After an append that failed half-way, columns may be longer than what
         # was published.
         columns: list[tuple[Column | VectorColumn, Any]] = [
             (self._ids, batch.ids),
             (self._vectors, batch.vectors),
-            (self._labels, batch.labels),
+            (self._labels, labels),
             (self._has_label, batch.has_label),
             (self._live, np.ones(len(batch), bool)),
         ]
@@ -295,12 +318,39 @@ class Store:
             column.truncate(start)
             column.append(values)
         self._data.append(start, batch.data, len(batch))
+        self._table = table
         id_map = self.rows.id_map.insert(self._ids.view(), start)
         dead = self.rows.dead
         if replaced is not None and len(replaced):
             dead += self._bury(replaced)
         self.rows = self._snapshot(id_map, dead)
         return self.rows
+
+    def check_labels(self, batch_labels: np.ndarray | LabelSets) -> None:
+        """Raises where labels do not fit what is stored: several, and records have one each."""
+        if isinstance(batch_labels, LabelSets) and self._table is None and self._labelled():
+            raise TypeError(
+                "`labels` must be one for each record, as those of the records of the index are. "
+                "Received: several. Index all records again with several labels; one label is a "
+                "set of one."
+            )
+
+    def _labelled(self) -> bool:
+        return bool((self.rows.live & self.rows.has_label).any())
+
+    def _numbered(self, batch: Batch) -> tuple[np.ndarray, LabelTable | None]:
+        """The labels as rows hold them, and what they are numbers of."""
+        labels, table = batch.labels, self._table
+        if not batch.has_label.any():
+            return np.zeros(len(batch), np.int64), table
+        if not isinstance(labels, LabelSets):
+            if table is None:
+                return labels, table
+            if not self._labelled():  # Nothing is left that had several.
+                return labels, None
+            labels = LabelSets.of_labels(labels, batch.has_label)
+        table = LabelTable() if table is None else table
+        return table.numbers(labels), table
 
     def bury(self, rows: np.ndarray) -> Rows:
         """Marks live rows as dead."""
@@ -325,4 +375,5 @@ class Store:
             dead=dead,
             data=self._data.view(),
             id_map=id_map,
+            table=self._table,
         )

@@ -47,7 +47,7 @@ class Lookup:
     Attributes:
         rank: Its place, 1 for the nearest.
         distance: Its distance to the query.
-        label: Its label, an id or a name; or None.
+        label: Its label, an id or a name; a tuple where records have several; or None.
         embedding: Its embedding, `[dim]`, or None where only arrays are known.
         data: Its payload, or None.
         id: Its id.
@@ -55,7 +55,7 @@ class Lookup:
 
     rank: int
     distance: float
-    label: int | str | None = None
+    label: int | str | tuple[int | str, ...] | None = None
     embedding: np.ndarray | None = None
     data: object = None
     id: int | None = None
@@ -92,7 +92,8 @@ class Neighbors:
         ids: int64 `[queries, k]`; -1 where there were fewer than k records.
         distances: float32 `[queries, k]`; inf there.
         labels: int64 `[queries, k]`; -1 there, and for records without a label. Where the
-            index has class names, those, and None there.
+            index has class names, those, and None there. Where records have several labels,
+            a tuple of ids or names each, and None there.
     """
 
     def __init__(
@@ -145,6 +146,8 @@ class Neighbors:
     @functools.cached_property
     def labels(self) -> np.ndarray:
         """The labels, `[queries, k]`; see above."""
+        if self._source is not None and self._source.table is not None:
+            return self._source.table.decoded(self._label_ids, self.class_names)
         return targets.decode(self._label_ids, self.class_names)
 
     def __len__(self) -> int:
@@ -220,7 +223,7 @@ class Neighbors:
             raise missing("`to_data_frame`", "pandas", "pandas") from error
         queries, ranks = np.nonzero(self.ids >= 0)
         labels: Any = self.labels[queries, ranks]
-        if self.class_names is None:
+        if labels.dtype != object:
             labels = pd.array(labels, dtype="Int64")
             labels[~self.has_label[queries, ranks]] = pd.NA
         data: list[Any] = [None] * len(queries)
@@ -232,7 +235,7 @@ class Neighbors:
                 "rank": ranks + 1,
                 "id": self.ids[queries, ranks],
                 "distance": self.distances[queries, ranks],
-                "label": labels,
+                "label": pd.Series(labels),
                 "data": pd.Series(data, dtype=object),
             }
         )
@@ -240,7 +243,7 @@ class Neighbors:
     def _lookups(self, query: int) -> list[Lookup]:
         found = np.flatnonzero(self.ids[query] >= 0)
         ids, distances = self.ids[query][found].tolist(), self.distances[query][found].tolist()
-        labels: list[int | str | None] = self.labels[query][found].tolist()
+        labels: list[Any] = self.labels[query][found].tolist()
         embeddings: Any = [None] * len(found)
         data: list[Any] = [None] * len(found)
         if self._source is not None and self._rows is not None:
@@ -311,14 +314,14 @@ def data_frame(records: Records, class_names: tuple[str, ...] | None = None) -> 
         import pandas as pd
     except ImportError as error:
         raise missing("`to_data_frame`", "pandas", "pandas") from error
-    labels: Any = targets.decode(records.labels, class_names)
-    if class_names is None:
+    labels: Any = records.named(class_names).labels
+    if labels.dtype != object:
         labels = pd.array(labels, dtype="Int64")
         labels[~records.has_label] = pd.NA
     data = [None] * len(records) if records.data is None else list(records.data)
     return pd.DataFrame(
         {
-            "label": labels,
+            "label": pd.Series(labels, index=records.ids),
             "embedding": pd.Series(list(records.embeddings), dtype=object, index=records.ids),
             "data": pd.Series(data, dtype=object, index=records.ids),
         },

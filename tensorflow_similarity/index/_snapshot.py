@@ -255,15 +255,20 @@ def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
         field.name: getattr(rows, field.name) for field in dataclasses.fields(Batch)
     }
     if kept is None:
-        return arrays_of(columns)
+        return arrays_of(columns | {"labels": rows.labels_of()})
     live = rows.live[kept]
-    data = columns.pop("data")
+    data, sets = columns.pop("data"), None
+    if rows.table is not None:
+        del columns["labels"]
+        numbers = np.where(live & rows.has_label[kept], rows.labels[kept], -1)
+        sets = rows.table.sets.take(numbers)
     arrays: dict[str, RowArray] = {
         name: each if name == FRAMES else Chosen(each, kept)
         for name, each in arrays_of(columns).items()
     }
-    for name in ("labels", "has_label"):
+    for name in ("labels", "has_label") if sets is None else ("has_label",):
         arrays[name] = Chosen(getattr(rows, name), kept, live)
+    arrays |= arrays_of({"labels": sets})
     if isinstance(data, ArrayPayload):
         payload = arrays_of({"data": data})
         arrays |= {name: Chosen(each, kept, live) for name, each in payload.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -103,11 +104,14 @@ def _match_sets(
         farthest: How far they must be whole, once some are known.
     """
     every = index.ids
-    parts = [index.get(every[i : i + _RECORDS]).labels for i in range(0, len(every), _RECORDS)]
-    known, counts = np.unique(
-        np.array([label for part in parts for label in part.tolist() if label not in (None, -1)]),
-        return_counts=True,
-    )
+    counted: collections.Counter[Any] = collections.Counter()
+    for start in range(0, len(every), _RECORDS):
+        counted.update(index.get(every[start : start + _RECORDS]).labels.tolist())
+    for none in (None, -1):
+        counted.pop(none, None)
+    known, counts = np.empty(len(counted), object), np.array(list(counted.values()), np.int64)
+    for place, label in enumerate(counted):  # which may be a tuple of several
+        known[place] = label
     relevant = np.zeros(len(queries), np.int64)
     if len(known):
         table = np.broadcast_to(known, (len(queries), len(known)))
@@ -231,7 +235,7 @@ def evaluate_retrieval(
             raise ValueError(
                 "The records of the index must have labels. Received: none that has one."
             )
-        record_labels = _like(targets.get(records.labels[known], "labels"), labels)
+        record_labels, labels = _comparable(records.labels[known], labels)
         if options.get("ignore") is not None:
             options["ignore"] = _of_records(options["ignore"], known, len(records))
         if own is not None:
@@ -272,6 +276,30 @@ def say_without_positives(result: EvaluationResult, name: str, why: str) -> None
             "them.",
             stacklevel=levels_to_the_caller(),
         )
+
+
+def _comparable(record_labels: np.ndarray, queries: Targets) -> tuple[Targets, Targets]:
+    """The labels of records and of queries as `evaluate` takes them: of one kind."""
+    if not isinstance(record_labels[0], tuple):
+        return _like(targets.get(record_labels, "labels"), queries), queries
+    sets = Targets.label_sets(record_labels, name="labels")
+    if queries.kind not in ("classes", "multi_hot"):
+        return sets, queries
+    named, ids = targets.label_ids_of(sets) is None, targets.label_ids_of(queries)
+    if named != (queries.class_names is not None and ids is None):
+        held = "class names" if named else "class ids"
+        raise TypeError(
+            f"`y` must hold {held}, as the records of the index do. Received: {queries!r}."
+        )
+    if queries.kind == "classes":
+        values = queries.decode(queries.ids).tolist()
+        known = queries.known.tolist()
+        own = [{value} if there else None for value, there in zip(values, known, strict=True)]
+        return sets, Targets.label_sets(own, name="y")
+    if named or ids is not None:
+        return sets, queries
+    matrix: np.ndarray = queries.matrix  # type: ignore[attr-defined]
+    return sets, Targets.label_sets([np.flatnonzero(row).tolist() for row in matrix], name="y")
 
 
 def _like(records: Targets, queries: Targets) -> Targets:

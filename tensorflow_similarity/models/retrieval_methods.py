@@ -65,7 +65,8 @@ class RetrievalMethods:
         Args:
             x: Anything that `predict` takes.
             y: Class ids or class names `[n]`, None for a record without a label. Names
-                are kept with the index, and come back in answers. Datasets bring their own.
+                are kept with the index, and come back in answers. Or several labels of each,
+                as `Targets.multi_hot` or `Targets.label_sets`. Datasets bring their own.
                 Defaults to `None`: records without labels.
             data: What to keep with each record and return with it: rows of an
                 array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
@@ -87,7 +88,7 @@ class RetrievalMethods:
                 finite, or an id is taken.
         """
         embedder = self._binding.record_embedder
-        batches = embedder.batches(x, y, batch_size)
+        batches = embedder.batches(x, y, batch_size, ("classes", "multi_hot"))
         # Said now, and not after hours of embedding.
         for name, value in (("data", data), ("ids", ids)):
             if value is not None and batches.examples not in (None, len(value)):

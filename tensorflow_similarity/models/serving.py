@@ -105,6 +105,11 @@ class _Records(tf.Module):
         self.search: GraphSearch = graph_search(index.distance, records.embeddings)
         # One more at the end: what pads.
         self.ids = _variable(np.append(records.ids, -1))
+        if any(isinstance(label, tuple) for label in records.labels):
+            raise TypeError(
+                "The records of the index must have one label each to be exported. Received: "
+                "records with several."
+            )
         classes = targets.get(records.labels, "labels", ignore_class=-1)
         if index.class_names is not None and not classes.known.any():
             classes = Targets.classes([None] * len(records), index.class_names)

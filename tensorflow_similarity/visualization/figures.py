@@ -123,7 +123,11 @@ def frame(axis: Axes, color: str) -> None:
 
 
 def verdict(label: ArrayLike, query_label: Any) -> str:
-    """The colour of a neighbour: its class is the query's, another, or one is not known."""
+    """The colour of a neighbour: it has a class of the query, another, or one is not known."""
     if label is None or query_label is None:
         return NEUTRAL
-    return SAME if label == query_label else OTHER
+    theirs, own = (
+        set(each) if isinstance(each, tuple | set | frozenset) else {each}
+        for each in (label, query_label)
+    )
+    return SAME if theirs & own else OTHER

@@ -95,7 +95,24 @@ def use(index):
     index.compact()
 
 
+def several(f, values, ends):
+    """Puts sets of labels in the place of labels."""
+    f.put("labels.values", np.array(values))
+    f.put("labels.ends", np.array(ends))
+    for of in (f.sections, f.manifest["sections"]):
+        of.pop("labels")
+
+
+ENDS = np.minimum(np.arange(N) + 1, 3)
+
 WRONG = {
+    "a label twice in a set": lambda f: several(f, [3, 3, 4], np.maximum(ENDS, 2)),
+    "ends of sets that fall": lambda f: several(f, [1, 2, 3], ENDS[::-1].copy()),
+    "ends beyond the labels": lambda f: several(f, [1, 2, 3], ENDS + 1),
+    "a negative end": lambda f: several(f, [1, 2, 3], np.append(-1, ENDS[1:])),
+    "too few sets": lambda f: several(f, [1, 2, 3], ENDS[1:]),
+    "labels of sets as floats": lambda f: several(f, [1.0, 2.0, 3.0], ENDS),
+    "sets beside labels": lambda f: f.put("labels.ends", ENDS),
     "an id twice": lambda f: f.put("ids", np.zeros(N, np.int64)),
     "a negative id": lambda f: f.put("ids", np.arange(N) - 1),
     "ids as floats": lambda f: f.put("ids", np.arange(N, dtype=float)),

@@ -23,6 +23,7 @@ from tensorflow_similarity.index._conditions import (
     tests_of_keys,
 )
 from tensorflow_similarity.index._filters import unknown_key, warn_of_kinds
+from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._metadata import Notes, calibration_of
 from tensorflow_similarity.index._payload import PayloadRows
 from tensorflow_similarity.index._payload_keys import PayloadKeys, keys_in
@@ -402,6 +403,11 @@ class InMilvus:
         self._opened.call("compact", collection_name=self.collection)
 
     def _write(self, batch: Batch) -> None:
+        if isinstance(batch.labels, LabelSets):
+            raise TypeError(
+                "`labels` must be one for each record in Milvus. Received: several. Keep them in "
+                "the payload, data=[{'labels': [3, 5]}, ...], or the index in memory or a folder."
+            )
         if not len(batch):
             return
         objects = self._encoded(batch.data, len(batch))
