@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from tensorflow_similarity import _old_names
 from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
+from tensorflow_similarity.callbacks.doctor.measurements import VitalSigns
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect
-from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
 from tensorflow_similarity.callbacks.eval_callback import EvalCallback
 from tensorflow_similarity.callbacks.hard_negatives import HardNegativeMining
 from tensorflow_similarity.callbacks.projector import EmbeddingProjector, write_projector

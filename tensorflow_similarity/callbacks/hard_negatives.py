@@ -1,4 +1,4 @@
-"""Hard negatives that are mined again while a model trains."""
+"""A callback that mines hard negatives again during training."""
 
 from __future__ import annotations
 
@@ -26,34 +26,35 @@ __all__ = ["HardNegativeMining"]
 
 
 class HardNegativeMining(keras.callbacks.Callback):
-    """Mines hard negatives for a `QuerySampler` again every n epochs, with the weights as they are.
+    """Mines hard negatives for a `QuerySampler` every n epochs, with the current weights.
 
     Before such an epoch, all queries and candidates of the sampler are embedded, and the nearest
-    candidates that are not a query's own become its negatives: see `mine_hard_negatives`. A query
-    that has fewer gets random ones in their place.
+    candidates that are not a query's own become its negatives: see `mine_hard_negatives`. Where a
+    query has too few, random ones fill the gap.
 
     Args:
-        sampler: The sampler of training, whose `num_negatives` are mined.
-        every: Epochs between minings. Defaults to 1: before each.
-        start: The first epoch, from 0, that has mined negatives; random ones before that.
-            Defaults to 0. The neighbours of a network that knows nothing yet are noise.
+        sampler: The sampler given to `fit`. Its `num_negatives` negatives per query are mined.
+        every: Epochs between minings. Defaults to 1: before every epoch.
+        start: The first epoch, counted from 0, with mined negatives; negatives are random
+            before. Defaults to 0. The neighbours found by an untrained network are noise.
         margin: As for `mine_hard_negatives`. Defaults to `None`.
         skip: As for `mine_hard_negatives`. Defaults to 0.
-        distance: Distance between embeddings. Defaults to `"auto"`: that of the model's index.
+        distance: Distance between embeddings. Defaults to `"auto"`: the distance of the model's
+            index.
         search: The engine, as for `mine_hard_negatives`. Defaults to `"exact"`.
-        filepath: A file, ending in `.npz`, that keeps what was mined last. A run that goes on at
-            a later epoch, by `initial_epoch` or `BackupAndRestore`, begins with it, and so has
-            the batches of a run without an interruption. Defaults to `None`: such a run mines
-            at once, with the weights that it finds.
+        filepath: A file, ending in `.npz`, that stores the latest negatives. A run resumed with
+            `initial_epoch` or `BackupAndRestore` starts from them, and so sees the batches of
+            an uninterrupted run. Defaults to `None`: a resumed run mines at once, with the
+            weights it loaded.
         batch_size: Examples embedded at a time. Defaults to `None`: 128.
 
     Attributes:
         found: The latest `HardNegatives`; None before the first mining.
-        epoch: The epoch before which they were mined.
+        epoch: The epoch before which they were mined, or None.
 
     Raises:
-        TypeError: If the sampler is no `QuerySampler`.
-        ValueError: If a number, the distance or the file's name will not do.
+        TypeError: If the sampler is not a `QuerySampler`.
+        ValueError: If a number, the distance or the file name is invalid.
 
     Example:
 
@@ -104,7 +105,7 @@ class HardNegativeMining(keras.callbacks.Callback):
         self.skip = checks.count(skip, "skip", minimum=0)
         automatic = isinstance(distance, str) and distance == "auto"
         self.distance = distance if automatic else distances.get(distance)
-        # An unknown engine is refused now, and not after an epoch.
+        # An unknown engine fails now, not after an epoch.
         self.search = Index(1, search=search).search if isinstance(search, str) else search
         self.batch_size = None if batch_size is None else checks.count(batch_size, "batch_size")
         self.filepath = None if filepath is None else checks.file_name(filepath, "filepath")
@@ -119,7 +120,7 @@ class HardNegativeMining(keras.callbacks.Callback):
         self._resumes = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Called by Keras; mines if it is time."""
+        """Called by Keras; mines if due."""
         first, self._resumes = self._resumes, False
         if epoch < self.start:
             self.sampler.set_negatives(None)
@@ -132,7 +133,7 @@ class HardNegativeMining(keras.callbacks.Callback):
             self._write()
 
     def mine(self) -> HardNegatives:
-        """Mines now, with the weights as they are, and leaves the sampler as it is."""
+        """Mines now, with the current weights, without changing the sampler."""
         sampler = self.sampler
         queries, candidates = (
             embedder.embed(embedder.batches(x, None, self.batch_size), False, 0)[0]
@@ -168,7 +169,7 @@ class HardNegativeMining(keras.callbacks.Callback):
                 )
 
     def _has(self, epoch: int) -> bool:
-        """Whether the sampler has what this callback mined before an epoch."""
+        """Whether the sampler holds the negatives this callback mined before that epoch."""
         return (
             self.epoch == epoch
             and self.found is not None
@@ -177,7 +178,7 @@ class HardNegativeMining(keras.callbacks.Callback):
         )
 
     def _read(self, epoch: int) -> bool:
-        """Takes what was mined before an epoch from the file; False where that is not there."""
+        """Loads the negatives mined before that epoch from the file; False if it has none."""
         if self.filepath is None or not os.path.exists(self.filepath):
             return False
         with np.load(self.filepath, allow_pickle=False) as file:

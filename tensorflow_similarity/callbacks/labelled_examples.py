@@ -1,4 +1,4 @@
-"""Examples with labels that a callback embeds again and again."""
+"""Labelled examples that a callback embeds repeatedly."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["LabelledExamples", "check_repeatable"]
 
 
 def check_repeatable(x: object, name: str) -> None:
-    """Checks that `x` can be gone through again and again.
+    """Checks that `x` can be iterated more than once.
 
     Raises:
         ValueError: If it is a generator, or another iterator.
     """
     if hasattr(x, "__next__"):
         raise ValueError(
-            f"`{name}` must give its batches again each time. Received: {type(x).__name__}, "
-            "which is used up by the first. Pass arrays, a tf.data.Dataset or a "
+            f"`{name}` must be something that can be iterated again. Received: {type(x).__name__}, "
+            "which is exhausted after one pass. Pass arrays, a tf.data.Dataset or a "
             "keras.utils.PyDataset."
         )
 
@@ -36,21 +36,21 @@ def check_repeatable(x: object, name: str) -> None:
 class LabelledExamples:
     """Arrays with labels, or anything that yields batches of both.
 
-    What can be known without the model is checked now: the labels of arrays and their number,
-    and the first batch of a dataset.
+    Checks at once what does not need the model: the labels of arrays and their number, or the
+    first batch of a dataset.
 
     Args:
-        x: Anything that `predict` takes and that gives its batches again each time.
-        y: What is known of the examples, for arrays. For a dataset whose labels are neither
-            ids nor names, a function that makes `Targets` of them.
-        name: The argument's name, for errors.
-        labels_name: That of the labels.
-        kinds: The kinds of `Targets` that the caller can work with.
-        ignore_class: A class id, or a name, that stands for an unknown class.
+        x: Anything that `predict` takes and that can be iterated again.
+        y: The labels, for arrays. For a dataset whose labels are neither ids nor names, a
+            function that turns them into `Targets`.
+        name: Name of the argument `x`, for errors.
+        labels_name: Name of the argument `y`, for errors.
+        kinds: The kinds of `Targets` that the caller supports.
+        ignore_class: A class id or name that stands for an unknown class.
 
     Raises:
-        TypeError: If labels are of no such kind.
-        ValueError: If `x` can be gone through once only, or labels are missing or not one per
+        TypeError: If labels are of another kind.
+        ValueError: If `x` can be iterated only once, or labels are missing or not one per
             example.
     """
 
@@ -66,12 +66,12 @@ class LabelledExamples:
         check_repeatable(x, name)
         self.x, self.ignore_class = x, ignore_class
         self._name, self._labels_name, self._kinds = name, labels_name, kinds
-        #: What is known of arrays; None of a dataset, before its labels are read.
+        #: Labels of arrays; None for a dataset, whose labels are read later.
         self.labels: Targets | None = None
         self._wrap = y if callable(y) and is_dataset(x) else None
         if y is not None and self._wrap is None:
             self.labels = targets.get(y, labels_name, None, ignore_class, kinds)
-        #: Their kind; None where only the model can tell.
+        #: Kind of the labels; None if only the model can tell.
         self.kind = None if self.labels is None else self.labels.kind
         if not is_dataset(x):
             if self.labels is None:
@@ -112,13 +112,13 @@ class LabelledExamples:
         return embedder.batches(self.x, labels, batch_size, self._kinds)
 
     def _read(self, labels: TargetsLike) -> Targets:
-        """What labels of a dataset say."""
+        """Turns the labels of a dataset into `Targets`."""
         if self._wrap is not None:
             labels = self._wrap(labels)
         return targets.get(labels, self._labels_name, None, self.ignore_class, self._kinds)
 
     def try_first_batch(self, embedder: Embedder, batch_size: int | None = None) -> None:
-        """Embeds the first batch, so that what does not fit the model is said before training."""
+        """Embeds the first batch, so that examples unfit for the model fail before training."""
         for inputs, y in self._batches(embedder, batch_size):
             embedder.labels_of(y, len(embedder.call(inputs)))
             return
@@ -126,12 +126,12 @@ class LabelledExamples:
     def embed(
         self, embedder: Embedder, batch_size: int | None = None, unique: bool = False
     ) -> tuple[np.ndarray, Targets]:
-        """Embeddings, float32 `[n, dim]`, and what is known of them.
+        """Returns embeddings, float32 `[n, dim]`, and their labels.
 
         Args:
-            embedder: What embeds them.
+            embedder: The embedder.
             batch_size: Examples at a time, for arrays.
-            unique: Whether an example that a dataset repeats, bit for bit, is to count
+            unique: Whether to count an example that a dataset repeats, bit for bit, only
                 once.
 
         Raises:
@@ -174,7 +174,7 @@ def _count(x: object) -> int | None:
 
 
 def _first_seen(inputs: object, count: int, seen: set[bytes]) -> np.ndarray:
-    """Places of the examples of a batch that were not seen yet; they are from now on."""
+    """Positions of the examples of a batch that are not in `seen`, to which it adds them."""
     leaves = [
         np.ascontiguousarray(keras.ops.convert_to_numpy(leaf))
         for leaf in keras.tree.flatten(inputs)

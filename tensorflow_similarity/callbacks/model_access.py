@@ -1,4 +1,4 @@
-"""How a callback gets embeddings and their distance from any Keras model."""
+"""How callbacks get the embeddings, the distance and the loss of any Keras model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["distance_of", "embedder_of", "ignored_class", "loss_on_pairs", "reco
 
 
 def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
-    """What makes the embeddings of a model.
+    """Returns the embedder of a model.
 
     Args:
         model: A `SimilarityModel`, or another `keras.Model`.
-        output: Which output or layer; None: what a `SimilarityModel` indexes, and
+        output: Which output or layer; None for the output a `SimilarityModel` indexes, or
             the only output of another model.
     """
     synced(model)
@@ -31,7 +31,7 @@ def embedder_of(model: Any, output: int | str | None = None) -> Embedder:
 
 
 def record_embedder_of(model: Any, output: int | str | None = None) -> Embedder:
-    """What makes the embeddings of what is searched: of a model with two towers, the other one."""
+    """Returns the embedder of searched records: the second tower of a model with two towers."""
     synced(model)
     if output is None and isinstance(model, SimilarityModel):
         return model._binding.record_embedder
@@ -39,15 +39,15 @@ def record_embedder_of(model: Any, output: int | str | None = None) -> Embedder:
 
 
 def distance_of(model: Any, distance: DistanceLike, output: int | str | None = None) -> Distance:
-    """The distance to compare the embeddings of a model with.
+    """The distance to compare a model's embeddings with.
 
     Args:
         model: The model.
-        distance: A distance, or `"auto"`: that of the index or of the loss.
+        distance: A distance, or `"auto"` for that of the index or else of the loss.
         output: As for `embedder_of`.
 
     Raises:
-        ValueError: If it is `"auto"` and neither has one.
+        ValueError: If it is `"auto"` and neither the index nor the loss has one.
     """
     if not (isinstance(distance, str) and distance == "auto"):
         return distances.get(distance)
@@ -60,14 +60,14 @@ def distance_of(model: Any, distance: DistanceLike, output: int | str | None = N
 
 
 def _distance_of_loss(model: Any, output: int | str | None, names: Any) -> Distance:
-    """That of a plain Keras model, whose `compile` takes no distance."""
+    """The distance of a plain Keras model, whose `compile` takes none: that of its loss."""
     loss = getattr(model, "loss", None)
     try:
         return distance_and_output(loss, "auto", output, names)[0]
     except ValueError as error:
         raise ValueError(
-            "`distance` cannot follow the loss of a model that is no SimilarityModel, and whose "
-            f"loss tells none. Received: distance='auto', with loss={loss!r}. Pass distance= to "
+            "`distance` cannot follow the loss: the model is not a SimilarityModel, and its loss "
+            f"has no distance. Received: distance='auto', with loss={loss!r}. Pass distance= to "
             "the callback, e.g. distance='cosine'"
             + (
                 "; and embedding_output=, as the model has several outputs."
@@ -78,18 +78,18 @@ def _distance_of_loss(model: Any, output: int | str | None, names: Any) -> Dista
 
 
 def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | None:
-    """The loss that compares the embeddings of a model with each other, or None.
+    """The loss that compares embeddings of a model with each other, or None.
 
-    Of a `CrossBatchMemory` it is the loss that it wraps.
+    For a `CrossBatchMemory`, the loss it wraps.
 
     Args:
         model: A compiled model.
-        output: As for `embedder_of`; of several outputs with such a loss it says which.
+        output: As for `embedder_of`; chooses among several outputs with such a loss.
     """
     on_pairs = {}
     for key, loss in _losses(model).items():
         if isinstance(loss, MarginLoss) and loss.beta is None:
-            continue  # It is called with more than embeddings.
+            continue  # It takes more than embeddings.
         if isinstance(loss, MetricLoss) and loss.distance is not None:
             on_pairs[key] = loss
     if len(on_pairs) == 1:
@@ -98,7 +98,7 @@ def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | N
 
 
 def ignored_class(model: Any, output: int | str | None = None) -> int | None:
-    """The class id that stands for no class in the labels of a model's embeddings, or None.
+    """The class id that the loss of a model ignores, or None.
 
     Args:
         model: A compiled model.
@@ -112,7 +112,7 @@ def ignored_class(model: Any, output: int | str | None = None) -> int | None:
 
 
 def _losses(model: Any) -> dict[Any, Any]:
-    """The losses of a model by output, those in memories taken out of them."""
+    """The losses of a model by output, with the loss inside a memory in place of the memory."""
     given = getattr(model, "loss", None)
     losses = given if isinstance(given, dict) else {None: given}
     if isinstance(given, (list, tuple)):

@@ -22,10 +22,11 @@ def nearest_targets(
 
     Args:
         queries: Embeddings.
-        targets: Embeddings; None: the queries, none of which finds itself.
-        target_labels: Their classes.
+        targets: Embeddings; None for the queries themselves, each excluded from its own
+            search.
+        target_labels: Classes of the targets.
         distance: The distance.
-        k: How many.
+        k: Number of neighbours.
     """
     others = targets is None
     records = queries if targets is None else targets
@@ -35,6 +36,6 @@ def nearest_targets(
     if not others:
         return found.distances, found.labels
     own = found.ids == np.arange(len(queries))[:, None]
-    # Equal examples may have pushed it out: then the last one goes.
+    # Equal examples may have displaced the query itself; then the last one is dropped.
     own[~own.any(axis=1), -1] = True
     return found.distances[~own].reshape(-1, k), found.labels[~own].reshape(-1, k)

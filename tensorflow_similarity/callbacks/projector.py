@@ -21,7 +21,7 @@ from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["EmbeddingProjector", "write_projector"]
 
-# The projector draws no larger sprite.
+# The projector draws no larger sprite sheet.
 _LARGEST_SPRITE = 8192
 
 
@@ -33,27 +33,26 @@ def write_projector(
     images: ArrayLike | None = None,
     name: str = "embedding",
 ) -> None:
-    """Writes embeddings as TensorBoard's projector shows them: `tensorboard --logdir log_dir`.
+    """Writes embeddings for TensorBoard's projector: `tensorboard --logdir log_dir` shows them.
 
-    Makes `<name>.bytes` (the embeddings as float32), `<name>.tsv` (a row of text for each)
-    and `<name>.png` (the images on one sheet), and enters them into
-    `projector_config.pbtxt`, beside other embeddings that are there. TensorBoard need not
-    be installed for that.
+    Writes `<name>.bytes` (the embeddings as float32), `<name>.tsv` (a row of text for each)
+    and `<name>.png` (the images on one sheet), and adds them to `projector_config.pbtxt`,
+    keeping embeddings that are already listed there. Works without TensorBoard installed.
 
     Args:
-        log_dir: The folder; made if it is not there.
+        log_dir: The folder; created if missing.
         embeddings: `[n, dim]`.
         labels: Class ids or names `[n]`, or several labels as `Targets`: a column of the
             text. Defaults to `None`.
-        metadata: More columns: name -> n values. Defaults to `None`.
-        images: What to show for each: `[n, height, width]` or `[n, height, width, 1 or 3]`,
-            uint8, or floats that are scaled from their range. Images are square then:
-            others are filled up with white. Defaults to `None`: points.
-        name: What the projector calls it; of letters, digits, `_` and `-`.
+        metadata: Further columns: name -> n values. Defaults to `None`.
+        images: An image for each: `[n, height, width]` or `[n, height, width, 1 or 3]`,
+            uint8, or floats, which are scaled from their range. They are padded with white
+            to squares. Defaults to `None`: points.
+        name: Name of the embeddings in the projector: letters, digits, `_` and `-`.
 
     Raises:
-        TypeError: If embeddings are no numbers, or labels neither ids nor names.
-        ValueError: If lengths or shapes do not fit, or the images fill more than 8192 x
+        TypeError: If embeddings are not numbers, or labels neither ids nor names.
+        ValueError: If lengths or shapes do not match, or the images fill more than 8192 x
             8192 pixels.
 
     Example:
@@ -100,7 +99,9 @@ def write_projector(
 
 def _check_name(name: str) -> None:
     if not name or not all(c.isalnum() or c in "_-" for c in name):
-        raise ValueError(f"`name` must be of letters, digits, '_' and '-'. Received: {name!r}.")
+        raise ValueError(
+            f"`name` must consist of letters, digits, '_' and '-'. Received: {name!r}."
+        )
 
 
 def _check_metadata(metadata: Mapping[str, Any] | None, count: int) -> None:
@@ -113,7 +114,7 @@ def _check_metadata(metadata: Mapping[str, Any] | None, count: int) -> None:
 
 
 def _table(columns: dict[str, list[Any]]) -> str:
-    """Tab-separated rows; of a single column the projector takes no header."""
+    """Tab-separated rows, without a header if there is one column, as the projector wants it."""
     rows = [[_cell(value) for value in row] for row in zip(*columns.values(), strict=True)]
     if len(columns) > 1:
         rows.insert(0, [_cell(name) for name in columns])
@@ -152,7 +153,7 @@ def _sprite(images: Any, count: int) -> tuple[np.ndarray, int]:
 
 
 def _enter(path: Path, name: str, entry: list[str]) -> None:
-    """Puts an entry into the projector's config, in place of one of the same name."""
+    """Adds an entry to the projector's config, replacing one of the same name."""
     others: list[str] = []
     if path.exists():
         blocks = path.read_text(encoding="utf-8").split("embeddings {")[1:]
@@ -163,27 +164,27 @@ def _enter(path: Path, name: str, entry: list[str]) -> None:
 
 
 class EmbeddingProjector(keras.callbacks.Callback):
-    """Writes the embeddings of some examples for TensorBoard's projector while training.
+    """Writes embeddings of examples for TensorBoard's projector during training.
 
-    Each time it writes replaces what was there before, unless `keep_all`.
+    Each time replaces the embeddings written before, unless `keep_all` is set.
 
     Args:
-        log_dir: The folder, best that of `keras.callbacks.TensorBoard`.
-        x: The examples: anything `predict` takes and gives again each time. Some
-            thousands at most: the projector holds them in the browser.
+        log_dir: The folder; best the one of `keras.callbacks.TensorBoard`.
+        x: The examples: anything `predict` takes that can be iterated again. At most some
+            thousands, since the projector runs in the browser.
         y: Their class ids or names, or several labels as `Targets`, for arrays.
-        metadata: More columns: name -> a value for each example. Defaults to `None`.
-        images: What to show for each, see `write_projector`. Defaults to `None`: points.
-        freq: `"epoch"` (the default), or the number of steps between.
-        keep_all: Whether to keep each one, as `<name>-<step>`. Defaults to `False`.
-        name: What the projector calls it.
+        metadata: Further columns: name -> a value for each example. Defaults to `None`.
+        images: An image for each, see `write_projector`. Defaults to `None`: points.
+        freq: `"epoch"` (the default), or the number of steps between writes.
+        keep_all: Whether to keep every version, as `<name>-<step>`. Defaults to `False`.
+        name: Name of the embeddings in the projector.
         embedding_output: Which output or layer holds the embeddings; not needed for a
             `SimilarityModel`, nor for a model with one output.
         batch_size: Examples embedded at a time, for arrays. Defaults to `None`: 128.
 
     Raises:
-        ValueError: If `x` can be gone through once only, labels are missing, or lengths
-            do not fit.
+        ValueError: If `x` can be iterated only once, labels are missing, or lengths
+            do not match.
 
     Example:
 
@@ -251,7 +252,7 @@ class EmbeddingProjector(keras.callbacks.Callback):
             self.write()
 
     def write(self) -> None:
-        """Writes the embeddings as they are now."""
+        """Writes the current embeddings."""
         embedder = embedder_of(self.model, self.embedding_output)
         embeddings, labels = self._examples.embed(embedder, self.batch_size)
         name = f"{self.name}-{self._schedule.steps}" if self.keep_all else self.name

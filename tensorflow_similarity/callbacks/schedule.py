@@ -1,4 +1,4 @@
-"""When a callback does its work: each epoch, or every so many steps."""
+"""When a callback runs: every epoch, or every so many steps."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["Schedule"]
 
 
 class Schedule:
-    """Counts the steps of training, and says when it is time.
+    """Counts training steps and tells when a callback is due.
 
     Args:
         freq: `"epoch"`, or a number of steps.
 
     Attributes:
-        steps: Steps since training began, over all epochs.
+        steps: Steps since training began, across epochs.
 
     Raises:
         ValueError: If `freq` is neither.
@@ -27,16 +27,16 @@ class Schedule:
         self.begin()
 
     def begin(self) -> None:
-        """Training begins."""
+        """Resets the counts; call when training begins."""
         self.steps = 0
         self._before_epoch = 0
 
     def begin_epoch(self) -> None:
-        """An epoch begins."""
+        """Call when an epoch begins."""
         self._before_epoch = self.steps
 
     def end_batch(self, batch: int) -> bool:
-        """A step of training ended, the batch-th of its epoch: whether it is time.
+        """Counts step number `batch` of the epoch, and returns whether the callback is due.
 
         Keras may run several steps between two calls (`steps_per_execution`).
         """

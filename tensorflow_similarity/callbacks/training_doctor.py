@@ -1,4 +1,4 @@
-"""Says in words what goes wrong in training."""
+"""A callback that reports in words what goes wrong during training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tensorflow_similarity._text_table import text_table
 from tensorflow_similarity._types import Logs
 from tensorflow_similarity.callbacks.doctor.diagnoses import diagnose
 from tensorflow_similarity.callbacks.doctor.findings import Finding, TrainingWarning
-from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.callbacks.doctor.measurements import VitalSigns, examine, pairwise
 from tensorflow_similarity.callbacks.doctor.probe import Probe
 from tensorflow_similarity.callbacks.doctor.suspects import Suspect, equal_inputs, find_suspects
-from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns, examine, pairwise
+from tensorflow_similarity.callbacks.doctor.training_run import TrainingRun
 from tensorflow_similarity.callbacks.model_access import (
     distance_of,
     embedder_of,
@@ -49,59 +49,59 @@ _COLUMNS = {
 
 
 class TrainingDoctor(keras.callbacks.Callback):
-    """Watches training, and says what is wrong: what, by which evidence, and what to try.
+    """Watches training and warns of problems, with the evidence and what to try.
 
-    Every few steps it takes a batch of the training data, embeds it with the weights
-    as they are, and measures what the metrics of `training_metrics` measure. What
-    persists over several examinations is said once, as a `TrainingWarning`:
+    Every few steps it embeds a batch of the training data with the current weights and
+    measures what the metrics of `training_metrics` measure. A problem that persists over
+    several examinations is reported once, as a `TrainingWarning`:
 
     - **collapse**: all embeddings at one point, or on a line. Direction, distances, loss
-      and rank are looked at together, since none of them alone tells it from health.
-    - **no_positives**, **no_negatives**: batches that a loss on pairs cannot learn from.
+      and rank are judged together, since none of them is conclusive alone.
+    - **no_positives**, **no_negatives**: batches that a pair loss cannot learn from.
     - **nothing_active**: a loss of 0 for nearly all queries.
-    - **suspicious_labels**: equal examples with different labels; and classes that separate no
-      better, with many examples far nearer to another class than to their own.
-    - **not_normalised**: lengths of embeddings that get in the way of the distance.
-    - **not_learning**: a loss at the value that it has if all embeddings are equal,
+    - **suspicious_labels**: equal examples with different labels; or classes that stop
+      separating while many examples are far nearer to another class than to their own.
+    - **not_normalised**: embedding lengths that do not suit the distance.
+    - **not_learning**: a loss that stays at the value it has when all embeddings are equal,
       and classes that do not separate.
-    - **not_finite**: NaN.
+    - **not_finite**: embeddings with NaN or infinity.
 
-    It needs one class per example, by id or by name. Examples of unknown class, and of the
-    loss's `ignore_class`, are left out. What it says
-    of losses is about losses on pairs of embeddings (`MetricLoss`, also inside
-    `CrossBatchMemory`); of others it sees the embeddings only.
+    It needs one class per example, by id or by name. Examples of unknown class, or of the
+    loss's `ignore_class`, are left out. Findings about the loss need a loss on pairs of
+    embeddings (`MetricLoss`, also inside `CrossBatchMemory`); with other losses only the
+    embeddings are checked.
 
     Args:
         x: The training data, as `fit` takes it: arrays, a `tf.data.Dataset` or a
-            sampler. Not a generator, which the doctor would use up.
+            sampler. Not a generator, which the doctor would exhaust.
         y: Class ids or names, for arrays; None where the class is unknown.
-        freq: Steps between examinations, or `"epoch"`. Defaults to 50. One embeds a batch
-            and takes some tens of milliseconds besides.
-        patience: Examinations in a row that must agree. Defaults to 3.
-        batch_size: Examples in a batch, for arrays: that of `fit`, if batches are to be
-            judged. Defaults to 64.
-        distance: Distance between embeddings. Defaults to `"auto"`: that of the loss, or
-            of the model's index.
+        freq: Steps between examinations, or `"epoch"`. Defaults to 50. An examination takes
+            some tens of milliseconds, besides embedding one batch.
+        patience: Number of consecutive examinations that must agree. Defaults to 3.
+        batch_size: Examples in a batch, for arrays. Pass the batch size of `fit`, so that
+            the same batches are judged. Defaults to 64.
+        distance: Distance between embeddings. Defaults to `"auto"`: the distance of the loss,
+            or else of the model's index.
         embedding_output: Which output or layer holds the embeddings; not needed for a
             `SimilarityModel`, nor for a model with one output.
-        seed: Which batches of arrays. Defaults to 0.
-        shuffle: As `fit` gets it: batches of arrays are drawn at random, as it does by
-            default; with False they are looked at in the order of the arrays, so that data
-            sorted by class are found. Datasets come in their own order anyway.
-        class_names: Names of class ids, as a mapping or as a sequence, for what is said of
-            classes. Defaults to None: those of the sampler, where it has some.
+        seed: Seed for drawing batches from arrays. Defaults to 0.
+        shuffle: Pass what `fit` gets. True, the default of both, draws batches of arrays at
+            random; False reads arrays in order, so that data sorted by class are noticed.
+            Datasets are always read in their own order.
+        class_names: Names of class ids, a mapping or a sequence, used in messages. Defaults
+            to None: the class names of the sampler, if it has any.
 
     Attributes:
-        findings: All `Finding` objects so far.
-        history: All `VitalSigns`, one for each examination.
-        suspects: Examples that look like another class, as `Suspect` objects with
-            label, what they look like, position and the example itself. At most 100. The
-            position is that in the arrays, or in the order in which a dataset or sampler
-            yields examples.
+        findings: The `Finding` objects so far.
+        history: One `VitalSigns` per examination.
+        suspects: Examples that look like another class: at most 100 `Suspect` objects with
+            the label, the class they look like, the position and the example itself. The
+            position is in the arrays, or in the order in which a dataset or sampler yields
+            examples.
 
     Raises:
         TypeError: If labels are neither ids nor names.
-        ValueError: If `x` can be gone through once only, or labels are missing or not one per
+        ValueError: If `x` can be iterated only once, or labels are missing or not one per
             example.
 
     Example:
@@ -157,31 +157,31 @@ class TrainingDoctor(keras.callbacks.Callback):
         self._start()
 
     def _start(self) -> None:
-        # Sorted by class, and shuffled here: whether `fit` shuffles too, nobody tells.
-        self._patient = Patient(
+        # Whether `fit` shuffles is unknown here, so sorted data are only mentioned as advice.
+        self._run = TrainingRun(
             self.patience, sorted_by_class=self._shuffle and self._probe.sorted_by_class
         )
-        self._patient.class_names = self.class_names
-        self._patient.batches = self._batches
+        self._run.class_names = self.class_names
+        self._run.batches = self._batches
         self._said: dict[str, Finding] = {}
 
     @property
     def findings(self) -> list[Finding]:
-        """What was found, in the order in which it was said."""
+        """The findings, in the order in which they were reported."""
         return list(self._said.values())
 
     @property
     def history(self) -> list[VitalSigns]:
-        """The examinations."""
-        return self._patient.history
+        """The examinations, oldest first."""
+        return self._run.history
 
     @property
     def suspects(self) -> list[Suspect]:
         """Examples that look like another class."""
-        return self._patient.suspects
+        return self._run.suspects
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Called by Keras; examines the untrained model, to compare with."""
+        """Called by Keras; examines the untrained model as a baseline."""
         self._schedule.begin()
         self._start()
         self.examine()
@@ -201,22 +201,22 @@ class TrainingDoctor(keras.callbacks.Callback):
             self.examine()
 
     def examine(self) -> VitalSigns:
-        """Examines the model now, and warns of what is found.
+        """Examines the model now, and warns of what it finds.
 
         Returns:
-            What was measured.
+            The measurements.
         """
-        patient, step = self._patient, self._schedule.steps
+        run, step = self._run, self._schedule.steps
         embedder = embedder_of(self.model, self.embedding_output)
-        patient.loss = loss_on_pairs(self.model, self.embedding_output)
-        patient.distance = self._distance(patient)
+        run.loss = loss_on_pairs(self.model, self.embedding_output)
+        run.distance = self._distance(run)
         if isinstance(self.model, SimilarityModel):
-            patient.index_distance = self.model._binding.distance
-        patient.learning_rate = _learning_rate(self.model)
-        patient.clipped = _clips(self.model)
+            run.index_distance = self.model._binding.distance
+        run.learning_rate = _learning_rate(self.model)
+        run.clipped = _clips(self.model)
         inputs, classes, places = self._probe.next(embedder)
         embeddings = embedder.call(inputs)
-        patient.embedding_size = embeddings.shape[1]
+        run.embedding_size = embeddings.shape[1]
         finite = bool(np.isfinite(embeddings).all())
         ignored = ignored_class(self.model, self.embedding_output)
         labels, known = classes.ids, classes.known
@@ -226,19 +226,19 @@ class TrainingDoctor(keras.callbacks.Callback):
             inputs = keras.tree.map_structure(lambda leaf: np.asarray(leaf)[known], inputs)
             labels, embeddings, places = labels[known], embeddings[known], places[known]
         if finite and len(labels):
-            between = pairwise(patient.distance, embeddings)
-            signs = examine(step, labels, embeddings, between, patient.loss)
+            between = pairwise(run.distance, embeddings)
+            signs = examine(step, labels, embeddings, between, run.loss)
             signs = self._look_for_suspects(signs, inputs, labels, between, places, classes)
         else:
             signs = VitalSigns(step, finite=finite)
-        patient.history.append(signs)
-        for finding in diagnose(patient, self._said):
+        run.history.append(signs)
+        for finding in diagnose(run, self._said):
             self._said[finding.name] = finding
             warnings.warn(str(finding), TrainingWarning, stacklevel=2)
         return signs
 
-    def _distance(self, patient: Patient) -> distances.Distance:
-        loss = patient.loss
+    def _distance(self, run: TrainingRun) -> distances.Distance:
+        loss = run.loss
         if self.distance == "auto" and loss is not None and loss.distance is not None:
             return loss.distance
         return distance_of(self.model, self.distance, self.embedding_output)
@@ -252,14 +252,14 @@ class TrainingDoctor(keras.callbacks.Callback):
         places: np.ndarray,
         classes: Targets,
     ) -> VitalSigns:
-        patient = self._patient
+        run = self._run
         conflicts = equal_inputs(inputs, labels, places)
         named = [(*classes.decode([a, b]).tolist(), i, j) for a, b, i, j in conflicts]
-        patient.conflicts += named
+        run.conflicts += named
         found = find_suspects(inputs, labels, between, places, classes.decode)
-        # Where classes do not separate yet, many examples are nearer to another.
+        # Before classes separate, many examples are nearer to another class.
         if signs.step > 0 and signs.separation >= 0.8:
-            patient.suspects += found[: _MOST_SUSPECTS - len(patient.suspects)]
+            run.suspects += found[: _MOST_SUSPECTS - len(run.suspects)]
         return dataclasses.replace(signs, suspected=len(found) / len(labels))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Samplers: batches that hold several examples of each of their classes."""
+"""Samplers: batches with several examples of each of their classes."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Data sets whose batches are a function of the epoch and the step."""
+"""Data sets whose batches depend only on the epoch and the step."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["EpochDataset"]
 
 
 class EpochDataset(keras.utils.PyDataset, abc.ABC):
-    """Base of data sets that know their epoch; batch `i` of epoch `e` is always the same.
+    """Base of data sets that know their epoch: batch `i` of epoch `e` is always the same.
 
     Args:
-        steps_per_epoch: Batches in an epoch.
+        steps_per_epoch: Number of batches in an epoch.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
-        epoch: The epoch whose batches are made now, from 0.
+        epoch: The current epoch, counted from 0.
     """
 
     def __init__(self, steps_per_epoch: int, **kwargs: Any) -> None:
@@ -45,5 +45,5 @@ class EpochDataset(keras.utils.PyDataset, abc.ABC):
         """Makes a batch."""
 
     def on_epoch_end(self) -> None:
-        """Moves on to the batches of the next epoch."""
+        """Called by Keras; advances to the next epoch."""
         self.epoch += 1

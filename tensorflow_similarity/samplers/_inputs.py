@@ -1,4 +1,4 @@
-"""What samplers take as `x`: arrays, text, sequences of different lengths, and dicts of them."""
+"""What samplers accept as `x`: arrays, text, sequences of different lengths, and dicts of them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 
 
 def as_arrays(x: Any, name: str = "x", any_objects: bool = False) -> Any:
-    """`x` with its leaves as NumPy arrays `[n, ...]`: views where possible, never a gather.
+    """Returns `x` with NumPy arrays `[n, ...]` as leaves: views where possible.
 
-    Sequences of different lengths are an object array of arrays.
+    Sequences of different lengths become an object array of arrays.
 
     Args:
-        x: An array, tensor, list of examples or table; or a dict or tuple of such.
-        name: The argument's name, for errors.
-        any_objects: Whether elements may be anything, as a function loads the examples.
+        x: An array, tensor, list of examples or data frame; or a dict or tuple of these.
+        name: Name of the argument, for errors.
+        any_objects: Whether elements may be anything, because a function loads the examples.
 
     Raises:
         TypeError: If elements are neither numbers, text nor sequences.
@@ -44,7 +44,7 @@ def as_arrays(x: Any, name: str = "x", any_objects: bool = False) -> Any:
         numbers = all(np.asarray(values).dtype.kind in "iubf" for values in table.values())
         x = x.to_numpy() if numbers else table
     if isinstance(x, tuple) and any(np.isscalar(entry) for entry in x):
-        x = list(x)  # Examples, and not an array for each input.
+        x = list(x)  # A list of examples, not one array per input.
     if isinstance(x, Mapping):
         return {key: as_arrays(value, f"{name}[{key!r}]", any_objects) for key, value in x.items()}
     if isinstance(x, tuple):
@@ -57,12 +57,12 @@ def _leaf(value: Any, name: str, any_objects: bool) -> np.ndarray:
         return value
     if not hasattr(value, "row_splits"):
         checks.refuse_partial(value, name)
-    if hasattr(value, "detach"):  # A torch tensor, wherever it is.
+    if hasattr(value, "detach"):  # A torch tensor, on any device.
         value = value.detach().cpu()
     if hasattr(value, "row_splits"):  # A ragged tensor.
         value = value.numpy()
     if isinstance(value, (list, tuple)) and any(isinstance(row, bytes) for row in value):
-        return _objects(value)  # NumPy's own bytes lose the NULs that they end in.
+        return _objects(value)  # NumPy's bytes dtype drops trailing NULs.
     try:
         array = np.asarray(value)
     except ValueError:
@@ -149,7 +149,7 @@ def number_of_examples(x: object, name: str = "x", labels: int | None = None) ->
 
 
 def take(arrays: Any, positions: Any) -> Any:
-    """Examples of arrays, or of a structure of them."""
+    """Selects examples of an array, or of each array in a structure."""
     return keras.tree.map_structure(lambda array: array[positions], arrays)
 
 
@@ -162,7 +162,7 @@ def is_text(array: Any) -> bool:
 
 
 def padded(x: object, padding: Padding) -> Any:
-    """A batch in which sequences of different lengths are one array."""
+    """Pads the sequences of different lengths in a batch."""
 
     def is_ragged(leaf: object) -> bool:
         if not isinstance(leaf, np.ndarray) or leaf.dtype.kind != "O" or leaf.ndim != 1:
@@ -185,7 +185,7 @@ def padded(x: object, padding: Padding) -> Any:
 
 
 def as_batch(x: object) -> Any:
-    """A batch as Keras takes it: text is a tensor of the backend that has such."""
+    """A batch as Keras takes it, with text as a tensor where the backend supports it."""
     return keras.tree.map_structure(lambda leaf: text_tensor(leaf) if is_text(leaf) else leaf, x)
 
 
@@ -204,7 +204,7 @@ def text_tensor(array: np.ndarray) -> Tensor:
 
 
 def holds_64_bits() -> bool:
-    """Whether the backend has integers of 64 bits; JAX cuts them off unless it is told."""
+    """Whether the backend has 64-bit integers; JAX truncates them unless configured otherwise."""
     if keras.backend.backend() != "jax":
         return True
     import jax
@@ -213,7 +213,7 @@ def holds_64_bits() -> bool:
 
 
 def to_host(leaf: object) -> Any:
-    """What an augmenter returned, as a NumPy array."""
+    """Converts what an augmenter returned to a NumPy array."""
     if isinstance(leaf, np.ndarray):
         return leaf
     if getattr(leaf, "dtype", None) is not None and hasattr(leaf, "numpy"):

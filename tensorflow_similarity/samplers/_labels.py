@@ -1,4 +1,4 @@
-"""What samplers draw by, and what their batches hold as `y`: the one conversion of labels."""
+"""Reads labels: the classes that samplers draw by, and the `y` of their batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tensorflow_similarity.targets import Targets
 
 __all__ = ["Labels", "class_list_ids", "read_labels", "read_weights"]
 
-# What says which class an example is of, alone or as one label of several.
+# Kinds of targets that give an example one class or several.
 _KINDS = ("classes", "multi_hot", "soft")
 
 
@@ -25,12 +25,12 @@ class Labels:
     """Labels as samplers use them.
 
     Attributes:
-        positions: int64 `[memberships]`, examples; one of several labels is there several
-            times, and one of unknown class not at all.
-        classes: int64 `[memberships]`, a class of each.
-        values: What batches hold as y: an array `[n, ...]`, or a structure of them.
+        positions: int64 `[memberships]`, positions of examples. An example appears once per
+            label, and not at all if its class is unknown.
+        classes: int64 `[memberships]`, the class of each.
+        values: The y of batches: an array `[n, ...]`, or a structure of them.
         class_names: The names of classes 0, 1, 2, …, or None.
-        output_names: The names of the classes of auxiliary targets that were given as names.
+        output_names: Class names of auxiliary targets that were given as names.
         length: The number of examples, n.
         several: Whether an example may have several labels.
     """
@@ -59,12 +59,11 @@ def read_labels(
     """Reads labels of any kind.
 
     Args:
-        y: Class ids or names, `Targets`, or a dict or tuple that holds such and auxiliary
-            targets.
-        name: The argument's name, for errors.
-        length: The number of examples, by which a list of arrays is told from one array.
-        label_output: Where y is a dict or tuple, the key or place of the classes. None: the
-            only entry that can be them.
+        y: Class ids or names, `Targets`, or a dict or tuple of these and auxiliary targets.
+        name: Name of the argument, for errors.
+        length: The number of examples, which tells a list of arrays from one array.
+        label_output: Where y is a dict or tuple, the key or position of the classes. None: the
+            only entry that can hold classes.
         ignore_class: An id or name that stands for an unknown class.
 
     Raises:
@@ -174,7 +173,7 @@ def _looks_one_hot(column: np.ndarray) -> bool:
 
 
 def _main(y: object, name: str, ignore_class: object) -> tuple[Targets, Any]:
-    """The classes, and what batches hold of them."""
+    """The classes, and the y of batches."""
     if isinstance(y, Targets) and y.kind in ("pairs", "triplets"):
         raise TypeError(
             f"`{name}` must say which class an example is of. Received: {y!r}. Ready-made "
@@ -230,10 +229,10 @@ def _auxiliary(entry: object, name: str, length: int) -> tuple[np.ndarray, list[
 
 
 def class_list_ids(class_list: ArrayLike, class_names: list[str] | None) -> np.ndarray:
-    """Ids of classes that a user named, by their ids or by their names.
+    """Ids of classes given by id or by name.
 
     Raises:
-        ValueError: If there is no class of such a name.
+        ValueError: If there is no class of that name.
     """
     found = targets.get(class_list, "class_list")
     if found.class_names is None:

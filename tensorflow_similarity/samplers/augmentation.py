@@ -1,4 +1,4 @@
-"""What happens to a batch before it is returned."""
+"""Augmentation of batches."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tensorflow_similarity.samplers._inputs import is_text, text_tensor, to_host
 
 __all__ = ["Augmentation", "unpacked"]
 
-# Keys of a batch that is returned as a dict, ours and those of Keras' preprocessing layers.
+# Keys of a batch returned as a dict: ours, and those of Keras' preprocessing layers.
 _KEYS = (("x", "y", "sample_weight"), ("images", "labels", "sample_weights"))
 _EXPECTED = "(x, y), (x, y, sample_weight) or a dict with the keys 'x', 'y' and 'sample_weight'"
 
 
 class Augmentation:
-    """Calls a user's augmenter in the way that it wants to be called.
+    """Calls a user's augmenter with the arguments that it takes.
 
     Args:
         augmenter: A Keras layer or model, called on `x` with `training=True`; or a function
@@ -51,14 +51,14 @@ class Augmentation:
             x: The examples.
             y: Their labels.
             weight: Their weights, or None.
-            seed: Integers that no other batch has.
+            seed: Integers unique to the batch.
 
         Returns:
             `(x, y, weight)`.
 
         Raises:
-            TypeError: If the augmenter returns something else than a batch.
-            ValueError: If it changes the number of examples and leaves out their weights.
+            TypeError: If the augmenter does not return a batch.
+            ValueError: If it changes the number of examples without returning their weights.
         """
         if self._is_layer:
             as_tensors = keras.tree.map_structure(
@@ -83,10 +83,10 @@ class Augmentation:
 
 
 def unpacked(made: Any) -> tuple[Any, ...]:
-    """What an augmenter returned, as `(x, y)` or `(x, y, sample_weight)`.
+    """Unpacks what an augmenter returned into `(x, y)` or `(x, y, sample_weight)`.
 
     Raises:
-        TypeError: If it is no batch.
+        TypeError: If it is not a batch.
     """
     if isinstance(made, Mapping):
         for keys in _KEYS:
@@ -111,5 +111,5 @@ def _rows(values: object) -> int:
 def _parameters(function: Callable[..., Any]) -> Any:
     try:
         return inspect.signature(function).parameters
-    except (TypeError, ValueError):  # of some built-in functions it is not known
+    except (TypeError, ValueError):  # unknown for some built-in functions
         return ()

@@ -1,4 +1,4 @@
-"""Which examples make up a class-balanced batch: indices only, no data."""
+"""Positions of the examples of class-balanced batches: indices only, no data."""
 
 from __future__ import annotations
 
@@ -17,43 +17,41 @@ __all__ = ["BalancedDraws"]
 
 
 class BalancedDraws:
-    """Draws positions of examples: some classes, some examples of each.
+    """Draws the positions of examples for class-balanced batches.
 
-    Every batch is a function of `(seed, epoch, step)` alone. Batches may
-    therefore be drawn in any order, from any thread or process, and come out
-    the same.
+    Every batch depends on `(seed, epoch, step)` alone, so batches can be drawn in any
+    order, from any thread or process.
 
     Classes are drawn without replacement within a batch, and so are the
-    examples of a class. A class with fewer examples than are asked for repeats
-    them, each as often as the others within one; a warning names how many such
-    classes there are.
+    examples of a class. A class with too few examples repeats them as evenly as possible;
+    a warning says how many such classes there are.
 
-    An example with several labels counts for each of them: labels are drawn as classes are,
-    then examples of each, and no example twice while others of the label are left. Examples
-    of unknown class are never drawn.
+    An example with several labels belongs to each of them. Labels are drawn like classes, then
+    examples of each, and no example is drawn twice while others of the label are left.
+    Examples of unknown class are never drawn.
 
     Args:
         labels: Class ids or class names, `[n]` or `[n, 1]`, with None for an unknown one; or
             `Targets` of classes, several labels, probabilities (drawn by the most probable
             class) or a hierarchy (drawn by its finest level).
-        classes_per_batch: Classes in a batch.
-        examples_per_class: Examples of each class in a batch.
+        classes_per_batch: Number of classes in a batch.
+        examples_per_class: Number of examples of each class in a batch.
         class_list: Ids or names of classes to draw from. Defaults to `None`: all.
-        total_examples_per_class: Use at most so many examples of each class,
-            chosen at random from the seed. Defaults to `None`: all.
-        seed: Integer. Defaults to `None`: one is made up (see the attribute).
-        class_choice: Which classes make up a batch: a `ClassChoice` such as
+        total_examples_per_class: Use at most this many examples of each class, a
+            random choice that depends on the seed. Defaults to `None`: all.
+        seed: Integer. Defaults to `None`: a random seed (see the attribute).
+        class_choice: How the classes of a batch are chosen: a `ClassChoice` such as
             `HierarchicalClasses` or `HardClasses`. Defaults to `None`: any, all of them
             equally likely.
 
     Attributes:
         classes: int64 `[classes]`, the class ids drawn from, sorted.
-        class_names: The names of classes 0, 1, 2, …, where labels are names; else None.
+        class_names: The names of classes 0, 1, 2, … if labels are names, else None.
         positions: int64 `[examples]`, the positions drawn from, sorted.
         seed: The seed in use.
 
     Raises:
-        TypeError: If the labels are of a kind without classes, or `class_choice` is no
+        TypeError: If the labels are of a kind without classes, or `class_choice` is not a
             `ClassChoice`.
         ValueError: If the labels are not `[n]` or `[n, 1]` or there are none,
             `class_list` has classes that do not occur, or there are fewer classes
@@ -106,7 +104,7 @@ class BalancedDraws:
             kept = np.isin(classes, _known(class_list, classes, known.class_names))
             classes, starts, sizes = classes[kept], starts[kept], sizes[kept]
         if total_examples_per_class is not None:
-            # A random order within each class, of which its run keeps the head.
+            # Each class is shuffled and cut to its first examples.
             rng = np.random.default_rng(entropy.spawn(1)[0])
             grouped = np.lexsort((rng.random(len(owners)), owners))
             sizes = np.minimum(sizes, total_examples_per_class)
@@ -149,7 +147,7 @@ class BalancedDraws:
 
     @property
     def batch_size(self) -> int:
-        """Positions in one draw."""
+        """Number of positions in a draw."""
         return self.classes_per_batch * self.examples_per_class
 
     def draw(self, epoch: int, step: int) -> np.ndarray:
@@ -162,7 +160,7 @@ class BalancedDraws:
         Returns:
             int64 positions `[classes_per_batch * examples_per_class]`, class by class.
         """
-        # Philox is counter-based: each (epoch, step) owns 2**128 draws of one stream.
+        # Philox is counter-based: each (epoch, step) has 2**128 draws of the stream to itself.
         rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, step, epoch]))
         chosen = self._choice.choose(rng, self.classes_per_batch)
         members = _members(rng, self._sizes[chosen], self.examples_per_class)
@@ -172,7 +170,7 @@ class BalancedDraws:
     def _without_repeats(
         self, rng: np.random.Generator, chosen: np.ndarray, drawn: np.ndarray
     ) -> np.ndarray:
-        """Examples drawn for two labels are replaced by others of the label, if there are any."""
+        """Replaces an example drawn for two labels by another of its label, if there is one."""
         if len(np.unique(drawn)) == drawn.size:
             return drawn
         taken: np.ndarray = drawn[:0].ravel()
@@ -215,9 +213,9 @@ def _runs(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 def _members(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
     """`count` integers below each size, in random order: distinct ones, if there are so many.
 
-    All rows at once, and at a cost that does not depend on the sizes: rows of
-    independent draws, which are drawn again where two of them meet. Where that
-    would happen time and again, the members are shuffled instead.
+    Vectorised, at a cost that does not depend on the sizes: rows are drawn independently, and
+    drawn again if two values collide. Where collisions would be frequent, the members are
+    shuffled instead.
     """
     members = rng.integers(0, sizes[:, None], (len(sizes), count))
     crowded = 2 * sizes < count * count
@@ -232,7 +230,7 @@ def _members(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndar
 
 
 def _shuffled(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
-    """The first `count` of all integers below each size, shuffled; then over again."""
+    """`count` of the integers below each size, shuffled, repeated if there are too few."""
     width = max(count, int(sizes.max()))
     keys = np.where(np.arange(width) < sizes[:, None], rng.random((len(sizes), width)), np.inf)
     order = np.argsort(keys, axis=1)

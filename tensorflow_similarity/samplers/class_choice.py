@@ -1,4 +1,4 @@
-"""Which classes make up a batch."""
+"""How the classes of a batch are chosen."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["ClassChoice", "UniformClasses", "others"]
 class ClassChoice(abc.ABC):
     """Base of the rules by which `BalancedDraws` chooses the classes of a batch.
 
-    A subclass writes `choose`. It may prepare itself in `prepare`. One object serves
-    one sampler.
+    A subclass writes `choose`, and `prepare` if it needs to set itself up. Use one object
+    per sampler.
 
     Example:
 
@@ -39,15 +39,15 @@ class ClassChoice(abc.ABC):
     class_names: list[str] | None = None
 
     def bind(self, classes: np.ndarray, count: int, class_names: list[str] | None = None) -> None:
-        """Called by `BalancedDraws`: tells which classes there are.
+        """Called by `BalancedDraws` with the classes to choose from.
 
         Args:
             classes: int64 `[classes]`, sorted.
-            count: How many make a batch.
-            class_names: The names of classes 0, 1, 2, …, where labels are names.
+            count: Number of classes in a batch.
+            class_names: The names of classes 0, 1, 2, … if labels are names.
 
         Raises:
-            ValueError: If it already serves a sampler with other classes.
+            ValueError: If it is already in use by a sampler with other classes.
         """
         bound = getattr(self, "classes", None)
         if bound is not None and not np.array_equal(bound, classes):
@@ -62,7 +62,7 @@ class ClassChoice(abc.ABC):
         """Called once the attribute `classes` is known. Does nothing by default.
 
         Args:
-            count: How many classes make a batch.
+            count: Number of classes in a batch.
         """
 
     @abc.abstractmethod
@@ -70,8 +70,8 @@ class ClassChoice(abc.ABC):
         """Chooses the classes of a batch.
 
         Args:
-            rng: What to draw from, and nothing else: batches are then reproducible.
-            count: How many classes.
+            rng: The only source of randomness to use, so that batches are reproducible.
+            count: Number of classes.
 
         Returns:
             Distinct positions in `self.classes`, integers `[count]`.
@@ -82,14 +82,14 @@ class ClassChoice(abc.ABC):
 
 
 class UniformClasses(ClassChoice):
-    """Any classes, all of them equally likely: the default."""
+    """Chooses classes uniformly at random: the default."""
 
     def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
         return rng.choice(len(self.classes), count, replace=False)
 
 
 def others(rng: np.random.Generator, total: int, taken: np.ndarray, count: int) -> np.ndarray:
-    """`count` distinct integers below `total` that are not taken, uniformly, in random order."""
-    # That many drawn, enough are left whichever of them are taken.
+    """`count` distinct integers below `total` that are not taken, uniform and in random order."""
+    # With this many drawn, enough remain however many of them are taken.
     drawn = rng.choice(total, min(total, count + len(taken)), replace=False)
     return drawn[~np.isin(drawn, taken)][:count]

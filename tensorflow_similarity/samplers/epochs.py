@@ -1,4 +1,4 @@
-"""Samplers that follow the epochs of training."""
+"""A callback that tells samplers the epoch of training."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ __all__ = ["FollowEpochs"]
 class FollowEpochs(keras.callbacks.Callback):
     """Tells a sampler which epoch Keras is in, so that a resumed run draws the right batches.
 
-    Keras tells a data set that an epoch begins, and not which. With this callback, epoch e of
-    `fit(initial_epoch=e)`, or of a run that `BackupAndRestore` continues, has the batches that
-    it has in a run without an interruption. `SimilarityModel.fit` adds it by itself; a plain
-    `keras.Model` needs it, and `shuffle=False`: Keras mixes the batches of an epoch otherwise,
-    by a seed that is not the sampler's.
+    Keras tells a data set that an epoch begins, but not which one. With this callback, epoch e
+    of `fit(initial_epoch=e)`, or of a run resumed by `BackupAndRestore`, has the same batches
+    as in an uninterrupted run. `SimilarityModel.fit` adds it by itself. A plain `keras.Model`
+    needs it, together with `shuffle=False`: otherwise Keras shuffles the batches of an epoch
+    with a seed of its own.
 
-    `fit` from epoch 0 goes on where the sampler is: after `fit(sampler, epochs=2)`, another
-    one has the batches of the sampler's epochs 2 and 3. Set `sampler.epoch = 0` to begin again.
+    `fit` from epoch 0 continues from the sampler's current epoch: after
+    `fit(sampler, epochs=2)`, a second such call gets the batches of the sampler's epochs 2 and
+    3. Set `sampler.epoch = 0` to start over.
 
     Args:
-        sampler: The sampler of training.
-        validation: The sampler of validation, whose epoch is then that of training. Defaults
+        sampler: The training sampler.
+        validation: The validation sampler, which is set to the epoch of training. Defaults
             to `None`.
 
     Raises:
-        TypeError: If one is no sampler of this package.
+        TypeError: If either is not a sampler of this package.
 
     Example:
 
@@ -64,25 +65,25 @@ class FollowEpochs(keras.callbacks.Callback):
         self._offset, self._current = 0, 0
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Remembers where the sampler is."""
+        """Called by Keras; remembers the epoch of the sampler."""
         self._first = None
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Tells the sampler which epoch begins."""
+        """Called by Keras; sets the epoch of the sampler."""
         if self._first is None:
-            # Keras has ended an epoch already, before the first one.
+            # Keras ends an epoch once before the first one.
             self._first, self._offset = epoch, 0 if epoch else max(0, self.sampler.epoch - 1)
         self._current = self._offset + epoch
         self.sampler.epoch = self._current
 
     def on_test_begin(self, logs: Logs = None) -> None:
-        """Tells the sampler of validation which epoch it is."""
+        """Called by Keras; sets the epoch of the validation sampler."""
         if self.validation is not None and self._first is not None:
             self.validation.epoch = self._current
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Leaves the sampler at the epoch that comes next."""
+        """Called by Keras; leaves the sampler at the next epoch."""
         if self._first is not None:
-            # Training that was stopped within an epoch has not ended it.
+            # An epoch in which training stopped does not count as finished.
             self.sampler.epoch = self._current + 1
             self._first = None

@@ -19,34 +19,34 @@ __all__ = ["MultiShotFileSampler"]
 
 
 class MultiShotFileSampler(MultiShotMemorySampler):
-    """Batches with several examples of each of their classes, loaded when they are needed.
+    """Class-balanced batches of examples that are loaded from files on demand.
 
-    `MultiShotMemorySampler` of paths, whose files are loaded batch by batch; only the
-    paths are in memory. Loading takes time: give `workers=` a number of threads.
-    `from_folder` makes one of a folder with one subfolder for each class.
+    Like `MultiShotMemorySampler`, but of paths: files are loaded batch by batch, and only the
+    paths are kept in memory. Set `workers=` to load in several threads. `from_folder` makes a
+    sampler of a folder with one subfolder per class.
 
     Args:
-        x: Paths `[n]`, or anything that `load_example_fn` makes examples of.
-        y: Labels of any kind that `MultiShotMemorySampler` takes, such as class ids or names.
-        load_example_fn: Makes an example of an element of `x`: an array, or a tuple or
+        x: Paths `[n]`, or anything that `load_example_fn` turns into examples.
+        y: Labels, as for `MultiShotMemorySampler`, such as class ids or names.
+        load_example_fn: Loads an example from an element of `x`: an array, or a tuple or
             dict of arrays. Defaults to `load_image`.
-        classes_per_batch: Classes in a batch. Defaults to 2.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
-            to 2. Classes that have fewer repeat them, and a warning says so once.
+            to 2. Classes with fewer examples repeat them, with one warning.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
         class_list: Ids or names of classes to draw from. Defaults to `None`: all.
-        total_examples_per_class: Use at most so many examples of each class,
-            chosen at random from the seed. Defaults to `None`: all.
-        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
-            Defaults to `None`: any.
-        sample_weight, label_output, ignore_class: As of `MultiShotMemorySampler`.
-        padding: How sequences of different lengths become one array, see `Padding`. Defaults
+        total_examples_per_class: Use at most this many examples of each class, a
+            random choice that depends on the seed. Defaults to `None`: all.
+        augmenter: As for `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        class_choice: How the classes of a batch are chosen, such as `HierarchicalClasses`.
+            Defaults to `None`: uniformly at random.
+        sample_weight, label_output, ignore_class: As for `MultiShotMemorySampler`.
+        padding: How to pad sequences of different lengths, see `Padding`. Defaults
             to `None`: examples must have one shape.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
-            `keras.utils.PyDataset`. With `load_image` take threads, and not processes:
-            TensorFlow does not survive a fork.
+            `keras.utils.PyDataset`. With `load_image`, use threads rather than
+            processes: TensorFlow does not survive a fork.
 
     Attributes:
         class_names: The names of the classes 0, 1, 2, …, if made by `from_folder` or if labels
@@ -55,8 +55,8 @@ class MultiShotFileSampler(MultiShotMemorySampler):
     Raises:
         TypeError: If labels are neither ids nor names nor `Targets`, or a function cannot be
             called.
-        ValueError: As `MultiShotMemorySampler`; when a batch is made, if a file cannot be
-            loaded, which the error names, or the examples do not have one shape.
+        ValueError: As for `MultiShotMemorySampler`; when a batch is made, if a file cannot be
+            loaded (the error names it), or examples differ in shape.
 
     Example:
 
@@ -121,7 +121,7 @@ class MultiShotFileSampler(MultiShotMemorySampler):
         interpolation: str = "lanczos3",
         **kwargs: Any,
     ) -> MultiShotFileSampler:
-        """Makes a sampler of a folder of images with one subfolder for each class.
+        """Makes a sampler of a folder of images with one subfolder per class.
 
         Args:
             folder: The folder, see `image_folder`.

@@ -18,20 +18,20 @@ _ROWS = 1024
 
 
 class HardClasses(ClassChoice):
-    """Chooses a class and some of its nearest ones, as the model sees them.
+    """Chooses a class together with classes that the model confuses with it.
 
-    A batch has one class drawn at random, `share` of the others from among the
-    `neighbors` classes nearest to it, and the rest at random. Which are near, `update`
-    says: call it with embeddings of labelled examples, again and again as training
-    moves them. Until then all classes are equally likely.
+    The first class of a batch is drawn at random; `share` of the others come from its
+    `neighbors` nearest classes, and the rest are random. Call `update` with embeddings of
+    labelled examples to determine which classes are near, and repeat it as training moves
+    them. Before the first call all classes are equally likely.
 
-    A class is as near to another as the means of their embeddings are.
+    The distance between two classes is that between the means of their embeddings.
 
     Args:
-        share: Of the other classes of a batch, how many are near ones, from 0 to 1, on
-            average. Defaults to 0.5: with two classes a batch, every other batch has a
-            near one.
-        neighbors: How many classes count as near. Defaults to 10.
+        share: Average fraction, from 0 to 1, of near classes among the other classes of a
+            batch. Defaults to 0.5: with two classes per batch, every other batch has a near
+            one.
+        neighbors: Number of classes that count as near. Defaults to 10.
         distance: A distance or its name. Defaults to `"cosine"`.
 
     Raises:
@@ -60,20 +60,19 @@ class HardClasses(ClassChoice):
         self._near: np.ndarray | None = None
 
     def update(self, embeddings: ArrayLike, labels: ArrayLike) -> None:
-        """Determines again which classes are near to which.
+        """Determines which classes are near each other, from current embeddings.
 
-        Safe to call while other threads draw: a batch sees the old or the new.
+        Safe to call while other threads draw: a batch uses either the old or the new result.
 
         Args:
             embeddings: `[n, dim]`, of examples of the classes.
-            labels: Their class ids or names `[n]`. Classes that the sampler does not draw
-                from are left out, and so is None; classes that are missing here are drawn at
-                random only.
+            labels: Their class ids or names `[n]`. None, and classes that the sampler does not
+                draw from, are ignored; classes missing here are only drawn at random.
 
         Raises:
             TypeError: If labels are neither ids nor names, or names where the sampler has ids.
-            ValueError: If lengths differ, an embedding is not finite, no sampler has
-                this object yet, or fewer than two of its classes are there.
+            ValueError: If lengths differ, an embedding is not finite, no sampler uses this
+                object yet, or fewer than two of its classes are among the labels.
         """
         if not hasattr(self, "classes"):
             raise ValueError("`class_choice` must be given to a sampler before `update`.")
@@ -109,8 +108,8 @@ class HardClasses(ClassChoice):
         if self._near is not None:
             near = self._near[found[0]]
             near = near[near >= 0]
-            # What is left of a class is a chance of one, so that the share is right on
-            # average also where batches have few classes.
+            # A fraction of a class is a chance of one, so that the share is right on
+            # average even if batches have few classes.
             whole, part = divmod(self.share * (count - 1), 1)
             wanted = min(int(whole) + int(rng.random() < part), len(near))
             hard = near[rng.choice(len(near), wanted, replace=False)] if wanted else near[:0]

@@ -15,25 +15,23 @@ __all__ = ["HierarchicalClasses"]
 
 
 class HierarchicalClasses(ClassChoice):
-    """Chooses a few categories, and then classes of these only.
+    """Chooses a few categories, then classes from these only.
 
-    The negatives of a query are then from its own category as often as not: birds
-    beside birds, shoes beside shoes. These are the negatives that are hard to tell
-    apart.
+    Many negatives of a query then come from its own category, birds beside birds and shoes
+    beside shoes: these are the hard ones.
 
-    Categories are drawn without replacement, all of them equally likely, and share
-    the classes of the batch evenly. What a category with too few classes cannot give
-    is drawn from all other classes.
+    Categories are drawn uniformly without replacement, and share the classes of the batch
+    evenly. If a category has too few classes, the rest are drawn from all other classes.
 
     Args:
         categories: The category of each class: class id, or class name where labels are
             names, -> any value; or the `Targets.hierarchy` that the sampler draws by, whose
             last level but one is the category.
-        categories_per_batch: How many of them. Defaults to 2.
+        categories_per_batch: Number of categories in a batch. Defaults to 2.
 
     Raises:
-        ValueError: When it is given to a sampler: if a class has no category, or there
-            are fewer categories than asked for, or fewer classes in a batch than that.
+        ValueError: When passed to a sampler: if a class has no category, or if there are fewer
+            categories, or fewer classes in a batch, than `categories_per_batch`.
 
     Example:
 

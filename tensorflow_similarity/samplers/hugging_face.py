@@ -1,4 +1,4 @@
-"""Balanced batches of a data set of Hugging Face."""
+"""Balanced batches of a Hugging Face data set."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ __all__ = ["HuggingFaceSampler"]
 
 
 class HuggingFaceSampler(Sampler):
-    """Batches with several examples of each of their classes, from `datasets.Dataset`.
+    """Class-balanced batches of a Hugging Face `datasets.Dataset`.
 
-    The columns of labels are read once; examples are fetched batch by batch, from the files
-    that the data set is in. Needs the extra `datasets`.
+    The label columns are read once; examples are fetched batch by batch from the files of the
+    data set. Needs the extra `datasets`.
 
     Args:
         dataset: A `datasets.Dataset`, such as `load_dataset(name, split="train")`. Streams
-            (`IterableDataset`) have no examples by position: see `balanced_stream`.
-        x_key: The column that is the example, such as `"text"` or `"image"`; or several, whose
-            batches are then a dict.
+            (`IterableDataset`) cannot be read by position: see `balanced_stream`.
+        x_key: The column with the examples, such as `"text"` or `"image"`; or several columns,
+            for batches that are dicts.
         y_key: The column of the classes: ids, names, or a `ClassLabel`, whose names are kept;
-            or several, whose batches are then a dict, see `label_output`. Defaults to
+            or several columns, for dicts, see `label_output`. Defaults to
             `"label"`.
-        classes_per_batch: Classes in a batch. Defaults to 2.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
-            to 2. Classes that have fewer repeat them, and a warning says so once.
+            to 2. Classes with fewer examples repeat them, with one warning.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
         class_list: Ids or names of classes to draw from. Defaults to `None`: all.
-        total_examples_per_class: Use at most so many examples of each class,
-            chosen at random from the seed. Defaults to `None`: all.
-        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
-            Defaults to `None`: any.
-        load_example_fn: What makes an example of a value of the column (of a dict of values for
-            several), such as an image of PIL. Defaults to `None`: `np.asarray` of each.
+        total_examples_per_class: Use at most this many examples of each class, a
+            random choice that depends on the seed. Defaults to `None`: all.
+        augmenter: As for `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        class_choice: How the classes of a batch are chosen, such as `HierarchicalClasses`.
+            Defaults to `None`: uniformly at random.
+        load_example_fn: Makes an example of a value of the column, such as a PIL image, or of a
+            dict of values for several columns. Defaults to `None`: `np.asarray`.
         weight_key: The column of weights. Defaults to `None`.
-        label_output: With several `y_key`, which of them batches are drawn by. Defaults to
+        label_output: With several columns in `y_key`, the one to draw by. Defaults to
             `None`: the only one that can be class ids or names.
         ignore_class: A class id or name that stands for an unknown class. Defaults to `None`.
-        padding: How sequences of different lengths become one array, see `Padding`.
+        padding: How to pad sequences of different lengths, see `Padding`.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Raises:
         KeyError: If there is no such column.
-        TypeError: If `dataset` has no examples by position.
-        ValueError: As `MultiShotMemorySampler`.
+        TypeError: If `dataset` cannot be read by position.
+        ValueError: As for `MultiShotMemorySampler`.
 
     Example:
 
@@ -134,11 +134,11 @@ class HuggingFaceSampler(Sampler):
         """Fetches examples, without augmenting them.
 
         Args:
-            positions: int64 `[n]`, which of all examples.
+            positions: int64 `[n]`, positions among all examples.
 
         Returns:
-            `(x, y)`, or `(x, y, sample_weight)` if there are weights, of n examples in that
-            order.
+            `(x, y)`, or `(x, y, sample_weight)` if there are weights, for these examples in
+            this order.
         """
         rows = self._x[positions.tolist()]
         x = rows[self._x_key] if isinstance(self._x_key, str) else rows
@@ -160,7 +160,7 @@ def _names(key: str | Sequence[str]) -> list[str]:
 
 
 def _labels(dataset: Any, name: str) -> Any:
-    """A column of labels, with the names that its feature has."""
+    """A column of labels, as names if its feature has names."""
     values = dataset[name][:]
     names = getattr(dataset.features[name], "names", None)
     if names is None:
@@ -170,7 +170,7 @@ def _labels(dataset: Any, name: str) -> Any:
 
 
 def _with_arrays(x: object) -> Any:
-    """Values that know themselves as arrays, such as images of PIL, as these."""
+    """Converts values that have an array form, such as PIL images, to arrays."""
     if isinstance(x, dict):
         return {key: _with_arrays(column) for key, column in x.items()}
     if isinstance(x, list) and x and hasattr(x[0], "__array_interface__"):

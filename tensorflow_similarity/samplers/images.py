@@ -1,4 +1,4 @@
-"""Images in files: finding them, and loading one."""
+"""Finding and loading image files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 
 __all__ = ["IMAGE_SUFFIXES", "ImageFolder", "image_folder", "load_image"]
 
-#: What TensorFlow decodes.
+#: Suffixes of the formats that TensorFlow decodes.
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 
-# Ways to resize, and whether with antialiasing.
+# Resizing methods, and whether they use antialiasing.
 _INTERPOLATIONS = {
     "lanczos3": True,
     "bicubic": True,
@@ -29,7 +29,7 @@ class ImageFolder(NamedTuple):
 
     Attributes:
         paths: Array of strings `[n]`, sorted by class and name.
-        labels: int64 `[n]`, the place of the class in `class_names`.
+        labels: int64 `[n]`, the position of the class in `class_names`.
         class_names: The names of the subfolders, sorted.
     """
 
@@ -41,19 +41,19 @@ class ImageFolder(NamedTuple):
 def image_folder(
     folder: str | os.PathLike[str], suffixes: Sequence[str] = IMAGE_SUFFIXES
 ) -> ImageFolder:
-    """Lists the files of a folder that has one subfolder for each class.
+    """Lists the files of a folder with one subfolder per class.
 
     Args:
-        folder: The folder. Files anywhere below a subfolder are of its class; those
-            directly in `folder` are left out, and so are hidden ones.
-        suffixes: Of the files to list, in lower case. Defaults to those of images that
-            TensorFlow decodes.
+        folder: The folder. Files anywhere below a subfolder belong to its class; files
+            directly in `folder` and hidden files are ignored.
+        suffixes: Suffixes of the files to list, in lower case. Defaults to the image formats
+            that TensorFlow decodes.
 
     Returns:
         `(paths, labels, class_names)`.
 
     Raises:
-        ValueError: If there is no such folder, or there are no such files in subfolders.
+        ValueError: If the folder does not exist, or its subfolders have no such files.
 
     Example:
 
@@ -118,9 +118,9 @@ def load_image(
 
     Args:
         path: The file.
-        target_size: `(height, width)` to resize to. Defaults to `None`: the image as it
-            is.
-        channels: 3 for colours (the default), 1 for greys (of JPEG and PNG).
+        target_size: `(height, width)` to resize to. Defaults to `None`: no
+            resizing.
+        channels: 3 for colour (the default), 1 for greyscale (JPEG and PNG only).
         dtype: `"float32"` (the default) for values from 0 to 1, `"uint8"` for values from 0
             to 255, which is what `keras.applications` and `architectures.with_backbone`
             take.
@@ -131,7 +131,7 @@ def load_image(
         Array `[height, width, channels]`.
 
     Raises:
-        ValueError: If `dtype` or `interpolation` is none of these.
+        ValueError: If `dtype` or `interpolation` is not one of these.
 
     Example:
 
@@ -152,7 +152,7 @@ def load_image(
         raise ValueError(
             f"`interpolation` must be one of {tuple(_INTERPOLATIONS)}. Received: {interpolation!r}."
         )
-    # Decoding releases the interpreter, so that workers load images side by side.
+    # Decoding releases the GIL, so that workers load images in parallel.
     import tensorflow as tf
 
     with tf.device("CPU"):

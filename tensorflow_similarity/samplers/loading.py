@@ -1,4 +1,4 @@
-"""Examples that are loaded when they are needed."""
+"""Loading examples on demand."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | 
     """Loads the examples of a batch and stacks them.
 
     Args:
-        load: Makes an array, or a tuple or dict of arrays, of one element.
-        elements: What the examples are made of, `[n]`, or a tuple or dict of such.
-        padding: Whether sequences may differ in their length, which is then padded.
+        load: Turns one element into an array, or a tuple or dict of arrays.
+        elements: What to load from, `[n]`, or a tuple or dict of such arrays.
+        padding: If given, sequences may differ in length.
 
     Raises:
-        ValueError: If an example cannot be loaded, or they do not have one shape.
+        ValueError: If an example cannot be loaded, or examples differ in shape.
     """
     examples = []
     for i in range(len(keras.tree.flatten(elements)[0])):
@@ -35,14 +35,14 @@ def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | 
 
 
 def stack(examples: list[Any], padding: Padding | None = None) -> Any:
-    """Stacks examples of one structure and shape.
+    """Stacks examples of the same structure and shape.
 
-    Where `padding` is given, sequences of different lengths become an object array of them.
+    If `padding` is given, sequences of different lengths become an object array.
     """
 
     def together(*leaves: Any) -> np.ndarray:
         if all(isinstance(leaf, (str, bytes)) for leaf in leaves):
-            # NumPy's own bytes lose the NULs that they end in.
+            # NumPy's bytes dtype drops trailing NULs.
             return np.array(leaves, dtype=object)
         found = [np.asarray(leaf) for leaf in leaves]
         shapes = {leaf.shape for leaf in found}
@@ -64,7 +64,7 @@ def stack(examples: list[Any], padding: Padding | None = None) -> Any:
 
 
 def columns(examples: list[Any]) -> Any:
-    """Examples as lists of values: one list, or a dict or tuple of them as the examples are."""
+    """Transposes examples into one list of values per array, in the examples' structure."""
     first = examples[0]
     if isinstance(first, dict):
         return {key: [example[key] for example in examples] for key in first}

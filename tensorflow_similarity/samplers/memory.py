@@ -1,4 +1,4 @@
-"""Balanced batches of data that is in memory."""
+"""Balanced batches of data in memory."""
 
 from __future__ import annotations
 
@@ -23,67 +23,67 @@ __all__ = ["MultiShotMemorySampler"]
 
 
 class MultiShotMemorySampler(Sampler):
-    """Batches with several examples of each of their classes, from arrays.
+    """Class-balanced batches of arrays: several examples of each of several classes.
 
-    Losses on pairs and triplets need batches in which examples have others of
-    their class. Each batch here has `classes_per_batch` classes, drawn without
-    replacement, and `examples_per_class_per_batch` examples of each.
+    Losses on pairs and triplets need batches in which examples share a class with
+    others. Each batch has `classes_per_batch` classes, drawn without replacement, and
+    `examples_per_class_per_batch` examples of each.
 
-    Batch `i` of epoch `e` depends on the seed, `i` and `e` only: it is the same
-    whichever worker makes it. `SimilarityModel.fit` tells which epoch it is, also in
-    a run that is resumed; with a plain `keras.Model` see `FollowEpochs`.
+    Batch `i` of epoch `e` depends only on the seed, `i` and `e`, not on the worker that
+    makes it. `SimilarityModel.fit` sets the epoch, also in resumed runs; with a plain
+    `keras.Model`, see `FollowEpochs`.
 
     Args:
         x: The examples: an array `[n, ...]`, or a tuple or dict of arrays for
-            models with several inputs. A list is one array. Arrays may hold text, and
-            sequences of different lengths (a list or object array of arrays), which
-            `padding` makes one array of. A DataFrame is an array if all of it is numbers,
-            else a dict of its columns.
-        y: What batches are drawn by: class ids or class names, `[n]` or `[n, 1]`, with
-            None for an unknown one, which is never drawn; or `Targets` of classes,
-            several labels, probabilities or a hierarchy. A dict or tuple of such and of
-            auxiliary targets for models with several outputs: `label_output` says which
-            entry it is. Batches hold integers for names, see `class_names`, the finest
-            level for a hierarchy, and rows `[labels]` for several labels.
-        classes_per_batch: Classes in a batch. Defaults to 2.
+            models with several inputs. A list is one array. Arrays may hold text, or
+            sequences of different lengths (a list or object array of arrays), which are
+            padded, see `padding`. A DataFrame is one array if all of its columns are
+            numeric, else a dict of its columns.
+        y: The labels to draw by: class ids or class names, `[n]` or `[n, 1]`, with None
+            for an unknown class, which is never drawn; or `Targets` of classes, several
+            labels, probabilities or a hierarchy. For models with several outputs, a dict
+            or tuple of labels and auxiliary targets; `label_output` tells which entry
+            holds the labels. In batches, class names are integers (see `class_names`), a
+            hierarchy is its finest level, and several labels are rows `[labels]`.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
-            to 2. Classes that have fewer repeat them, and a warning says so once.
+            to 2. Classes with fewer examples repeat them, with one warning.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
         class_list: Ids or names of classes to draw from. Defaults to `None`: all.
-        total_examples_per_class: Use at most so many examples of each class,
-            chosen at random from the seed. Defaults to `None`: all.
-        augmenter: What to do with a batch before it is returned: a Keras layer
-            or model, called on `x` with `training=True`, or a function
-            `(x, y) -> (x, y)`, which may also return `(x, y, sample_weight)` or a dict
-            `{"x": x, "y": y}`. One that takes `seed` too gets an integer that is the
-            batch's own; the randomness of any other is not governed by `seed`. One that
-            takes `sample_weight` gets the weights. Defaults to `None`.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        class_choice: Which classes make up a batch, such as `HierarchicalClasses` or
-            `HardClasses`. Defaults to `None`: any, all of them equally likely.
-        load_example_fn: What makes an example of an element of `x`, such as a path or
-            a row number; called for each example of a batch. Defaults to `None`: the
-            elements are the examples.
-        sample_weight: Weights of the examples `[n]`, or a dict or tuple of such as `y`.
+        total_examples_per_class: Use at most this many examples of each class, a
+            random choice that depends on the seed. Defaults to `None`: all.
+        augmenter: Augments a batch before it is returned: a Keras layer or model, called
+            on `x` with `training=True`, or a function `(x, y) -> (x, y)`, which may also
+            return `(x, y, sample_weight)` or a dict `{"x": x, "y": y}`. A function with
+            a parameter `seed` gets an integer unique to the batch; otherwise its
+            randomness does not follow `seed`. One with a parameter `sample_weight` gets
+            the weights. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        class_choice: How the classes of a batch are chosen, such as `HierarchicalClasses` or
+            `HardClasses`. Defaults to `None`: uniformly at random.
+        load_example_fn: Loads an example from an element of `x`, such as a path or a row
+            number; called for each example of a batch. Defaults to `None`: the elements
+            are the examples.
+        sample_weight: Weights of the examples `[n]`, or a dict or tuple of these like `y`.
             Batches are then `(x, y, sample_weight)`. Defaults to `None`.
-        label_output: Where `y` is a dict or tuple, the key or place of the entry to draw
-            by. Defaults to `None`: the one that is `Targets`, or the only one that can be
-            class ids or names.
+        label_output: Where `y` is a dict or tuple, the key or position of the entry to draw
+            by. Defaults to `None`: the entry that is `Targets`, or else the only one that can
+            be class ids or names.
         ignore_class: A class id or name that stands for an unknown class. Defaults to
             `None`.
-        padding: How sequences of different lengths become one array, see `Padding`.
-            Defaults to `None`: they are filled up with 0 to the longest of the batch.
+        padding: How to pad sequences of different lengths, see `Padding`.
+            Defaults to `None`: with 0, to the longest of the batch.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
         class_list: int64 array, the class ids drawn from, sorted.
-        class_names: The names of classes 0, 1, 2, …, where labels are names (in sorted
-            order, or as `Targets` have them); else None.
-        output_names: The same of auxiliary targets that are names: their key -> names.
+        class_names: The names of classes 0, 1, 2, … if labels are names (sorted, or in the
+            order of `Targets`), else None.
+        output_names: Class names of auxiliary targets that are names: key -> names.
         num_examples: The number of examples drawn from.
         batch_size: Examples in a batch, before augmentation.
-        epoch: The epoch whose batches are made now, from 0.
+        epoch: The current epoch, counted from 0.
         seed: The seed in use.
 
     Raises:
@@ -159,11 +159,11 @@ class MultiShotMemorySampler(Sampler):
         """Fetches examples, without augmenting them.
 
         Args:
-            positions: int64 `[n]`, which of all examples.
+            positions: int64 `[n]`, positions among all examples.
 
         Returns:
-            `(x, y)`, or `(x, y, sample_weight)` if there are weights, of n examples in that
-            order.
+            `(x, y)`, or `(x, y, sample_weight)` if there are weights, for these examples in
+            this order.
         """
         x, y = take((self._x, self._y), positions)
         if self._load is not None:

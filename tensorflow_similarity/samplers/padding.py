@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one batch."""
+"""Padding of sequences of different lengths."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ __all__ = ["Padding", "checked_padding"]
 
 
 class Padding:
-    """Makes one array of sequences of different lengths: shorter ones are filled up.
+    """Pads sequences of different lengths to one array.
 
-    Samplers do this by themselves, with the defaults, where `x` holds sequences of
-    different lengths; give one to choose. With `lengths` (buckets), batches have few
-    different shapes, which is what a model compiled by XLA, or one on JAX, needs.
+    Samplers do this by themselves, with these defaults, if `x` holds sequences of
+    different lengths. With `lengths` (buckets), batches have few different shapes, which
+    avoids recompilation under XLA and JAX.
 
     Args:
-        value: What shorter sequences are filled up with. Defaults to 0, which is what
-            `Embedding(mask_zero=True)` and `Masking()` take for no step; text is filled up
-            with `""`.
-        lengths: Lengths that batches may have: each gets the smallest that holds its longest
-            sequence. Defaults to `None`: that of its longest sequence.
-        side: Where to fill up, `"right"` (the default) or `"left"`.
-        truncate: Whether sequences longer than the largest of `lengths` lose what is beyond
-            it: their end, or with `side="left"` their beginning. Defaults to False: they are
-            refused.
-        mask: Whether to return where steps are real, too: the array `x` becomes the tuple
+        value: The padding value. Defaults to 0, which `Embedding(mask_zero=True)` and `Masking()`
+            mask; text is padded with `""`.
+        lengths: Allowed lengths of batches: each batch gets the smallest that holds its
+            longest sequence. Defaults to `None`: the length of its longest sequence.
+        side: Where to pad, `"right"` (the default) or `"left"`.
+        truncate: Whether to cut sequences longer than the largest of `lengths`, at the end,
+            or at the beginning with `side="left"`. Defaults to False: they raise an error.
+        mask: Whether to return a mask of real steps too: an array `x` becomes the tuple
             `(x, mask)`, and an entry `"a"` of a dict is followed by `"a_mask"`. Defaults to
             False.
 
@@ -84,7 +82,7 @@ class Padding:
             Array `[n, length, ...]`; with `mask`, also a bool array `[n, length]`.
 
         Raises:
-            ValueError: If they differ in more than their length, or one is too long.
+            ValueError: If they differ in more than length, or one is too long.
         """
         rows = [np.asarray(row) for row in sequences]
         steps = {row.shape[1:] if row.ndim else None for row in rows}
@@ -129,10 +127,10 @@ class Padding:
 
 
 def checked_padding(padding: Any) -> Padding:
-    """The padding that was given, or the default for None.
+    """The given padding, or the default for None.
 
     Raises:
-        TypeError: If it is no padding.
+        TypeError: If it is not a `Padding`.
     """
     if padding is not None and not isinstance(padding, Padding):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""Batches of queries with their candidates, and with negatives that may change in training."""
+"""Batches of queries with candidates, and with negatives that may change during training."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ __all__ = ["QuerySampler"]
 
 
 class QuerySampler(ShuffledRows):
-    """Batches of queries, each with its candidate and with some that are not, for `DualEncoder`.
+    """Batches of queries for `DualEncoder`, each with its own candidate and with negatives.
 
-    Every query comes once in an epoch. Negatives are drawn at random until `set_negatives` says
-    which: the callback `HardNegativeMining` does that, again and again as training moves what
-    is hard. Batches are a function of the seed, the epoch, the step and the negatives.
+    Every query appears once per epoch. Negatives are random until `set_negatives` fixes them; the
+    callback `HardNegativeMining` does so repeatedly as training changes which ones are hard.
+    Batches depend only on the seed, the epoch, the step and the negatives.
 
     Args:
-        queries: The queries, of any kind that `MultiShotMemorySampler` takes.
+        queries: The queries, in any form that `MultiShotMemorySampler` takes as `x`.
         candidates: All candidates, likewise.
         positives: Integers `[queries]`: the row of each query's own candidate.
-        batch_size: Queries in a batch; the last one of an epoch has what is left. Defaults to
+        batch_size: Queries in a batch; the last batch of an epoch may be smaller. Defaults to
             32.
-        num_negatives: Negatives of each query, beside the candidates of the other queries of
-            its batch. Defaults to 1.
-        candidate_ids: Integers `[candidates]` of any size: candidates of one id are the same
-            item, and none is a negative of a query whose own candidate has that id. Defaults to
-            `None`: the rows, each candidate an item of its own.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        padding: How sequences of different lengths become one array, see `Padding`.
+        num_negatives: Negatives of each query, in addition to the candidates of the other
+            queries in its batch. Defaults to 1.
+        candidate_ids: Integers `[candidates]` of any size. Candidates with the same id are the
+            same item, and none of them is a negative of a query whose own candidate has that
+            id. Defaults to `None`: every candidate is an item of its own.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        padding: How to pad sequences of different lengths, see `Padding`.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
         query_ids: int64 `[queries]`, the id of each query's own candidate.
         candidate_ids: int64 `[candidates]`.
-        negatives: int64 `[queries, num_negatives]`, rows of the candidates, -1 for one that is
-            drawn at random; None: all are.
+        negatives: int64 `[queries, num_negatives]`, rows of the candidates, -1 for a random
+            one; None if all are random.
 
     Batches are `(queries, {"candidates", "ids", "negatives", "negative_ids"})`, what
-    `DualEncoder.fit` takes with `MultiNegativesRankLoss`, which leaves out a random negative
-    that happens to be the query's own.
+    `DualEncoder.fit` takes with `MultiNegativesRankLoss`. That loss leaves out a random negative
+    that happens to be the query's own candidate.
 
     Raises:
-        TypeError: If rows or ids are no integers.
-        ValueError: If lengths do not fit, or a row is none of the candidates.
+        TypeError: If rows or ids are not integers.
+        ValueError: If lengths do not match, or a row is out of range.
 
     Example:
 
@@ -89,25 +89,25 @@ class QuerySampler(ShuffledRows):
             else _integers(candidate_ids, "candidate_ids", (self.num_candidates,))
         )
         self.query_ids = self.candidate_ids[self.positives]
-        # Ids of any size are compared by what 32 bits hold, on every backend.
+        # Ids of any size are mapped to 32 bits, which every backend compares.
         self._numbers = np.unique(self.candidate_ids, return_inverse=True)[1].astype(np.int32)
         self.num_negatives = checks.count(num_negatives, "num_negatives")
         self.negatives: np.ndarray | None = None
         super().__init__(number, batch_size, seed, padding, kwargs)
 
     def set_negatives(self, negatives: Any) -> None:
-        """Says which candidates are the negatives from now on.
+        """Sets the negatives of the following batches.
 
-        Safe to call while other threads draw: a batch sees the old or the new.
+        Safe to call while other threads draw: a batch uses either the old or the new ones.
 
         Args:
-            negatives: Integers `[queries, num_negatives]`, rows of the candidates, -1 for one to
-                be drawn at random: `HardNegatives.rows`. None: all are drawn at random.
+            negatives: Integers `[queries, num_negatives]`, rows of the candidates, -1 for a
+                random one, such as `HardNegatives.rows`. None: all are random.
 
         Raises:
-            TypeError: If they are no integers.
-            ValueError: If the shape does not fit, a row is none of the candidates, or it is one
-                of the query's own.
+            TypeError: If they are not integers.
+            ValueError: If the shape is wrong, a row is out of range, or it is one of the
+                query's own.
         """
         if negatives is None:
             self.negatives = None
@@ -164,7 +164,7 @@ def _integers(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _in_rows(batch: Any, shape: tuple[int, int]) -> Any:
-    """Examples one after the other as a row for each query."""
+    """Reshapes consecutive examples into one row per query."""
     return keras.tree.map_structure(
         lambda leaf: (
             keras.ops.reshape(leaf, (*shape, *leaf.shape[1:]))

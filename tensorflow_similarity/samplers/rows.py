@@ -1,4 +1,4 @@
-"""Batches of pairs and triplets that are given by the positions of their examples."""
+"""Batches of pairs and triplets given by the positions of their examples."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["RowSampler", "ShuffledRows"]
 
 
 class ShuffledRows(EpochDataset):
-    """Base of data sets in which every row comes once in an epoch, in random order.
+    """Base of data sets that yield every row once per epoch, in random order.
 
     A subclass writes `_rows`.
 
     Args:
-        num_rows: How many rows there are.
-        batch_size: Rows in a batch; the last one of an epoch has what is left.
-        seed: Integer; None: a new one.
+        num_rows: Number of rows.
+        batch_size: Rows in a batch; the last batch of an epoch may be smaller.
+        seed: Integer; None for a random one.
         padding: As for `RowSampler`.
         **kwargs: As for `RowSampler`.
     """
@@ -52,18 +52,18 @@ class ShuffledRows(EpochDataset):
 
     @abc.abstractmethod
     def _rows(self, rows: np.ndarray, epoch: int, index: int) -> Any:
-        """The batch of some rows."""
+        """Makes the batch of the given rows."""
 
     def _batch(self, epoch: int, index: int) -> Any:
         rows = self._permutation(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         return self._rows(rows, epoch, index)
 
     def _generator(self, epoch: int, index: int = 0) -> np.random.Generator:
-        """Random numbers of an epoch (0), or of one of its batches (from 1 up)."""
+        """Random generator of an epoch (0), or of one of its batches (1 and up)."""
         return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, index, epoch]))
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        # Threads may make it side by side: whichever is kept is the same.
+        # Threads may compute it at the same time, with the same result.
         kept = self._order
         if kept is None or kept[0] != epoch:
             order = self._generator(epoch).permutation(self.num_rows)
@@ -71,33 +71,33 @@ class ShuffledRows(EpochDataset):
         return kept[1]
 
     def _taken(self, arrays: Any, rows: np.ndarray) -> Any:
-        """Examples of arrays as a batch."""
+        """Selects examples and pads them to a batch."""
         return as_batch(padded(take(arrays, rows), self.padding))
 
 
 class RowSampler(ShuffledRows):
-    """Batches of ready-made pairs or triplets, in random order: no class ids needed.
+    """Batches of given pairs or triplets, in random order; needs no class ids.
 
-    Every pair or triplet comes once in an epoch. Batches are a function of the seed, the epoch
-    and the step, as those of the other samplers.
+    Every pair or triplet appears once per epoch. Batches depend only on the seed, the epoch and
+    the step, as in the other samplers.
 
     Args:
-        x: The examples, of any kind that `MultiShotMemorySampler` takes.
+        x: The examples, in any form that `MultiShotMemorySampler` takes.
         targets: `Targets.triplets(anchors, positives, negatives)` or
-            `Targets.pairs(same, left, right)`, of positions in `x`.
-        batch_size: Pairs or triplets in a batch; the last one of an epoch has what is left.
+            `Targets.pairs(same, left, right)`, with positions in `x`.
+        batch_size: Pairs or triplets in a batch; the last batch of an epoch may be smaller.
             Defaults to 32.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        padding: How sequences of different lengths become one array, see `Padding`.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        padding: How to pad sequences of different lengths, see `Padding`.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
-    Batches are `((anchors, positives, negatives),)`, or `((left, right), same)`: what
-    `SiameseModel.fit` takes.
+    Batches are `((anchors, positives, negatives),)` or `((left, right), same)`, as
+    `SiameseModel.fit` takes them.
 
     Raises:
-        TypeError: If `targets` are no pairs or triplets.
-        ValueError: If they have no positions, or positions that `x` has not.
+        TypeError: If `targets` are neither pairs nor triplets.
+        ValueError: If they have no positions, or positions beyond the end of `x`.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The base of the samplers: draws, then takes what was drawn, then augments it."""
+"""The base of samplers: draws positions, fetches the examples, augments the batch."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ __all__ = ["Sampler"]
 
 
 class Sampler(EpochDataset):
-    """Base of the samplers: a subclass says how examples are fetched, and nothing else.
+    """Base of samplers: a subclass only writes `take`, which fetches examples.
 
-    Batch `i` of epoch `e` depends on the seed, `i` and `e` only: it is the same
-    whichever worker makes it. `SimilarityModel.fit` tells which epoch it is; with a plain
-    `keras.Model`, which does not, see `FollowEpochs`.
+    Batch `i` of epoch `e` depends only on the seed, `i` and `e`, not on the worker that
+    makes it. `SimilarityModel.fit` sets the epoch; with a plain `keras.Model`, see
+    `FollowEpochs`.
 
     Args:
-        draws: Which examples make up a batch.
+        draws: Draws the positions of the examples of a batch.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        augmenter: What to do with a batch before it is returned: a Keras layer or
-            model, called on `x` with `training=True`, or a function
-            `(x, y) -> (x, y)`, which may also return `(x, y, sample_weight)` or a dict
-            `{"x": x, "y": y}`. One that takes `sample_weight` gets the weights, and one
-            that takes `seed` an integer that is the batch's own, and can so be
-            reproducible; the randomness of any other is not governed by the seed of the
-            sampler. Defaults to `None`.
-        padding: How sequences of different lengths become one array, see `Padding`.
+        augmenter: Augments a batch before it is returned: a Keras layer or model, called
+            on `x` with `training=True`, or a function `(x, y) -> (x, y)`, which may also
+            return `(x, y, sample_weight)` or a dict `{"x": x, "y": y}`. A function with
+            a parameter `sample_weight` gets the weights; one with a parameter `seed`
+            gets an integer unique to the batch and can be reproducible, otherwise its
+            randomness does not follow the sampler's seed. Defaults to `None`.
+        padding: How to pad sequences of different lengths, see `Padding`.
             Defaults to `None`: `Padding()`.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
         class_list: int64 array, the class ids drawn from, sorted.
-        class_names: The names of classes 0, 1, 2, …, where labels are names; else None.
+        class_names: The names of classes 0, 1, 2, … if labels are names, else None.
         num_examples: The number of examples drawn from.
         batch_size: Examples in a batch, before augmentation.
-        epoch: The epoch whose batches are made now, from 0.
+        epoch: The current epoch, counted from 0.
         seed: The seed in use.
 
     Raises:
@@ -92,7 +91,7 @@ class Sampler(EpochDataset):
         """Fetches examples, without augmenting them.
 
         Args:
-            positions: int64 `[n]`, which of all examples.
+            positions: int64 `[n]`, positions among all examples.
 
         Returns:
             `(x, y)` or `(x, y, sample_weight)`, of n examples in that order. Text may be
@@ -101,12 +100,12 @@ class Sampler(EpochDataset):
 
     @property
     def classes_per_batch(self) -> int:
-        """Classes in a batch."""
+        """Number of classes in a batch."""
         return self._draws.classes_per_batch
 
     @property
     def examples_per_class_per_batch(self) -> int:
-        """Examples of each class in a batch, before augmentation."""
+        """Number of examples of each class in a batch, before augmentation."""
         return self._draws.examples_per_class
 
     @property
@@ -116,7 +115,7 @@ class Sampler(EpochDataset):
 
     @property
     def class_names(self) -> list[str] | None:
-        """The names of classes 0, 1, 2, …, where labels are names; else None."""
+        """The names of classes 0, 1, 2, … if labels are names, else None."""
         return self._draws.class_names
 
     @property
@@ -126,12 +125,12 @@ class Sampler(EpochDataset):
 
     @property
     def batch_size(self) -> int:
-        """Examples in a batch, before augmentation."""
+        """Number of examples in a batch, before augmentation."""
         return self._draws.batch_size
 
     @property
     def seed(self) -> int:
-        """The seed in use: the same one makes the same batches."""
+        """The seed in use; the same seed makes the same batches."""
         return self._draws.seed
 
     @property
@@ -148,10 +147,10 @@ class Sampler(EpochDataset):
         )
 
     def generate_batch(self, batch_id: int) -> tuple[Any, ...]:
-        """Makes a batch of this epoch as it is before augmentation.
+        """Makes a batch of the current epoch, before augmentation.
 
         Args:
-            batch_id: Which batch, from 0. `sampler[batch_id]` is augmented.
+            batch_id: Number of the batch, from 0. `sampler[batch_id]` is the augmented one.
 
         Returns:
             `(x, y)`, or `(x, y, sample_weight)` if there are weights.
@@ -164,7 +163,7 @@ class Sampler(EpochDataset):
         return self._finished(*self._augmented(*batch, epoch, index))
 
     def _fetched(self, positions: np.ndarray) -> tuple[Any, Any, Any]:
-        """`(x, y, weight)` of some examples, with sequences as one array."""
+        """`(x, y, weight)` of the given examples, with sequences padded."""
         x, y, *weight = self.take(positions)
         return padded(x, self.padding), y, weight[0] if weight else None
 
@@ -183,7 +182,7 @@ class Sampler(EpochDataset):
         return (x, y) if weight is None else (x, y, weight)
 
     def _in_32_bits(self, labels: Any) -> Any:
-        """Class ids that 32 bits do not hold, by their place in `class_list`."""
+        """Replaces class ids beyond 32 bits by their position in `class_list`."""
         if getattr(labels, "dtype", np.dtype(float)).kind not in "iu" or not labels.size:
             return labels
         lowest, highest = int(labels.min()), int(labels.max())
@@ -197,13 +196,13 @@ class Sampler(EpochDataset):
     def get_slice(
         self, begin: int = 0, size: int | None = None, augment: bool = False
     ) -> tuple[Any, Any]:
-        """Returns some of the examples drawn from, in their order in the data.
+        """Returns a slice of the examples drawn from, in the order of the data.
 
         Args:
             begin: The first example, from 0. Defaults to 0.
             size: The number of examples. Defaults to `None` (or -1): all that follow.
-            augment: Whether to augment them as a batch is: for several views of each, all of
-                these, one after the other. Defaults to False.
+            augment: Whether to augment them like a batch. A sampler of several views returns
+                all of these, one after the other. Defaults to False.
 
         Returns:
             `(x, y)`, of at most `size` examples before augmentation.
@@ -216,7 +215,7 @@ class Sampler(EpochDataset):
         end = None if size is None or size == -1 else begin + checks.count(size, "size", minimum=0)
         batch = self._fetched(self._draws.positions[begin:end])
         if augment:
-            # No batch has this number: its seed is its own.
+            # No batch has this number, so its seed is unique.
             batch = self._augmented(*batch, self.epoch, self.steps_per_epoch + begin)
         x, y, _ = batch
         return as_batch(x), y

@@ -1,4 +1,4 @@
-"""Part of a data set, by class."""
+"""Selecting examples by class."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def select_examples(
     seed: int | None = None,
     label_output: int | str | None = None,
 ) -> tuple[Any, Any]:
-    """Selects examples of some classes, and at most so many of each.
+    """Selects examples of given classes, at most a given number of each.
 
     Args:
-        x: An array `[n, ...]`, or a tuple or dict of arrays, as of `MultiShotMemorySampler`.
-        y: Labels, as of `MultiShotMemorySampler`. Examples of unknown class are left out.
+        x: An array `[n, ...]`, or a tuple or dict of arrays, as for `MultiShotMemorySampler`.
+        y: Labels, as for `MultiShotMemorySampler`. Examples of unknown class are left out.
         class_list: The classes, ids or names. Defaults to `None`: all.
-        num_examples_per_class: At most so many of each class, chosen at random.
+        num_examples_per_class: The largest number of each class, chosen at random.
             Defaults to `None`: all.
         seed: Integer. Defaults to `None`: a new one.
-        label_output: Where `y` is a dict or tuple, the key or place of the classes.
+        label_output: Where `y` is a dict or tuple, the key or position of the classes.
 
     Returns:
-        `(x, y)`, in the order of the data; labels as they were given: names as names.
+        `(x, y)`, in the order of the data; labels as they were given, names as names.
 
     Raises:
         TypeError: If labels are neither ids nor names nor `Targets`.

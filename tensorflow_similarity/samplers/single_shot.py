@@ -1,4 +1,4 @@
-"""Batches of several views of each example, for data without labels."""
+"""Batches with several views of each example, for data without labels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ = ["SingleShotMemorySampler"]
 
 
 class SingleShotMemorySampler(Sampler):
-    """Batches with several augmented views of each of their examples: no labels needed.
+    """Batches with several augmented views of each example; needs no labels.
 
-    Every example is a class of its own, and its number is the class id. The augmenter
-    is called on the batch once for each view, and the views follow one another: with
-    two of them, the first half of a batch is the one view of its examples and the
-    second half the other, in the same order. `keras.ops.split(embeddings, 2)` gives
+    Every example is a class of its own, whose id is its position. The augmenter is called
+    on the batch once per view, and the views are concatenated: with two views, the first
+    half of a batch is one view of its examples, the second half the other, in the same
+    order. `keras.ops.split(embeddings, 2)` gives
     the two arguments of losses such as `SimCLRLoss`; losses on class ids, such as
     `NTXentLoss`, take the batch as it is.
 
@@ -34,23 +34,23 @@ class SingleShotMemorySampler(Sampler):
             or sequences of different lengths, as for `MultiShotMemorySampler`.
         augmenter: Makes a view of a batch: a Keras layer or model, called on `x` with
             `training=True`, or a function `(x, y) -> (x, y)` that keeps the number of
-            examples. One that takes `seed` too gets an integer that is the view's own.
-        examples_per_batch: Different examples in a batch.
-        num_augmentations_per_example: Views of each. Defaults to 2.
+            examples. A function with a parameter `seed` gets an integer unique to the view.
+        examples_per_batch: Number of different examples in a batch.
+        num_augmentations_per_example: Number of views of each. Defaults to 2.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        load_example_fn: What makes an example of an element of `x`, such as a path.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        load_example_fn: Loads an example from an element of `x`, such as a path.
             Defaults to `None`: the elements are the examples.
-        padding: How sequences of different lengths become one array, see `Padding`.
-            Defaults to `None`: they are filled up with 0 to the longest of the batch.
+        padding: How to pad sequences of different lengths, see `Padding`.
+            Defaults to `None`: with 0, to the longest of the batch.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
             `keras.utils.PyDataset`.
 
     Attributes:
-        num_augmentations_per_example: Views of each example.
+        num_augmentations_per_example: Number of views of each example.
         num_examples: The number of examples drawn from.
         batch_size: Examples in a batch, before augmentation.
-        epoch: The epoch whose batches are made now, from 0.
+        epoch: The current epoch, counted from 0.
         seed: The seed in use.
 
     Raises:
@@ -106,10 +106,10 @@ class SingleShotMemorySampler(Sampler):
         """Fetches examples, without augmenting them.
 
         Args:
-            positions: int64 `[n]`, which of all examples.
+            positions: int64 `[n]`, positions among all examples.
 
         Returns:
-            `(x, y)`, of n examples in that order; y are the positions.
+            `(x, y)` for these examples in this order; y are the positions.
         """
         x = take(self._x, positions)
         if self._load is not None:

@@ -1,4 +1,4 @@
-"""Balanced batches of a dataset that is read from beginning to end, and never kept."""
+"""Balanced batches of a dataset that is read sequentially and not kept in memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["balanced_stream"]
 
-# Slots for classes. Two classes in one slot are never in one batch, which is rare and does no
-# harm.
+# Slots for classes. Two classes that share a slot are never in one batch: rare and harmless.
 _SLOTS = 8192
-# So many groups that fit nowhere, one after the other, mean that there are too few classes.
+# This many consecutive groups without a place mean that there are too few classes.
 _PATIENCE = 50_000
 
 
@@ -34,40 +33,39 @@ def balanced_stream(
     class_names: Sequence[str] | None = None,
     ignore_class: object = None,
 ) -> tf.data.Dataset:
-    """Balanced batches of a stream of examples, in memory that does not grow with it.
+    """Balanced batches of a stream of examples, in constant memory.
 
-    For data that only comes in order, such as records in compressed or remote files.
-    Examples are gathered class by class, and as soon as there are
-    `examples_per_class_per_batch` of a class, they go into the batch that is being
-    filled, unless it has the class already: they are left out then. So a batch has
-    `classes_per_batch` different classes, and frequent classes do not get the upper
-    hand. Less than a group of each class waits in memory.
+    For data that can only be read in order, such as compressed or remote files. Examples
+    are collected by class. Once there are `examples_per_class_per_batch` of a class, they
+    join the current batch, or are dropped if it has that class already. So each batch has
+    `classes_per_batch` different classes, and frequent classes do not dominate. Less than
+    one group per class is held in memory.
 
-    Shuffle `ds`, or interleave its files, so that classes come mixed:
-    `ds.shuffle(10_000, seed=0)`. The batches depend on the order of `ds` only. Let
-    `ds` have many more classes than a batch: of 10 classes a batch of 8 leaves out
-    nearly every second example.
+    Shuffle `ds`, or interleave its files, so that classes are mixed:
+    `ds.shuffle(10_000, seed=0)`. The batches depend only on the order of `ds`. `ds` should
+    have many more classes than a batch: with 10 classes, batches of 8 drop nearly every
+    second example.
 
     Args:
         ds: Yields examples `(x, y)` or `(x, y, sample_weight)`, one at a time: not batched.
-            y is a class id, or a class name with `class_names`. Without an end, by
-            `.repeat()`, batches follow without an end.
-        classes_per_batch: Classes in a batch. Defaults to 2.
+            y is a class id, or a class name with `class_names`. With `.repeat()`,
+            batches are endless, too.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults to 2.
-        label_output: Where y is a dict or tuple, the key or place of the class id.
+        label_output: Where y is a dict or tuple, the key or position of the class id.
             Defaults to `None`.
-        class_names: The names of classes 0, 1, 2, …, where labels are names: a stream is not
-            read beforehand to find them. Defaults to `None`.
+        class_names: The names of classes 0, 1, 2, …; required if labels are names, since the
+            stream is not read in advance. Defaults to `None`.
         ignore_class: A class id or name that stands for an unknown class: such examples are
             left out. Defaults to `None`.
 
     Returns:
-        A `tf.data.Dataset` of batches like the examples, with class ids for names. Iterating
-        over it fails where an endless stream has fewer than `classes_per_batch` classes, and at
-        a label that is no whole number, or not among the names.
+        A `tf.data.Dataset` of batches in the structure of the examples, with class ids in place
+        of names. Iteration fails if an endless stream has fewer than `classes_per_batch`
+        classes, and at a label that is not a whole number or not among the names.
 
     Raises:
-        TypeError: If `ds` is no dataset, its labels are neither ids nor names, or they are
+        TypeError: If `ds` is not a dataset, its labels are neither ids nor names, or they are
             names without `class_names`.
         ValueError: If `ds` does not yield `(x, y)` with a class id for each example.
 
@@ -84,8 +82,8 @@ def balanced_stream(
     x, y = next(iter(batches))  # 12 examples: 4 classes, 3 times each
     ```
     """
-    # All of it in operations of tf.data. A Python generator that reads one dataset to feed
-    # another waits for itself where TensorFlow has a single thread.
+    # tf.data operations throughout: a Python generator that reads one dataset to feed another
+    # deadlocks if TensorFlow has a single thread.
     import tensorflow as tf
 
     count = checks.count(classes_per_batch, "classes_per_batch")
@@ -99,7 +97,7 @@ def balanced_stream(
         return tf.reshape(tf.cast(_label(y, label_output), tf.int64), [-1])[0]
 
     def choose(state: Any, group: Any) -> Any:
-        """Whether the batch that is being filled takes a group."""
+        """Decides whether the current batch takes a group."""
         batch, size, last, refused = state
         slot = tf.math.floormod(label(group[1]), _SLOTS)
         taken = tf.not_equal(last[slot], batch)
@@ -137,7 +135,7 @@ def _label(y: Any, label_output: int | str | None) -> Any:
 def _with_ids(
     ds: Any, label_output: int | str | None, class_names: Sequence[str] | None, ignore_class: object
 ) -> Any:
-    """The dataset with class ids in the place of names and floats, without unknown classes."""
+    """Replaces names and floats by class ids, and drops examples of unknown class."""
     import tensorflow as tf
 
     dtype = _label(ds.element_spec[1], label_output).dtype

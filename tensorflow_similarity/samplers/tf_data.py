@@ -46,21 +46,20 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
 ) -> tf.data.Dataset:
     """Balanced batches of the examples of a dataset, as an endless dataset.
 
-    The elements of `ds` are read once and kept in memory; what they are loaded into is
-    not. Let them be paths, encoded images or rows of features, and give `load_fn`,
-    which runs in parallel within `tf.data`. For what is too large even so see
-    `balanced_stream`.
+    The elements of `ds` are read once and kept in memory, so let them be small: paths,
+    encoded images or rows of features. `load_fn` turns them into examples, in parallel
+    within `tf.data`. For larger data see `balanced_stream`.
 
-    Batch i is a function of the seed and i. Give `steps_per_epoch` to `fit`, as the
-    dataset has no end; epochs then follow one another in it.
+    Batch i depends only on the seed and i. The dataset is endless: pass
+    `steps_per_epoch` to `fit`.
 
     Args:
         ds: Yields examples `(x, y)` or `(x, y, sample_weight)`, one at a time: not batched,
             with an end. x and y may be structures. x may be text, and sequences of different
             lengths. y is class ids or class names, as for `MultiShotMemorySampler`.
-        classes_per_batch: Classes in a batch. Defaults to 2.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults to 2.
-            Classes that have fewer repeat them, and a warning says so once.
+            Classes with fewer examples repeat them, with one warning.
         class_list: Ids or names of classes to draw from. Defaults to `None`: all.
         total_examples_per_class: Use at most so many examples of each class.
             Defaults to `None`: all.
@@ -68,28 +67,28 @@ def TFDataSampler(  # noqa: N802 (TensorFlow Similarity's name)
             `training=True`, or a function of a batch, in TensorFlow: `(x, y) -> (x, y)`, or
             `(x, y, sample_weight)` where there are weights; it may return either, or a dict
             `{"x": x, "y": y}`. Defaults to `None`.
-        load_fn: A function `(x, y) -> (x, y)` of one example, in TensorFlow, which is given
-            and may return a weight too. Defaults to `None`.
-        label_output: Where y is a dict or tuple, the key or place of the classes.
+        load_fn: A TensorFlow function `(x, y) -> (x, y)` of one example; it gets the weight
+            too if there is one, and may return one. Defaults to `None`.
+        label_output: Where y is a dict or tuple, the key or position of the classes.
             Defaults to `None`: the only entry that can be them.
         seed: Integer. Defaults to `None`: a new one.
-        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
-            Defaults to `None`: any.
-        targets: What labels are, where they are neither ids nor names: a constructor such as
+        class_choice: How the classes of a batch are chosen, such as `HierarchicalClasses`.
+            Defaults to `None`: uniformly at random.
+        targets: For labels that are neither ids nor names, a constructor such as
             `Targets.multi_hot`, called on the labels of all examples. Defaults to `None`.
         ignore_class: A class id or name that stands for an unknown class. Defaults to `None`.
-        padding: How sequences of different lengths become one array, see `Padding`.
+        padding: How to pad sequences of different lengths, see `Padding`.
             Defaults to `None`: `Padding()`; what `load_fn` returns must have one shape.
-        first_batch: The batch to begin with, to go on where a run was: the number of epochs
-            times `steps_per_epoch`. Defaults to 0.
+        first_batch: The first batch, to resume a run: the number of finished epochs times
+            `steps_per_epoch`. Defaults to 0.
 
     Returns:
-        A `tf.data.Dataset` of batches `(x, y)` or `(x, y, sample_weight)`, without an end,
-        prefetched. Its attribute `class_names` has the names of classes 0, 1, 2, … where
-        labels are names, else None.
+        An endless, prefetched `tf.data.Dataset` of batches `(x, y)` or
+        `(x, y, sample_weight)`. Its attribute `class_names` has the names of classes 0, 1, 2,
+        … if labels are names, else None.
 
     Raises:
-        TypeError: If the labels are neither ids nor names, or `ds` is no dataset.
+        TypeError: If the labels are neither ids nor names, or `ds` is not a dataset.
         ValueError: If `ds` is endless, empty or has examples of different shapes, or
             there are fewer classes than `classes_per_batch`.
 
@@ -179,7 +178,7 @@ def _leaves(spec: Any) -> list[Any]:
 
 
 def _converted(labels: ArrayLike, targets: object, label_output: Any) -> Any:
-    """Labels of which one entry, or all, are what `targets` makes of them."""
+    """Applies `targets` to the labels, or to the entry that holds them."""
     if not callable(targets):
         raise TypeError(
             "`targets` must be a function of all labels, such as Targets.multi_hot. Received: "
@@ -248,7 +247,7 @@ def _read(ds: Any) -> tuple[Any, ...]:
             "`ds` must yield (x, y) or (x, y, sample_weight). Received: elements of the form "
             f"{ds.element_spec}."
         )
-    # Sequences [length, ...] may differ in their length, and in nothing else.
+    # Sequences [length, ...] may differ in length only.
     sequences = any(
         isinstance(spec, tf.TensorSpec)
         and spec.shape.rank

@@ -19,31 +19,31 @@ __all__ = ["TFDatasetMultiShotMemorySampler"]
 
 
 class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
-    """Batches with several examples of each of their classes, from TensorFlow Datasets.
+    """Class-balanced batches of a data set from TensorFlow Datasets.
 
-    Loads the data set (and downloads it, the first time), puts it in memory and draws
-    from it as `MultiShotMemorySampler` does. Needs the extra `tfds`. For example:
+    Loads the data set into memory (downloading it the first time) and draws from it like
+    `MultiShotMemorySampler`. Needs the extra `tfds`. For example:
     `TFDatasetMultiShotMemorySampler("mnist", classes_per_batch=10, splits="train")`.
 
     Args:
         dataset_name: The name in the catalogue of TensorFlow Datasets, or a builder.
-        classes_per_batch: Classes in a batch. Defaults to 2.
-        x_key: The feature that is the example. Defaults to `"image"`.
-        y_key: The feature that is the class id or the class name. Defaults to `"label"`.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
+        x_key: The feature with the example. Defaults to `"image"`.
+        y_key: The feature with the class id or class name. Defaults to `"label"`.
         splits: One split or several. Defaults to `("train", "test")`.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
-            to 2. Classes that have fewer repeat them, and a warning says so once.
+            to 2. Classes with fewer examples repeat them, with one warning.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
-        class_list: Ids or names of classes to draw from; no other is kept in memory. Defaults
+        class_list: Ids or names of classes to draw from; only these are kept in memory. Defaults
             to `None`: all.
-        total_examples_per_class: Use at most so many examples of each class,
-            chosen at random from the seed. Defaults to `None`: all.
+        total_examples_per_class: Use at most this many examples of each class, a
+            random choice that depends on the seed. Defaults to `None`: all.
         preprocess_fn: A function `(x, y) -> (x, y)` of one example, such as one that
             brings images to one size. Defaults to `None`.
-        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
-            Defaults to `None`: any.
+        augmenter: As for `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        class_choice: How the classes of a batch are chosen, such as `HierarchicalClasses`.
+            Defaults to `None`: uniformly at random.
         data_dir: Where the data are, or are downloaded to. Defaults to `None`: where
             TensorFlow Datasets has them.
         verbose: 0 for silence, 1 for a progress bar. Defaults to 1.
@@ -52,7 +52,7 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
 
     Raises:
         ImportError: If TensorFlow Datasets is not installed.
-        ValueError: If there is no such feature, or examples differ in more than their length.
+        ValueError: If there is no such feature, or examples differ in more than length.
     """
 
     @explains_arguments("TFDatasetMultiShotMemorySampler")
@@ -115,7 +115,7 @@ class TFDatasetMultiShotMemorySampler(MultiShotMemorySampler):
 
 
 def _plain(label: ArrayLike) -> Any:
-    """A label as Python has it: ids as integers, names as text."""
+    """A label as a Python value: an integer or a string."""
     label = label.item() if hasattr(label, "item") else label
     return label.decode() if isinstance(label, bytes) else label
 

@@ -1,4 +1,4 @@
-"""Examples in TFRecord files: writing them, and reading any of them by its place."""
+"""Writing examples to TFRecord files, and reading any of them by position."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ def write_tfrecords(
     examples_per_shard: int = 4096,
     compression: str | None = None,
 ) -> list[str]:
-    """Writes examples to TFRecord files, with a file that says how to read them.
+    """Writes examples to TFRecord files, with a schema that tells how to read them.
 
     The features are `x`, the bytes of the array, and `y`, the class id. `schema.json`
     beside the shards holds dtype and shape; `tfrecord_parser` and the samplers read it.
 
     Args:
-        folder: Where to. It is made if need be, and must not have shards yet.
+        folder: The output folder, created if missing. It must not contain shards yet.
         x: An array `[n, ...]` of numbers; text; sequences of different lengths (a list or
             object array of arrays); bytes, such as encoded images, as a list or an array of
-            dtype object; or, for what does not fit in memory, an iterable of batches
-            `(x, y)` of such.
+            dtype object; or, for data that does not fit in memory, an iterable of batches
+            `(x, y)` of these.
         y: Class ids or class names `[n]`, with None for an unknown one. Names are numbered in
-            sorted order (those of later batches behind them) and kept in the schema. Defaults
+            sorted order (new names in later batches follow) and kept in the schema. Defaults
             to `None`: x yields them.
         examples_per_shard: Examples in a file. Defaults to 4096.
         compression: `"GZIP"`, `"ZLIB"` or `None`, the default. Compressed files can
-            only be read from beginning to end, see `TFRecordDatasetSampler`.
+            only be read sequentially, see `TFRecordDatasetSampler`.
 
     Returns:
         The paths of the shards.
 
     Raises:
         TypeError: If labels are neither ids nor names, or bytes are in an array of dtype `S`, which
-            does not keep the NULs that they end in.
+            drops trailing NULs.
         ValueError: If lengths, dtypes or shapes differ, or the folder has shards.
 
     Example:
@@ -109,7 +109,7 @@ def write_tfrecords(
 
 
 def _ids(labels: ArrayLike, length: int, labels_of: dict[str, Any]) -> np.ndarray:
-    """Class ids of a batch, -1 for unknown; what the schema must tell of them is noted."""
+    """Class ids of a batch, -1 for unknown; records names for the schema."""
     array = np.asarray(labels) if hasattr(labels, "dtype") else None
     if array is not None and array.dtype.kind == "b":
         labels = array.astype(np.int8)
@@ -184,7 +184,7 @@ def _serialized(row: Any, label: int) -> bytes:
 
 
 def tfrecord_parser(folder: str | os.PathLike[str]) -> Callable[[Any], tuple[Any, Any]]:
-    """Reads how the records in a folder of `write_tfrecords` are to be parsed.
+    """Makes a parser for the records in a folder written by `write_tfrecords`.
 
     Args:
         folder: The folder.
@@ -196,7 +196,7 @@ def tfrecord_parser(folder: str | os.PathLike[str]) -> Callable[[Any], tuple[Any
         None.
 
     Raises:
-        ValueError: If the folder has no `schema.json`, or one of a newer version.
+        ValueError: If the folder has no `schema.json`, or one from a newer version.
 
     Example:
 
@@ -226,7 +226,7 @@ def tfrecord_parser(folder: str | os.PathLike[str]) -> Callable[[Any], tuple[Any
 
 
 class _Parser:
-    """Parses records of `write_tfrecords`; can be pickled, as samplers are for processes."""
+    """Parses records of `write_tfrecords`; can be pickled, for samplers in worker processes."""
 
     def __init__(
         self,
@@ -257,7 +257,7 @@ class _Parser:
         return x, found["y"]
 
     def _sequences(self, serialized: Any, dtype: Any) -> Any:
-        """Sequences of different lengths, one after the other."""
+        """Parses sequences of different lengths one by one."""
         import tensorflow as tf
 
         width = int(np.prod(self._shape[1:], dtype=int)) * dtype.size
@@ -270,13 +270,13 @@ class _Parser:
 
 
 class Shards:
-    """Records of uncompressed TFRecord files, by their number.
+    """Records of uncompressed TFRecord files, by position.
 
     Args:
         paths: The files.
 
     Raises:
-        ValueError: If a file is no TFRecord file, or is cut off.
+        ValueError: If a file is not a TFRecord file, or is truncated.
     """
 
     def __init__(self, paths: list[str]) -> None:
@@ -299,7 +299,7 @@ class Shards:
         return self.__dict__ | {"_maps": {}}
 
     def _map(self, number: int) -> Any:
-        # Two threads may both map a file: either map will do.
+        # Two threads may both map a file; either map will do.
         if number not in self._maps:
             self._maps[number] = np.memmap(self._paths[number], np.uint8, mode="r")
         return self._maps[number]
@@ -324,7 +324,7 @@ class Shards:
             place = end
 
     def read(self, positions: np.ndarray) -> list[bytes]:
-        """The serialized records at some positions."""
+        """The serialized records at the given positions."""
         return [
             self._map(int(file))[start : start + size].tobytes()
             for file, start, size in zip(

@@ -44,41 +44,40 @@ def _shard_paths(shard_path: str | os.PathLike[str], shard_suffix: str) -> list[
 
 
 class MultiShotTFRecordSampler(Sampler):
-    """Batches with several examples of each of their classes, from TFRecord files.
+    """Class-balanced batches of TFRecord files, drawn like those of `MultiShotMemorySampler`.
 
-    Any record is read by its place in its file, so that batches are drawn as those of
-    `MultiShotMemorySampler` are: exactly balanced, reproducible, whatever the order of
-    the records. Memory holds the places and the labels: 32 bytes for each example. For
-    files that are compressed, or not on this machine, see `TFRecordDatasetSampler`.
-
-    The files are read once at the start, for the labels.
+    Records are read by position, so batches are exactly balanced and reproducible whatever
+    the order of the records. The files are read once at the start, for the labels; memory
+    holds positions and labels, 32 bytes per example. For compressed or remote files, see
+    `TFRecordDatasetSampler`.
 
     Args:
         shard_path: The folder.
-        deserialization_fn: Makes `(x, y)`, or `(x, y, sample_weight)`, of one serialized
-            record, in TensorFlow. Defaults to `None`: as `write_tfrecords` wrote them.
-        classes_per_batch: Classes in a batch. Defaults to 2.
+        deserialization_fn: A TensorFlow function that turns a serialized record into
+            `(x, y)` or `(x, y, sample_weight)`. Defaults to `None`: records are parsed as
+            `write_tfrecords` wrote them.
+        classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
-            to 2. Classes that have fewer repeat them, and a warning says so once.
+            to 2. Classes with fewer examples repeat them, with one warning.
         steps_per_epoch: Batches in an epoch. Defaults to 1000.
         class_list: Ids or names of classes to draw from. Defaults to `None`: all.
-        total_examples_per_class: Use at most so many examples of each class,
-            chosen at random from the seed. Defaults to `None`: all.
-        augmenter: As of `MultiShotMemorySampler`. Defaults to `None`.
-        seed: Integer. Defaults to `None`: a new one, kept in the attribute `seed`.
-        class_choice: Which classes make up a batch, such as `HierarchicalClasses`.
-            Defaults to `None`: any.
+        total_examples_per_class: Use at most this many examples of each class, a
+            random choice that depends on the seed. Defaults to `None`: all.
+        augmenter: As for `MultiShotMemorySampler`. Defaults to `None`.
+        seed: Integer. Defaults to `None`: a random seed, stored in the attribute `seed`.
+        class_choice: How the classes of a batch are chosen, such as `HierarchicalClasses`.
+            Defaults to `None`: uniformly at random.
         label_key: The feature that holds the class id, an int64, or the class name, bytes.
-            Defaults to `"y"`. Where y is names, batches hold their ids, see `class_names`.
+            Defaults to `"y"`. Batches hold ids in place of names, see `class_names`.
         shard_suffix: Which files to read. Defaults to `"*.tfrec"`.
         ignore_class: A class id or name that stands for an unknown class. Defaults to `None`.
-        padding: How sequences of different lengths become one array, see `Padding`. Defaults
+        padding: How to pad sequences of different lengths, see `Padding`. Defaults
             to `None`: `Padding()` for what `write_tfrecords` wrote.
         **kwargs: `workers` and `max_queue_size` of `keras.utils.PyDataset`. Workers are
             threads: TensorFlow does not survive a fork.
 
     Raises:
-        ValueError: If there are no such files, one is compressed or cut off, a record has
+        ValueError: If there are no such files, one is compressed or truncated, a record has
             no such label, or there are fewer classes than `classes_per_batch`.
 
     Example:
@@ -138,10 +137,10 @@ class MultiShotTFRecordSampler(Sampler):
         """Fetches examples, without augmenting them.
 
         Args:
-            positions: int64 `[n]`, which of all examples.
+            positions: int64 `[n]`, positions among all examples.
 
         Returns:
-            `(x, y)` or `(x, y, sample_weight)`, of n examples in that order.
+            `(x, y)` or `(x, y, sample_weight)`, for these examples in this order.
         """
         import tensorflow as tf
 
@@ -198,18 +197,18 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
     class_names: Sequence[str] | None = None,
     ignore_class: object = None,
 ) -> tf.data.Dataset:
-    """Balanced batches of examples in TFRecord files, read from beginning to end.
+    """Balanced batches of TFRecord files that are read sequentially.
 
     For files that are compressed or remote. A batch has `batch_size //
     example_per_class` different classes, see `balanced_stream`. Records may be in any
     order, but a class should not have a shard of its own unless several shards are read
-    at a time. Where the files are local and not compressed, `MultiShotTFRecordSampler`
-    draws better.
+    at a time. For local, uncompressed files, `MultiShotTFRecordSampler` draws
+    better batches.
 
     Args:
         shard_path: The folder.
-        deserialization_fn: Makes `(x, y)` of one serialized record, in TensorFlow.
-            Defaults to `None`: as `write_tfrecords` wrote them.
+        deserialization_fn: A TensorFlow function that turns a serialized record into `(x, y)`.
+            Defaults to `None`: records are parsed as `write_tfrecords` wrote them.
         example_per_class: Examples of each class in a batch. Defaults to 2.
         batch_size: Examples in a batch, a multiple of `example_per_class`. Defaults to 32.
         shards_per_cycle: Files read at a time. Defaults to `None`: all, but at most 64.
@@ -217,12 +216,11 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
         parallelism: Records parsed at a time. Defaults to -1: TensorFlow decides.
         prefetch_size: Batches made ahead. Defaults to `None`: TensorFlow decides.
         shard_suffix: Which files to read. Defaults to `"*.tfrec"`.
-        num_repeat: How often to read all files. Defaults to -1: without an end.
-        shuffle_buffer: Serialized records among which the next is drawn. Defaults to
-            1024.
-        label_output: Where y is a dict or tuple, the key or place of the class id.
+        num_repeat: How often to read all files. Defaults to -1: endlessly.
+        shuffle_buffer: Size of the shuffle buffer, in serialized records. Defaults to 1024.
+        label_output: Where y is a dict or tuple, the key or position of the class id.
             Defaults to `None`.
-        seed: Of the order of files and records. Defaults to 0.
+        seed: Seed of the order of files and records. Defaults to 0.
         class_names: The names of classes 0, 1, 2, …, where `deserialization_fn` returns names
             as labels. Defaults to `None`.
         ignore_class: A class id or name that stands for an unknown class: such examples are

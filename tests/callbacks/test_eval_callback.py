@@ -217,7 +217,7 @@ def test_scalars_of_its_own(tmp_path):
 
 def test_errors():
     x, y = data()
-    with pytest.raises(ValueError, match="`queries` must give its batches again each time"):
+    with pytest.raises(ValueError, match="`queries` must be something that can be iterated again"):
         EvalCallback(iter([(x, y)]))
     with pytest.raises(ValueError, match="`target_labels` describe `targets`"):
         EvalCallback(x, y, target_labels=y)

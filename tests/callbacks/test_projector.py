@@ -96,7 +96,7 @@ def test_errors(tmp_path):
         write_projector(tmp_path, x, images=np.zeros((3, 2, 2)))
     with pytest.raises(ValueError, match="`images` must fit a square of 8192 pixels"):
         write_projector(tmp_path, x, images=np.zeros((4, 4097, 1), np.uint8))
-    with pytest.raises(ValueError, match="`name` must be of letters"):
+    with pytest.raises(ValueError, match="`name` must consist of letters"):
         write_projector(tmp_path, x, name="../x")
     with pytest.raises(ValueError, match="`x` must give its batches again"):
         EmbeddingProjector(tmp_path, iter([x]))

@@ -1,1 +1,1 @@
-"""What `TrainingDoctor` looks at, and what it makes of it."""
+"""The measurements of `TrainingDoctor`, and the checks it makes on them."""

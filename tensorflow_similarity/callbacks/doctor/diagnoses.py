@@ -1,8 +1,8 @@
-"""From examinations to findings: one diagnosis for each thing that goes wrong.
+"""The checks, in order: each turns the measurements of a run into a finding, or none.
 
-Thresholds are set so that training goes wrong in earnest before anything is said.
-Those of collapse were found on digits, with all losses of the package, on healthy runs and on ones
-that were made to fail; those of wrong labels with benchmarks/doctor.py.
+Thresholds are conservative: nothing is reported until training has clearly gone wrong. Those for
+collapse were tuned on digits with every loss of the package, on healthy runs and on runs made to
+fail; those for wrong labels with benchmarks/doctor.py.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tensorflow_similarity.callbacks.doctor.of_data import (
 )
 from tensorflow_similarity.callbacks.doctor.of_embeddings import collapse, not_normalised
 from tensorflow_similarity.callbacks.doctor.of_losses import not_learning, nothing_active
-from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.callbacks.doctor.training_run import TrainingRun
 
 __all__ = ["DIAGNOSES", "diagnose"]
 
-#: In this order; what a finding explains is not said again by those in its set.
-DIAGNOSES: tuple[tuple[Callable[[Patient], Finding | None], frozenset[str]], ...] = (
+#: Run in this order. A check is skipped once a finding in its set, which explains it, was reported.
+DIAGNOSES: tuple[tuple[Callable[[TrainingRun], Finding | None], frozenset[str]], ...] = (
     (not_finite, frozenset()),
     (no_positives, frozenset()),
     (no_negatives, frozenset()),
@@ -36,13 +36,13 @@ DIAGNOSES: tuple[tuple[Callable[[Patient], Finding | None], frozenset[str]], ...
 )
 
 
-def diagnose(patient: Patient, said: dict[str, Any]) -> list[Finding]:
-    """What is to be said now, beside what was said already."""
+def diagnose(run: TrainingRun, said: dict[str, Any]) -> list[Finding]:
+    """Runs the checks that have not reported yet, and returns the new findings."""
     found: dict[str, Finding] = {}
     for diagnosis, explained_by in DIAGNOSES:
         if diagnosis.__name__ in said or explained_by & (said.keys() | found.keys()):
             continue
-        finding = diagnosis(patient)
+        finding = diagnosis(run)
         if finding is not None:
             found[finding.name] = finding
     return list(found.values())

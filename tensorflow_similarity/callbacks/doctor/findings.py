@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""Findings of `TrainingDoctor`, and the warning that reports them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ __all__ = ["Finding", "TrainingWarning"]
 
 
 class TrainingWarning(UserWarning):
-    """Training goes wrong, and the message says how."""
+    """Warns that training is going wrong; the message says how and what to try."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, with the evidence and what to try.
+    """A problem with training, its evidence, and what to try.
 
     Attributes:
-        name: Which: `"collapse"`, `"no_positives"`, `"no_negatives"`,
+        name: Which problem: `"collapse"`, `"no_positives"`, `"no_negatives"`,
             `"nothing_active"`, `"suspicious_labels"`, `"not_normalised"`,
             `"not_learning"` or `"not_finite"`.
-        step: Steps of training when it was found.
+        step: Training step at which it was found.
         summary: What is wrong, in words.
-        evidence: What shows it, in words with numbers.
-        certainty: How sure it is: `"certain"` for what was counted, `"likely"` for what was
-            concluded.
-        advice: What to try, the most likely help first.
-        details: The numbers of the evidence, by name.
+        evidence: The evidence, in words with figures.
+        certainty: `"certain"` for what was counted, `"likely"` for what was inferred.
+        advice: What to try, most promising first.
+        details: The figures behind the evidence, by name.
     """
 
     name: str

@@ -1,26 +1,26 @@
-"""What is wrong with the data: numbers, batches and labels."""
+"""Checks on the data: non-finite values, the make-up of batches, and labels."""
 
 from __future__ import annotations
 
 import math
 
 from tensorflow_similarity.callbacks.doctor.findings import Finding
-from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.callbacks.doctor.training_run import TrainingRun
 from tensorflow_similarity.mining.strategies import Nearest
 
 __all__ = ["no_negatives", "no_positives", "not_finite", "sorted_data", "suspicious_labels"]
 
-# Found with benchmarks/doctor.py, on eight data sets and three networks; docs/training.md has the
-# table. Labels that are right let classes separate better than this, and ever better at first.
+# Tuned with benchmarks/doctor.py on eight data sets and three networks; docs/training.md has the
+# table. With correct labels, classes separate better than this, and keep improving early on.
 _SEPARATION = (0.75, 0.91)
 _STILL_RISING = 0.02
 _SUSPECTED = 0.03
 _FEWEST = 8
 
 
-def _batches(patient: Patient) -> str:
-    """How to get batches with enough of each class."""
-    if patient.batches == "sampler":
+def _batches(run: TrainingRun) -> str:
+    """Advice on how to get enough examples of each class into a batch."""
+    if run.batches == "sampler":
         return (
             "more examples of each class in a batch, or fewer classes: "
             "examples_per_class_per_batch and classes_per_batch of the sampler"
@@ -31,18 +31,18 @@ def _batches(patient: Patient) -> str:
     )
 
 
-def not_finite(patient: Patient) -> Finding | None:
+def not_finite(run: TrainingRun) -> Finding | None:
     """Embeddings that are NaN or infinite."""
-    if patient.now.finite:
+    if run.now.finite:
         return None
     return Finding(
         "not_finite",
-        patient.now.step,
+        run.now.step,
         "Embeddings are not finite",
         "Some are NaN or infinite: nothing is learned from here on.",
         (
-            patient.slower(),
-            *(() if patient.clipped else ("clip gradients: clipnorm=1.0 in the optimizer",)),
+            run.slower(),
+            *(() if run.clipped else ("clip gradients: clipnorm=1.0 in the optimizer",)),
             "check the inputs: np.isfinite(x).all()",
             "stop at once next time: keras.callbacks.TerminateOnNaN()",
         ),
@@ -50,96 +50,96 @@ def not_finite(patient: Patient) -> Finding | None:
     )
 
 
-def no_positives(patient: Patient) -> Finding | None:
+def no_positives(run: TrainingRun) -> Finding | None:
     """Batches in which most queries have no positive."""
-    shares = [signs.queries_without_positives for signs in patient.history]
+    shares = [signs.queries_without_positives for signs in run.history]
     share = sum(shares) / len(shares)
-    if patient.loss is None or not (share >= 0.5 and (len(shares) > 1 or share > 0.9)):
+    if run.loss is None or not (share >= 0.5 and (len(shares) > 1 or share > 0.9)):
         return None
     return Finding(
         "no_positives",
-        patient.now.step,
+        run.now.step,
         "Batches have no positives",
         f"{share:.0%} of the examples have no other of their class in their batch: the loss "
         "learns next to nothing from them.",
-        (_batches(patient), "larger batches, if there are few classes"),
+        (_batches(run), "larger batches, if there are few classes"),
         {"queries_without_positives": share},
         certainty="certain",
     )
 
 
-def no_negatives(patient: Patient) -> Finding | None:
-    """Batches of one class."""
-    shares = [signs.queries_without_negatives for signs in patient.history]
+def no_negatives(run: TrainingRun) -> Finding | None:
+    """Batches that hold a single class."""
+    shares = [signs.queries_without_negatives for signs in run.history]
     share = sum(shares) / len(shares)
-    if patient.loss is None or not (share >= 0.5 and (len(shares) > 1 or share > 0.9)):
+    if run.loss is None or not (share >= 0.5 and (len(shares) > 1 or share > 0.9)):
         return None
     return Finding(
         "no_negatives",
-        patient.now.step,
+        run.now.step,
         "Batches have no negatives",
         f"{share:.0%} of the examples are in batches of one class: nothing keeps classes apart.",
         (
             "shuffle the examples: data sorted by class makes such batches",
             "more classes in a batch: classes_per_batch of the sampler"
-            if patient.batches == "sampler"
-            else _batches(patient),
+            if run.batches == "sampler"
+            else _batches(run),
         ),
         {"queries_without_negatives": share},
         certainty="certain",
     )
 
 
-def sorted_data(patient: Patient) -> tuple[str, ...]:
-    """Advice where the arrays are sorted by class, which hurts only if `fit` does not shuffle."""
-    if not patient.sorted_by_class:
+def sorted_data(run: TrainingRun) -> tuple[str, ...]:
+    """Advice for arrays sorted by class, which is harmful only if `fit` does not shuffle."""
+    if not run.sorted_by_class:
         return ()
     advice = (
-        "the data are sorted by class: fit(shuffle=False) makes batches of one class of them, "
-        "which the doctor looks at with TrainingDoctor(x, y, shuffle=False); shuffle them"
+        "the data are sorted by class, so fit(shuffle=False) makes batches of a single class; "
+        "shuffle them. TrainingDoctor(x, y, shuffle=False) examines such batches"
     )
     return (advice,)
 
 
-def suspicious_labels(patient: Patient) -> Finding | None:
-    """Hard negatives that are wrong labels or duplicates."""
-    if patient.conflicts:
-        a, b, i, j = patient.conflicts[0]
+def suspicious_labels(run: TrainingRun) -> Finding | None:
+    """Labels that look wrong: equal inputs with different labels, or hard negatives throughout."""
+    if run.conflicts:
+        a, b, i, j = run.conflicts[0]
         return Finding(
             "suspicious_labels",
-            patient.now.step,
+            run.now.step,
             "Equal examples have different labels",
-            f"{len(patient.conflicts)} pairs in the batches that were looked at, such as one of "
-            f"classes {patient.named(a)} and {patient.named(b)}, at positions {i} and {j}: no "
+            f"{len(run.conflicts)} pairs in the batches that were looked at, such as one of "
+            f"classes {run.named(a)} and {run.named(b)}, at positions {i} and {j}: no "
             "embedding can tell them apart, and mining picks them first.",
             (
                 "find them, np.unique(x, axis=0, return_counts=True), and decide for one label",
                 "leave them out",
             ),
             {
-                "conflicts": tuple((a, b) for a, b, _, _ in patient.conflicts),
-                "positions": tuple((i, j) for _, _, i, j in patient.conflicts),
+                "conflicts": tuple((a, b) for a, b, _, _ in run.conflicts),
+                "positions": tuple((i, j) for _, _, i, j in run.conflicts),
             },
             certainty="certain",
         )
-    recent = patient.recent(2)
-    if not all(_labels_in_doubt(patient, back) for back in (0, 1)):
+    recent = run.recent(2)
+    if not all(_labels_in_doubt(run, back) for back in (0, 1)):
         return None
     judged = sum(signs.examples for signs in recent)
     suspected = round(sum(signs.suspected * signs.examples for signs in recent))
     low, high = _interval(suspected, judged)
-    worst = sorted(patient.suspects, key=lambda suspect: -suspect.ratio)[:3]
+    worst = sorted(run.suspects, key=lambda suspect: -suspect.ratio)[:3]
     shown = ", ".join(
-        f"a {patient.named(s.label)} that looks like a {patient.named(s.looks_like)} "
+        f"a {run.named(s.label)} that looks like a {run.named(s.looks_like)} "
         f"(position {s.position})"
         for s in worst
     )
     separation = sum(signs.separation for signs in recent) / len(recent)
-    other = patient.losses_but_this("SupConLoss", "MultiSimilarityLoss")
-    hardest = isinstance(getattr(patient.loss, "negative_mining_strategy", None), Nearest)
+    other = run.losses_but_this("SupConLoss", "MultiSimilarityLoss")
+    hardest = isinstance(getattr(run.loss, "negative_mining_strategy", None), Nearest)
     return Finding(
         "suspicious_labels",
-        patient.now.step,
+        run.now.step,
         "Some labels may be wrong",
         f"Classes do not separate any better (a pair of one class is the nearer one in "
         f"{separation:.0%} of cases), and {suspected / judged:.1%} of the examples ({low:.1%} to "
@@ -148,7 +148,7 @@ def suspicious_labels(patient: Patient) -> Finding | None:
         (
             "look at them: doctor.suspects has their labels, positions and the examples themselves",
             "correct the labels or leave the examples out; merge classes that are one",
-            *sorted_data(patient),
+            *sorted_data(run),
             "a loss that does not chase the hardest: "
             + ('negative_mining_strategy="semi-hard", or ' if hardest else "")
             + other,
@@ -157,15 +157,15 @@ def suspicious_labels(patient: Patient) -> Finding | None:
             "share": suspected / judged,
             "suspects": suspected,
             "judged": judged,
-            "positions": tuple(suspect.position for suspect in patient.suspects),
+            "positions": tuple(suspect.position for suspect in run.suspects),
         },
     )
 
 
-def _labels_in_doubt(patient: Patient, back: int) -> bool:
-    """Whether the examinations up to `back` before the last look like wrong labels."""
-    window = 2 * patient.patience
-    after = [signs for signs in patient.history if signs.step > 0]
+def _labels_in_doubt(run: TrainingRun, back: int) -> bool:
+    """Whether the examinations, without the last `back`, suggest wrong labels."""
+    window = 2 * run.patience
+    after = [signs for signs in run.history if signs.step > 0]
     seen = after[: len(after) - back][-window:]
     if len(seen) < window:
         return False
@@ -183,7 +183,7 @@ def _labels_in_doubt(patient: Patient, back: int) -> bool:
 
 
 def _interval(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's interval of a share, at 95 %."""
+    """Wilson's 95 % confidence interval of a proportion."""
     z = 1.96
     share, scale = successes / trials, 1 + z * z / trials
     middle = (share + z * z / (2 * trials)) / scale

@@ -1,19 +1,19 @@
-"""What is wrong with the embeddings: collapse, and lengths."""
+"""Checks on the embeddings: collapse, and lengths that do not suit the distance."""
 
 from __future__ import annotations
 
 from tensorflow_similarity.callbacks.doctor.findings import Finding
+from tensorflow_similarity.callbacks.doctor.measurements import VitalSigns
 from tensorflow_similarity.callbacks.doctor.of_data import sorted_data
-from tensorflow_similarity.callbacks.doctor.patient import Patient
-from tensorflow_similarity.callbacks.doctor.vital_signs import VitalSigns
+from tensorflow_similarity.callbacks.doctor.training_run import TrainingRun
 from tensorflow_similarity.mining.strategies import Nearest
 
 __all__ = ["collapse", "not_normalised"]
 
 
-def collapse(patient: Patient) -> Finding | None:
-    """All embeddings at one point, by at least two signs of four."""
-    start = patient.history[0]
+def collapse(run: TrainingRun) -> Finding | None:
+    """Embeddings collapsed to one point: at least two of four signs agree."""
+    start = run.history[0]
 
     def signals(signs: VitalSigns) -> dict[str, str]:
         found = {}
@@ -29,30 +29,30 @@ def collapse(patient: Patient) -> Finding | None:
                 f"the loss is {signs.loss:.4g}, and would be {signs.chance_loss:.4g} if they were "
                 "all equal"
             )
-        if patient.embedding_size >= 8 and signs.effective_rank < 1.5:
+        if run.embedding_size >= 8 and signs.effective_rank < 1.5:
             found["rank"] = f"they lie on a line (effective rank {signs.effective_rank:.1f})"
         return found
 
-    # Deep networks may start that narrow, and need a while to open up.
+    # Deep networks may start out that narrow, and need a while to spread.
     narrow_start = "direction" in signals(start) and (
-        1 - patient.now.mean_cosine > 0.5 * (1 - start.mean_cosine)
+        1 - run.now.mean_cosine > 0.5 * (1 - start.mean_cosine)
     )
-    if not patient.persists(lambda signs: len(signals(signs)) > 1, times=1 + narrow_start):
+    if not run.persists(lambda signs: len(signals(signs)) > 1, times=1 + narrow_start):
         return None
-    first, last = patient.recent()[0], patient.recent()[-1]
+    first, last = run.recent()[0], run.recent()[-1]
     if 1 - last.mean_cosine > 1.1 * (1 - first.mean_cosine) and "rank" not in signals(last):
-        return None  # It opens up again, as slow starts do.
+        return None  # The embeddings spread out again, as after a slow start.
     found = signals(last)
-    advice = [patient.slower()]
-    strategy = getattr(patient.loss, "negative_mining_strategy", None)
+    advice = [run.slower()]
+    strategy = getattr(run.loss, "negative_mining_strategy", None)
     if isinstance(strategy, Nearest):
         advice.insert(
             0,
             'semi-hard negatives: TripletLoss(negative_mining_strategy="semi-hard") or '
             "TripletSemiHardLoss. The hardest ones pull a young network to a point",
         )
-    elif patient.loss is not None:
-        others = patient.losses_but_this("TripletSemiHardLoss", "MultiSimilarityLoss")
+    elif run.loss is not None:
+        others = run.losses_but_this("TripletSemiHardLoss", "MultiSimilarityLoss")
         advice.append(f"{others}, which seldom collapse")
     advice.append("a few epochs of an easier loss first, then this one")
     if abs(last.mean_norm - 1) > 0.01 or last.norm_variation > 0.01:
@@ -60,7 +60,7 @@ def collapse(patient: Patient) -> Finding | None:
     rank = ""
     if "rank" not in found and last.effective_rank > 1.5:
         rank = (
-            f" (The effective rank, {last.effective_rank:.1f} of {patient.embedding_size}, does "
+            f" (The effective rank, {last.effective_rank:.1f} of {run.embedding_size}, does "
             "not show it: what is left is noise in all directions.)"
         )
     return Finding(
@@ -68,7 +68,7 @@ def collapse(patient: Patient) -> Finding | None:
         last.step,
         "The embeddings collapsed",
         f"Since step {first.step:,} at the latest: {'; '.join(found.values())}.{rank}",
-        (*sorted_data(patient), *advice),
+        (*sorted_data(run), *advice),
         {
             "signals": tuple(found),
             "mean_cosine": last.mean_cosine,
@@ -80,20 +80,20 @@ def collapse(patient: Patient) -> Finding | None:
 
 
 def _shrunk(signs: VitalSigns, start: VitalSigns) -> bool:
-    """Whether classes are a tenth as far apart as at the start, by a distance from 0 up."""
+    """Whether classes are a tenth as far apart as at the start (for non-negative distances)."""
     return (
         min(signs.positive_distance, start.positive_distance) >= 0
         and signs.negative_distance < 0.1 * start.negative_distance
     )
 
 
-def not_normalised(patient: Patient) -> Finding | None:
-    """Lengths of embeddings that get in the way of the distance."""
-    now, start = patient.now, patient.history[0]
-    name = getattr(patient.distance, "name", "")
-    margin = getattr(patient.loss, "margin", None)
+def not_normalised(run: TrainingRun) -> Finding | None:
+    """Embedding lengths that do not suit the distance."""
+    now, start = run.now, run.history[0]
+    name = getattr(run.distance, "name", "")
+    margin = getattr(run.loss, "margin", None)
     why = None
-    if name == "inner_product" and patient.persists(
+    if name == "inner_product" and run.persists(
         lambda signs: signs.mean_norm > 2 * start.mean_norm and signs.norm_variation > 0.01
     ):
         why = (
@@ -104,19 +104,19 @@ def not_normalised(patient: Patient) -> Finding | None:
     elif (
         name in ("euclidean", "squared_euclidean", "manhattan")
         and margin
-        and patient.persists(lambda signs: signs.negative_distance > 50 * margin)
+        and run.persists(lambda signs: signs.negative_distance > 50 * margin)
     ):
         why = (
             f"Classes are {now.negative_distance:.3g} apart on average, where the margin is "
             f"{margin:g}: at this scale it means nothing (length {now.mean_norm:.3g})."
         )
     elif (
-        patient.index_distance is not None
-        and patient.index_distance != patient.distance
-        and patient.persists(lambda signs: signs.norm_variation > 0.1)
+        run.index_distance is not None
+        and run.index_distance != run.distance
+        and run.persists(lambda signs: signs.norm_variation > 0.1)
     ):
         why = (
-            f"The loss compares by {name}, the index by {patient.index_distance.name}, and lengths "
+            f"The loss compares by {name}, the index by {run.index_distance.name}, and lengths "
             f"vary ({now.norm_variation:.0%} of their mean): the two rank neighbours differently."
         )
     if why is None:

@@ -1,10 +1,10 @@
-"""What is wrong with the loss: nothing left to learn, or nothing learnt."""
+"""Checks on the loss: nothing left to learn, or nothing learned."""
 
 from __future__ import annotations
 
 from tensorflow_similarity.callbacks.doctor.findings import Finding
 from tensorflow_similarity.callbacks.doctor.of_data import sorted_data
-from tensorflow_similarity.callbacks.doctor.patient import Patient
+from tensorflow_similarity.callbacks.doctor.training_run import TrainingRun
 from tensorflow_similarity.mining.strategies import Nearest
 
 __all__ = ["not_learning", "nothing_active"]
@@ -14,45 +14,43 @@ _CHECK_LABELS = (
 )
 
 
-def nothing_active(patient: Patient) -> Finding | None:
-    """A loss that is 0 for nearly all queries."""
-    if not patient.persists(lambda signs: signs.active_queries < 0.02):
+def nothing_active(run: TrainingRun) -> Finding | None:
+    """A loss of 0 for nearly all queries."""
+    if not run.persists(lambda signs: signs.active_queries < 0.02):
         return None
     return Finding(
         "nothing_active",
-        patient.now.step,
+        run.now.step,
         "Nothing is active any more",
-        f"The loss is 0 for {1 - patient.now.active_queries:.1%} of the queries with positives and "
+        f"The loss is 0 for {1 - run.now.active_queries:.1%} of the queries with positives and "
         "negatives: training on changes next to nothing.",
         (
             "stop here if evaluation on new examples is good enough (EvalCallback)",
             "harder batches: more classes in each, and classes that resemble each other",
-            *_harder(patient),
+            *_harder(run),
         ),
-        {"active_queries": patient.now.active_queries},
+        {"active_queries": run.now.active_queries},
     )
 
 
-def _harder(patient: Patient) -> tuple[str, ...]:
-    """What makes the loss harder, of what is not set yet."""
+def _harder(run: TrainingRun) -> tuple[str, ...]:
+    """Ways to make the loss harder that are not in use yet."""
     found = []
-    strategy = getattr(patient.loss, "negative_mining_strategy", None)
+    strategy = getattr(run.loss, "negative_mining_strategy", None)
     if strategy is not None and not isinstance(strategy, Nearest):
         found.append('harder negatives: negative_mining_strategy="hard"')
-    margin = getattr(patient.loss, "margin", None)
-    others = patient.losses_but_this("MultiSimilarityLoss", "SupConLoss")
+    margin = getattr(run.loss, "margin", None)
+    others = run.losses_but_this("MultiSimilarityLoss", "SupConLoss")
     larger = f"a margin larger than {margin:g}, or " if isinstance(margin, float | int) else ""
     found.append(f"{larger}another loss: {others}")
     return tuple(found)
 
 
-def not_learning(patient: Patient) -> Finding | None:
-    """A loss at its chance value, with classes that do not separate."""
-    if not patient.persists(
-        lambda signs: signs.off_chance < 0.15 and signs.separation < 0.6, times=2
-    ):
+def not_learning(run: TrainingRun) -> Finding | None:
+    """A loss that stays at its chance value while classes do not separate."""
+    if not run.persists(lambda signs: signs.off_chance < 0.15 and signs.separation < 0.6, times=2):
         return None
-    now = patient.now
+    now = run.now
     return Finding(
         "not_learning",
         now.step,
@@ -61,7 +59,7 @@ def not_learning(patient: Patient) -> Finding | None:
         f"pair of one class is nearer than one of two in {now.separation:.0%} of cases, where 50 % "
         "is chance.",
         (
-            *sorted_data(patient),
+            *sorted_data(run),
             _CHECK_LABELS,
             "another learning rate, ten times smaller, then ten times larger",
             "a network that is trained already, or a larger one",

@@ -1,4 +1,4 @@
-"""Batches of training data to examine a model with, like those that it is trained on."""
+"""Batches of training data to examine a model with, drawn as `fit` draws them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["Probe"]
 class Probe:
     """An endless supply of batches of the training data.
 
-    Batches of datasets and samplers come in their order, over and over; those of
-    arrays are drawn at random, as `fit` shuffles, or in their order, as it does not.
+    Datasets and samplers are read in their own order, again and again. Arrays are
+    shuffled like `fit(shuffle=True)`, or read in order like `fit(shuffle=False)`.
 
     Args:
         x: Arrays, or anything that yields batches `(x, y)` again each time.
         y: Class ids or names, for arrays.
         batch_size: Examples in a batch, for arrays.
-        seed: Of the draws.
-        shuffle: Whether they are drawn at random.
+        seed: Seed of the shuffling.
+        shuffle: Whether arrays are shuffled.
 
     Raises:
         TypeError: If labels are neither ids nor names.
-        ValueError: If `x` can be gone through once only, labels are missing, or not one per
+        ValueError: If `x` can be iterated only once, labels are missing, or not one per
             example.
     """
 
@@ -52,7 +52,7 @@ class Probe:
         return labels is not None and one_class_batches(labels.ids, self._batch_size) >= 0.5
 
     def next(self, embedder: Embedder) -> tuple[Any, Targets, np.ndarray]:
-        """Inputs, labels, and the places of the examples: in arrays, or in the dataset's order.
+        """Returns inputs, labels and positions of the examples, in the arrays or in dataset order.
 
         Raises:
             TypeError: If labels are neither ids nor names.

@@ -1,4 +1,4 @@
-"""Examples that look as if they belonged to another class than their label says."""
+"""Examples that look mislabeled, and equal examples with different labels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 __all__ = ["Suspect", "equal_inputs", "find_suspects"]
 
-# On digits with a tenth of the labels changed, 2 to 10 % of the examples are beyond, nearly
-# all of them those with changed labels; with the right labels 0.2 %.
+# On digits with a tenth of the labels changed, 2 to 10 % of the examples exceed this ratio, nearly
+# all of them relabeled ones; with correct labels, 0.2 % do.
 _RATIO = 2.0
 
 
@@ -21,11 +21,11 @@ class Suspect:
     """An example whose label may be wrong.
 
     Attributes:
-        label: The label it has, an id or a name.
-        looks_like: The class whose examples are nearest.
-        ratio: How many times farther its own class is than that one, on average.
+        label: Its label, an id or a name.
+        looks_like: The class whose examples are nearest on average.
+        ratio: Mean distance to its own class, divided by that to the nearest class.
         example: The example itself, as the model takes it, without a batch axis.
-        position: Its place in the arrays that the doctor was given, or in the order in which
+        position: Its position in the arrays given to the doctor, or in the order in which
             a dataset yields examples.
     """
 
@@ -49,8 +49,8 @@ def find_suspects(
         inputs: The batch.
         labels: Class ids `[batch]`.
         distances: `[batch, batch]`.
-        places: Places of the examples.
-        decode: Makes class ids names, where they have names.
+        places: Positions of the examples.
+        decode: Turns class ids into class names, where there are names.
     """
     classes, own = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
@@ -63,7 +63,7 @@ def find_suspects(
     means = values @ members / np.maximum(number, 1)
     rows = np.arange(len(labels))
     to_own = np.where(number[rows, own] > 0, means[rows, own], 0)
-    # A single example is no class to look like.
+    # A class with a single example does not count as one to look like.
     means[:, members.sum(axis=0) < 2] = np.inf
     means[rows, own] = np.inf
     nearest = means.argmin(axis=1)
@@ -84,10 +84,10 @@ def find_suspects(
 def equal_inputs(
     inputs: object, labels: np.ndarray, places: np.ndarray
 ) -> list[tuple[int, int, int, int]]:
-    """Pairs of examples of a batch that are equal, bit for bit, but for the label.
+    """Pairs of examples in a batch that are bit-for-bit equal but have different labels.
 
     Returns:
-        Both labels and both places of each pair.
+        For each pair the two labels, then the two positions.
     """
     leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(inputs)]
     seen: dict[bytes, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""One examination: numbers that say how an embedding is doing on a batch."""
+"""One examination: figures that describe the embeddings of a batch."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ __all__ = ["VitalSigns", "examine", "pairwise"]
 
 @dataclasses.dataclass(frozen=True)
 class VitalSigns:
-    """What one examination found. NaN is what could not be measured.
+    """The figures of one examination; NaN where something could not be measured.
 
     Attributes:
-        step: Steps of training before it.
+        step: Training steps before it.
         finite: Whether all embeddings are finite.
-        loss: The loss of the batch, computed again.
-        chance_loss: What it would be if all embeddings were equal.
-        active_queries: The share of queries whose loss is above 0.
-        queries_without_positives: The share of queries with no other of their class.
-        queries_without_negatives: The share of queries with no other class.
+        loss: The loss of the batch.
+        chance_loss: The loss it would have if all embeddings were equal.
+        active_queries: Fraction of queries whose loss is above 0.
+        queries_without_positives: Fraction of queries that are alone in their class.
+        queries_without_negatives: Fraction of queries without an example of another class.
         mean_cosine: The mean cosine between embeddings.
         effective_rank: See `training_metrics.EffectiveRank`.
         positive_distance: The mean distance within classes.
         negative_distance: The mean distance between classes.
-        separation: How often a pair of one class is nearer than one of two: 0.5 is
-            chance, 1 perfect.
+        separation: ROC AUC of distances, the probability that a same-class pair is nearer than a
+            pair of two classes: 0.5 is chance, 1 perfect.
         mean_norm: The mean length of the embeddings.
         norm_variation: The standard deviation of the lengths, divided by their mean.
-        suspected: The share of examples far nearer to another class than to their own.
-        examples: How many examples the batch had.
+        suspected: Fraction of examples far nearer to another class than to their own.
+        examples: Number of examples in the batch.
     """
 
     step: int
@@ -65,12 +65,12 @@ class VitalSigns:
 
     @property
     def off_chance(self) -> float:
-        """How far the loss is from its chance value, relative to that."""
+        """Relative difference between the loss and its chance value."""
         return abs(self.loss / self.chance_loss - 1) if self.chance_loss > 0 else math.nan
 
 
 def pairwise(distance: Distance, embeddings: np.ndarray) -> np.ndarray:
-    """Distances of a batch with itself, float64 `[batch, batch]`."""
+    """Distances between all examples of a batch, float64 `[batch, batch]`."""
     values = keras.ops.convert_to_numpy(distance(embeddings, embeddings))
     return np.array(values, np.float64)
 
@@ -89,15 +89,15 @@ def examine(
         labels: int64 `[batch]`.
         embeddings: float32 `[batch, dim]`, finite.
         distances: float64 `[batch, batch]`.
-        loss: The loss on pairs that is trained with, if it is one.
+        loss: The pair loss the model is trained with, or None.
     """
     same = labels[:, None] == labels[None, :]
     pairs = np.triu_indices(len(labels), 1)
-    values, alike = distances[pairs], same[pairs]
+    values, positive = distances[pairs], same[pairs]
     norms = np.linalg.norm(embeddings.astype(np.float64), axis=1)
     signs: dict[str, Any] = {
-        "positive_distance": _mean(values[alike]),
-        "negative_distance": _mean(values[~alike]),
+        "positive_distance": _mean(values[positive]),
+        "negative_distance": _mean(values[~positive]),
         "queries_without_negatives": float(same.all(axis=1).mean()),
         "examples": len(labels),
         "mean_norm": float(norms.mean()),
@@ -106,8 +106,8 @@ def examine(
     for metric in (MeanCosine(), EffectiveRank(), QueriesWithoutPositives()):
         metric.update_state(labels, embeddings)
         signs[metric.name] = float(ops.convert_to_numpy(metric.result()))
-    if alike.any() and not alike.all() and np.isfinite(values).all():
-        signs["separation"] = roc_auc(values, alike)
+    if positive.any() and not positive.all() and np.isfinite(values).all():
+        signs["separation"] = roc_auc(values, positive)
     if loss is not None:
         both = (same.sum(axis=1) > 1) & ~same.all(axis=1)
         per_query = _losses(loss, labels, embeddings)
@@ -129,6 +129,6 @@ def _losses(loss: MetricLoss, labels: np.ndarray, embeddings: np.ndarray) -> np.
 
 
 def _equal(shape: tuple[int, ...]) -> np.ndarray:
-    """Embeddings that are all equal, of length 1, and that vary over their axis (for SNR)."""
+    """Equal embeddings of length 1 with unequal coordinates (SNR divides by their variance)."""
     row = np.linspace(-1.0, 1.0, shape[1]) if shape[1] > 1 else np.ones(1)
     return np.tile((row / np.linalg.norm(row)).astype(np.float32), (shape[0], 1))
