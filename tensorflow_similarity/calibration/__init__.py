@@ -1,4 +1,4 @@
-"""Calibration of distance thresholds, and matching with them."""
+"""Calibrating distance thresholds, and matching with them."""
 
 from tensorflow_similarity.calibration.drift import DriftReport, drift
 from tensorflow_similarity.calibration.matchers import (

@@ -1,4 +1,4 @@
-"""Exact confidence bounds of proportions, and of the metrics that are made of them."""
+"""Exact confidence bounds of proportions, and of metrics derived from them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["lower_bound", "metric_bound", "upper_bound"]
 def lower_bound(successes: ArrayLike, trials: ArrayLike, confidence: float) -> np.ndarray:
     """The exact (Clopper-Pearson) one-sided lower bound of a probability.
 
-    The smallest p for which `successes` or more in `trials` are not too
-    unlikely: P(X >= successes) = 1 - confidence. 0 where there were no trials.
+    The p at which P(X >= successes) = 1 - confidence: at any smaller p, so many successes would be
+    less likely than that. 0 if there were no trials.
 
     Args:
         successes: Counts, array of any shape.
@@ -41,7 +41,7 @@ def lower_bound(successes: ArrayLike, trials: ArrayLike, confidence: float) -> n
 
 
 def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float) -> np.ndarray:
-    """The exact one-sided upper bound; 1 where there were no trials."""
+    """The exact one-sided upper bound; 1 if there were no trials."""
     successes, trials = np.asarray(successes), np.asarray(trials)
     return 1.0 - lower_bound(trials - successes, trials, confidence)
 
@@ -49,13 +49,13 @@ def upper_bound(successes: ArrayLike, trials: ArrayLike, confidence: float) -> n
 def metric_bound(
     metric: ClassificationMetric, counts: Counts, confidence: float
 ) -> np.ndarray | None:
-    """One-sided bound of a classification metric at each threshold, on its bad side.
+    """Pessimistic one-sided bound of a classification metric at each threshold.
 
-    Each of the metrics is a proportion of independent queries, or grows with
-    one (F1 with TP / (TP + FP + FN)).
+    Each metric is a proportion of independent queries, or increases with one (F1 with
+    TP / (TP + FP + FN)).
 
     Returns:
-        float64 `[thresholds]`, or None for a metric that is not one of ours.
+        float64 `[thresholds]`, or None for a custom metric.
     """
     tp, fp, tn, fn = counts.tp, counts.fp, counts.tn, counts.fn
     if metric.canonical_name == "f1_score":

@@ -1,4 +1,4 @@
-"""Checks of the columns of a lookup, as calibration and matching take them."""
+"""Checks of lookup results, as calibration and matching take them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def lookup_columns(
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
     """Returns distances float64 and label ids int64, both `[queries, k]`, and class names.
 
-    Distances are infinite where there is no neighbour, or it has no label (None, or −1): what
-    is of no known class is never a match. Sets of labels have numbers in place of ids, and are
-    their names.
+    Distances are set to infinity where there is no neighbour, or it has no label (None, or −1),
+    since a neighbour of unknown class is never a match. Sets of labels are numbered; the sets
+    are returned as the class names.
 
     Raises:
         TypeError: If the labels are neither ids nor names.
@@ -53,11 +53,11 @@ def right_matches(
 ) -> tuple[np.ndarray, targets.Targets]:
     """Which matches have (one of) the labels of their query, bool `[queries]`; and the queries.
 
-    Nothing matches a query of unknown class: it is a stranger, whose every acceptance is wrong.
+    No match is right for a query of unknown class, so accepting one is always wrong.
 
     Args:
         labels: Labels of matches `[queries]`, ids or names; −1 or None for none.
-        query_labels: What is known of the queries: classes, or several labels.
+        query_labels: Labels of the queries: classes, or several labels.
     """
     right, _, queries = targets.lookup_labels(labels[:, None], query_labels, "matches")
     return right[:, 0], queries

@@ -1,4 +1,4 @@
-"""A threshold for "none of the known" with a guarantee that assumes no distribution."""
+"""A distribution-free threshold for rejecting queries of unknown classes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ __all__ = ["conformal_threshold", "queries_needed"]
 def conformal_threshold(match_distances: np.ndarray, miss_rate: float) -> float | None:
     """The split-conformal threshold of the match distances of known queries.
 
-    A new query, exchangeable with these, is beyond it with probability at most
-    `miss_rate` (and at least `miss_rate - 1 / (n + 1)` where no two are equal),
-    on average over calibration sets: the ceil((n + 1) (1 - miss_rate))-th
-    smallest of n distances.
+    The ceil((n + 1) (1 - miss_rate))-th smallest of n distances. A new query, exchangeable with
+    these, is beyond it with probability at most `miss_rate` (and at least
+    `miss_rate - 1 / (n + 1)` if no two distances are equal), on average over calibration sets.
 
     Args:
         match_distances: float64 `[n]`, of queries whose class is in the index.
         miss_rate: Between 0 and 1.
 
     Returns:
-        The threshold; None where n is too small, or the threshold infinite.
+        The threshold; None if n is too small, or the threshold is infinite.
 
     Reference:
         Vovk, Gammerman and Shafer, *Algorithmic Learning in a Random World*, 2005;
         Papadopoulos et al., *Inductive confidence machines for regression*, 2002.
     """
     n = len(match_distances)
-    # Rounding of the product must not push an integer over the next one.
+    # Rounding must not push an integer product up to the next integer.
     place = math.ceil(round((n + 1) * (1 - miss_rate), 9))
     if place > n:
         return None
@@ -38,5 +37,5 @@ def conformal_threshold(match_distances: np.ndarray, miss_rate: float) -> float 
 
 
 def queries_needed(miss_rate: float) -> int:
-    """The smallest number of queries that gives a threshold."""
+    """The smallest number of queries for which there is a threshold."""
     return math.ceil(round(1 / miss_rate - 1, 9))

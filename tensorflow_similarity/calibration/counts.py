@@ -1,4 +1,4 @@
-"""Outcomes of matching at every threshold."""
+"""Outcomes of matching at each threshold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Counts", "count_outcomes", "warn_of_cut_sets"]
 class Counts:
     """True and false positives and negatives at each threshold, int64 `[thresholds]`.
 
-    Where match sets are known, their row-wise F1 as well, float64 `[thresholds]`.
+    With match sets, also their row-wise F1, float64 `[thresholds]`.
     """
 
     tp: np.ndarray
@@ -36,7 +36,7 @@ class Counts:
 
     @property
     def accepted(self) -> np.ndarray:
-        """Queries accepted at each threshold."""
+        """Number of queries accepted at each threshold."""
         return self.tp + self.fp
 
     def values(self, metrics: Sequence[ClassificationMetric]) -> dict[str, np.ndarray]:
@@ -63,7 +63,7 @@ def count_outcomes(
         match_distances: float64 `[queries]`.
         right: bool `[queries]`, whether the match has the query's label.
         thresholds: float64 `[thresholds]`, in any order.
-        match_sets: Those of the queries, or None.
+        match_sets: The match sets of the queries, or None.
     """
     right_distances, wrong_distances = match_distances[right], match_distances[~right]
     tp = np.searchsorted(np.sort(right_distances), thresholds, side="right")
@@ -73,7 +73,7 @@ def count_outcomes(
 
 
 def warn_of_cut_sets(match_sets: MatchSets, cutpoints: dict[str, dict[str, Any]]) -> None:
-    """Warns of cutpoints at which match sets may hold more than was looked up."""
+    """Warns of cutpoints at which match sets may extend beyond the neighbours looked up."""
     cut = [name for name, at in cutpoints.items() if at["distance"] >= match_sets.reach]
     if cut:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Whether live queries still look like those of the calibration."""
+"""Checks whether live queries still resemble the calibration queries."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _FEWEST_QUERIES = 30
 
 @dataclasses.dataclass(frozen=True)
 class DriftReport:
-    """Live match distances against those of the calibration.
+    """Live match distances compared with those of the calibration.
 
     Attributes:
-        drifted: Whether they differ, significantly and by enough to matter; None
-            where there are too few queries to tell.
+        drifted: Whether they differ significantly and by enough to matter; None if there
+            are too few queries to tell.
         statistic: Largest difference of the two distribution functions
             (Kolmogorov-Smirnov), 0 to 1.
-        p_value: How likely as large a difference is without any drift.
+        p_value: Probability of a difference at least this large without drift.
         median: Median of the live match distances.
-        calibration_median: That of the calibration.
-        accepted: Cutpoint -> share of the live queries that it accepts.
+        calibration_median: Median of the match distances of the calibration.
+        accepted: Cutpoint -> fraction of the live queries that it accepts.
         queries: Number of live queries.
-        verdict: All this in a sentence.
+        verdict: A summary in one sentence.
 
     Example:
 
@@ -68,24 +68,24 @@ def drift(
     significance: float = 0.01,
     smallest_shift: float = 0.1,
 ) -> DriftReport:
-    """Checks whether live queries are still like those of the calibration.
+    """Checks whether live queries still resemble the calibration queries.
 
-    No labels are needed: what is compared is how far queries are from their
-    matches. Thresholds were chosen for one distribution of these distances; where
-    it has moved, what they reached then is no evidence for now.
+    Compares the distances between queries and their matches; no labels are needed.
+    Thresholds were chosen for the distribution of these distances at calibration. If it has
+    moved, the precision and recall measured then no longer apply.
 
     Args:
         calibration: The calibration in use.
-        distances: Of the live lookups `[queries, k]`; inf where there is no
+        distances: Distances of live lookups `[queries, k]`; inf where there is no
             neighbour.
         neighbor_labels: Class ids `[queries, k]`.
         matcher: None: the matcher of the calibration.
         significance: Largest p-value that counts as drift.
         smallest_shift: Smallest `statistic` that counts as drift. With thousands of
-            queries differences are significant that do not matter.
+            queries, even irrelevant differences are significant.
 
     Returns:
-        A `DriftReport`, whose `verdict` says it in words.
+        A `DriftReport`; its `verdict` is a summary in words.
 
     Raises:
         ValueError: If there are no queries, shapes do not match, or the
@@ -141,9 +141,9 @@ def drift(
 
 
 def _largest_gap(a: np.ndarray, b: np.ndarray) -> float:
-    """Difference of two empirical distribution functions, where it is largest.
+    """The largest difference of two empirical distribution functions.
 
-    Positive where more of `a` than of `b` is at or below that point: `b` is larger.
+    Positive if more of `a` than of `b` is at or below that point, so `b` is larger.
     """
     a, b = np.sort(a), np.sort(b)
     points = np.concatenate([a, b])
@@ -162,7 +162,7 @@ def _kolmogorov(statistic: float, n: int, m: int) -> float:
     """
     root = (n * m / (n + m)) ** 0.5
     scaled = (root + 0.12 + 0.11 / root) * statistic
-    if scaled < 0.2:  # The series below converges slowly there, to 1.
+    if scaled < 0.2:  # Near 0 the series below converges slowly, to 1.
         return 1.0
     j = np.arange(1, 101)
     return float(np.clip(2 * ((-1.0) ** (j - 1) * np.exp(-2 * (j * scaled) ** 2)).sum(), 0, 1))

@@ -1,4 +1,4 @@
-"""Matchers: from the neighbours of a query to one label and one distance."""
+"""Matchers, which derive one label and one distance from the neighbours of a query."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = [
 
 
 class ClassificationMatch:
-    """Base of the matchers. A subclass writes `derive_match`.
+    """Base of matchers. A subclass writes `derive_match`.
 
     Args:
-        name: What results call it.
+        name: Its name in results.
         canonical_name: The matcher's own name.
 
     Example:
@@ -52,7 +52,7 @@ class ClassificationMatch:
     def derive_match(
         self, lookup_labels: np.ndarray, lookup_distances: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One label and one distance for each query.
+        """Derives one label and one distance for each query.
 
         Args:
             lookup_labels: int64 `[queries, k]`, nearest first.
@@ -60,12 +60,12 @@ class ClassificationMatch:
 
         Returns:
             Labels `[queries]` and distances `[queries]`; a distance of inf is
-            below no threshold.
+            never accepted.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `derive_match`.")
 
     def get_config(self) -> dict[str, Any]:
-        """Its names; a subclass with other arguments returns those."""
+        """The names; a subclass with other arguments returns those instead."""
         config = {"name": self.name, "canonical_name": self.canonical_name}
         taken = inspect.signature(type(self).__init__).parameters
         if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
@@ -85,10 +85,10 @@ class ClassificationMatch:
 
 
 class MatchNearest(ClassificationMatch):
-    """The label and the distance of the nearest neighbour.
+    """Matches with the label and distance of the nearest neighbour.
 
     Args:
-        name: What results call it.
+        name: Its name in results.
 
     Example:
 
@@ -114,14 +114,13 @@ class MatchNearest(ClassificationMatch):
 
 
 class MatchMajorityVote(ClassificationMatch):
-    """The most frequent label among the neighbours, and their mean distance.
+    """Matches with the most frequent label among the neighbours, at their mean distance.
 
-    Of equally frequent labels, the one of the nearest neighbour that has one of
-    them. The distance is the mean over all the neighbours there are, also over
-    those of other labels.
+    Among equally frequent labels, the one of the nearest neighbour wins. The distance is
+    the mean over all neighbours, including those with other labels.
 
     Args:
-        name: What results call it.
+        name: Its name in results.
 
     Example:
 
@@ -146,8 +145,8 @@ class MatchMajorityVote(ClassificationMatch):
             votes += (lookup_labels == lookup_labels[:, j : j + 1]) & present[:, j : j + 1]
         winner = votes.argmax(axis=1)[:, None]
         number = present.sum(axis=1)
-        # In float32, as lookups give distances: a mean that equals a threshold in
-        # decimals is then as often at it as the distances themselves are.
+        # In float32, like the distances of lookups, so that a mean compares with a
+        # threshold as a distance does.
         total = np.where(present, lookup_distances, 0).astype(np.float32).sum(axis=1)
         mean = total / np.maximum(number, 1).astype(np.float32)
         distances = np.where(number > 0, mean, np.inf)
@@ -194,20 +193,20 @@ def make_classification_matcher(matcher: object) -> ClassificationMatch:
 
 
 def matcher_of(matcher: ClassificationMatch) -> str | ClassificationMatch:
-    """The name by which a calibration keeps a matcher of the package; another is kept itself."""
+    """What a calibration stores: the name of a built-in matcher, or the object of a custom one."""
     known = _BY_NAME.get(matcher.canonical_name)
     return matcher.canonical_name if type(matcher) is known else matcher
 
 
 def matcher_config(matcher: str | ClassificationMatch) -> Any:
-    """A matcher as JSON can express it: its name, or class and config of one of the user's own."""
+    """A matcher as JSON: its name, or class and config of a custom one."""
     if isinstance(matcher, str):
         return matcher
     return {"class": _registered_name(matcher), "config": matcher.get_config()}
 
 
 def loaded_matcher(config: Any) -> str | ClassificationMatch:
-    """The matcher of `matcher_config`. One whose class is not known here raises when it is used."""
+    """Inverse of `matcher_config`. A matcher of unknown class raises once it is used."""
     if not isinstance(config, Mapping):
         return str(config)
     cls = keras.saving.get_registered_object(config["class"])
@@ -224,7 +223,7 @@ def _registered_name(matcher: ClassificationMatch) -> str:
 
 
 class _Unknown(ClassificationMatch):
-    """Stands for a matcher whose class is not registered where its calibration was loaded."""
+    """Placeholder for a matcher whose class was not registered when its calibration was loaded."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.registered_name, self._config = str(config["class"]), dict(config["config"])
@@ -248,7 +247,7 @@ def derive(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Checked distances `[q, k]`, and the matcher's labels `[q]` and distances `[q]`.
 
-    Labels are ids, −1 for none, or names, None for none, as the neighbours' are.
+    Labels are ids (−1 for none) or names (None for none), like the neighbours' labels.
     """
     values, labels, names = lookup_columns(distances, neighbor_labels)
     matched, match_distances = make_classification_matcher(matcher).derive_match(labels, values)

@@ -1,4 +1,4 @@
-"""What queries match, with how far and how sure, in columns."""
+"""Matches of queries, with distances and probabilities."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _SHOWN = 10
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Matches:
-    """The matches of some queries at a cutpoint, in columns. It prints as a table.
+    """The matches of queries at a cutpoint, as arrays. Prints as a table.
 
     Attributes:
-        labels: What `match` answers, `[queries]`: the label of the match, a class id or a
-            name, where it is accepted; elsewhere `no_match_label`.
+        labels: The result of `match`, `[queries]`: the label of the match, a class id or name,
+            if it is accepted, else `no_match_label`.
         accepted: Whether the match is at or below the threshold: bool `[queries]`.
         candidates: The label of the match, accepted or not, `[queries]`; -1, or None among
             names, where there is no neighbour with a label.
-        distances: float64 `[queries]`, the distance of the match; inf where there is none.
+        distances: float64 `[queries]`, the distance of the match; inf if there is none.
         probabilities: float64 `[queries]`, the estimated probability that the candidate is
-            right, see `Calibration.probabilities`; 0 where there is none. NaN where the
-            calibration does not know: it was made by a version that did not estimate it, or
-            with another matcher.
+            right, see `Calibration.probabilities`; 0 if there is none. NaN if the
+            calibration has no estimate, because it was made by an earlier version or with
+            another matcher.
         ids: int64 `[queries]`, the id of the nearest record with the candidate's label; -1
-            where there is none, or ids were not given.
+            if there is none, or ids were not given.
         cutpoint: The name of the threshold.
-        class_names: The class names of the index; None where labels are ids.
+        class_names: The class names of the index; None if labels are ids.
 
     Example:
 
@@ -62,7 +62,7 @@ class Matches:
         return len(self.labels)
 
     def __getitem__(self, queries: slice | np.ndarray) -> Matches:
-        """The matches of some of the queries: a slice, or an array of positions or bools."""
+        """Selects queries by a slice, or by an array of positions or bools."""
         if isinstance(queries, int | np.integer):
             raise TypeError(
                 "Matches are columns: take `matches.labels[i]`, `matches.distances[i]` and so on, "

@@ -8,12 +8,12 @@ __all__ = ["fit_probabilities", "probabilities_at"]
 
 
 def fit_probabilities(match_distances: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
-    """Estimates how often matches at a distance are right: isotonic regression.
+    """Estimates the probability that a match is right from its distance, by isotonic regression.
 
-    Of all functions that never rise with the distance, the one with the least squared error
-    on the calibration queries: shares of right matches in stretches of the distance. Each share
-    is taken as if there were one more query, right as often as all are, so that ten right
-    matches in a row do not make a certainty.
+    The non-increasing function of distance with the least squared error on the calibration
+    queries: a step function of the fractions of right matches. Each step is shrunk by one
+    pseudo-query that is right with the overall rate, so that ten right matches in a row do not
+    give probability 1.
 
     Args:
         match_distances: float64 `[queries]`; inf where there is no match.
@@ -35,7 +35,7 @@ def fit_probabilities(match_distances: np.ndarray, right: np.ndarray) -> dict[st
     starts = _blocks(hits, count)
     usual = (hits.sum() + 1) / (count.sum() + 2)
     hits, count = np.add.reduceat(hits, starts) + usual, np.add.reduceat(count, starts) + 1
-    # Small blocks were drawn further to the middle than large ones.
+    # Small blocks were shrunk more than large ones.
     again = _blocks(hits, count)
     values = np.add.reduceat(hits, again) / np.add.reduceat(count, again)
     starts = starts[again]
@@ -46,7 +46,7 @@ def fit_probabilities(match_distances: np.ndarray, right: np.ndarray) -> dict[st
 
 
 def probabilities_at(fitted: dict[str, np.ndarray], distances: np.ndarray) -> np.ndarray:
-    """Probabilities at distances: 0 where there is no match, NaN where nothing was fitted."""
+    """Probabilities at distances: 0 if there is no match, NaN if nothing was fitted."""
     if not len(fitted.get("distance", ())):
         return np.where(np.isfinite(distances), np.nan, 0.0)
     found = np.interp(distances, fitted["distance"], fitted["probability"])
@@ -54,7 +54,7 @@ def probabilities_at(fitted: dict[str, np.ndarray], distances: np.ndarray) -> np
 
 
 def _blocks(hits: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Where blocks begin whose shares fall, by pooling adjacent ones that do not."""
+    """Starts of blocks with decreasing means, by pooling adjacent violators."""
     starts: list[int] = []
     sums: list[tuple[float, float]] = []
     for place, (hit, number) in enumerate(zip(hits.tolist(), count.tolist(), strict=True)):

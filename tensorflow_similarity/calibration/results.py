@@ -1,4 +1,4 @@
-"""What a calibration found, as it is saved with an index."""
+"""The result of a calibration, which is saved with the index."""
 
 from __future__ import annotations
 
@@ -27,37 +27,36 @@ __all__ = ["Calibration", "CalibrationResults", "accepted_labels"]
 
 @dataclasses.dataclass
 class Calibration:
-    """Distance thresholds, and what they reached on the calibration queries.
+    """Distance thresholds, and the metrics they reached on the calibration queries.
 
     Attributes:
         cutpoints: Name -> `{"name", "value", "distance", metric: value, ...}`.
-            `"optimal"` is the best value of the calibration metric, the others are
-            the targets that were reached. `distance` is the threshold: a match at
-            or below it is accepted.
+            `"optimal"` has the best value of the calibration metric; the others are the
+            targets that were reached. `distance` is the threshold: matches at or below it
+            are accepted.
         thresholds: `"distance"` and each metric -> float64 `[candidates]`, the
-            whole curve: values at every distance that occurred.
-        unreached: Name -> what no threshold reached, in words.
+            whole curve, with values at every distance that occurred.
+        unreached: Name -> the target that no threshold reached, in words.
         bounds: Cutpoint -> {metric: one-sided bound at level `confidence`}: lower,
-            or upper for fpr. What to expect, at worst, of new queries like those of
-            the calibration. It takes the threshold as if given beforehand, and
-            queries as independent.
-        per_class: Cutpoint -> {class id or name: distance}, thresholds of single classes,
-            for matches with that label; None stands for "never". Empty unless
-            asked for.
+            or upper for fpr. The worst to expect on new queries like those of the
+            calibration, taking the threshold as fixed in advance and queries as
+            independent.
+        per_class: Cutpoint -> {class id or name: distance}, thresholds of individual
+            classes, for matches with that label; None means never. Empty unless requested.
         calibration_metric: Name of the metric that `"optimal"` and plain numbers
             in targets refer to.
-        matcher: The matcher: the name of one of the package's, or an object of your own. Its
-            class, saved and loaded, must be registered with
+        matcher: The name of a built-in matcher, or a custom object. To be saved and loaded,
+            its class must be registered with
             `keras.saving.register_keras_serializable`.
-        k: Number of neighbours it looked at.
+        k: Number of neighbours used.
         confidence: Level of `bounds`.
         queries: Number of calibration queries.
-        reference: Sorted distances of the calibration's matches, or up to 1,000
-            order statistics of them: what `drift` compares with.
-        probabilities: `"distance"`, ascending, and `"probability"`, float64 each: how often
-            matches at a distance were right on the calibration queries, in steps that never
-            rise with it (isotonic regression), between which is interpolated. Empty where a
-            version made the calibration that did not estimate it.
+        reference: Sorted match distances of the calibration queries, or up to 1,000 order
+            statistics of them; `drift` compares with these.
+        probabilities: `"distance"`, ascending, and `"probability"`, float64 each: the
+            estimated probability that a match at a distance is right (isotonic regression, so
+            never increasing), to interpolate between. Empty for calibrations made by earlier
+            versions.
 
     Example:
 
@@ -94,7 +93,7 @@ class Calibration:
             cutpoint: Its name.
 
         Raises:
-            KeyError: If there is none of that name, or its target was not reached.
+            KeyError: If there is no such cutpoint, or its target was not reached.
         """
         checks.text(cutpoint, "cutpoint")
         if cutpoint in self.cutpoints:
@@ -114,19 +113,20 @@ class Calibration:
         no_match_label: object = -1,
         matcher: object = None,
     ) -> np.ndarray:
-        """Labels of queries whose match is near enough.
+        """Matches queries: returns the label of each match at or below the threshold.
 
         Args:
             distances: `[queries, k]`, nearest first; inf where there is no neighbour.
             neighbor_labels: Class ids or names `[queries, k]`; −1 or None for none.
-            cutpoint: Name of the threshold; its thresholds per class where there are.
-            no_match_label: What the others get; by default −1, and None among names.
+            cutpoint: Name of the cutpoint, whose thresholds per class are used if it has any.
+            no_match_label: Label of queries without a match; by default −1, or None among
+                names.
             matcher: None: the matcher of the calibration.
 
         Returns:
             int64 `[queries]`, or names.
         """
-        self.distance(cutpoint)  # An unknown cutpoint is an error before anything else.
+        self.distance(cutpoint)  # An unknown cutpoint fails first.
         _, labels, match_distances = derive(distances, neighbor_labels, matcher or self.matcher)
         accepted = match_distances <= self.limits(labels, cutpoint)
         return accepted_labels(accepted, labels, no_match_label)
@@ -142,24 +142,24 @@ class Calibration:
         neighbor_ids: Any = None,
         class_names: tuple[str, ...] | None = None,
     ) -> Matches:
-        """As `match`, with the distance, the probability and the record of each match.
+        """Like `match`, with the distance, probability and record of each match.
 
         Args:
-            distances: As for `match`, as all but the last two.
+            distances: As for `match`.
             neighbor_labels: As for `match`.
             cutpoint: As for `match`.
             no_match_label: As for `match`.
             matcher: As for `match`.
-            neighbor_ids: Ids of the neighbours, int64 `[queries, k]`. None: ids of
-                records are not told.
-            class_names: Those of the index, to be kept with the matches.
+            neighbor_ids: Ids of the neighbours, int64 `[queries, k]`. None: the
+                result has no record ids.
+            class_names: The class names of the index, stored with the matches.
 
         Returns:
             The `Matches`, whose `labels` are what `match` returns.
 
         Raises:
             KeyError: If there is no such cutpoint.
-            TypeError: If labels are neither ids nor names, or ids are no integers.
+            TypeError: If labels are neither ids nor names, or ids are not integers.
             ValueError: If shapes do not match, or the matcher does not exist.
         """
         self.distance(cutpoint)
@@ -196,11 +196,11 @@ class Calibration:
         )
 
     def limits(self, labels: np.ndarray, cutpoint: str = "optimal") -> np.ndarray:
-        """The threshold that holds for each of some matches.
+        """The threshold that applies to each match.
 
         Args:
             labels: The labels of the matches `[queries]`, ids or names.
-            cutpoint: Name of the threshold.
+            cutpoint: Name of the cutpoint.
 
         Returns:
             float64 `[queries]`; -inf for a class that is never matched.
@@ -213,7 +213,7 @@ class Calibration:
         return np.array([-np.inf if d is None else d for d in per_class], np.float64)
 
     def get_config(self) -> dict[str, Any]:
-        """Everything, in types that JSON knows."""
+        """Everything, in JSON types."""
         config = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -223,7 +223,7 @@ class Calibration:
         config["thresholds"] = {k: np.asarray(v).tolist() for k, v in self.thresholds.items()}
         config["reference"] = np.asarray(self.reference).tolist()
         config["probabilities"] = {k: np.asarray(v).tolist() for k, v in self.probabilities.items()}
-        # JSON's keys are strings: class ids are kept apart.
+        # JSON keys are strings, so class ids are stored separately.
         config["per_class"] = {
             name: {"labels": list(own), "distances": list(own.values())}
             for name, own in self.per_class.items()
@@ -232,7 +232,7 @@ class Calibration:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Calibration:
-        """Makes an equal calibration from `get_config()`, also after JSON."""
+        """Makes an equal calibration from `get_config()`, also after a JSON round trip."""
         config = dict(config)
         config["matcher"] = loaded_matcher(config.get("matcher", "match_nearest"))
         config["thresholds"] = {
@@ -250,10 +250,10 @@ class Calibration:
         return cls(**config)
 
     def table(self, digits: int = 3) -> str:
-        """Cutpoints as a table, unreached targets below it.
+        """Cutpoints as a table, with unreached targets below it.
 
         Args:
-            digits: Significant digits shown, at least. Thresholds themselves are not rounded.
+            digits: Minimum number of significant digits. Only the display is rounded.
         """
         metrics = [name for name in self.thresholds if name != "distance"]
         rows: list[Sequence[object]] = [
@@ -284,7 +284,7 @@ class Calibration:
 
 
 def accepted_labels(accepted: np.ndarray, labels: np.ndarray, no_match_label: object) -> np.ndarray:
-    """The labels of accepted matches; what the others get, −1 being None among names."""
+    """The labels of accepted matches, and `no_match_label` for others (None for −1 among names)."""
     if labels.dtype != object:
         return np.where(accepted, labels, checks.int64(no_match_label, "no_match_label"))
     if isinstance(no_match_label, (int, np.integer)) and no_match_label == -1:

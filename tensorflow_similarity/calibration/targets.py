@@ -1,4 +1,4 @@
-"""What a threshold is asked to reach, and which one does."""
+"""Targets of calibration, and the choice of thresholds that reach them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Target", "choose_all", "make_targets"]
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """Values that metrics must reach (or, for those where less is better, not exceed)."""
+    """Values that metrics must reach (or must not exceed, if less is better)."""
 
     name: str
     metrics: tuple[ClassificationMetric, ...]
@@ -35,9 +35,9 @@ class Target:
     def choose(self, reached: np.ndarray) -> int | None:
         """Position of the threshold to use, or None.
 
-        Where a metric falls as the threshold grows (precision), or must stay low
-        (fpr), the largest threshold answers the most queries; where all grow
-        (recall, f1), the smallest makes the fewest mistakes.
+        If a metric falls as the threshold grows (precision), or must stay low (fpr), the
+        largest threshold, which answers the most queries; if all grow (recall, f1), the
+        smallest, which makes the fewest mistakes.
         """
         places = np.flatnonzero(reached)
         if not len(places):
@@ -46,11 +46,11 @@ class Target:
 
     @property
     def takes_smallest(self) -> bool:
-        """Whether the smallest threshold that reaches the target is taken, not the largest."""
+        """Whether to take the smallest threshold that reaches the target, not the largest."""
         return all(metric.increasing and metric.maximize for metric in self.metrics)
 
     def asks_as_much_as(self, other: Target) -> bool:
-        """Whether whatever reaches this target reaches the other one, too."""
+        """Whether reaching this target implies reaching the other."""
         mine = {
             metric.name: (metric, limit)
             for metric, limit in zip(self.metrics, self.limits, strict=True)
@@ -64,7 +64,7 @@ class Target:
         return True
 
     def describe(self) -> str:
-        """In words: `precision >= 0.99`."""
+        """The target in words, such as `precision >= 0.99`."""
         return " and ".join(
             f"{metric.name} {'>=' if metric.maximize else '<='} {limit:g}"
             for metric, limit in zip(self.metrics, self.limits, strict=True)
@@ -74,12 +74,13 @@ class Target:
 def choose_all(targets: Sequence[Target], reached: Sequence[np.ndarray]) -> list[int | None]:
     """Positions of the thresholds of all targets: see `Target.choose`.
 
-    A target that also limits mistakes takes the largest threshold, a weaker one without that limit
-    the smallest, which might accept less. Then the weaker one takes the other's.
+    A target that also limits mistakes takes the largest threshold. A weaker one without that limit
+    takes the smallest, which might accept less; in that case it gets the threshold of the stronger
+    one.
 
     Args:
         targets: The targets.
-        reached: What `Target.reached` says of each, bool `[thresholds]`.
+        reached: The result of `Target.reached` for each, bool `[thresholds]`.
     """
     places = [target.choose(held) for target, held in zip(targets, reached, strict=True)]
     chosen = list(places)
@@ -102,7 +103,7 @@ def make_targets(targets: object, default: ClassificationMetric) -> list[Target]
     Raises:
         ValueError: If a number is not within 0 and 1, a metric does not exist, or
             a target has the reserved name "optimal".
-        TypeError: If the type is none of the above.
+        TypeError: If the type is not one of these.
     """
     if targets is None:
         return []

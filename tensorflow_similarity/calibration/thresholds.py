@@ -1,4 +1,4 @@
-"""Calibration: distance thresholds that reach targets on labelled queries."""
+"""Calibration: finding distance thresholds that reach targets on labelled queries."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tensorflow_similarity.targets import Targets
 __all__ = ["calibrate"]
 
 _REFERENCE_SIZE = 1000
-# Distances of match sets that are looked at as thresholds, besides the best.
+# Number of match-set distances tried as thresholds, besides the best one.
 _MOST_CANDIDATES = 10_000
 
 
@@ -55,54 +55,54 @@ def calibrate(
 ) -> Calibration:
     """Finds distance thresholds that reach targets on labelled queries.
 
-    Candidates are the distances that occurred; at or below is a match. A target
-    holds on the calibration queries exactly, never by rounding: at least the
-    number for precision, recall, f1, binary_accuracy and npv, at most the number
-    for fpr. Of the candidates that hold it, precision and fpr take the largest
-    (most queries answered), the others the smallest (fewest mistakes). A target
-    that asks for more than another (`{"precision": 0.99, "recall": 0.5}` and `{"recall": 0.5}`)
-    never accepts more: the weaker one then takes its threshold. A target that no
-    candidate holds has no cutpoint: it is listed in `unreached`, with a warning.
+    The candidate thresholds are the distances that occur; a match at or below the threshold is
+    accepted. Targets hold on the calibration queries exactly, not just after rounding: at
+    least the given number for precision, recall, f1, binary_accuracy and npv, at most for
+    fpr. Among the candidates that reach a target, precision and fpr take the largest (most
+    queries answered), the others the smallest (fewest mistakes). If one target implies another
+    (`{"precision": 0.99, "recall": 0.5}` and `{"recall": 0.5}`), the stronger never accepts more:
+    the weaker then takes the same threshold. A target that no candidate reaches gets no
+    cutpoint; it is listed in `unreached`, with a warning.
 
-    Queries must be new to the index. A query that is itself indexed finds itself
-    at distance 0, and every threshold looks better than it is.
+    Queries must not be in the index. An indexed query finds itself at distance 0, which makes
+    every threshold look better than it is.
 
     Args:
         distances: `[queries, k]`, nearest first; inf where there is no neighbour
             (or it has no label).
         neighbor_labels: Class ids or names `[queries, k]`; −1 or None where a neighbour
             has no label, which is never a match.
-        query_labels: Class ids or names `[queries]`; also of classes that are not in the
-            index, and None (or −1) for what is of no known class: accepting one of those
-            is a mistake like any other. Or several labels as `Targets`, of which a match
-            must have one.
+        query_labels: Class ids or names `[queries]`. Classes that are not in the index are
+            allowed, and so is None (or −1) for an unknown class: accepting a match of such
+            a query is a mistake. Or several labels as `Targets`; a match must have one of
+            them.
         thresholds_targets: Name -> number, a target for `calibration_metric`, or
             name -> {metric: number}, all of which must hold:
             `{"strict": {"precision": 0.99}, "loose": 0.8}`.
-        calibration_metric: Whose best value is the cutpoint `"optimal"` (at the
+        calibration_metric: The metric whose best value gives the cutpoint `"optimal"` (at the
             largest such distance): precision, recall, f1, binary_accuracy, npv, fpr
             or a `ClassificationMetric`.
         matcher: `"match_nearest"`, `"match_majority_vote"` or a
             `ClassificationMatch`.
-        extra_metrics: More metrics to report.
-        confidence: Level of the bounds that are reported with each cutpoint.
-        guarantee: Whether the bound at level `confidence` must hold the target,
-            and not only the value on these queries. Stricter: expect to need some
-            300 accepted queries without a mistake for precision 0.99.
-        per_class: Whether to find thresholds for single classes as well, used for
-            matches that have their label. A class for which a target cannot be
-            reached is never matched at that cutpoint.
-        min_per_class: Calibration queries whose match has the class's label that
-            it takes; classes with fewer use the common threshold.
-        miss_rate: If given, a cutpoint `"known"` is added, for telling what is none
-            of the known: a new query of a known class, exchangeable with those
-            of the calibration, is rejected with at most this probability
-            (split-conformal: no distribution is assumed).
+        extra_metrics: Further metrics to report.
+        confidence: Level of the bounds reported with each cutpoint.
+        guarantee: Whether the bound at level `confidence` must reach the target, not just
+            the value on these queries. This is stricter: precision 0.99 takes some 300
+            accepted queries without a mistake.
+        per_class: Whether to find thresholds for individual classes too, which apply to
+            matches with that label. A class that cannot reach a target is never matched at
+            that cutpoint.
+        min_per_class: Number of calibration queries matched to a class that its own
+            threshold requires; classes with fewer use the common threshold.
+        miss_rate: If given, adds a cutpoint `"known"` for rejecting queries of unknown
+            classes: a new query of a known class, exchangeable with those of the
+            calibration, is rejected with at most this probability (split-conformal, so
+            distribution-free).
         known_labels: Class ids or names in the index, for `miss_rate`. None: those that
             occur in `neighbor_labels`.
-        match_sets: What is near each query, and what should be, for the metric `"row_f1"`: a
-            threshold for everything within a distance. Its distances are candidates too, of
-            more than 10,000 that many evenly, and the best of all.
+        match_sets: Match sets of the queries, for the metric `"row_f1"`, to calibrate a
+            threshold for all records within a distance. Their distances become candidates
+            too: all of them, or 10,000 evenly spaced ones and the best.
 
     Returns:
         A `Calibration`.
@@ -242,14 +242,14 @@ def _with_sets(candidates: np.ndarray, match_sets: MatchSets, queries: int) -> n
 def _distinct(
     metric: ClassificationMetric, targets: Sequence[Target], extra: Sequence[ClassificationMetric]
 ) -> list[ClassificationMetric]:
-    """All metrics to compute, one of each name."""
+    """All metrics to compute, without duplicate names."""
     everything = [metric, *extra]
     everything += [m for target in targets for m in target.metrics]
     return list({m.name: m for m in everything}.values())
 
 
 def _reached(target: Target, counts: Counts, confidence: float, guarantee: bool) -> np.ndarray:
-    """Where the target's values, or their bounds, hold it: bool `[thresholds]`."""
+    """Where the metrics, or their bounds, reach the target: bool `[thresholds]`."""
     values = counts.values(target.metrics)
     if guarantee:
         for metric in target.metrics:
@@ -263,14 +263,14 @@ def _reached(target: Target, counts: Counts, confidence: float, guarantee: bool)
 
 
 def _best(metric: ClassificationMetric, curve: dict[str, np.ndarray], counts: Counts) -> int:
-    """Place of the best value, the last of equals; of thresholds that accept something."""
+    """Position of the best value (the last of ties) among thresholds that accept something."""
     values = curve[metric.name] if metric.maximize else -curve[metric.name]
     values = np.where(counts.accepted > 0, values, -np.inf)
     return len(values) - 1 - int(values[::-1].argmax())
 
 
 def _labels_present(distances: np.ndarray, neighbor_labels: Any) -> np.ndarray:
-    """Labels of all neighbours that there are."""
+    """Labels of all neighbours that exist."""
     present = checks.host_array(neighbor_labels, "neighbor_labels")[np.isfinite(distances)]
     if any(isinstance(label, tuple) for label in present[:1]):
         present = np.array([label for labels in present for label in labels])
@@ -278,7 +278,7 @@ def _labels_present(distances: np.ndarray, neighbor_labels: Any) -> np.ndarray:
 
 
 def _of_classes(queries: Targets, present: Any) -> np.ndarray:
-    """Which queries have a label that is among some: bool `[queries]`."""
+    """Which queries have one of the given labels: bool `[queries]`."""
     if queries.kind == "classes":
         mine, those = targets.align(
             queries, targets.get(present, "known_labels"), ("query_labels", "known_labels")
@@ -303,7 +303,7 @@ def _check_miss_rate(miss_rate: float | None, targets: Sequence[Target]) -> None
 def _by_label(
     labels: np.ndarray, matched: np.ndarray, minimum: int
 ) -> list[tuple[Any, np.ndarray]]:
-    """Classes with enough matches, and the queries that matched them."""
+    """Classes with enough matches, and the queries matched to them."""
     places = np.flatnonzero(matched)
     places = places[np.argsort(labels[places], kind="stable")]
     classes, starts = np.unique(labels[places], return_index=True)

@@ -1,4 +1,4 @@
-"""What a user says is relevant to what, as the ranking asks for it."""
+"""Resolves what users say about relevance into the form that ranking needs."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _NAMED = ("jaccard", "multi_hot")
 
 
 class SameGroup:
-    """Pairs of one group that `evaluate(ignore=…)` leaves out: of one camera, of one session.
+    """Leaves pairs of one group, such as one camera or session, out of `evaluate(ignore=…)`.
 
     In person re-identification, images of the query's person from the query's own camera are
-    left out of its ranking, since they are next to copies of it; other persons from that camera
-    stay. Elsewhere all keys of the query's session or patient are to be left out, whatever
-    their class: `same_class=False`.
+    left out of its ranking, since they are nearly copies of it; other persons from that camera
+    stay. With `same_class=False`, all keys of the query's group are left out, whatever their
+    class, for example all images of one hospital patient.
 
     Args:
         queries: The group of each query `[queries]`: ids or names; None for a query
             that is of no group.
-        gallery: The group of each key `[keys]`. Defaults to `None`: where each query
-            searches the others, their groups.
-        same_class: Whether only keys that are relevant to the query (of its class) are
-            left out. Defaults to `True`.
+        gallery: The group of each key `[keys]`. Defaults to `None`: the groups of the
+            queries, which then search each other.
+        same_class: Whether only keys relevant to the query (of its class) are left out.
+            Defaults to `True`.
 
     Example:
 
@@ -92,12 +92,12 @@ class SameGroup:
 
 @dataclasses.dataclass(frozen=True)
 class Supervision:
-    """What is known of queries and of the gallery.
+    """Resolved labels and relevance.
 
     Attributes:
-        relevant: What is relevant to what, and which pairs are left out.
-        labels: The queries' labels as results show them, an array of `queries` rows.
-        unknown: bool `[queries]`: of unknown class.
+        relevant: Which keys are relevant to which queries, and which pairs are left out.
+        labels: The labels of the queries as results show them, an array of `queries` rows.
+        unknown: bool `[queries]`, True if the class is unknown.
     """
 
     relevant: Relevance
@@ -114,11 +114,11 @@ def supervise(
     ignore: object,
     ignore_class: object,
 ) -> Supervision:
-    """Resolves the arguments of `evaluate` that say what is relevant.
+    """Resolves the arguments of `evaluate` that define relevance.
 
     Args:
-        labels: Those of the queries.
-        gallery_labels: Those of the gallery; None where each query searches the others.
+        labels: Labels of the queries.
+        gallery_labels: Labels of the gallery; None if the queries search each other.
         own: int64 `[queries]`, the gallery row that is the query itself, or -1.
         keys: The size of the gallery.
         relevance: See `evaluate`.
@@ -163,7 +163,7 @@ def supervise(
 def _compared(
     mine: Targets, others: Targets, relevance: str | None
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The relevance that `Targets` say, by positions of queries."""
+    """The relevance given by `Targets`, as a function of query positions."""
     if _is_matrix(mine):
         matrix = mine.matrix  # type: ignore[attr-defined]
         return lambda which: np.asarray(matrix[which])
@@ -186,7 +186,7 @@ def _several(labels: TargetsLike | None, name: str) -> Targets:
 
 
 def _jaccard(mine: Targets, others: Targets) -> np.ndarray:
-    """Labels in common / labels of either; 0 where neither has one."""
+    """Shared labels divided by all labels of either; 0 if neither has any."""
     ours = mine.matrix.astype(np.float64)  # type: ignore[attr-defined]
     theirs = others.matrix.astype(np.float64)  # type: ignore[attr-defined]
     common = ours @ theirs.T
@@ -222,7 +222,7 @@ def _values(
 def _ignored(
     ignore: object, queries: int, keys: int, alone: bool
 ) -> tuple[Callable[[np.ndarray], np.ndarray], bool]:
-    """Which pairs to leave out by query positions, and whether relevant ones only."""
+    """Pairs to leave out, as a function of query positions; and whether only relevant ones."""
     if isinstance(ignore, SameGroup):
         ignore.check(queries, None if alone else keys)
         mine = ignore.queries

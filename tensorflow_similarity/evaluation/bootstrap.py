@@ -1,8 +1,7 @@
-"""Bootstrap of means whose values come in classes.
+"""Bootstrap of means, by class.
 
-Values of queries of one class are not independent: what the model has made of
-the class is common to all of them. So whole classes are drawn, with
-replacement, and not single queries.
+The values of queries of one class are not independent, since all of them depend on how the
+model represents that class. So whole classes, not single queries, are drawn with replacement.
 """
 
 from __future__ import annotations
@@ -19,24 +18,24 @@ _CHUNK_ELEMENTS = 2**23
 
 
 def class_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct labels of some queries, and the place of each query's among them.
+    """The distinct labels of queries, and the index of each query's label among them.
 
     Args:
         labels: `[queries]` or `[queries, ...]`: equal rows are one class.
     """
-    # Names are objects, which NumPy compares along no axis.
+    # NumPy cannot compare objects, such as names, along an axis.
     axis = None if labels.ndim == 1 else 0
     found, codes = np.unique(labels, axis=axis, return_inverse=True)
     return found, codes.reshape(-1)
 
 
 class ClassSums:
-    """Sums and counts of per-query values by class, all that resampling needs.
+    """Per-class sums and counts of per-query values, which are all that resampling needs.
 
     Args:
         values: float64 `[metrics, queries]`.
         classes: int64 `[queries]`, 0 to `number - 1`, each occurring.
-        number: How many classes there are.
+        number: Number of classes.
     """
 
     def __init__(self, values: np.ndarray, classes: np.ndarray, number: int) -> None:
@@ -60,7 +59,7 @@ class ClassSums:
 
 
 def _draws(rng: np.random.Generator, classes: int, resamples: int) -> Iterator[np.ndarray]:
-    """How often each class is drawn, float64 `[some resamples, classes]`, chunk by chunk."""
+    """Number of times each class is drawn, float64 `[some resamples, classes]`, chunk by chunk."""
     step = max(1, _CHUNK_ELEMENTS // classes)
     for begin in range(0, resamples, step):
         rows = min(step, resamples - begin)

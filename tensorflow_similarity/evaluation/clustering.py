@@ -19,15 +19,15 @@ def clustering(
 ) -> dict[str, float]:
     """Adjusted and normalised mutual information of classes and clusters.
 
-    Where no clusters are given, k-means finds as many as there are classes. AMI
-    is 0 on average for clusters by chance; NMI is not, and grows with their number.
+    Without `clusters`, k-means finds as many clusters as there are classes. AMI is 0 on
+    average for random clusters; NMI is not, and grows with the number of clusters.
 
     Args:
         embeddings: `[n, dim]`; not needed with `clusters`. k-means is Euclidean:
             normalise the rows for cosine distance.
         labels: Class ids or names `[n]`; None where the class is unknown: such
             examples are left out.
-        clusters: Cluster ids `[n]`, found elsewhere. None: by k-means.
+        clusters: Precomputed cluster ids `[n]`. None: k-means.
         seed: Seed of k-means.
 
     Returns:
@@ -58,7 +58,7 @@ def clustering(
     if clusters is None and x is not None:
         kmeans = cluster.KMeans(len(set(ids.tolist())), n_init=3, random_state=seed)
         found = kmeans.fit_predict(x[known])
-    else:  # -1 is a cluster there: what belongs to none.
+    else:  # -1, for examples in no cluster, counts as a cluster here.
         found = checks.class_ids(clusters, "clusters", len(classes))[known]
     return {
         "ami": float(metrics.adjusted_mutual_info_score(ids, found)),

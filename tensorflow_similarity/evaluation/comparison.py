@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same queries."""
+"""Tests whether one model is better than another on the same queries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tensorflow_similarity.evaluation.result import EvaluationResult
 
 __all__ = ["Comparison", "compare"]
 
-# Up to this many classes all sign flips are enumerated.
+# With up to this many classes, all sign flips are enumerated.
 _ENUMERABLE = 12
 _PERMUTATIONS = 10_000
 _CHUNK = 1000
@@ -21,7 +21,7 @@ _CHUNK = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The differences between two evaluations, metric by metric.
+    """The differences between two evaluations, per metric.
 
     Attributes:
         difference: Metric -> value of the first minus value of the second.
@@ -29,7 +29,7 @@ class Comparison:
         p_values: Metric -> two-sided p-value of no difference.
         confidence: Level of the intervals.
         queries: Number of queries compared.
-        classes: Number of their classes.
+        classes: Number of classes among them.
 
     Example:
 
@@ -73,22 +73,22 @@ def compare(
 ) -> Comparison:
     """Compares two evaluations of the same queries, query by query.
 
-    Both the interval (a bootstrap of classes) and the p-value (a permutation
-    test that swaps the two models in whole classes) allow for queries of a class
-    depending on each other. With up to 12 classes all swaps are tried; with few
-    of them no p-value can be small: 2 ** (1 - classes) is the least.
+    The interval (a bootstrap of classes) and the p-value (a permutation test that swaps
+    the two models class by class) both account for the dependence between queries of a
+    class. With up to 12 classes all swaps are tried. The smallest possible p-value is
+    2 ** (1 - classes), so few classes cannot give a small one.
 
     Args:
         first: One evaluation.
-        second: Another one, of the same queries in the same order.
+        second: The other, of the same queries in the same order.
         confidence: Level of the intervals, between 0 and 1.
         seed: Seed of bootstrap and permutations.
 
     Returns:
-        A `Comparison` of the metrics that both have.
+        A `Comparison` of the metrics in both.
 
     Raises:
-        ValueError: If the queries or those left out differ, no metric is common,
+        ValueError: If the queries or the skipped ones differ, no metric is in both,
             or there are fewer than two classes.
 
     Example:
@@ -144,7 +144,7 @@ def compare(
 def _sign_flips(sums: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Two-sided p-value of class sums of differences `[classes, metrics]` being around 0."""
     classes = len(sums)
-    # What is equal up to rounding counts as equally extreme.
+    # Sums that are equal up to rounding count as equally extreme.
     observed = np.abs(sums.sum(axis=0)) * (1 - 1e-9) - 1e-12
     if classes <= _ENUMERABLE:
         flips = 1.0 - 2.0 * ((np.arange(2**classes)[:, None] >> np.arange(classes)) & 1)

@@ -1,4 +1,4 @@
-"""Few-shot episodes: how well a few examples of new classes tell them apart."""
+"""Few-shot evaluation: classifying new classes from a few examples of each."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class EpisodeResult:
 
     Attributes:
         accuracy: The mean over episodes.
-        interval: Its confidence interval, mean ± z · standard error. It tells of the draw of
-            episodes, not of other classes than these.
+        interval: Its confidence interval, mean ± z · standard error. It covers the random draw
+            of episodes, not the choice of classes.
         per_episode: float64 `[episodes]`.
         ways: Classes in an episode.
-        shots: Examples of each that are known.
-        queries: Examples of each that are asked for.
+        shots: Known examples of each class.
+        queries: Queries of each class.
         confidence: Level of the interval.
 
     Example:
@@ -75,25 +75,25 @@ def few_shot(
 ) -> EpisodeResult:
     """Evaluates N-way K-shot episodes.
 
-    Each episode draws `ways` classes, `shots` examples of each that are known, and `queries`
-    others of each that are to be told apart: a query is of the class whose prototype, the mean of
-    its known examples, is nearest.
+    Each episode draws `ways` classes, and from each class `shots` known examples and `queries`
+    queries. A query is assigned to the class with the nearest prototype, the mean of its known
+    examples.
 
     Args:
         embeddings: `[n, dim]`.
         labels: Class ids or names `[n]`; None where the class is unknown: such examples are
-            left out. Classes with fewer than `shots + queries` examples are, too.
+            left out, and so are classes with fewer than `shots + queries` examples.
         ways: Classes in an episode, the N.
         shots: Known examples of each class, the K.
-        queries: Other examples of each class.
-        episodes: How many episodes.
+        queries: Queries of each class.
+        episodes: Number of episodes.
         distance: A name, an object or a function: see `distances.get`. Prototypical networks
-            have the squared Euclidean distance.
-        prototypes: Whether a class is its mean. If False, it is the nearest of its known
-            examples.
+            use the squared Euclidean distance.
+        prototypes: Whether to compare with the mean of each class. If False, with its nearest
+            known example.
         confidence: Level of the interval.
         seed: Seed of the draws.
-        ignore_class: A class id, or a name, that stands for an unknown class.
+        ignore_class: A class id or name that stands for an unknown class.
 
     Returns:
         An `EpisodeResult`.

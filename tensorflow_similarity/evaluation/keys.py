@@ -1,8 +1,8 @@
-"""Distances as integers that sort like them and carry a bit of their own.
+"""Distances as sortable integers with a relevance bit.
 
-A float32 that is not negative sorts like its own bits, whose highest is 0. One
-bit is free, then, to say whether the pair is relevant, and sorting the integers
-sorts distance and relevance together, with no second array to permute.
+A non-negative float32 sorts like its bit pattern, whose highest bit is 0. That leaves one bit
+free to mark whether the pair is relevant, so that sorting the integers sorts distance and
+relevance together, without permuting a second array.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 __all__ = ["LAST", "LAST_EXACT", "exact_keys", "pack", "sortable_bits"]
 
 _SIGN = np.uint32(0x80000000)
-# Greater than what any distance becomes, and not relevant: what is left out.
+# Marks keys that are left out: greater than any distance, and not relevant.
 LAST = np.uint32(0xFFFFFFFE)
 LAST_EXACT = np.uint64(0xFFFFFFFFFFFFFFFE)
 
 
 def sortable_bits(distances: np.ndarray) -> np.ndarray:
-    """uint32 integers that sort like the float32 `distances`, negative ones too."""
-    # -0.0 + 0.0 is +0.0: the two zeros are one distance and must be one integer.
+    """uint32 integers that sort like the float32 `distances`, including negative ones."""
+    # -0.0 + 0.0 is +0.0: both zeros must map to one integer.
     bits = (distances + np.float32(0)).view(np.uint32)
     flip = (bits.view(np.int32) >> 31).view(np.uint32) | _SIGN
     return np.bitwise_xor(bits, flip, out=flip)
@@ -61,7 +61,7 @@ def exact_keys(distances: np.ndarray, relevant: np.ndarray, positions: np.ndarra
     Args:
         distances: float32 `[rows, n]`.
         relevant: bool, broadcast to `[rows, n]`.
-        positions: int64 `[n]`, what breaks ties.
+        positions: int64 `[n]`, which break ties.
     """
     keys = sortable_bits(distances).astype(np.uint64) << np.uint64(32)
     keys |= positions.astype(np.uint64) << np.uint64(1)

@@ -1,4 +1,4 @@
-"""Sets of matches: for each query all that is near enough, beside all that should be."""
+"""Match sets: all near records of each query, compared with those that should match."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["MatchSets", "row_f1"]
 
 
 def row_f1(predicted: Any, true: Any) -> np.ndarray:
-    """F1 of each row between what was found and what is true, as sets.
+    """F1 of each row between the predicted set P and the true set T.
 
-    `2 |P ∩ T| / (|P| + |T|)`; 1 where both are empty, 0 where one is. Its mean over the rows
-    is the row-wise F1 by which match sets are scored, such as the duplicates of products.
+    `2 |P ∩ T| / (|P| + |T|)`; 1 if both are empty, 0 if only one is. Its mean over rows is the
+    row-wise F1 used to score match sets, such as duplicates of products.
 
     Args:
-        predicted: For each row a set (or list, or array) of ids, labels or anything else
-            that can be compared. Values that come twice count once.
-        true: Likewise. None for a row of which nothing is known.
+        predicted: For each row a set (or list, or array) of ids, labels or other comparable
+            values. Duplicates count once.
+        true: Likewise. None for a row whose true set is unknown.
 
     Returns:
-        float64 `[rows]`; NaN where nothing is known: `np.nanmean` leaves it out.
+        float64 `[rows]`; NaN if the true set is unknown, which `np.nanmean` leaves out.
 
     Raises:
         TypeError: If rows are not sets or sequences.
@@ -59,18 +59,18 @@ def row_f1(predicted: Any, true: Any) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MatchSets:
-    """For each query what is near, how far, and whether it belongs; to choose a threshold by.
+    """Candidate matches of each query, with distance and correctness, to choose a threshold.
 
-    At a threshold, a query's match set is all that is at most so far.
+    At a threshold, a query's match set is every candidate at most that far.
 
     Attributes:
-        queries: int64 `[m]`: the query of each that is near.
+        queries: int64 `[m]`, the query of each candidate.
         distances: float64 `[m]`.
         right: bool `[m]`, whether it is in the true set of its query.
-        relevant: int64 `[queries]`, how many are in the true set of each query; -1 where that
-            is not known, and the query is left out.
-        reach: Sets are known at thresholds below this distance; where only k neighbours were
-            looked up, there may be more beyond.
+        relevant: int64 `[queries]`, size of the true set of each query; -1 if unknown, in which
+            case the query is left out.
+        reach: Match sets are complete at thresholds below this distance; if only k neighbours
+            were looked up, there may be more beyond it.
 
     Example:
 
@@ -184,7 +184,7 @@ class MatchSets:
             thresholds: Distances `[t]`, in any order.
 
         Returns:
-            float64 `[t]`; NaN if nothing is known of any query.
+            float64 `[t]`; NaN if no true set is known.
         """
         known = self.relevant >= 0
         count = int(known.sum())
@@ -210,10 +210,10 @@ class MatchSets:
         return result
 
     def best(self) -> float:
-        """The threshold with the largest row-wise F1, of equal ones the largest distance.
+        """The threshold with the largest row-wise F1; of ties, the largest distance.
 
         Raises:
-            ValueError: If nothing is near any query of which something is known.
+            ValueError: If no query with a known true set has a candidate.
         """
         candidates = self.candidates()
         if not len(candidates):

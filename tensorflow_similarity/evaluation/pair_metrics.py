@@ -1,4 +1,4 @@
-"""Metrics of pairs: telling pairs of one class from pairs of two, by a threshold."""
+"""Verification metrics: telling same-class from different-class pairs by a threshold."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def _sorted_sides(values: ArrayLike, same: ArrayLike) -> tuple[np.ndarray, np.nd
 
 
 def roc_auc(distances: ArrayLike, same: ArrayLike) -> float:
-    """Area under the ROC curve: how often a same-class pair is nearer than another pair.
+    """Area under the ROC curve: the probability that a same-class pair is nearer than another.
 
-    Equal distances count half.
+    Ties count half.
 
     Args:
         distances: `[pairs]`.
@@ -54,17 +54,17 @@ def roc_auc(distances: ArrayLike, same: ArrayLike) -> float:
 
 
 def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> tuple[float, float]:
-    """True accept rate at a false accept rate that is not exceeded.
+    """True accept rate at a bounded false accept rate.
 
     Args:
         distances: `[pairs]`.
         same: bool `[pairs]`, whether the pair is of one class.
-        far: The largest share of different-class pairs that may be accepted.
+        far: The largest accepted fraction of different-class pairs.
 
     Returns:
-        The share of same-class pairs accepted, and the threshold: the largest
-        distance of a pair at which at most `far` of the different-class pairs are
-        at or below it; -inf where there is none.
+        The fraction of same-class pairs accepted, and the threshold: the largest distance of a
+        pair with at most a fraction `far` of the different-class pairs at or below it; -inf if
+        there is none.
 
     Example:
 
@@ -88,15 +88,15 @@ def tar_at_far(distances: ArrayLike, same: ArrayLike, far: float) -> tuple[float
 
 
 def equal_error_rate(distances: ArrayLike, same: ArrayLike) -> tuple[float, float]:
-    """Where as large a share of each kind of pair is judged wrong.
+    """The equal error rate, at which both kinds of pairs are misjudged equally often.
 
     Args:
         distances: `[pairs]`.
         same: bool `[pairs]`, whether the pair is of one class.
 
     Returns:
-        The mean of the two error rates at the threshold where they are nearest to
-        each other, and that threshold.
+        The mean of the two error rates at the threshold where they differ least, and that
+        threshold.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Pairs of examples: all of a kind, or a uniform draw."""
+"""Pairs of examples: all of a kind, or a uniform sample."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def labelled_pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions a < b of pairs, and whether each is of one class.
 
-    All pairs, if there are at most `most`, else at most so many of either kind.
+    All pairs if there are at most `most`, else at most that many of each kind.
 
     Raises:
         ValueError: If there is no pair of one of the kinds.
@@ -47,7 +47,7 @@ def labelled_pairs(
 def same_pairs(
     order: np.ndarray, sizes: np.ndarray, wanted: int, total: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of `wanted` of the same-class pairs: all, or a uniform draw."""
+    """Positions of `wanted` same-class pairs: all, or a uniform sample."""
     pairs = sizes * (sizes - 1) // 2
     which = np.arange(total) if wanted == total else np.sort(rng.integers(total, size=wanted))
     starts = np.cumsum(pairs) - pairs
@@ -64,7 +64,7 @@ def same_pairs(
 def different_pairs(
     ids: np.ndarray, wanted: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of a uniform draw of pairs of two classes."""
+    """Positions of a uniform sample of different-class pairs."""
     found: list[np.ndarray] = []
     missing = wanted
     while missing > 0:

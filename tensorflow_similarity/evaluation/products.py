@@ -18,15 +18,15 @@ __all__ = ["RankingProduct"]
 
 
 class RankingProduct:
-    """`left(queries) @ right.T` is in the order of a distance to a gallery, for each query.
+    """A product `left(queries) @ right.T` that ranks a gallery like a distance.
 
     Args:
-        product: What the distance says of itself.
+        product: The product of the distance.
         gallery: float32 `[n, dim]`.
 
     Attributes:
         right: The gallery's side, float32 `[n, m]`.
-        floor: No value is below it but for rounding.
+        floor: Lower bound of all values, up to rounding.
     """
 
     def __init__(self, product: Product, gallery: np.ndarray) -> None:
@@ -49,7 +49,7 @@ class RankingProduct:
 
     @classmethod
     def of(cls, distance: Distance, gallery: np.ndarray) -> RankingProduct | None:
-        """The product for a distance to a gallery `[n, dim]`, or None where there is none."""
+        """The product for a distance to a gallery `[n, dim]`, or None if the distance has none."""
         product = product_of(distance)
         return None if product is None else cls(product, gallery)
 
@@ -74,10 +74,10 @@ def _squares(rows: np.ndarray) -> np.ndarray:
 
 
 def _center(keys: np.ndarray) -> np.ndarray:
-    """What to move embeddings by, so that no large common offset is squared.
+    """The offset to subtract from embeddings, so that no large common offset is squared.
 
-    A multiple of a power of two near the spread: whole numbers stay whole, and
-    equal distances between them equal.
+    It is a multiple of a power of two near the spread, so that whole numbers stay whole and
+    equal distances stay equal.
     """
     mean = keys.mean(axis=0, dtype=np.float64)
     spread = np.sqrt(keys.var(axis=0, dtype=np.float64).mean())

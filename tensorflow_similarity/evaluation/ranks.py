@@ -4,8 +4,8 @@ Distances of a block are computed once. Each becomes an integer that holds the
 distance and whether the key is relevant (`keys.py`), so one partition and one
 sort of the nearest give the relevance of every rank. Where a relevant and an
 irrelevant key are at the same distance their order matters: such rows are
-ranked again by distance and gallery position. Threads share the rows of a
-block, since NumPy sorts outside the interpreter's lock.
+ranked again by distance and gallery position. The rows of a block
+are shared among threads, since NumPy releases the GIL to sort.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WORTH_COMPILING = 2**24
 
 
 def block_rows(keys: int) -> int:
-    """Queries in a block, for a gallery of that many keys."""
+    """Number of queries in a block, for a gallery of that many keys."""
     return int(np.clip(_BLOCK_ELEMENTS // max(1, keys), 1, _MOST_ROWS))
 
 
@@ -55,12 +55,12 @@ def rank(
     verbose: int = 0,
     needs_gains: bool = False,
 ) -> None:
-    """Ranks the gallery for every query that has something relevant in it.
+    """Ranks the gallery for every query with a relevant key.
 
     Args:
         embeddings: float32 `[queries, dim]`.
         gallery: float32 `[keys, dim]`.
-        distance: What to rank by; ties by gallery row.
+        distance: The distance to rank by; ties are broken by gallery row.
         relevance: Which keys are relevant.
         own: int64 `[queries]`, the gallery row that is the query itself and is
             left out of its ranking; -1 where there is none.
@@ -98,12 +98,12 @@ def rank(
 
 
 class _Blocks:
-    """Distances of blocks of queries to a gallery, or what has their order.
+    """Distances of blocks of queries to a gallery, or values that rank like them.
 
-    Compiled where that pays.
+    Compiled if that pays off.
     """
 
-    #: No distance is below it; what rounding puts there is raised to it.
+    #: Lower bound of distances; values below it by rounding are raised to it.
     floor = -np.inf
 
     def __init__(self, gallery: np.ndarray, distance: Distance, queries: int) -> None:
@@ -112,7 +112,7 @@ class _Blocks:
             self.floor = self._product.floor
             return
         refuse_tensorflow(f"The distance {distance.name!r}")
-        # A distance of one's own is written for the backend.
+        # Custom distances are written for the backend.
         self._compute: Callable[..., Any] = distance
         self._keys = keras.ops.convert_to_tensor(gallery)
         compiled = keras.backend.backend() == "tensorflow"
@@ -178,7 +178,7 @@ class _Ranker:
     def _fast(
         self, distances: np.ndarray, queries: np.ndarray, buffer: np.ndarray, work: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Relevance by rank, and the rows that are left to the exact way."""
+        """Relevance by rank, and the rows that need the exact method."""
         (b, n), depth = distances.shape, self._depth
         np.maximum(distances, self._floor, out=buffer)
         own = self._own[queries]
@@ -203,7 +203,7 @@ class _Ranker:
             # Partitioned at `depth`, the key there is the nearest one left out.
             work.partition(depth, axis=1)
             work[:, :depth].sort(axis=1)
-            # Where the ranking ended before, there is nothing to be unclear about.
+            # Rankings that ended earlier are unambiguous.
             ended = work[:, depth - 1] == LAST
             unclear = ((work[:, depth - 1] | 1) == (work[:, depth] | 1)) & ~ended
         top = work[:, :depth]

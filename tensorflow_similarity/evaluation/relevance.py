@@ -1,4 +1,4 @@
-"""Which keys of the gallery are relevant to a query."""
+"""Which keys of the gallery are relevant to which queries."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["ClassRelevance", "MatrixRelevance", "Relevance", "WithIgnored"]
 
 
 class Relevance(Protocol):
-    """What ranking asks about relevance. Columns are gallery rows in `order`."""
+    """The relevance interface of ranking. Columns are gallery rows in `order`."""
 
     #: int64 [keys]: the gallery row of every column.
     order: np.ndarray
-    #: int64 [queries]: how many keys are relevant to each query.
+    #: int64 [queries]: number of keys relevant to each query.
     count: np.ndarray
     #: int64 [queries]: an order of the queries in which neighbours are cheap together.
     query_order: np.ndarray
 
     @property
     def graded(self) -> bool:
-        """Whether `gains` tells more than `mask`."""
+        """Whether relevance is graded, so that `gains` differs from `mask`."""
 
     def mark(self, keys: np.ndarray, queries: np.ndarray) -> None:
         """Sets the lowest bit of `keys` `[queries, keys]` where relevant, in place."""
@@ -34,12 +34,12 @@ class Relevance(Protocol):
         """Bool `[queries, keys]`, True where relevant."""
 
     def gains(self, queries: np.ndarray) -> np.ndarray:
-        """Float64 `[queries, keys]`, how relevant; 0 where not."""
+        """Float64 `[queries, keys]`, the grades; 0 where not relevant."""
 
     def ignored(self, queries: np.ndarray) -> np.ndarray | None:
         """Bool `[queries, keys]`, True where the key is left out of the query's ranking.
 
-        None where none is. `count` does not count those keys; `mask` and `gains` may.
+        None if there are none. `count` excludes these keys; `mask` and `gains` may include them.
         """
 
 
@@ -98,14 +98,14 @@ class ClassRelevance:
 
 
 class MatrixRelevance:
-    """Relevance that someone spelt out, a matrix that is asked for in blocks of queries.
+    """Explicit relevance: a matrix, requested in blocks of queries.
 
     Args:
         relevance: Maps positions of some queries `[n]` to bool, or to grades from 0 up,
             `[n, keys]`; NaN where the key is to be left out of the query's ranking.
         keys: The size of the gallery.
         own: As for `ClassRelevance`.
-        rows: How many queries to count at a time.
+        rows: Number of queries to count at a time.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class MatrixRelevance:
         self.query_order = np.argsort(self.count, kind="stable")
 
     def _values(self, queries: np.ndarray) -> np.ndarray:
-        """What was given for these queries, checked: bool, or grades."""
+        """The given relevance of these queries, checked: bool, or grades."""
         values = checks.host_array(self._relevance(queries), "relevance")
         expected = (len(queries), len(self.order))
         known = values.shape == expected and values.dtype.kind in "biuf"
@@ -158,14 +158,14 @@ class MatrixRelevance:
 
 
 class WithIgnored:
-    """Relevance of which some pairs are left out of the ranking.
+    """Relevance with some pairs left out of the ranking.
 
     Args:
         relevance: The relevance.
         ignore: Maps positions of some queries `[n]` to bool `[n, keys]`, columns in the
             order of the gallery: True where the key is left out of the query's ranking.
         own: As for `ClassRelevance`.
-        rows: How many queries to count at a time.
+        rows: Number of queries to count at a time.
         same_class: Whether only keys that are relevant to the query are left out.
     """
 
@@ -182,14 +182,14 @@ class WithIgnored:
         self.count = relevance.count.copy()
         column = np.empty(len(self.order), np.int64)
         column[self.order] = np.arange(len(self.order))
-        #: Pairs that are left out.
+        #: Number of pairs left out.
         self.pairs = 0
         for begin in range(0, len(own), rows):
             queries = np.arange(begin, min(begin + rows, len(own)))
             mask, ignored = relevance.mask(queries), self._mask(queries)
             itself = own[queries]
             there = np.flatnonzero(itself >= 0)
-            ignored[there, column[itself[there]]] = False  # `count` has left it out already.
+            ignored[there, column[itself[there]]] = False  # `count` excludes it already.
             already = relevance.ignored(queries)
             if already is not None:
                 ignored &= ~already

@@ -1,4 +1,4 @@
-"""What an evaluation found."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ _AVERAGES = ("micro", "macro")
 
 
 class EvaluationResult(Mapping[str, float]):
-    """Metric values, with the evidence behind them.
+    """Metric values with confidence intervals and per-query values.
 
-    A mapping from metric name to value, the mean over queries. Printed, it is a
-    table of values and confidence intervals.
+    A mapping from metric name to value, the mean over queries. It prints as a table of
+    values and confidence intervals.
 
-    Queries for which nothing in the gallery is relevant (their class has no
-    other member) are no part of any mean; `skipped` counts them.
+    Queries without a relevant key in the gallery (their class has no other member) are
+    excluded from all means; `skipped` counts them.
 
-    The intervals are percentiles of 2,000 bootstrap resamples of whole classes:
-    they say how much a value may be expected to move with other classes from
-    where these came from. With few classes (say 10) they are rough, and somewhat
-    too narrow; with one class there is none, and both ends are NaN.
+    The intervals are percentiles of 2,000 bootstrap resamples of whole classes. They tell
+    how much a value may vary with other classes from the same source. With few classes
+    (say 10) they are rough and somewhat too narrow; with a single class both ends are NaN.
 
     Attributes:
         micro: Metric -> mean over queries, the same as the mapping itself.
         macro: Metric -> mean over classes of the mean over the class's queries.
-        queries: Number of queries that count.
+        queries: Number of queries in the means.
         skipped: Number of queries left out.
         unknown: Number of queries left out because their class is unknown.
-        ignored_pairs: Pairs of a query and a key that `ignore` left out of a ranking.
-        classes: Number of classes among the queries that count.
+        ignored_pairs: Number of pairs of query and key that `ignore` left out.
+        classes: Number of classes among the queries in the means.
         confidence: Level of `interval`.
-        per_query: Metric -> float64 `[queries]`, in the order they were given;
-            NaN where the query was left out.
-        labels: The queries' labels, in that order: ids, or names where they had names
-            (None where the class is unknown, as −1 among ids).
+        per_query: Metric -> float64 `[queries]`, in the given order; NaN if
+            the query was left out.
+        labels: The labels of the queries, in that order: ids (−1 if unknown), or names
+            (None if unknown).
 
     Example:
 
@@ -135,7 +134,7 @@ class EvaluationResult(Mapping[str, float]):
         return np.moveaxis(interval(np.moveaxis(resampled, 1, 0), self.confidence), 0, 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but `per_query` and `labels`, as plain objects for JSON."""
+        """Everything except `per_query` and `labels`, as plain objects for JSON."""
         return {
             "metrics": dict(self.micro),
             "macro": dict(self.macro),

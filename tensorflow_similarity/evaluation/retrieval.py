@@ -1,4 +1,4 @@
-"""Evaluation of embeddings as a retrieval system."""
+"""Retrieval evaluation of embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tensorflow_similarity.targets import Targets, TargetsLike, lookup_labels, s
 
 __all__ = ["evaluate", "evaluate_lookup"]
 
-# Deep enough that the first relevant key is nearly always among these ranks.
+# The first relevant key is nearly always among this many ranks.
 _RANKS_FOR_FIRST = 64
 
 
@@ -39,43 +39,44 @@ def evaluate(
     ignore_class: object = None,
     verbose: int = 0,
 ) -> EvaluationResult:
-    """Evaluates retrieval, exactly, with confidence intervals.
+    """Evaluates retrieval exactly, with confidence intervals.
 
-    Every query is ranked against the whole gallery. Ties in distance are ordered
-    by gallery position. Memory is bounded whatever the sizes: about 500 MB above
-    the data. The formulas are in `tensorflow_similarity.evaluation.metrics`.
+    The whole gallery is ranked for every query. Ties in distance are ordered by gallery
+    position. Memory use is bounded at any size: about 500 MB on top of the data. The formulas
+    are in `tensorflow_similarity.evaluation.metrics`.
 
     Args:
         embeddings: The queries, `[queries, dim]`, real numbers.
-        labels: What is known of them, `[queries]`: class ids of any integer dtype, class
-            names, None where the class is unknown; or `Targets` for several labels
-            (`Targets.multi_hot`, `Targets.label_sets`: relevant is what shares a label), a
-            hierarchy (relevant is what shares the coarsest level; the share of levels is the
-            gain to ndcg@k), probabilities, or a relevance. What is unknown is relevant to
-            nothing, and stays in rankings as a mistake.
-        gallery: What is searched, `[keys, dim]`. None: the queries themselves,
-            each being left out of its own ranking (leave-one-out).
-        gallery_labels: The same of the gallery `[keys]`; given with `gallery`.
+        labels: Their labels `[queries]`: class ids of any integer dtype, or class names, with
+            None where the class is unknown; or `Targets` of several labels
+            (`Targets.multi_hot`, `Targets.label_sets`: keys that share a label are relevant),
+            a hierarchy (keys that share the coarsest level are relevant; the fraction of
+            shared levels is the gain for ndcg@k), probabilities, or relevance. Keys of
+            unknown class are relevant to nothing, and count as mistakes in rankings.
+        gallery: The embeddings to search, `[keys, dim]`. None: the queries themselves,
+            each left out of its own ranking (leave-one-out).
+        gallery_labels: Labels of the gallery `[keys]`; required with `gallery`.
         distance: A name, an object or a function: see `distances.get`.
         metrics: Names such as `"precision@1"`, `"map@r"`, `"recall@10"` or
             `RankMetric` objects; None: precision@1, hit_rate@4, r_precision, map@r.
         confidence: Level of the intervals, between 0 and 1.
         seed: Seed of the bootstrap.
-        query_positions: int `[queries]`: where the gallery contains the queries,
-            the gallery position of each, to be left out of its own ranking; -1
-            for a query that is not in the gallery.
-        relevance: What is relevant to what, where labels do not say it: a bool matrix
-            `[queries, keys]`, or a function that maps labels of some queries `[n, ...]`
-            and those of the gallery to bool `[n, keys]`. Grades from 0 up in place of
-            bool are gains to ndcg@k, and relevant to the other metrics where they are
-            above 0; NaN leaves the key out of the query's ranking. Labels may have any
-            shape and dtype then; equal labels make up the classes of means and intervals.
-            `"jaccard"`: labels in common / labels of either, for several labels.
-        ignore: Pairs that are left out, neither right nor wrong: a bool matrix
+        query_positions: int `[queries]`, if the gallery contains the queries: the gallery
+            position of each query, which is left out of its own ranking; -1 for a query
+            that is not in the gallery.
+        relevance: Which keys are relevant to which queries, if not those of the same class:
+            a bool matrix `[queries, keys]`, or a function that maps the labels of some
+            queries `[n, ...]` and those of the gallery to bool `[n, keys]`. In place of
+            bools there may be grades of at least 0, which are the gains for ndcg@k; for other
+            metrics, keys with a grade above 0 are relevant. NaN leaves the key out of the
+            query's ranking. Labels may then have any shape and dtype; equal labels form the
+            classes for macro means and intervals. `"jaccard"`: shared labels divided by all
+            labels of either, for several labels.
+        ignore: Pairs to leave out of rankings, neither right nor wrong: a bool matrix
             `[queries, keys]`; a function that maps positions of some queries, int64 `[n]`,
             to bool `[n, keys]`; or `SameGroup(query_groups, gallery_groups)`, the
             protocol of re-identification: keys of the query's class and camera.
-        ignore_class: A class id, or a name, that stands for an unknown class.
+        ignore_class: A class id or name that stands for an unknown class.
         verbose: 1 shows a progress bar.
 
     Returns:
@@ -85,9 +86,9 @@ def evaluate(
     Raises:
         TypeError: If labels are neither ids nor names nor `Targets`, or embeddings not
             numbers.
-        ValueError: If shapes do not match, an embedding is NaN, there is nothing
-            to evaluate, the gallery holds the very queries (leave `gallery` out
-            then), or a metric or distance does not exist.
+        ValueError: If shapes do not match, an embedding is NaN, there is nothing to
+            evaluate, the gallery is identical to the queries (then omit `gallery`), or a
+            metric or distance does not exist.
 
     Example:
 
@@ -164,23 +165,22 @@ def evaluate_lookup(
 ) -> EvaluationResult:
     """Evaluates the result of a lookup, with the same metrics as `evaluate`.
 
-    A lookup of k neighbours shows k ranks. `metric@j` needs j <= k;
+    A lookup of k neighbours covers k ranks. `metric@j` needs j <= k;
     `r_precision` and `map@r` need k to be at least the number of relevant
-    records of every query; `mrr` needs the whole ranking: ask for `mrr@k`.
+    records of every query; `mrr` needs the whole ranking; use `mrr@k` instead.
 
     Args:
         neighbor_labels: Class ids or names of the neighbours `[queries, k]`, nearest first
-            (`Neighbors.labels`); −1 or None where there is none, or it has no label. Take a
-            query that is in the index itself out of its neighbours first: it would be its own
-            first hit.
-        query_labels: Those of the queries `[queries]`, as for `evaluate`: classes, or several
+            (`Neighbors.labels`); −1 or None where there is none, or it has no label. If a
+            query is itself in the index, remove it from its neighbours first; otherwise it is
+            its own first hit.
+        query_labels: Labels of the queries `[queries]`, as for `evaluate`: classes, or several
             labels. Queries of unknown class are left out.
-        relevant: How many records of the index are relevant to a query: a mapping
-            from class id or name to the number of records, or an array `[queries]`. None:
-            unknown, which `hit_rate@k`, `precision@k` and `mrr@k` can do without;
-            no query is left out then.
-        metrics: As for `evaluate`; None: those of the default ones that the
-            lookup suffices for.
+        relevant: Number of records in the index that are relevant to a query: a mapping from
+            class id or name to number, or an array `[queries]`. None: unknown; then only
+            `hit_rate@k`, `precision@k` and `mrr@k` are available, and no query is left out.
+        metrics: As for `evaluate`; None: the default metrics for which the lookup is deep
+            enough.
         confidence: Level of the intervals, between 0 and 1.
         seed: Seed of the bootstrap.
         present: bool `[queries, k]`, False where there is no neighbour (padding)
@@ -191,8 +191,8 @@ def evaluate_lookup(
 
     Raises:
         TypeError: If labels are neither ids nor names.
-        ValueError: If shapes do not match, or a metric needs more than the lookup
-            shows: the error says how many neighbours to look up.
+        ValueError: If shapes do not match, or a metric needs a deeper lookup; the error says
+            how many neighbours to look up.
 
     Example:
 
@@ -242,7 +242,7 @@ def evaluate_lookup(
 
 
 def _shortcoming(metric: RankMetric, k: int, most_relevant: int | None) -> str | None:
-    """What a lookup of `k` neighbours lacks for the metric, or None."""
+    """Why a lookup of `k` neighbours does not suffice for the metric, or None."""
     if metric.needs_first:
         return f"needs the whole ranking. Use mrr@{k}, or evaluate the embeddings."
     if most_relevant is None and metric.looks_at_relevant:
@@ -285,12 +285,12 @@ def _own_positions(positions: object, queries: int, keys: int) -> np.ndarray:
 
 
 def _says_all(labels: TargetsLike) -> bool:
-    """Whether these labels say by themselves which key is relevant to which query."""
+    """Whether the labels alone define which key is relevant to which query."""
     return isinstance(labels, Targets) and labels.kind == "relevance" and hasattr(labels, "matrix")
 
 
 def _check_soft(labels: TargetsLike, wanted: list[RankMetric]) -> None:
-    """Raises where probabilities would make nearly everything relevant."""
+    """Raises if probabilities would make nearly everything relevant."""
     others = [metric.name for metric in wanted if not metric.looks_at_gains]
     if isinstance(labels, Targets) and labels.kind == "soft" and others:
         raise ValueError(

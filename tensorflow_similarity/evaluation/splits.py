@@ -1,4 +1,4 @@
-"""Splits that keep an evaluation honest: by class, and without shared examples."""
+"""Train/test splits by class, and a check for examples in both parts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ def class_disjoint(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Splits examples so that no class is on both sides.
 
-    What a similarity model is for is new classes; a split of examples tells
-    nothing about them.
+    A similarity model is meant for new classes, on which a split by example tells nothing.
 
     Args:
         labels: Class ids or names `[n]`; None where the class is unknown: such
             examples are on neither side.
-        test_size: Share of the classes on the test side, between 0 and 1. At least
-            one class is on each side.
-        seed: Which classes.
+        test_size: Fraction of the classes on the test side, between 0 and 1. Each side gets
+            at least one class.
+        seed: Seed of the choice of classes.
 
     Returns:
         Positions of the training and of the test examples, int64, ascending.
 
     Raises:
         TypeError: If labels are neither ids nor names.
-        ValueError: If there is one class only, or `test_size` is out of range.
+        ValueError: If there is only one class, or `test_size` is out of range.
 
     Example:
 
@@ -60,13 +59,13 @@ def class_disjoint(
 def class_disjoint_folds(
     labels: TargetsLike, folds: int = 4, seed: int = 0
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Cross-validation by class: every class is tested once, and never while trained on.
+    """Cross-validation by class: every class is in the test part of exactly one fold.
 
     Args:
         labels: Class ids or names `[n]`; None where the class is unknown: such
             examples are on neither side.
-        folds: Number of folds, whose numbers of classes differ by one at most.
-        seed: Which classes go together.
+        folds: Number of folds. Their numbers of classes differ by at most one.
+        seed: Seed of the assignment of classes to folds.
 
     Yields:
         Positions of the training and of the test examples, int64, ascending.
@@ -94,7 +93,7 @@ def class_disjoint_folds(
 
 
 def shared_examples(train: ArrayLike, test: ArrayLike) -> np.ndarray:
-    """Finds test examples that are training examples too, and warns of them.
+    """Finds test examples that are also training examples, and warns of them.
 
     Args:
         train: Training examples `[n, ...]`: images, embeddings, any array.
@@ -139,7 +138,7 @@ def shared_examples(train: ArrayLike, test: ArrayLike) -> np.ndarray:
 
 
 def _classes(labels: TargetsLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of examples of known class, the classes, and which one each is of."""
+    """Positions of examples of known class, the classes, and the class index of each example."""
     if not isinstance(labels, targets.Targets) and np.asarray(labels).dtype.kind in "iu":
         ids = checks.class_ids(labels)  # -1 too: what is of no class stays together.
         places = np.arange(len(ids))

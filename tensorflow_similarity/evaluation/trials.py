@@ -1,4 +1,4 @@
-"""Verification on a given list of trials: pairs that are of one identity, or of two."""
+"""Verification on a given list of trials: pairs of one identity, or of two."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["TrialResult", "verify_trials"]
 
 @dataclasses.dataclass(frozen=True)
 class _Trials:
-    """Trials by their distinct distances: what resampling counts."""
+    """Trials grouped by distinct distance, for resampling."""
 
     values: np.ndarray  # float64 [cells], ascending
     cell: np.ndarray  # int64 [trials], the place of each trial's distance in `values`
@@ -34,7 +34,7 @@ class _Trials:
     false_accept_cost: float
 
     def rates(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """False accept and false reject rate at no trial, and at each distance, `[1 + cells]`."""
+        """False accept and reject rates, accepting none and at each distance, `[1 + cells]`."""
         sides = []
         for mask in (~self.same, self.same):
             count = np.bincount(
@@ -70,20 +70,20 @@ class _Trials:
 
 
 class TrialResult(Mapping[str, float]):
-    """What a list of trials says about an embedding.
+    """The result of `verify_trials`.
 
     Values by name, `result["eer"]`: `roc_auc`, `eer`, `min_dcf` and `tar@far=0.01` for each
-    false accept rate that was asked for. Printed, it is a table with thresholds and intervals.
+    requested false accept rate. It prints as a table with thresholds and intervals.
 
     Attributes:
-        same_trials: Trials of one identity.
-        different_trials: Trials of two.
+        same_trials: Number of trials of one identity.
+        different_trials: Number of trials of two identities.
         thresholds: Distances at which decisions change, float64 `[points]`, ascending;
             the first is −inf, where nothing is accepted. A pair at or below is accepted.
-        false_accept_rates: At each threshold, the share of trials of two identities that are
-            accepted, float64 `[points]`.
-        false_reject_rates: The share of trials of one identity that are rejected. Against the
-            former this is the DET curve; `1 − false_reject_rates` makes the ROC curve.
+        false_accept_rates: At each threshold, the fraction of trials of two identities that
+            are accepted, float64 `[points]`.
+        false_reject_rates: The fraction of trials of one identity that are rejected. Plotted
+            against the former it is the DET curve; `1 − false_reject_rates` gives the ROC curve.
         distances: The distance of each trial, float64 `[trials]`.
         confidence: Level of `interval`.
 
@@ -128,10 +128,10 @@ class TrialResult(Mapping[str, float]):
         return len(self._found)
 
     def threshold(self, name: str) -> float:
-        """The distance at which a value is reached; −inf where nothing is to be accepted.
+        """The distance at which a value is reached; −inf if nothing may be accepted.
 
         Args:
-            name: A name but `roc_auc`, which is of all thresholds.
+            name: Any name except `roc_auc`, which covers all thresholds.
         """
         self._check(name)
         if name == "roc_auc":
@@ -209,11 +209,10 @@ def verify_trials(
     resamples: int = 1000,
     seed: int = 0,
 ) -> TrialResult:
-    """Evaluates verification on a given list of trials, as benchmarks of faces and voices have.
+    """Evaluates verification on a given list of trials, as face and voice benchmarks provide.
 
-    Give what the trials are by one of: `distances`; `scores`, which are higher for what is the
-    same; `embeddings` with positions `left` and `right`; or the embeddings of both sides as
-    `left` and `right`.
+    Pass one of: `distances`; `scores`, higher for trials of one identity; `embeddings` with
+    positions `left` and `right`; or the embeddings of both sides as `left` and `right`.
 
     Args:
         same: Whether each trial is of one identity, `[trials]` of 0 and 1; or
@@ -221,30 +220,31 @@ def verify_trials(
         distances: `[trials]`.
         scores: `[trials]`. Thresholds are then given as distances, −score.
         embeddings: `[n, dim]`.
-        left: int `[trials]`, positions in `embeddings`; without those `[trials, dim]`.
-        right: Likewise, of the other side.
+        left: int `[trials]`, positions in `embeddings`; or without those, embeddings
+            `[trials, dim]`.
+        right: Likewise, for the other side.
         distance: A name, an object or a function, for embeddings: see `distances.get`.
-        far: False accept rates to give the true accept rate at.
-        prior: For `min_dcf`: how probable it is that a trial is of one identity.
-        miss_cost: For `min_dcf`: what rejecting such a trial costs.
-        false_accept_cost: For `min_dcf`: what accepting another costs.
+        far: False accept rates at which to report the true accept rate.
+        prior: For `min_dcf`: probability that a trial is of one identity.
+        miss_cost: For `min_dcf`: cost of rejecting such a trial.
+        false_accept_cost: For `min_dcf`: cost of accepting a trial of two identities.
         subjects: For intervals: ids or names of the identities of both sides, a pair of
-            `[trials]` each. Whole identities are drawn then, since trials of one are not
-            independent. Defaults to `None`: trials are drawn.
+            `[trials]` each. The bootstrap then draws whole identities, since trials of one
+            identity are not independent. Defaults to `None`: it draws trials.
         confidence: Level of the intervals.
-        resamples: How many samples the bootstrap draws; 0: no intervals.
+        resamples: Number of bootstrap samples; 0 for no intervals.
         seed: Seed of the bootstrap.
 
     Returns:
-        A `TrialResult`. The equal error rate is the mean of both rates where they are nearest
-        to each other. `min_dcf` is the least of `miss_cost · prior · FRR + false_accept_cost ·
-        (1 − prior) · FAR` over all thresholds, divided by what the better of accepting all and
-        nothing costs (NIST's normalisation): 1 is no better than that.
+        A `TrialResult`. The equal error rate is the mean of both rates where they differ
+        least. `min_dcf` is the minimum of `miss_cost · prior · FRR + false_accept_cost ·
+        (1 − prior) · FAR` over all thresholds, divided by the cost of accepting everything or
+        nothing, whichever is less (NIST's normalisation): 1 is no better than that.
 
     Raises:
         TypeError: If an argument is not numbers.
         ValueError: If there is no trial of one of the kinds, shapes do not match, a number is NaN
-            or out of range, or trials are given in no way or in two.
+            or out of range, or trials are given in none of these ways or in several.
 
     Example:
 
@@ -351,7 +351,7 @@ def _places(values: ArrayLike, name: str, trials: int, count: int) -> np.ndarray
 
 
 def _drawing(same: np.ndarray, subjects: object) -> Callable[[np.random.Generator], np.ndarray]:
-    """How often the bootstrap counts each trial in a sample."""
+    """Draws how often each trial counts in a bootstrap sample."""
     if subjects is None:
         sides = [np.flatnonzero(same), np.flatnonzero(~same)]
 

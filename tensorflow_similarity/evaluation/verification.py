@@ -1,4 +1,4 @@
-"""Verification: whether two examples are of one class, by a distance threshold."""
+"""Verification: deciding by a distance threshold whether two examples are of one class."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["VerificationResult", "verify"]
 
 @dataclasses.dataclass(frozen=True)
 class VerificationResult:
-    """What pairs of examples say about an embedding.
+    """The result of `verify`.
 
     Attributes:
         roc_auc: Area under the ROC curve.
         eer: Equal error rate.
-        eer_distance: The threshold where it is.
+        eer_distance: The threshold of the equal error rate.
         tar_at_far: False accept rate -> true accept rate.
         distance_at_far: False accept rate -> threshold.
-        same_pairs: Pairs of one class that were looked at.
-        different_pairs: Pairs of two classes that were looked at.
-        exact: Whether these are all the pairs there are.
+        same_pairs: Number of same-class pairs evaluated.
+        different_pairs: Number of different-class pairs evaluated.
+        exact: Whether these are all pairs.
 
     Example:
 
@@ -80,14 +80,14 @@ def verify(
     Args:
         embeddings: `[n, dim]`.
         labels: Class ids or names `[n]`; None where the class is unknown: such
-            examples are in no pair.
-        distance: A name, an object or a function: see `distances.get`. One that is
-            not symmetric is taken from the earlier to the later example.
-        far: False accept rates to give the true accept rate at.
-        max_pairs: If there are more pairs than this of either kind, that many of it
-            are drawn at random, with replacement.
+            examples are left out.
+        distance: A name, an object or a function: see `distances.get`. An
+            asymmetric one is measured from the earlier to the later example.
+        far: False accept rates at which to report the true accept rate.
+        max_pairs: If there are more pairs of either kind than this, that many are drawn at
+            random with replacement.
         seed: Seed of the draw.
-        ignore_class: A class id, or a name, that stands for an unknown class.
+        ignore_class: A class id or name that stands for an unknown class.
 
     Returns:
         A `VerificationResult`.

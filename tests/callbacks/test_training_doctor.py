@@ -295,7 +295,7 @@ def test_ignored_examples_are_left_out(digits, make):
         doctor = TrainingDoctor(x[known], y[known], batch_size=60)
         doctor.set_model(model)
         signs.append(doctor.examine())
-        assert not doctor._patient.conflicts
+        assert not doctor._run.conflicts
     found, expected = map(dataclasses.astuple, signs)
     # The lengths of normalised embeddings vary by rounding only.
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)

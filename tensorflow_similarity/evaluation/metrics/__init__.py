@@ -1,8 +1,8 @@
-"""Retrieval metrics: one definition for one name.
+"""Retrieval metrics: one definition per name.
 
-Let R be the number of keys of the gallery that are relevant to a query: those
-of its class, the query itself left out. Each metric is a value per query;
-results are means over the queries that have R > 0.
+Let R be the number of keys in the gallery that are relevant to a query: those of its class,
+without the query itself. Each metric has a value per query; results are means over the queries
+with R > 0.
 
 | name | value of a query |
 |---|---|
@@ -17,8 +17,8 @@ results are means over the queries that have R > 0.
 
 (`k` stands for a number: `precision@1`, `map@10`.)
 
-Where relevance is graded, ndcg@k has the grade in place of the 1; a key is relevant
-to the other metrics if its grade is above 0.
+With graded relevance, ndcg@k uses the grade in place of the 1; for the other metrics, a key is
+relevant if its grade is above 0.
 """
 
 from __future__ import annotations
@@ -125,11 +125,11 @@ def get(metric: object) -> RankMetric:
 
 
 def get_all(metrics: object = None, argument: str = "metrics") -> list[RankMetric]:
-    """Resolves several: None for the default ones, a name, or an iterable.
+    """Resolves several metrics: None for the defaults, a name, or an iterable.
 
     Args:
         metrics: The metrics.
-        argument: The argument's name, for errors.
+        argument: Name of the argument, for errors.
 
     Raises:
         ValueError: If there are none, or two share a name.

@@ -19,8 +19,8 @@ def sum_of_precisions(relevance: np.ndarray) -> np.ndarray:
 def map_at_r(ranking: Ranking) -> np.ndarray:
     """Sum of precision@i over the relevant ranks i <= R, divided by R.
 
-    1 exactly where the R nearest are the R relevant keys. Unlike r_precision
-    it rewards their order.
+    It is 1 exactly if the R nearest keys are the R relevant ones. Unlike r_precision, it rewards
+    a good order.
 
     Reference:
         Musgrave et al., *A Metric Learning Reality Check*, ECCV 2020,
@@ -33,7 +33,7 @@ def map_at_r(ranking: Ranking) -> np.ndarray:
 def map_at_k(ranking: Ranking, k: int) -> np.ndarray:
     """Sum of precision@i over the relevant ranks i <= k, divided by min(k, R).
 
-    Others divide by R (which no ranking can reach where k < R) or by the hits
-    found (which rewards missing some): see `docs`.
+    Others divide by R (then no ranking reaches 1 if k < R) or by the number of hits (which
+    rewards missing some), see the page *Evaluation*.
     """
     return sum_of_precisions(ranking.top(k)) / np.minimum(k, ranking.relevant)

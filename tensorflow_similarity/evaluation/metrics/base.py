@@ -1,4 +1,4 @@
-"""What a retrieval metric sees, and what it is."""
+"""Rankings, and retrieval metrics as functions of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["RankMetric", "Ranking"]
 
 @dataclasses.dataclass(frozen=True)
 class Ranking:
-    """The galleries of some queries, nearest first, as far down as was asked for.
+    """The nearest keys of queries, nearest first, down to a given depth.
 
     Attributes:
         relevance: bool `[queries, depth]`: whether the key at that rank is
@@ -21,9 +21,9 @@ class Ranking:
         relevant: int64 `[queries]`: how many keys of the whole gallery are
             relevant: the R of the formulas. At least 1.
         first: int64 `[queries]`: the 1-based rank of the nearest relevant key,
-            which may lie deeper than `depth`; None where nobody asked for it.
-        gains: float64 `[queries, depth]`: how relevant the key at that rank is, where
-            relevance is graded and a metric looks at it; None otherwise.
+            which may be beyond `depth`; None if no metric needs it.
+        gains: float64 `[queries, depth]`: the grade of the key at that rank, if
+            relevance is graded and a metric uses it; otherwise None.
         best_gains: float64 `[queries, depth]`: the largest gains of the whole gallery,
             in descending order; None likewise.
 
@@ -45,7 +45,7 @@ class Ranking:
     best_gains: np.ndarray | None = None
 
     def top(self, k: int) -> np.ndarray:
-        """The first `k` ranks, or what there is."""
+        """The first `k` ranks, or all if there are fewer."""
         return self.relevance[:, :k]
 
 
@@ -54,14 +54,14 @@ class RankMetric:
     """A retrieval metric: a value per query from its `Ranking`.
 
     Attributes:
-        name: What results call it.
+        name: Its name in results.
         values: Maps a `Ranking` to float64 values `[queries]`.
-        k: Number of ranks it looks at, where that is fixed.
-        looks_at_r: Whether it looks at the first R ranks, R being the number of
-            relevant keys of the query.
+        k: Number of ranks it uses, if that is fixed.
+        looks_at_r: Whether it uses the first R ranks, where R is the number of relevant
+            keys of the query.
         looks_at_relevant: Whether it needs `Ranking.relevant`.
         needs_first: Whether it needs `Ranking.first`.
-        looks_at_gains: Whether it looks at `Ranking.gains` where they are graded.
+        looks_at_gains: Whether it uses `Ranking.gains` if relevance is graded.
 
     Example:
 
@@ -82,5 +82,5 @@ class RankMetric:
     looks_at_gains: bool = False
 
     def depth(self, most_relevant: int) -> int:
-        """Ranks needed for queries that have at most `most_relevant` relevant keys."""
+        """Number of ranks needed for queries with at most `most_relevant` relevant keys."""
         return max(self.k or 0, most_relevant if self.looks_at_r else 0)

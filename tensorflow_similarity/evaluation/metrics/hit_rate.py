@@ -1,4 +1,4 @@
-"""Hit rate: did anything relevant come up?"""
+"""Hit rate: is anything relevant among the first k?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["hit_rate_at_k"]
 
 
 def hit_rate_at_k(ranking: Ranking, k: int) -> np.ndarray:
-    """1 where a relevant key is among the first `k`, else 0.
+    """1 if a relevant key is among the first `k`, else 0.
 
-    What much of the metric-learning literature calls Recall@K, and what
-    face recognition calls rank-k accuracy or CMC.
+    Much of the metric-learning literature calls it Recall@K; face recognition calls it
+    rank-k accuracy, or CMC.
     """
     return np.asarray(ranking.top(k).any(axis=1), np.float64)

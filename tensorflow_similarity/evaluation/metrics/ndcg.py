@@ -17,9 +17,9 @@ def discounts(k: int) -> np.ndarray:
 def ndcg_at_k(ranking: Ranking, k: int) -> np.ndarray:
     """Sum of gain / log2(i + 1) over the ranks i <= k, divided by the best possible.
 
-    The gain is 1 where the key is relevant. Where relevance is graded it is the grade
-    itself: pass `2.0 ** grade - 1` as relevance for the exponential gain that web
-    search uses. The best possible has the largest gains first.
+    The gain of a relevant key is 1, or its grade if relevance is graded: pass
+    `2.0 ** grade - 1` as relevance for the exponential gain used in web search. The best
+    possible ranking has the largest gains first.
 
     Reference:
         Järvelin and Kekäläinen, *Cumulated gain-based evaluation of IR

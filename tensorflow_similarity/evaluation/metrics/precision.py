@@ -1,4 +1,4 @@
-"""Precision: how much of what came up is relevant?"""
+"""Precision: how many of the first keys are relevant?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["precision_at_k", "r_precision"]
 def precision_at_k(ranking: Ranking, k: int) -> np.ndarray:
     """Relevant keys among the first `k`, divided by `k`.
 
-    Also where the gallery, or the number of relevant keys, is smaller than `k`.
+    The divisor is `k` even if the gallery, or the number of relevant keys, is smaller.
     """
     return ranking.top(k).sum(axis=1) / k
 

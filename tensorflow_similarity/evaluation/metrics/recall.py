@@ -1,4 +1,4 @@
-"""Recall: how much of what is relevant came up?"""
+"""Recall: how many of the relevant keys are among the first?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["recall_at_k"]
 
 
 def recall_at_k(ranking: Ranking, k: int) -> np.ndarray:
-    """Relevant keys among the first `k`, divided by R, all that there are.
+    """Relevant keys among the first `k`, divided by R, the number of relevant keys.
 
-    At most k / R, hence below 1 for a perfect ranking wherever k < R.
+    At most k / R, so below 1 even for a perfect ranking if k < R.
     """
     return ranking.top(k).sum(axis=1) / ranking.relevant

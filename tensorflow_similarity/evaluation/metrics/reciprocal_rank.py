@@ -1,4 +1,4 @@
-"""Reciprocal rank: how far down is the first relevant key?"""
+"""Reciprocal rank of the first relevant key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["reciprocal_rank", "reciprocal_rank_at_k"]
 
 
 def reciprocal_rank(ranking: Ranking) -> np.ndarray:
-    """1 / rank of the nearest relevant key, wherever in the gallery it is."""
+    """1 / rank of the nearest relevant key, at any depth."""
     if ranking.first is None:
         raise ValueError(
             "`ranking.first`, the rank of the first relevant key, is needed. Received: None."
@@ -19,6 +19,6 @@ def reciprocal_rank(ranking: Ranking) -> np.ndarray:
 
 
 def reciprocal_rank_at_k(ranking: Ranking, k: int) -> np.ndarray:
-    """1 / rank of the nearest relevant key, or 0 where it is not among the first `k`."""
+    """1 / rank of the nearest relevant key, or 0 if it is not among the first `k`."""
     top = ranking.top(k)
     return np.where(top.any(axis=1), 1.0 / (top.argmax(axis=1) + 1.0), 0.0)
