@@ -280,7 +280,7 @@ def saved(tmp_path_factory):
     backbone.__module__ = "keras.applications.resnet50"
     path = tmp_path_factory.mktemp("small") / "small.keras"
     model = with_backbone(backbone, 4, (32, 32, 3))
-    model.compile("sgd", loss=TripletLoss(margin=3.0))
+    model.compile("sgd", loss=TripletLoss(margin=3.0), run_eagerly=True)
     model.save(path)
     return path
 
