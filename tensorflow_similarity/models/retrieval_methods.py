@@ -1,4 +1,4 @@
-"""What a similarity model does with examples: index, look up, match, evaluate."""
+"""The methods of similarity models that index, look up, match and evaluate examples."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = ["RetrievalMethods"]
 
 
 class RetrievalMethods:
-    """The methods of `SimilarityModel` that embed examples and turn to the index.
+    """The methods of `SimilarityModel` that embed examples and use the index.
 
-    They hold no state: all of it is in the model's `IndexBinding`.
+    They have no state of their own: it is in the model's `IndexBinding`.
     """
 
     _binding: IndexBinding
     vector_index: Index
 
     def embed(self, x: Any, batch_size: int | None = None, verbose: int = 1) -> np.ndarray:
-        """Embeds examples, as all methods below do: `predict` for the embedding output.
+        """Embeds examples, like `predict` restricted to the embedding output.
 
         Args:
             x: Anything that `predict` takes.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
 
         Returns:
@@ -57,27 +57,26 @@ class RetrievalMethods:
         verbose: int = 1,
         resume: bool = False,
     ) -> np.ndarray:
-        """Embeds examples and adds them to the index. They can be looked up at once.
+        """Embeds examples and adds them to the index. They can be looked up immediately.
 
-        Either all of them are added, or, if anything is wrong, none; unless
-        `resume` is set.
+        Either all of them are added or, on any error, none, unless `resume` is set.
 
         Args:
             x: Anything that `predict` takes.
             y: Class ids or class names `[n]`, None for a record without a label. Names
                 are kept with the index, and come back in answers. Or several labels of each,
-                as `Targets.multi_hot` or `Targets.label_sets`. Datasets bring their own.
+                as `Targets.multi_hot` or `Targets.label_sets`. Datasets yield their own.
                 Defaults to `None`: records without labels.
-            data: What to keep with each record and return with it: rows of an
+            data: A payload to store with each record and return with it: rows of an
                 array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
             ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
                 assigned; with `resume`, the position of each example in `x`.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
-            resume: Whether to add examples piece by piece, as they are embedded, and to
-                skip those whose ids are in the index. Where that lives in a folder or
-                in Milvus, the same call goes on after an interruption where it was,
-                and `x` may yield more than memory holds.
+            resume: Whether to add examples in chunks, as they are embedded, and to skip those
+                whose ids are in the index. If the index is in a folder or in Milvus, the
+                same call continues after an interruption, and `x` may be larger than
+                memory.
 
         Returns:
             int64 `[n]`, the ids of the records.
@@ -89,7 +88,7 @@ class RetrievalMethods:
         """
         embedder = self._binding.record_embedder
         batches = embedder.batches(x, y, batch_size, ("classes", "multi_hot"))
-        # Said now, and not after hours of embedding.
+        # Checked now, not after hours of embedding.
         for name, value in (("data", data), ("ids", ids)):
             if value is not None and batches.examples not in (None, len(value)):
                 raise ValueError(
@@ -110,7 +109,7 @@ class RetrievalMethods:
         Args:
             x: One example, without a batch axis.
             y: Its class id, or name.
-            data: What to keep with it: an array, or a JSON value.
+            data: A payload to store with it: an array, or a JSON value.
             id: The id of the record. Defaults to `None`: assigned.
 
         Returns:
@@ -130,24 +129,24 @@ class RetrievalMethods:
         ids: Any = None,
         replace: bool = False,
     ) -> np.ndarray:
-        """Adds examples that this model embedded elsewhere, such as on many machines.
+        """Adds embeddings that this model computed elsewhere, such as on several machines.
 
         Args:
-            embeddings: What `embed` returned, `[n, dim]`.
+            embeddings: The result of `embed`, `[n, dim]`.
             y: As in `index`.
             data: As in `index`.
             ids: As in `index`.
-            replace: Whether records with the same ids are replaced, in place of an
-                error. A program that is run again after an interruption then doubles
-                nothing. It needs `ids`.
+            replace: Whether to replace records with the same ids instead of raising an error,
+                so that a program can be run again after an interruption without
+                duplicates. Needs `ids`.
 
         Returns:
             int64 `[n]`, the ids of the records.
 
         Raises:
             TypeError: If embeddings or labels have the wrong type.
-            ValueError: If lengths differ, embeddings have another size than the model's
-                or are not finite, an id is taken, or `ids` are missing.
+            ValueError: If lengths differ, embeddings differ in size from the model's or
+                are not finite, an id is taken, or `ids` are missing.
 
         Example:
 
@@ -189,29 +188,29 @@ class RetrievalMethods:
         rerank: Callable[..., Any] | None = None,
         rerank_top: int = 100,
     ) -> Any:
-        """Finds the nearest records of each example: k of them, or all within a distance.
+        """Finds the nearest records of each example: the k nearest, or all within a distance.
 
         Args:
             x: Anything that `predict` takes.
-            k: How many records. Defaults to `None`: 5, or all within `max_distance`.
+            k: Number of records. Defaults to `None`: 5, or all within `max_distance`.
             filter: Which records may be found, see `Index.lookup`. Defaults to
                 `None`: all.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
-            max_distance: The distance that records may have at most, or the name of a cutpoint
-                of the calibration; see `Index.lookup`, also for what follows.
-            distinct: `"label"`, a key of the payload or a function of it: the nearest
-                record only of each.
-            exclude: For each example, a list of ids that are not returned for it.
-            offset: How many of the nearest to leave out. Defaults to 0.
-            rerank: A function that puts the nearest in another order; it gets embeddings.
-            rerank_top: How many it is given. Defaults to 100.
+            max_distance: The largest distance of a record, or the name of a cutpoint of the
+                calibration. See `Index.lookup` for this and the following arguments.
+            distinct: `"label"`, a key of the payload or a function of it: only the nearest
+                record for each value is returned.
+            exclude: For each example, a list of ids to leave out.
+            offset: Number of nearest records to skip. Defaults to 0.
+            rerank: A function that reorders the nearest records; it gets embeddings.
+            rerank_top: Number of records given to `rerank`. Defaults to 100.
 
         Returns:
-            `Neighbors`: the columns `.ids`, `.distances` and `.labels`, `[n, k]`, and
+            `Neighbors`, with the arrays `.ids`, `.distances` and `.labels`, `[n, k]`, and
             `neighbors[i]`, the list of `Lookup` of example i, nearest first. With
-            `max_distance` and without `k`, `NeighborsWithin`. Where there are fewer records
-            than k, or none, columns are padded as those of `Index.lookup`.
+            `max_distance` and without `k`, `NeighborsWithin`. If there are fewer than k
+            records, arrays are padded as in `Index.lookup`.
 
         Raises:
             ValueError: If there is no index yet, or k is not positive.
@@ -248,15 +247,15 @@ class RetrievalMethods:
 
         Args:
             x: One example, without a batch axis.
-            k: How many records. Defaults to `None`: 5, or all within `max_distance`.
+            k: Number of records. Defaults to `None`: 5, or all within `max_distance`.
             filter: Which records may be found, see `Index.lookup`.
             max_distance: As for `lookup`.
             distinct: As for `lookup`.
-            exclude: A list of ids that are not returned.
+            exclude: A list of ids to leave out.
             offset: As for `lookup`.
 
         Returns:
-            The `Lookup`s, nearest first; none where there are no records.
+            A list of `Lookup`, nearest first; empty if there are no records.
 
         Raises:
             ValueError: If there is no index yet, or k is not positive.
@@ -295,26 +294,27 @@ class RetrievalMethods:
         verbose: int = 1,
         **kwargs: Any,
     ) -> Calibration:
-        """Finds the distances below which a query counts as matched, on labelled examples.
+        """Finds the distance thresholds at which queries count as matched, from labelled examples.
 
-        The calibration is kept with the index, and saved with it.
+        The calibration is stored in the index and saved with it.
 
         Args:
             x: Examples that are not in the index, as anything that `predict` takes.
-            y: Their class ids or names `[n]`; None for what is of no known class, whose
+            y: Their class ids or names `[n]`, with None for examples of no known class, whose
                 acceptance is a mistake; or several labels as `Targets`. Datasets bring
                 their own.
             thresholds_targets: Name -> target, as in
                 `tensorflow_similarity.calibration.calibrate`: `{"strict": {"precision":
                 0.99}}`. Defaults to `None`: only the cutpoint `"optimal"`.
-            k: How many neighbours the matcher sees. Defaults to 1.
-            calibration_metric: What `"optimal"` maximises. Defaults to `"f1"`. `"row_f1"` is
-                for sets of matches, `lookup(x, max_distance="optimal")`: the mean over queries
-                of the F1 between all records within the distance and all of the query's class.
+            k: Number of neighbours given to the matcher. Defaults to 1.
+            calibration_metric: The metric that `"optimal"` maximises. Defaults to `"f1"`.
+                `"row_f1"` is for match sets, `lookup(x, max_distance="optimal")`: the mean
+                over queries of the F1 between all records within the distance and all
+                records of the query's class.
             matcher: `"match_nearest"` (the default), `"match_majority_vote"` or a
                 `ClassificationMatch`.
-            extra_metrics: More metrics to report. Defaults to precision and recall.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            extra_metrics: Further metrics to report. Defaults to precision and recall.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
             **kwargs: `confidence`, `guarantee`, `per_class` and `min_per_class` of
                 `tensorflow_similarity.calibration.calibrate`.
@@ -354,22 +354,21 @@ class RetrievalMethods:
         *,
         return_details: bool = False,
     ) -> np.ndarray | Matches | dict[str, np.ndarray] | dict[str, Matches]:
-        """Says for each example which class it matches, if any.
+        """Matches each example to a class, or to none.
 
         Args:
             x: Anything that `predict` takes.
-            cutpoint: The name of the threshold. Defaults to `"optimal"`; `"all"` is
-                every one of them.
-            no_match_label: What examples get that match nothing. Defaults to -1; None
-                where the records have class names.
-            k: How many neighbours the matcher sees. Defaults to `None`: as many as
-                in the calibration.
-            matcher: Defaults to `None`: that of the calibration.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            cutpoint: The name of the threshold. Defaults to `"optimal"`; `"all"` applies every
+                threshold.
+            no_match_label: Label of examples without a match. Defaults to -1, or to None
+                if the records have class names.
+            k: Number of neighbours given to the matcher. Defaults to `None`: as in the
+                calibration.
+            matcher: The matcher. Defaults to `None`: that of the calibration.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
-            return_details: Whether to return `calibration.Matches`, which hold the
-                distance of each match, the probability that it is right and the id of
-                its record besides.
+            return_details: Whether to return `calibration.Matches`, with the distance of each
+                match, the probability that it is right and the id of its record.
 
         Returns:
             int64 `[n]` class ids, or class names; or `Matches`. For `"all"` a dict of them
@@ -405,32 +404,32 @@ class RetrievalMethods:
         ignore_class: Any = None,
         record_labels: Any = None,
     ) -> EvaluationResult | dict[str, float]:
-        """Evaluates how well the records of the index answer labelled examples.
+        """Evaluates retrieval of the index's records with labelled queries.
 
         Args:
             x: The queries, as anything that `predict` takes.
-            y: What is known of them, as `tensorflow_similarity.evaluation.evaluate` takes
-                it: class ids or names `[n]`, None where the class is unknown, or `Targets`.
-                Datasets bring class ids or names of their own; where they bring something
-                else, `Targets.multi_hot` and its like say what that is.
+            y: Their labels, as `tensorflow_similarity.evaluation.evaluate` takes them: class ids
+                or names `[n]`, None where the class is unknown, or `Targets`. Datasets yield
+                their own class ids or names; if they yield other labels, pass a constructor
+                such as `Targets.multi_hot`.
             retrieval_metrics: Names such as `"precision@1"`, `"map@r"` or
                 `"recall@10"` (see `tensorflow_similarity.evaluation.metrics`), or
                 objects of `tensorflow_similarity.retrieval_metrics`, the metrics of
                 TensorFlow Similarity. Defaults to `None`: precision@1, hit_rate@4,
                 r_precision and map@r.
-            ids: Where the queries are records themselves, their ids `[n]` as `index`
-                returned them, so that none finds itself; -1 for one that is not.
-            confidence: The level of the intervals. Defaults to 0.95.
-            seed: The seed of the bootstrap that makes them. Defaults to 0.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            ids: If queries are themselves records, their ids `[n]` as returned by `index`, so
+                that none finds itself; -1 for a query that is not a record.
+            confidence: Level of the confidence intervals. Defaults to 0.95.
+            seed: Seed of their bootstrap. Defaults to 0.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
-            relevance: As `evaluate` takes it. The gallery are the records in the order of
-                their ids, those without labels too.
+            relevance: As `evaluate` takes it. The gallery is all records in the order of their
+                ids, including those without labels.
             ignore: Pairs to leave out, as `evaluate` takes it, such as
-                `SameGroup(query_cameras, record_cameras)`; records in that order.
-            ignore_class: A class id, or a name, that stands for an unknown class.
-            record_labels: What is known of all records, in that order, in place of the
-                labels in the index: `Targets` of several labels, or of a hierarchy.
+                `SameGroup(query_cameras, record_cameras)`, with records in that order.
+            ignore_class: A class id or name that stands for an unknown class.
+            record_labels: Labels of all records in that order, in place of those in the index:
+                `Targets` of several labels, or of a hierarchy.
 
         Returns:
             An `EvaluationResult`: a mapping from metric to value, with intervals. For
@@ -443,7 +442,7 @@ class RetrievalMethods:
         """
         if relevance is None or y is None or callable(y):
             index, embeddings, labels = self._queries(x, y, batch_size, verbose, kinds=ANY_KIND)
-        else:  # Labels may be anything then.
+        else:  # Then labels may be anything.
             index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
             labels = y
         return assessment.evaluate_retrieval(
@@ -477,23 +476,22 @@ class RetrievalMethods:
     ) -> BaselineResult:
         """Evaluates the model beside its baselines: the raw input, and itself untrained.
 
-        Easy data look good with any model; what counts is by how much this one is better
-        than its input, and than the same layers with the weights that they start from (all
-        of them: a pretrained part gets random weights as well; only layers with `adapt`,
-        such as `Normalization` and `StringLookup`, stay as they were adapted). All three
-        rank the same examples by the same distance. The index is not used. Examples of the
-        gallery among the queries are warned of.
+        Easy data look good with any model, so compare the model with its raw input, and with the
+        same layers before training. All layers are initialised again, including pretrained
+        ones; only layers with `adapt`, such as `Normalization` and `StringLookup`, keep their
+        state. All three rank the same examples by the same distance. The index is not used.
+        Warns of gallery examples among the queries.
 
         Args:
             x: The queries, as anything that `predict` takes.
-            y: Their class ids `[n]`. Datasets bring their own.
-            gallery: The examples that are searched, likewise. Defaults to `None`: the
-                queries, each of which is left out of its own ranking.
-            gallery_labels: Their class ids.
+            y: Their class ids `[n]`. Datasets yield their own.
+            gallery: The examples to search, likewise. Defaults to `None`: the queries, each
+                left out of its own ranking.
+            gallery_labels: Class ids of the gallery.
             retrieval_metrics: As for `evaluate_retrieval`, names and `RankMetric` objects.
-            confidence: The level of the intervals. Defaults to 0.95.
-            seed: The seed of the bootstrap that makes them. Defaults to 0.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            confidence: Level of the confidence intervals. Defaults to 0.95.
+            seed: Seed of their bootstrap. Defaults to 0.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             relevance: As `tensorflow_similarity.evaluation.evaluate` takes it.
             ignore: As `evaluate` takes it.
             ignore_class: As `evaluate` takes it.
@@ -546,28 +544,28 @@ class RetrievalMethods:
 
         The same queries are ranked three times: both sides embedded by the older model, the
         queries by this model against the older one's gallery, and both sides by this model.
-        The criterion of backward-compatible training is that the second beats the first:
-        deploying this model then helps before a single record is embedded again. No index is
-        used or changed. The distance is that of the older model's index.
+        Backward-compatible training aims for the second to beat the first, so that deploying this
+        model helps before any record is embedded again. No index is used or changed.
+        The distance is that of the older model's index.
 
         Args:
             old: The older `SimilarityModel`, with embeddings of the same size.
             x: The queries, as anything that `predict` takes, of both models.
-            y: Their class ids `[n]`. Datasets bring their own.
-            gallery: The examples that are searched, likewise. Defaults to `None`: the
-                queries, each of which is left out of its own ranking.
-            gallery_labels: Their class ids.
+            y: Their class ids `[n]`. Datasets yield their own.
+            gallery: The examples to search, likewise. Defaults to `None`: the queries, each
+                left out of its own ranking.
+            gallery_labels: Class ids of the gallery.
             retrieval_metrics: As for `evaluate_retrieval`, names and `RankMetric` objects.
-            confidence: The level of the intervals. Defaults to 0.95.
-            seed: The seed of the bootstrap that makes them. Defaults to 0.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            confidence: Level of the confidence intervals. Defaults to 0.95.
+            seed: Seed of their bootstrap. Defaults to 0.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             ignore_class: As `evaluate` takes it.
 
         Returns:
             A `CompatibilityResult`, which prints as a table; `result.holds["map@r"]`.
 
         Raises:
-            TypeError: If `old` is no `SimilarityModel`.
+            TypeError: If `old` is not a `SimilarityModel`.
             ValueError: If it has no distance, embeddings differ in size, labels are missing or
                 of fewer than two classes.
 
@@ -633,17 +631,17 @@ class RetrievalMethods:
         batch_size: int | None = None,
         verbose: int = 1,
     ) -> CutpointResults:
-        """Evaluates what `match` says about labelled examples, at every cutpoint.
+        """Evaluates `match` on labelled examples, at every cutpoint.
 
         Args:
             x: The queries, as anything that `predict` takes.
-            y: Their class ids `[n]`. Datasets bring their own.
-            k: How many neighbours the matcher sees. Defaults to `None`: as many as
-                in the calibration.
-            extra_metrics: Metrics besides that of the calibration. Defaults to
+            y: Their class ids `[n]`. Datasets yield their own.
+            k: Number of neighbours given to the matcher. Defaults to `None`: as in the
+                calibration.
+            extra_metrics: Metrics in addition to that of the calibration. Defaults to
                 precision and recall.
-            matcher: Defaults to `None`: that of the calibration.
-            batch_size: Examples at a time, for arrays. Defaults to `None`: 128.
+            matcher: The matcher. Defaults to `None`: that of the calibration.
+            batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
 
         Returns:
@@ -665,15 +663,15 @@ class RetrievalMethods:
         return 0 if self._binding.index is None else len(self._binding.index)
 
     def index_summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Prints what the index holds and how it searches: see `Index.summary`.
+        """Prints the contents and search settings of the index, see `Index.summary`.
 
         Args:
-            print_fn: Takes the text. Defaults to `print`.
+            print_fn: A function that gets the text. Defaults to `print`.
         """
         self.vector_index.summary(print_fn)
 
     def reset_index(self) -> None:
-        """Removes all records, and the calibration."""
+        """Removes all records and the calibration."""
         self._binding.reset()
 
     @explains_arguments("SimilarityModel.to_data_frame")

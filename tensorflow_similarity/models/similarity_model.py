@@ -56,28 +56,25 @@ __all__ = ["SimilarityModel"]
 class SimilarityModel(RetrievalMethods, keras.Model):
     """A `keras.Model` whose embeddings can be indexed, looked up, matched and evaluated.
 
-    It is made like any `keras.Model`: from `inputs` and `outputs`, by subclassing
-    with a `call` method, or from a `Sequential` with `from_model`. All that Keras
-    models do, it does too. It owns an `Index`, whose distance follows the loss,
-    and saves it: one `.keras` file holds weights, optimizer, records and
-    calibration.
+    Build it like any `keras.Model`: from `inputs` and `outputs`, by subclassing with a
+    `call` method, or from a `Sequential` with `from_model`. Everything a Keras model does
+    works. The model owns an `Index`, whose distance follows the loss; one `.keras` file
+    holds weights, optimizer, records and calibration.
 
-    Wherever a method takes `x`, that is anything `predict` takes: arrays, tuples
-    or dicts of arrays for several inputs, `tf.data.Dataset`, `keras.utils.PyDataset`
-    such as the samplers, or a generator of batches. Datasets yield `(x, y)` and
-    bring their own labels. Everything is embedded in batches, with a progress
-    bar unless `verbose=0`.
+    The argument `x` of its methods is anything `predict` takes: arrays, tuples or dicts of
+    arrays for several inputs, `tf.data.Dataset`, `keras.utils.PyDataset` such as the
+    samplers, or a generator of batches. Datasets yield `(x, y)`, with their own labels.
+    Examples are embedded in batches, with a progress bar unless `verbose=0`.
 
-    **Training further** makes the records stale, since they were embedded with
-    other weights. The first lookup that finds them so warns; index again with
-    `reset_index()` and `index(...)`. (Weights assigned by hand, layer by layer,
-    are noticed only after a reload.)
+    **Further training** makes the records stale, since they were embedded with other
+    weights. The next lookup warns; index again with `reset_index()` and `index(...)`.
+    (Weights assigned by hand, layer by layer, are noticed only after a reload.)
 
     Args:
         inputs: The inputs, as `keras.Model` takes them.
         outputs: The outputs, as `keras.Model` takes them. One of them is the embedding
-            that is indexed; `compile` chooses it where there are several.
-        name: The name of the model. Defaults to `None`: one that Keras makes.
+            that is indexed; with several, `compile` chooses it.
+        name: The name of the model. Defaults to `None`: Keras makes one.
 
     Example:
 
@@ -137,14 +134,14 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
     @classmethod
     def from_model(cls, model: keras.Model, name: str | None = None) -> SimilarityModel:
-        """Makes a similarity model of the layers of another model, which are shared.
+        """Makes a similarity model from another model, sharing its layers.
 
         Args:
             model: A functional model, or a `Sequential` whose input shape is known.
             name: The name of the new model.
 
         Returns:
-            A model that is not compiled.
+            An uncompiled model.
 
         Raises:
             TypeError: If `model` is neither.
@@ -187,39 +184,36 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         micro_batch_size: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Configures training, as `keras.Model.compile`, and the index.
+        """Configures training, like `keras.Model.compile`, and the index.
 
-        Compiling again keeps the records if the index stays the same.
+        Compiling again keeps the records if the settings of the index do not change.
 
         Args:
             optimizer: As in Keras.
             loss: As in Keras: a loss, or a dict or list of them for several outputs.
             *args: Further arguments of `keras.Model.compile`.
-            distance: The distance of the index. Defaults to `"auto"`: that of the
-                loss. Losses other than those of this package need it.
-            search: The search engine of the index, see `Index`. Defaults to `None`: the one
-                that it has, and `"auto"` at first. All else that `create_index` was given
-                stays too.
-            embedding_output: Which output to index: its place, its name, or, in
-                functional models, the name of any layer, whose output it then is.
-                Defaults to `None`: what a `ProxyHead`, `MarginHead` or `CompatibleHead` at the
-                end of a functional model reads first; else the only output, or the only one
-                whose loss has a distance.
-            micro_batch_size: Examples that go through the network at a time in training
-                (gradient caching): batches may then be larger than memory holds the
-                activations of. The loss sees the whole batch; value and gradient
-                are those of the plain step up to rounding, at the price of a second
-                forward pass. A batch normalisation normalises each part by itself. Random
-                numbers must come from `keras.random`, as those of Keras' layers do.
-                Defaults to `None`: the whole batch.
+            distance: The distance of the index. Defaults to `"auto"`: that of the loss. Required
+                for losses that are not of this package.
+            search: The search engine of the index, see `Index`. Defaults to `None`: the
+                current one, or `"auto"` at first. Other arguments given to `create_index` are
+                kept too.
+            embedding_output: Which output to index: its position, its name or, in functional
+                models, the name of any layer. Defaults to `None`: the first input of a
+                `ProxyHead`, `MarginHead` or `CompatibleHead` at the end of a functional model;
+                else the only output, or the only one whose loss has a distance.
+            micro_batch_size: Number of examples that go through the network at a time in
+                training (gradient caching), for batches whose activations do not fit in
+                memory. The loss sees the whole batch; value and gradient equal those of the
+                plain step up to rounding, at the cost of a second forward pass. Batch
+                normalisation normalises each part separately. Random numbers must come from
+                `keras.random`, as in Keras' layers. Defaults to `None`: the whole batch.
             **kwargs: Further arguments of `keras.Model.compile`, such as `metrics`.
 
         Raises:
-            ValueError: If distance or output cannot be told or do not exist, the
-                index holds records that would not fit, a `MarginHead` or `CompatibleHead`
-                and the loss do not belong to each other, an older model is not frozen, or
-                the loss compares two views, of which this model embeds one: see
-                `DualEncoder` and `ContrastiveModel`.
+            ValueError: If distance or output are ambiguous or do not exist, the index holds
+                records that would not fit, a `MarginHead` or `CompatibleHead` and the loss do
+                not match, an older model is not frozen, or the loss compares two views while
+                this model embeds only one: see `DualEncoder` and `ContrastiveModel`.
         """
         loss = registered_loss(loss)
         own_step = (
@@ -253,30 +247,30 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         target_recall: float = 0.95,
         search_params: Mapping[str, Any] | None = None,
     ) -> None:
-        """Makes a new, empty index in place of the one there is; `compile` calls it for you.
+        """Replaces the index by a new, empty one; `compile` calls this for you.
 
-        Of use for models that are not to be trained, and to change an index.
+        Use it for models that are not trained, and to change the settings of the index.
 
         Args:
             distance: A distance. Defaults to `"auto"`: that of the loss.
             search: The search engine, see `Index`. Defaults to `"auto"`.
             embedding_output: Which output to index, see `compile`.
-            uri: For `search="milvus"`: the file or the server that is to hold the
-                records, see `MilvusIndex`. Records that are there stay.
-            collection: For `search="milvus"`: the collection there.
-            path: A folder for the index to live in, where every change survives the death
-                of the process, see `Index`. Records that are there stay. Defaults to
-                `None`: it lives in memory.
-            storage: How embeddings are kept, see `Index`.
-            target_recall: What an approximate engine shall find, see `Index`. Milvus has
-                no such target; there it waits for another `search`.
+            uri: For `search="milvus"`: the file or server that holds the records, see
+                `MilvusIndex`. Existing records are kept.
+            collection: For `search="milvus"`: the name of the collection.
+            path: A folder for the index, in which every change survives a crash, see
+                `Index`. Existing records are kept. Defaults to `None`: the index is in
+                memory.
+            storage: How embeddings are stored, see `Index`.
+            target_recall: Recall that an approximate engine should reach, see `Index`.
+                Milvus does not use it; it is kept for another `search`.
             search_params: Parameters of the engine, see `Index`; or of Milvus, see
                 `MilvusIndex`.
 
         Raises:
             ImportError: If `search` is `"milvus"`, and pymilvus is not installed.
-            ValueError: If distance or output cannot be told or do not exist, or `uri`
-                is missing or of no use.
+            ValueError: If distance or output are ambiguous or do not exist, or `uri` is missing
+                or not usable.
         """
         if (search == "milvus") != (uri is not None):
             raise ValueError(
@@ -408,21 +402,21 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; samplers of this package follow its epochs, and `y` may be names.
+        """Like `keras.Model.fit`, with samplers that follow the epoch, and class names in `y`.
 
-        Class names are labels like class ids, for losses that compare embeddings. `Targets` of
-        several labels, of a hierarchy or of pairs are what the loss takes of these, see its
-        `relevance`. So it is in `validation_data`, `evaluate` and `train_on_batch`.
+        For losses that compare embeddings, class names work like class ids, and so do `Targets`
+        of several labels, of a hierarchy or of pairs, if the loss takes them (see its
+        `relevance`). The same holds for `validation_data`, `evaluate` and `train_on_batch`.
 
-        Epoch e has the same batches in a run that is resumed, by `initial_epoch=` or by
-        `keras.callbacks.BackupAndRestore`, as in one without an interruption, and in the same
-        order: `shuffle` is of no effect on samplers, which draw at random as they are. Another
-        `fit` from epoch 0 goes on where the sampler is; `sampler.epoch = 0` begins again.
+        With a sampler, epoch e has the same batches in the same order in a run resumed by
+        `initial_epoch=` or `keras.callbacks.BackupAndRestore` as in an uninterrupted one.
+        `shuffle` has no effect on samplers, which draw at random anyway. A second `fit` from
+        epoch 0 continues from the sampler's epoch; `sampler.epoch = 0` starts over.
 
         Args:
-            *args: As of `keras.Model.fit`.
-            **kwargs: As of `keras.Model.fit`. With a sampler, `steps_per_epoch` is the number
-                of batches that its epochs have.
+            *args: As for `keras.Model.fit`.
+            **kwargs: As for `keras.Model.fit`. With a sampler, `steps_per_epoch` sets the
+                number of batches in its epochs.
         """
         examine_inputs(self, args[0] if args else kwargs.get("x"))
         return fit_with_samplers(self, super().fit, args, kwargs)
@@ -435,24 +429,23 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """As `keras.Model.evaluate`, which `fit` calls for validation data too.
+        """Like `keras.Model.evaluate`, which `fit` also calls for validation data.
 
-        Warns where data are sorted by class, and a loss on pairs sees one class in most of its
-        batches: its value says nothing then, and is often near 0. (Of a dataset, two batches are
-        looked at.)
+        Warns if data are sorted by class, so that most batches of a pair loss hold one class:
+        the value is then meaningless, and often near 0. (For datasets, two batches are checked.)
         """
         y = ids_of_names(self, y)
-        # `fit` has looked at datasets of its own.
+        # `fit` has checked its datasets already.
         if "_use_cached_eval_dataset" not in kwargs or not is_dataset(x):
             warn_of_sorted_labels(self, x, y, batch_size or 32)
         try:
             return super().evaluate(x, y, batch_size, *args, **kwargs)
         except BaseException:
-            synced(self)  # With JAX, the weights are elsewhere while it runs.
+            synced(self)  # With JAX, the weights are held elsewhere while it runs.
             raise
 
     def towers(self) -> tuple[keras.Model, keras.Model]:
-        """The models that embed queries and records: both this one, unless there are two."""
+        """The models that embed queries and records: this one, unless it has two towers."""
         return self, self
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -464,11 +457,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
     @property
     def vector_index(self) -> Index:
-        """The index that this model owns; assign one to swap it.
+        """The index of this model; assign another one to replace it.
 
         Raises:
-            ValueError: If there is none yet, or one is assigned whose embedding size
-                is not that of the model.
+            ValueError: If there is none yet, or the assigned one differs in embedding size
+                from the model.
         """
         if self._binding.index is None:
             raise ValueError(
@@ -500,24 +493,23 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         collection: str = "records",
         token: str = "",
     ) -> None:
-        """Replaces the index by one from a file or a folder, or attaches to one that is in Milvus.
+        """Replaces the index by one from a file or folder, or attaches one in Milvus.
 
-        If that fails, the model is left as it was.
+        On failure the model is unchanged.
 
         Args:
-            filepath: A file that `save_index` or `Index.save` wrote, or the folder that
-                an index lives in.
-            uri: In place of it: the file or the server of Milvus that holds the
-                records, see `MilvusIndex`.
-            collection: The collection there.
-            token: `"user:password"` or a key, where the server wants one.
+            filepath: A file written by `save_index` or `Index.save`, or the folder of an index.
+            uri: Instead of `filepath`, the Milvus file or server that holds the records, see
+                `MilvusIndex`.
+            collection: The name of the collection in Milvus.
+            token: `"user:password"` or a key, if the server requires one.
 
         Raises:
             FileNotFoundError: If there is no such file.
             ImportError: If `uri` is given, and pymilvus is not installed.
-            ValueError: If the file is damaged or of a newer version, the collection is
-                not there, or its embedding size or distance is not that of the model;
-                for Milvus also if its records were embedded with other weights.
+            ValueError: If the file is damaged or from a newer version, the collection does not
+                exist, or embedding size or distance differ from the model's; for Milvus also
+                if its records were embedded with other weights.
         """
         if (filepath is None) == (uri is None):
             raise ValueError(
@@ -554,46 +546,43 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         max_bytes: int = 2**31,
         overwrite: bool = True,
     ) -> None:
-        """Writes a TensorFlow SavedModel that looks up raw inputs by itself.
+        """Writes a self-contained TensorFlow SavedModel that looks up raw inputs.
 
-        It holds the network and the records as they are now, and searches them
-        exactly, whatever the engine of the index. TensorFlow alone runs it (TensorFlow
-        Serving, or `tf.saved_model.load`), without this package. Payloads
-        are not in it: keep them where the ids lead. Its signatures:
+        It holds the current network and records, and searches them exactly, whatever the
+        engine of the index. It runs with TensorFlow alone (TensorFlow Serving, or
+        `tf.saved_model.load`), without this package. Payloads are not included: store them
+        elsewhere, by id. Its signatures:
 
         - `serving_default`: the inputs of the model -> `ids` int64, `distances`
-          float32 and `labels` int64, `[n, k]` each, as `lookup` gives them: where there
-          are fewer than k records, id -1, label -1, distance inf. Class names are texts in
-          place of labels, and an empty one stands for none.
+          float32 and `labels` int64, `[n, k]` each, as returned by `lookup`; with
+          fewer than k records, padded with id -1, label -1 and distance inf. With class names,
+          labels are strings, and the empty string means none.
         - `lookup_k`: the inputs and a scalar int32 `k` -> the same for that k.
         - `match`, if the index is calibrated: the inputs -> `labels` `[n]`, -1 for no
-          match, and `distances` `[n]`, those that were compared with the threshold.
+          match, and `distances` `[n]`, which were compared with the threshold.
 
-        An input is called by its name, by its key where the model takes a dict, and
-        `inputs` where it has no name (`inputs_0`, `inputs_1`, ... if there are several).
+        Inputs are named by their names, by their keys if the model takes a dict, or `inputs`
+        if they have no name (`inputs_0`, `inputs_1`, ... if there are several).
 
         Args:
-            filepath: The folder to write. It appears under its name when it is
-                complete.
-            k: Neighbours that `serving_default` returns. Defaults to 5.
+            filepath: The folder to write. It gets this name once it is complete.
+            k: Number of neighbours that `serving_default` returns. Defaults to 5.
             cutpoint: The cutpoint of the calibration that `match` applies. Defaults to
                 `"optimal"`; `None` leaves `match` out.
-            preprocess: A function in TensorFlow that makes the model's inputs of what
-                clients send, such as decoding images. Defaults to `None`.
-            input_signature: `tf.TensorSpec` of what clients send, with `None` as the
-                size of the batch; a list or a dict of them for several inputs.
-                Defaults to `None`: what a functional model takes. With `preprocess`,
-                and for subclassed models, it is needed.
-            max_bytes: The most that the embeddings may take. Defaults to 2 GiB.
+            preprocess: A TensorFlow function that turns what clients send into inputs of the
+                model, for example by decoding images. Defaults to `None`.
+            input_signature: `tf.TensorSpec` of what clients send, with `None` as the batch
+                size; a list or dict of them for several inputs. Defaults to `None`: the inputs
+                of a functional model. Required with `preprocess` and for subclassed models.
+            max_bytes: Maximum size of the embeddings. Defaults to 2 GiB.
             overwrite: Whether to replace what is at `filepath`. Defaults to `True`.
 
         Raises:
-            FileExistsError: If there is something at `filepath`, and `overwrite` is
-                False.
-            KeyError: If the index is calibrated, and has no such cutpoint.
-            RuntimeError: If Keras runs on another backend than TensorFlow.
-            ValueError: If the index is empty or too large, its distance or its matcher
-                cannot be a graph, or `input_signature` is needed.
+            FileExistsError: If `filepath` exists and `overwrite` is False.
+            KeyError: If the index is calibrated but has no such cutpoint.
+            RuntimeError: If the backend of Keras is not TensorFlow.
+            ValueError: If the index is empty or too large, its distance or matcher cannot be
+                expressed as a graph, or `input_signature` is missing.
 
         Example:
 
@@ -637,19 +626,19 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         zipped: bool | None = None,
         **kwargs: Any,
     ) -> None:
-        """Saves the model with its index, as `keras.Model.save`, in one `.keras` file.
+        """Saves the model with its index in one `.keras` file, like `keras.Model.save`.
 
-        The file appears under its name only when it is complete: until then, and
-        if saving fails, a file of that name stays as it was.
+        The file is replaced only once the new one is complete; if saving fails, an existing
+        file is unchanged.
 
         Args:
-            filepath: Where to, ending in `.keras`.
+            filepath: The file, ending in `.keras`.
             overwrite: As in Keras.
             zipped: As in Keras.
             **kwargs: As in Keras.
 
         Raises:
-            ValueError: If it is to be an HDF5 file, which has no place for an index.
+            ValueError: If an HDF5 file is requested, which cannot hold an index.
         """
         path = os.fspath(filepath)
         if path.endswith((".h5", ".hdf5")):
@@ -673,12 +662,12 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         compile: bool = True,
         safe_mode: bool = True,
     ) -> SimilarityModel:
-        """Loads a model with its index, as `keras.saving.load_model`.
+        """Loads a model with its index, like `keras.saving.load_model`.
 
-        Of a file that is truncated or damaged it says so.
+        Truncated and damaged files are reported as such.
 
         Args:
-            filepath: A file that `save` wrote.
+            filepath: A file written by `save`.
             custom_objects: As in Keras.
             compile: As in Keras.
             safe_mode: As in Keras.
@@ -686,7 +675,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         Raises:
             FileNotFoundError: If there is no such file.
             TypeError: If it holds a model of another class.
-            ValueError: If it is truncated, damaged, or no `.keras` file.
+            ValueError: If it is truncated, damaged, or not a `.keras` file.
 
         Example:
 
@@ -752,7 +741,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             config["micro_batch_size"] = self._micro_batch_size
             optimizer = config.get("optimizer")
             if isinstance(optimizer, dict) and "backend.torch" in (optimizer.get("module") or ""):
-                # Keras names the class that PyTorch trains with, which no other backend can use.
+                # Keras stores the class that PyTorch trains with, which no other backend can use.
                 optimizer["module"] = "keras.optimizers"
             config["optimizer_built"] = bool(self.optimizer and self.optimizer.built)
         return config
@@ -760,7 +749,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as a saved model was compiled."""
         config = keras.saving.deserialize_keras_object(config)
-        # Keras builds any optimizer here, and then warns where the saved one was not.
+        # Keras builds any optimizer here, and warns if the saved one was not built.
         built = config.pop("optimizer_built", True)
         self._loading = True
         try:
@@ -773,8 +762,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity", name="SimilarityModel")
 class _FunctionalSimilarityModel(SimilarityModel, Functional):
-    """What `SimilarityModel(inputs, outputs)` makes; users know it under that name."""
+    """The class that `SimilarityModel(inputs, outputs)` creates; users see it under that name."""
 
 
-# For Keras, which names models and their configs by it. Pickle goes by `__qualname__`.
+# Keras names models and their configs by it; pickle uses `__qualname__`.
 _FunctionalSimilarityModel.__name__ = "SimilarityModel"

@@ -98,6 +98,6 @@ def test_errors(tmp_path):
         write_projector(tmp_path, x, images=np.zeros((4, 4097, 1), np.uint8))
     with pytest.raises(ValueError, match="`name` must consist of letters"):
         write_projector(tmp_path, x, name="../x")
-    with pytest.raises(ValueError, match="`x` must give its batches again"):
+    with pytest.raises(ValueError, match="`x` must be something that can be iterated again"):
         EmbeddingProjector(tmp_path, iter([x]))
     assert not any(tmp_path.iterdir())
