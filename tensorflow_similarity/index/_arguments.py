@@ -244,7 +244,7 @@ class Settings:
         self.folding().new_engine()  # refuses wrong parameters now, not at the first lookup
 
     def folding(self) -> Folding:
-        """What decides on graphs, anew."""
+        """What decides on graphs."""
         product = distances.product_of(self.distance)
         return Folding(
             engine=engines.get(self.search),

@@ -40,7 +40,7 @@ from tensorflow_similarity.index._snapshot import Contents
 __all__ = ["FolderFiles", "IndexFolder", "entries", "require_folder"]
 
 _FILE = re.compile(r"(snapshot|journal)\.(\d+)")
-# A journal is folded into a snapshot when it is larger than the snapshot, and
+# A snapshot is written when the journal is larger than the one before, and
 # than this: what is written, and what is read at opening, is then at most twice
 # what it would be without.
 _SMALLEST_JOURNAL = 1 << 24
@@ -136,10 +136,10 @@ class IndexFolder(FolderFiles):
     ) -> None:
         self.path = os.path.abspath(checks.file_name(path))
         self._fsync = fsync
-        self._folding = threading.Lock()
+        self._snapshotting = threading.Lock()
         self._closed = False
         self._process = os.getpid()
-        self._patience = 0
+        self._retry_size = 0
         require_folder(self.path, begin=settings is not None)
         if fsync:
             _fsync_ancestors(self.path)
@@ -152,9 +152,9 @@ class IndexFolder(FolderFiles):
             raise
         self._told = _text(self.contents.about.get_config())
         self.contents.about.kept_by(self)
-        fold = weakref.WeakMethod(self.fold_after_all)
+        snapshot = weakref.WeakMethod(self.snapshot_or_warn)
         # A thread that builds does not keep the folder open.
-        self.when_built: Callable[[], None] = lambda: (fold() or _nothing)()
+        self.when_built: Callable[[], None] = lambda: (snapshot() or _nothing)()
         weakref.finalize(self, self._lock.release)
 
     def _open(
@@ -230,16 +230,12 @@ class IndexFolder(FolderFiles):
         """Around each change: notes are written first, and a snapshot after where that pays."""
         self.tell()
         yield
-        self.fold_if_due()
+        self.snapshot_if_due()
 
     def compact(self) -> None:
         """Drops deleted records, builds the graph again, and writes a snapshot."""
         self.contents.live.compact()
-        self.fold()
-
-    def save(self) -> None:
-        """As `fold`."""
-        self.fold()
+        self.save()
 
     def refresh(self) -> bool:
         """False: nobody else changes anything."""
@@ -258,32 +254,32 @@ class IndexFolder(FolderFiles):
             self.contents.live.note({"name": "about", **about})
             self._told = text
 
-    def fold_if_due(self) -> None:
-        """Folds the journal into a snapshot where that pays."""
+    def snapshot_if_due(self) -> None:
+        """Writes a snapshot where that pays."""
         if not self._own:
             return
         journal = self.contents.live.journal
-        least = max(_SMALLEST_JOURNAL, self._snapshot_size, self._patience)
-        if journal is None or journal.end <= least or self._folding.locked():
+        least = max(_SMALLEST_JOURNAL, self._snapshot_size, self._retry_size)
+        if journal is None or journal.end <= least or self._snapshotting.locked():
             return
         if self.contents.settings.background:
             try:
-                threading.Thread(target=self.fold_after_all, name="index-fold").start()
+                threading.Thread(target=self.snapshot_or_warn, name="index-snapshot").start()
                 return
             except RuntimeError:  # there are too many threads
                 pass
-        self.fold_after_all()
+        self.snapshot_or_warn()
 
-    def fold_after_all(self) -> None:
-        """Folds where nobody asked for it: what fails is told by a warning."""
+    def snapshot_or_warn(self) -> None:
+        """Writes a snapshot where nobody asked for it: what fails is told by a warning."""
         if not self._own:
             return
         try:
-            self.fold()
+            self.save()
         except Exception as error:
             # Whatever it is: the change that led here was made.
             journal = self.contents.live.journal
-            self._patience = 2 * (journal.end if journal else 0)
+            self._retry_size = 2 * (journal.end if journal else 0)
             warnings.warn(
                 f"No snapshot of the index could be written to {self.path!r}: "
                 f"{str(error) or type(error).__name__}. Its "
@@ -291,7 +287,7 @@ class IndexFolder(FolderFiles):
                 stacklevel=levels_to_the_caller(),
             )
 
-    def fold(self) -> None:
+    def save(self) -> None:
         """Writes a snapshot of the index, and begins a journal. Changes go on meanwhile.
 
         Raises:
@@ -301,7 +297,7 @@ class IndexFolder(FolderFiles):
         """
         if not self._own:
             raise opened_elsewhere()
-        with self._folding:
+        with self._snapshotting:
             if self._closed:
                 return
             live = self.contents.live
@@ -314,7 +310,7 @@ class IndexFolder(FolderFiles):
                 former.close()
             self.tell()
             self._write(number, self.contents, now)
-            self._number, self._patience = number, 0
+            self._number, self._retry_size = number, 0
             self._snapshot_size = os.path.getsize(self._file("snapshot", number))
             self._remove_older()
 
@@ -330,7 +326,7 @@ class IndexFolder(FolderFiles):
                 self.contents.live.journal.close()
             self._lock.release()
             return
-        with self._folding, contextlib.ExitStack() as ending:
+        with self._snapshotting, contextlib.ExitStack() as ending:
             if not self._closed:
                 self._closed = True
                 ending.callback(self._lock.release)

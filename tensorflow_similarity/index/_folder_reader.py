@@ -50,13 +50,13 @@ class FolderReader(FolderFiles):
         self._how = mmap, trust_graph
         self._refreshing = threading.Lock()
         self._place = 0, 0  # of the last change that was read: journal, byte
-        self.contents = self._patiently(self._open)
+        self.contents = self._retrying(self._open)
 
     def refresh(self) -> bool:
         """Reads what has changed since; says whether something has."""
         with self._refreshing:
             before = self._number, self._place
-            self._patiently(self._go_on)
+            self._retrying(self._go_on)
             return (self._number, self._place) != before
 
     def changing(self) -> NoReturn:
@@ -85,13 +85,13 @@ class FolderReader(FolderFiles):
     def when_built(self) -> None:
         """Nothing: nothing is written."""
 
-    def fold_if_due(self) -> None:
+    def snapshot_if_due(self) -> None:
         """Nothing: there are no changes."""
 
     def close(self) -> None:
         """Nothing: nothing is held."""
 
-    def _patiently(self, read: Callable[[], Any]) -> Any:
+    def _retrying(self, read: Callable[[], Any]) -> Any:
         """Reads, again where a writer was in between."""
         tries = 0
         while True:

@@ -164,7 +164,7 @@ def warn_below(measured: MeasuredRecall, target: float, before: float | None = N
     decay = "" if before is None or before <= measured.recall else f" (it was {before:.1%})"
     warnings.warn(
         f"The index finds {measured.recall:.1%} of the true nearest{decay}, less than its "
-        f"`target_recall` of {target:.1%}. `compact` builds its graph anew; larger M and "
+        f"`target_recall` of {target:.1%}. `compact` builds its graph again; larger M and "
         "efConstruction in `search_params` make a graph better, and search='exact' finds all.",
         stacklevel=levels_to_the_caller(),
     )

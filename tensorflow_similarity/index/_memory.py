@@ -179,7 +179,7 @@ class LiveRecords:
                 self.journal.close()
 
     def compact(self) -> None:
-        """Drops dead rows, and builds the graph anew if one is of use."""
+        """Drops dead rows, and builds the graph again if one is of use."""
         with self._building:
             state = self._compacted()
             if self.folding.worthwhile(state):

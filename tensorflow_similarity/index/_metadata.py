@@ -17,7 +17,7 @@ class Keeper(Protocol):
     def tell_of(self, about: Mapping[str, Any]) -> None:
         """Writes down what is about to be. Raises if it cannot, and then it is not."""
 
-    def fold_if_due(self) -> None:
+    def snapshot_if_due(self) -> None:
         """Called after each change."""
 
 
@@ -121,7 +121,7 @@ class About:
             keeper = self._tell(self.notes.copy(), calibration)
             self._calibration = calibration
         if keeper is not None:
-            keeper.fold_if_due()
+            keeper.snapshot_if_due()
 
     def _change_notes(self, new: Mapping[Any, Any], gone: Collection[str]) -> None:
         with self.lock:
@@ -129,7 +129,7 @@ class About:
             keeper = self._tell(notes, self._calibration)
             self.notes.become(notes)
         if keeper is not None:
-            keeper.fold_if_due()
+            keeper.snapshot_if_due()
 
     def _tell(self, notes: dict[str, Any], calibration: Any) -> Keeper | None:
         if self._keeper is None:

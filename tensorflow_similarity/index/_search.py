@@ -2,7 +2,7 @@
 
 The graph of an engine never changes. Rows that were added since are scanned
 exactly, rows that died since are dropped from what the graph returns, and all
-distances are computed anew, so that results do not tell how a record is held.
+distances are computed again, so that results do not tell how a record is held.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class StorageLosses:
     def _warn_of_graph(self, recall: float, target: float) -> None:
         warnings.warn(
             f"The index finds {recall:.1%} of the true nearest, less than its `target_recall` of "
-            f"{target:.1%}. `compact` builds its graph anew; larger M and efConstruction in "
+            f"{target:.1%}. `compact` builds its graph again; larger M and efConstruction in "
             "`search_params` make a graph better.",
             stacklevel=levels_to_the_caller(),
         )

@@ -104,7 +104,7 @@ def _release(path: str) -> None:
 
 
 class Connection:
-    """A client whose calls are made anew when they fail for a reason that passes.
+    """A client whose calls are made again when they fail for a reason that passes.
 
     All that is asked of it may be done twice: records are upserted, never inserted.
 
