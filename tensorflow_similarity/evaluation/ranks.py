@@ -34,6 +34,12 @@ _MOST_ROWS = 2048
 # Distances that one thread ranks at once: 4 MiB, so that all passes over them
 # but the first find them in the cache.
 _CHUNK_ELEMENTS = 2**20
+# Distances in a group whose smallest is looked at first, and how many times more groups there
+# must be than distances to find.
+_GROUP = 32
+_FEWER = 3
+# So many times what is looked for may be looked at.
+_SPARE = 4
 # Below this many distances in all, compiling costs more than it saves.
 _WORTH_COMPILING = 2**24
 
@@ -193,23 +199,23 @@ class _Ranker:
         ignored = self._relevance.ignored(queries)
         if ignored is not None:
             np.copyto(keys, LAST, where=ignored)
-        work = work[:b]
-        np.copyto(work, keys)
-        ended = np.zeros(b, bool)
-        if depth == n:
-            work.sort(axis=1)
-            unclear = np.zeros(b, bool)
-        else:
-            # Partitioned at `depth`, the key there is the nearest one left out.
-            work.partition(depth, axis=1)
-            work[:, :depth].sort(axis=1)
+        top = _nearest(keys, depth + 1) if depth < n else None
+        if top is None:
+            top = work[:b]
+            np.copyto(top, keys)
+            if depth < n:
+                # Partitioned at `depth`, the key there is the nearest one left out.
+                top.partition(depth, axis=1)
+            top[:, :depth].sort(axis=1)
+        ended = unclear = np.zeros(b, bool)
+        if depth < n:
             # Rankings that ended earlier are unambiguous.
-            ended = work[:, depth - 1] == LAST
-            unclear = ((work[:, depth - 1] | 1) == (work[:, depth] | 1)) & ~ended
-        top = work[:, :depth]
+            ended = top[:, depth - 1] == LAST
+            unclear = ((top[:, depth - 1] | 1) == (top[:, depth] | 1)) & ~ended
+        top = top[:, :depth]
         relevance = (top & 1).astype(bool)
         tied = ((top[:, :-1] ^ top[:, 1:]) == 1).any(axis=1) & ~unclear
-        unclear |= tied & ended
+        unclear = unclear | (tied & ended)
         tied &= ~ended
         if tied.any():
             relevance[tied] = self._untie(keys[tied], top[tied, -1])
@@ -263,3 +269,45 @@ class _Ranker:
         ranked = np.where(places < 0, 0, np.take_along_axis(gains, np.maximum(places, 0), axis=1))
         best = np.partition(gains, gains.shape[1] - self._depth, axis=1)[:, -self._depth :]
         return ranked, np.sort(best, axis=1)[:, ::-1]
+
+
+def _nearest(keys: np.ndarray, count: int) -> np.ndarray | None:
+    """The `count` smallest of each row in order, and perhaps more after them.
+
+    The `count`-th of the minima of groups bounds what is looked for, so that few groups are
+    opened and no row is partitioned.
+
+    Args:
+        keys: uint32 `[rows, n]`.
+        count: At most n.
+
+    Returns:
+        uint32 `[rows, m]`; None where a partition is quicker: many are looked for, or many
+        are equal.
+    """
+    rows, n = keys.shape
+    width = n // _GROUP
+    if count * _FEWER > width:
+        return None
+    # A group is every `width`-th key: keys of a class stand together, and would share groups.
+    least = keys[:, : width * _GROUP].reshape(rows, _GROUP, width).min(axis=1)
+    rest = keys[:, width * _GROUP :]
+    least = np.concatenate([least, rest], axis=1)
+    bound = np.partition(least, count - 1, axis=1)[:, count - 1]
+    owner, group = np.nonzero(least <= bound[:, None])
+    if len(owner) > _SPARE * rows * count:
+        return None
+    columns = group[:, None] + np.arange(0, width * _GROUP, width)
+    alone = group >= width
+    columns[alone] = (group[alone] + width * (_GROUP - 1))[:, None]
+    values = keys.reshape(-1).take(columns + (owner * n)[:, None])
+    inside = values <= bound[owner, None]
+    inside[alone, 1:] = False
+    counts = np.bincount(owner, weights=inside.sum(axis=1), minlength=rows).astype(np.int64)
+    most = int(counts.max())
+    if most > _SPARE * count + _GROUP:
+        return None
+    found = np.full((rows, most), ~np.uint32(0))
+    found[np.arange(most) < counts[:, None]] = values[inside]
+    found.sort(axis=1)
+    return found

@@ -46,6 +46,16 @@ def test_exact_in_many_blocks(classes, monkeypatch):
     assert result.skipped == alone.sum()
 
 
+@pytest.mark.parametrize("equal", [0, 40, 1400])
+def test_few_ranks_of_many_keys(equal):
+    """Of which few are looked at, unless nearly all are equally near."""
+    x, y = whole_numbers(3, 800)
+    x[100 : 100 + equal] = x[100]
+    result = evaluate(x, y, distance="squared_euclidean", metrics=["map@r"])
+    expected = np.where(np.bincount(y)[y] == 1, np.nan, expected_map_at_r(x, y))
+    np.testing.assert_allclose(result.per_query["map@r"], expected, rtol=1e-9)
+
+
 def test_agrees_with_scikit_learn():
     rng = np.random.default_rng(1)
     y = rng.integers(4, size=120)
