@@ -6,10 +6,25 @@ import abc
 from typing import Any
 
 import keras
+import numpy as np
 
 from tensorflow_similarity import _checks as checks
 
-__all__ = ["EpochDataset"]
+__all__ = ["EpochDataset", "seed_sequence"]
+
+
+def seed_sequence(seed: int | None) -> np.random.SeedSequence:
+    """The seed as a source of random numbers; a random one for None.
+
+    Its `entropy` is the seed in use, which can be passed again.
+
+    Raises:
+        TypeError, ValueError: If the seed is not an integer of at least 0.
+    """
+    # Random ones have 128 bits.
+    if seed is not None and not (isinstance(seed, int) and seed >= 2**63):
+        checks.count(seed, "seed", minimum=0)
+    return np.random.SeedSequence(seed)
 
 
 class EpochDataset(keras.utils.PyDataset, abc.ABC):

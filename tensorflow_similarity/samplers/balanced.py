@@ -9,6 +9,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.samplers._epochs import seed_sequence
 from tensorflow_similarity.samplers._labels import Labels, class_list_ids, read_labels
 from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
 from tensorflow_similarity.targets import TargetsLike
@@ -87,11 +88,9 @@ class BalancedDraws:
         self.examples_per_class = checks.count(examples_per_class, "examples_per_class")
         if total_examples_per_class is not None:
             checks.count(total_examples_per_class, "total_examples_per_class")
-        if seed is not None:
-            checks.count(seed, "seed", minimum=0)
         if class_choice is not None and not isinstance(class_choice, ClassChoice):
             raise TypeError(f"`class_choice` must be a ClassChoice. Received: {class_choice!r}.")
-        entropy = np.random.SeedSequence(seed)
+        entropy = seed_sequence(seed)
         self.seed = int(entropy.entropy)  # type: ignore[arg-type]
         self._key = entropy.generate_state(2, np.uint64)
 

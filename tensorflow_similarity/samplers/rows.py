@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
-from tensorflow_similarity.samplers._epochs import EpochDataset
+from tensorflow_similarity.samplers._epochs import EpochDataset, seed_sequence
 from tensorflow_similarity.samplers._inputs import (
     as_arrays,
     as_batch,
@@ -41,9 +41,7 @@ class ShuffledRows(EpochDataset):
     ) -> None:
         self.batch_size = checks.count(batch_size, "batch_size")
         self.num_rows = num_rows
-        if seed is not None:
-            checks.count(seed, "seed", minimum=0)
-        entropy = np.random.SeedSequence(seed)
+        entropy = seed_sequence(seed)
         self.seed = int(entropy.entropy)  # type: ignore[arg-type]
         self._key = entropy.generate_state(2, np.uint64)
         self.padding = checked_padding(padding)

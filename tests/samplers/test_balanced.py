@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tensorflow_similarity.samplers import BalancedDraws
+from tensorflow_similarity.samplers import BalancedDraws, RowSampler
+from tensorflow_similarity.targets import Targets
 
 
 @st.composite
@@ -59,6 +60,19 @@ def test_a_made_up_seed_can_be_read_and_used_again():
     assert one.seed != two.seed
     again = BalancedDraws(labels, 3, 2, seed=one.seed)
     np.testing.assert_array_equal(again.draw(2, 5), one.draw(2, 5))
+
+
+def test_a_made_up_seed_of_rows_can_be_used_again():
+    given = Targets.triplets(np.arange(8), np.arange(8) + 8, np.arange(8) + 16)
+    one = RowSampler(np.arange(24.0), given, batch_size=4)
+    again = RowSampler(np.arange(24.0), given, batch_size=4, seed=one.seed)
+    np.testing.assert_array_equal(again[1][0][0], one[1][0][0])
+
+
+@pytest.mark.parametrize(("seed", "error"), [(-1, ValueError), (1.5, TypeError), ("1", TypeError)])
+def test_a_seed_that_is_none_is_refused(seed, error):
+    with pytest.raises(error, match="`seed` must be"):
+        BalancedDraws(np.repeat(np.arange(5), 5), 3, 2, seed=seed)
 
 
 @pytest.mark.filterwarnings("ignore:.*repeat them within a batch")
