@@ -54,69 +54,65 @@ _Made = TypeVar("_Made", bound="Index")
 
 
 class Index:
-    """Finds the records nearest to a query, and lets records come and go.
+    """A nearest-neighbour index whose records can be added, changed and deleted at any time.
 
-    A record has an id, an embedding, and optionally a label and a payload. It
-    is found from the moment `add` returns, and no longer from the moment
-    `delete` returns. All distances are true ones, computed by direct difference
-    whatever the engine; records at equal distance come in the order of their
-    ids.
+    A record has an id, an embedding, and optionally a label and a payload. It can be found
+    once `add` has returned, and no longer once `delete` has returned. Distances are exact,
+    computed by direct difference whatever the engine; records at equal distance are ordered
+    by id.
 
-    Lookups may run in any number of threads, also while another thread changes
-    the index: each sees the index as it was at one moment.
+    Lookups may run in any number of threads, also while another thread changes the index:
+    each sees a consistent snapshot.
 
     Args:
-        embedding_size: Numbers in an embedding.
-        distance: Any that `distances.get` takes.
+        embedding_size: Dimension of the embeddings.
+        distance: Any distance that `distances.get` takes.
         search: `"exact"`; an approximate engine: `"nmslib"` (HNSW graphs), or, as an
             extra of the same name, `"faiss"` (HNSW graphs), `"faiss_ivf"` (inverted
             lists; extra `faiss`), `"scann"` or `"usearch"` (HNSW graphs); or `"auto"`:
-            exact while that takes milliseconds (up to 33 million numbers), and
-            beyond, once lookups have cost as much as building takes, the engine
-            that is quickest on a part of the records, of those that are installed.
-            Engines that do not know a distance leave it to exact search.
-            `"milvus"` is another kind of index, whose records live in a database:
-            a `MilvusIndex`, which takes other arguments.
-        target_recall: The share of the true 10 nearest that an approximate
-            engine shall find. Its effort is chosen for that on a sample of the
-            records, and the graph is built again with more links where no effort
-            reaches it. What it reached is shown by `summary`.
-        search_params: Parameters of the engine, which then are not chosen. For HNSW
+            exact while that takes milliseconds (up to 33 million numbers); beyond, once
+            lookups have cost as much as building a graph takes, the installed engine that
+            is fastest on a sample of the records. Distances that an engine does not
+            support are searched exactly. `"milvus"` makes a `MilvusIndex`, whose records
+            are in a database and which takes other arguments.
+        target_recall: Recall of the 10 nearest records that an approximate engine should
+            reach. Its search effort is tuned to that on a sample of the records; if no
+            effort suffices, the graph is built again with more links. `summary` shows the
+            recall reached.
+        search_params: Parameters of the engine, to use instead of tuned ones. For HNSW
             graphs: `M`, `efConstruction` and `ef`; for faiss and usearch also
             `dtype`, for nmslib `post` and `indexThreadQty`. For `"faiss_ivf"`: `nlist`
             and `nprobe`. For `"scann"`: `num_leaves`, `num_leaves_to_search`,
             `reordering_num_neighbors`, `dimensions_per_block`.
-        background: Whether graphs are built by a thread of their own, while
-            lookups go on without. Else the lookup that finds one due builds it.
-            Likewise for snapshots, where there is a `path`.
-        storage: How embeddings are kept: `"float32"`, as they come; `"float16"`, half
-            the bytes and 11 bits of each number; or `"int8"`, a quarter, each number
-            rounded to 1/127 of the largest of its row. Where embeddings share an offset,
-            or dimensions differ in scale, what is rounded is the difference to their
-            middle, in units of each dimension's spread. Distances are the true ones
-            to what is kept, which is also what `get` returns. The first lookup estimates
-            how many of the true neighbours are lost by that, and warns once where more
-            are than `target_recall` allows; `measure_recall` tells at any time. Engines
-            with a graph hold what they search in their own way.
-        path: A folder for the index to live in, made if it is missing. What was
-            there is opened: its embedding size, distance and storage must be those
-            given here; how it is searched is as given here. Every change is written
-            to a journal there before the method returns, so that it survives
-            the death of the process (`kill -9`, out of memory) without `save`.
-            One index at a time may have a folder open. None to live in memory,
-            and be kept by `save`.
-        fsync: Whether each change is also forced to the disk before its method
-            returns. It then survives a failure of power or of the system too, as
-            far as the disk does what it says, and costs at least one write of
-            the disk (a millisecond or so): change records in batches. If False,
-            such a failure may lose the changes that the system had not written
-            yet (by default Linux writes within half a minute), and `open` may
-            need `repair=True` afterwards.
-        uri: For `search="milvus"`: the file or the server, see `MilvusIndex`.
+        background: Whether graphs are built in a background thread while lookups continue
+            without one. If False, a lookup builds the graph when it is due. The same
+            holds for snapshots, with a `path`.
+        storage: How embeddings are stored: `"float32"`, unchanged; `"float16"`, with half
+            the memory and 11 bits per number; or `"int8"`, with a quarter, each number
+            rounded to 1/127 of the largest in its row. If embeddings share an offset, or
+            dimensions differ in scale, they are centred and scaled by dimension before
+            rounding. Distances are exact for the stored embeddings, which `get` returns
+            too. The first lookup estimates how many true neighbours are lost by rounding,
+            and warns once if that exceeds what `target_recall` allows; `measure_recall`
+            measures it at any time. Engines with a graph store their own copy in their
+            own way.
+        path: A folder for the index, created if missing. An index that is already there is
+            opened: its embedding size, distance and storage must equal those given here,
+            while the search settings given here apply. Every change is written to a
+            journal before the method returns, so that it survives the death of the
+            process (`kill -9`, out of memory) without `save`. Only one index at a time
+            can have a folder open. None keeps the index in memory, to be saved by `save`.
+        fsync: Whether each change is also flushed to disk before its method returns, so
+            that it survives a power failure or system crash too, if the disk honours
+            flushes. Each flush costs a millisecond or so: change records in batches. If
+            False, such a failure may lose changes that the system had not written yet (by
+            default Linux writes within half a minute), and `open` may need `repair=True`
+            afterwards.
+        uri: For `search="milvus"`: the file or server, see `MilvusIndex`.
         collection: For `search="milvus"`: the name of the collection.
 
     Raises:
-        CorruptIndexError: If what is at `path` is damaged (a ValueError).
+        CorruptIndexError: If the index at `path` is damaged (a ValueError).
         ImportError: If the engine's library is not installed.
         IndexLockedError: If it is open already, here or in another process (an OSError).
         TypeError: If an argument has the wrong type.
@@ -136,7 +132,7 @@ class Index:
     ```
     """
 
-    #: Kinds of index of their own, by the `search` that asks for one; each enters itself.
+    #: Index classes with their own storage, by the `search` that selects them; self-registered.
     _kinds: ClassVar[dict[str, type[Index]]] = {}
 
     def __init_subclass__(cls, search: str | None = None, **kwargs: Any) -> None:
@@ -197,7 +193,7 @@ class Index:
 
     @property
     def embedding_size(self) -> int:
-        """Numbers in an embedding."""
+        """Dimension of the embeddings."""
         return self._backend.embedding_size
 
     @property
@@ -207,27 +203,27 @@ class Index:
 
     @property
     def search(self) -> Any:
-        """What was asked for: `"auto"`, `"exact"`, an engine's name or an engine."""
+        """The requested search: `"auto"`, `"exact"`, the name of an engine, or an engine."""
         return self._backend.search
 
     @property
     def storage(self) -> str:
-        """How embeddings are kept: `"float32"`, `"float16"` or `"int8"`."""
+        """How embeddings are stored: `"float32"`, `"float16"` or `"int8"`."""
         return self._backend.storage
 
     @property
     def engine(self) -> str:
-        """What lookups use now: `"exact"`, or the name of the engine that has a graph."""
+        """The search in use: `"exact"`, or the name of the engine with a graph."""
         return self._backend.engine
 
     @property
     def recall(self) -> MeasuredRecall | None:
-        """What the engine was last measured to find; None for exact search."""
+        """The last measured recall of the engine; None for exact search."""
         return self._backend.recall
 
     @property
     def calibration(self) -> Any:
-        """What decides on matches from distances; None until the index is calibrated."""
+        """The calibration that decides on matches; None until the index is calibrated."""
         return self._backend.calibration
 
     @calibration.setter
@@ -236,21 +232,20 @@ class Index:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """Notes that are saved with the index, any JSON by name; yours to change.
+        """Metadata of your own that is saved with the index: name -> any JSON value.
 
-        They are kept as JSON has them (tuples as lists, keys as strings). Where the
-        index lives in a folder, a note is there as soon as it is set. To change a
-        part of one, set it again: what is changed within is only written with the
-        next change.
+        Values are stored as JSON (tuples become lists, keys strings). For an index in a
+        folder, a note is stored as soon as it is set. To change part of a value, set the note
+        again: a change within a value is only written with the next change of the index.
 
-        A `SimilarityModel` keeps in them which weights made the records, an index its
+        A `SimilarityModel` records here which weights made the records, and an index its
         class names.
         """
         return self._backend.notes
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The class names of the records, where labels were names; None where they are ids.
+        """The class names of the records if labels are names; None if they are ids.
 
         They are saved with the index, in the note `"class_names_of_labels"`. A name whose
         records were deleted stays.
@@ -342,12 +337,12 @@ class Index:
         rerank: Callable[..., Any] | None = None,
         rerank_top: int = 100,
     ) -> Neighbors | NeighborsWithin:
-        """The nearest records of each query: k of them, or all within a distance.
+        """Finds the nearest records of each query: the k nearest, or all within a distance.
 
         Args:
             queries: Finite numbers `[q, embedding_size]`.
-            k: How many; 5 if neither this nor `max_distance` is given. If there are
-                fewer, columns are padded: id -1, label -1, distance inf.
+            k: Number of records; 5 if neither this nor `max_distance` is given. If there
+                are fewer, arrays are padded with id -1, label -1 and distance inf.
             filter: Which records may be returned: a mapping of conditions, all of which
                 must hold, or a function of the payload of one record that returns a
                 bool. Conditions are on `"labels"` (a class id or name, or several, of which
@@ -358,20 +353,19 @@ class Index:
                 `ge`, `in`, `not_in`, `exists`. No comparison holds for records without
                 the key. `"and"` and `"or"` take a list of filters, `"not"` takes one;
                 `"data"` takes a mapping of conditions on keys of any name, or the
-                function. A list of filters, or None, has one for each query.
-            max_distance: The distance that records may have at most. Without `k`, all
-                of them are returned, as `NeighborsWithin`.
-            distinct: Returns the nearest record only of each label (`"label"`), of each
-                value under a key of the payload (its name), or of each value that a
-                function of the payload gives. Records without a label, or without that
-                key, are left out. There are k wherever that many exist.
-            exclude: For each query, a list of ids that are not returned for it, in use
-                or not.
-            offset: How many of the nearest to leave out: the next page.
-            rerank: A function that puts the nearest in another order. It takes the
-                queries and their `Neighbors`, and gives a number for each of these,
-                the smallest for the best. Distances stay those of the index.
-            rerank_top: How many of the nearest, at least k, it is given.
+                function. A list has one filter, or None, for each query.
+            max_distance: The largest distance of a record. Without `k`, all records within
+                it are returned, as `NeighborsWithin`.
+            distinct: Returns only the nearest record of each label (`"label"`), of each
+                value of a key of the payload (its name), or of each value of a function
+                of the payload. Records without a label, or without that key, are left
+                out. Returns k records if that many exist.
+            exclude: For each query, a list of ids to leave out; they need not exist.
+            offset: Number of nearest records to skip, for the next page.
+            rerank: A function that reorders the nearest records. It takes the queries and
+                their `Neighbors`, and returns a number for each neighbour, smallest for
+                the best. Distances remain those of the index.
+            rerank_top: Number of nearest records, at least k, given to `rerank`.
 
         Returns:
             The `Neighbors`: `.ids`, `.distances`, `.labels`, `[q, k]` each;
@@ -380,8 +374,8 @@ class Index:
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If a query has another size or is not finite, k < 1, or k is so
-                large that padding alone would fill memory, or larger than Milvus gives.
+            ValueError: If a query has the wrong size or is not finite, k < 1, or k is so large
+                that padding alone would fill memory, or above the limit of Milvus.
         """
         queries = check_embeddings(queries, "queries", self.embedding_size)
         limit = None if max_distance is None else check_distance(max_distance)
@@ -414,7 +408,7 @@ class Index:
         return None if filter is None else parse(filter, self._classes)
 
     def _groups(self, filter: Any, count: int) -> list[Group]:
-        """Queries by their filter, which may be one for all, or a list of one for each."""
+        """Groups queries by filter, which may be one for all or a list with one for each."""
         if not isinstance(filter, list | tuple):
             return [(None, self._where(filter))]
         if len(filter) != count:
@@ -431,16 +425,15 @@ class Index:
     def pairs(self, max_distance: float, filter: Filter | None = None) -> Pairs:
         """All pairs of records within a distance of each other, such as near duplicates.
 
-        They are found as lookups find: exactly, or by the graph of an engine where
-        there is one, which may miss some; their distances are true ones.
+        The search is exact, or uses the graph of an engine if there is one, which may miss
+        some pairs. Distances are exact.
 
         Args:
-            max_distance: The distance; pairs at it are within.
-            filter: Which records to look at, as for `lookup`.
+            max_distance: The largest distance, inclusive.
+            filter: Which records to compare, as for `lookup`.
 
         Returns:
-            `Pairs`, which gives them in blocks of columns as they are found:
-            memory stays bounded.
+            `Pairs`, which yields blocks of columns as they are found, in bounded memory.
 
         Raises:
             TypeError: If the distance is not a number.
@@ -462,7 +455,7 @@ class Index:
         return Pairs(state, limit, allowed)
 
     def groups(self, max_distance: float, filter: Filter | None = None) -> Groups:
-        """Groups of records that pairs within a distance connect, directly or by way of others.
+        """Groups of records connected by pairs within a distance, directly or through others.
 
         Args:
             max_distance: As for `pairs`.
@@ -490,11 +483,11 @@ class Index:
         return groups_of(self.pairs(max_distance, filter))
 
     def get(self, ids: Any = None, *, filter: Filter | None = None) -> Records:
-        """The records with these ids, in this order, or those that a filter lets through.
+        """Returns the records with these ids, in this order, or those that pass a filter.
 
         Args:
-            ids: Ids `[n]` in use, or one id. The same id may be there twice.
-            filter: As for `lookup`, in place of ids. Records come in the order of ids.
+            ids: Existing ids `[n]`, or one id; an id may be repeated.
+            filter: As for `lookup`, instead of ids. Records are returned in the order of ids.
 
         Raises:
             KeyError: If an id is not in use.
@@ -522,7 +515,7 @@ class Index:
         return chosen.source.records(chosen.rows).named(self.class_names)
 
     def count(self, filter: Filter | None = None) -> int:
-        """How many records a filter lets through.
+        """The number of records that pass a filter.
 
         Args:
             filter: As for `lookup`; None for all.
@@ -530,35 +523,35 @@ class Index:
         return self._backend.count(self._where(filter))
 
     def measure_recall(self, queries: Any = None, k: int = 10) -> MeasuredRecall | None:
-        """Measures what share of the true nearest lookups find.
+        """Measures the recall of lookups: the fraction of true nearest records that they find.
 
-        What is missed is what the engine misses, and, where `storage` is not
-        `"float32"`, what is lost in storing. The latter is estimated: the records
-        are taken to be anywhere that is stored as they are. Warns where less is found
-        than the `target_recall`, which happens as records come and go.
+        Neighbours are missed by the engine and, unless `storage` is `"float32"`, through
+        rounding. The latter is estimated, by placing the records anywhere that rounds to the
+        stored values. Warns if recall is below `target_recall`, which happens as records come
+        and go.
 
         Args:
             queries: Embeddings to look up `[q, embedding_size]`; None for a
                 sample of the records.
-            k: Neighbours to look for.
+            k: Number of neighbours to look up.
 
         Returns:
-            What was measured; None while search is exact, in what was added, and in Milvus,
-            where what is exact is not known.
+            The measured recall; None while search is exact on unrounded records, and for
+            Milvus, which has no exact result to compare with.
         """
         if queries is not None:
             queries = check_embeddings(queries, "queries", self.embedding_size)
         return self._backend.measure_recall(queries, checks.count(k, "k"))
 
     def stats(self) -> dict[str, Any]:
-        """What `summary` shows, by name."""
+        """The figures that `summary` shows, by name."""
         return self._backend.stats()
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
-        """Prints what the index holds and how it searches.
+        """Prints the contents and search settings of the index.
 
         Args:
-            print_fn: Takes the text.
+            print_fn: A function that gets the text.
         """
         print_fn(_results.text(self.stats()))
 
@@ -566,7 +559,7 @@ class Index:
         """The records as a pandas data frame, in the order of their ids.
 
         Args:
-            num_records: How many; None for all.
+            num_records: Number of records; None for all.
 
         Returns:
             A `pandas.DataFrame` with `id` as its index and the columns `label`
@@ -583,23 +576,23 @@ class Index:
     def add(
         self, embeddings: Any, labels: Any = None, data: Any = None, ids: Any = None
     ) -> np.ndarray:
-        """Adds records. They are found as soon as this returns.
+        """Adds records. They can be found as soon as this returns.
 
         Args:
             embeddings: Finite numbers `[n, embedding_size]`.
             labels: Class ids `[n]` or `[n, 1]`, of any integer dtype, or class names,
-                which are kept with the index and come back in lookups; or None. In a
-                list, None stands for a record without a label, as −1 does, which
-                `get` and `lookup` give for it. Or several labels of each record:
-                `Targets.multi_hot`, `Targets.label_sets` or a list of sets. All answers of
-                the index then have tuples of labels, and one label is a set of one.
+                which are stored in the index and returned by lookups; or None. In a
+                list, None or −1 stands for a record without a label; `get` and `lookup`
+                return −1 for it. Or several labels of each record:
+                `Targets.multi_hot`, `Targets.label_sets` or a list of sets. All results of
+                the index then have tuples of labels, and a single label is a set of one.
             data: The payload: an array whose first axis is the record (rows
                 of images, say), or a list with one JSON value per record, which
-                comes back as JSON has it (tuples as lists, keys as strings); a pandas
-                data frame is a dict of its columns for each row. The first payload
-                decides which of the two an index holds.
-            ids: Ids `[n]`, distinct, not negative and not in use; None to have
-                them assigned, in increasing order, and none ever twice.
+                is returned as JSON (tuples as lists, keys as strings); a pandas data
+                frame counts as a dict of its columns for each row. The first payload
+                decides which of the two kinds an index holds.
+            ids: Ids `[n]`, distinct, not negative and not in use; None to assign
+                increasing ids that were never used before.
 
         Returns:
             The ids, int64 `[n]`.
@@ -609,13 +602,13 @@ class Index:
                 are names where those of the index are ids, or the other way round, or several
                 for each record where those of the index have one.
             ValueError: If a shape or length is wrong, a number is not finite,
-                or an id is in use. Nothing has been added then.
+                or an id is in use. Then nothing is added.
         """
         batch = self._batch(embeddings, labels, data, ids)
         return self._backend.add(batch, assign=ids is None)
 
     def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
-        """Adds records, in place of those with the same ids, which they replace wholly.
+        """Adds records, replacing existing ones with the same ids as a whole.
 
         Args:
             ids: Ids `[n]`, distinct and not negative; in use or not.
@@ -628,7 +621,7 @@ class Index:
 
         Raises:
             TypeError: As `add`.
-            ValueError: As `add`. Nothing has changed then.
+            ValueError: As `add`. Then nothing is changed.
         """
         batch = self._batch(embeddings, labels, data, check_ids(ids))
         self._backend.upsert(batch)
@@ -647,17 +640,17 @@ class Index:
         *,
         filter: Filter | None = None,
     ) -> None:
-        """Changes what is given of some records, and keeps the rest of them.
+        """Changes the given parts of records, and keeps the others.
 
         Args:
             ids: Ids `[n]` in use.
             embeddings: As for `add`, or None to keep them.
             labels: Likewise; with a filter, also one class id for all.
             data: Likewise; with a filter, also one JSON object for all.
-            filter: As for `lookup`, in place of ids: all that it lets through.
+            filter: As for `lookup`, instead of ids: all records that pass.
 
         Raises:
-            KeyError: If an id is not in use. Nothing has changed then.
+            KeyError: If an id is not in use. Then nothing is changed.
             TypeError: As `add`; or if both or neither of `ids` and `filter` are given.
             ValueError: As `add`.
         """
@@ -672,33 +665,32 @@ class Index:
         self._backend.update(ids, self._where(filter), changes)
 
     def delete(self, ids: Any = None, *, filter: Filter | None = None) -> None:
-        """Deletes records. They are not found any more when this returns.
+        """Deletes records. They can no longer be found once this returns.
 
-        Their bytes leave memory and saved files with `compact`, at the latest.
+        Their bytes are removed from memory and from later files by `compact`, at the latest.
 
         Args:
             ids: Ids `[n]` in use, or one id.
-            filter: As for `lookup`, in place of ids: all that it lets through.
+            filter: As for `lookup`, instead of ids: all records that pass.
 
         Raises:
-            KeyError: If an id is not in use. Nothing has been deleted then.
+            KeyError: If an id is not in use. Then nothing is deleted.
             TypeError: If the ids are not integers, or if both or neither of `ids` and
                 `filter` are given.
-            ValueError: If an id is there twice.
+            ValueError: If an id is repeated.
         """
         refuse_both(ids, filter)
         self._backend.delete(None if ids is None else check_ids(ids), self._where(filter))
 
     def clear(self) -> None:
-        """Deletes all records. Ids that were assigned are not assigned again."""
+        """Deletes all records. Assigned ids are not used again."""
         self._backend.clear()
 
     def compact(self) -> None:
         """Drops deleted records from memory, and builds the engine's graph again.
 
-        Lookups become as fast as they can be, and what was deleted is gone.
-        Changes by other threads go on meanwhile. Milvus is told to merge what it has written,
-        which it also does by itself.
+        Afterwards lookups are as fast as possible. Other threads can change the index
+        meanwhile. For Milvus, requests a compaction, which it also does by itself.
         """
         self._backend.compact()
 
@@ -706,24 +698,24 @@ class Index:
 
     @property
     def path(self) -> str | None:
-        """The folder that the index lives in; None if it lives in memory only."""
+        """The folder of the index; None if it is in memory only."""
         return self._backend.path
 
     def save(self, path: str | os.PathLike[str] | None = None) -> None:
         """Writes the index, its graph and its calibration to one file.
 
-        Whatever happens meanwhile, `path` holds the old index or the new one,
-        whole. Changes by other threads during the save are not in the file.
+        The write is atomic: on any failure, `path` holds the complete old file. Changes by
+        other threads during the save are not in the file.
 
         Args:
-            path: The file, which is replaced if it exists. None for an index that
-                lives in a folder: a snapshot is written there, which makes opening it
-                fast. In Milvus, which has everything, nothing is to be done.
+            path: The file, which is replaced if it exists. None for an index in a folder:
+                writes a snapshot there, which makes opening it fast. For Milvus, which
+                stores everything itself, None does nothing.
 
         Raises:
-            OSError: If it cannot be written. What was there is still there.
-            ValueError: If there is no path, and the index lives in no folder, or
-                in one that another process opened, of which this one is a copy.
+            OSError: If the file cannot be written. An existing file is unchanged.
+            ValueError: If there is no path and the index is not in a folder, or is a copy
+                of an index whose folder another process has open.
         """
         self._backend.save(None if path is None else checks.file_name(path))
 
@@ -735,27 +727,26 @@ class Index:
         verify: bool | None = None,
         trust_graph: bool | None = None,
     ) -> Index:
-        """Reads what `save` wrote. The index answers as the one that was saved did.
+        """Loads an index written by `save`. It answers lookups like the saved one.
 
         Args:
             path: The file.
-            mmap: Whether embeddings and payload stay in the file, and are read when
-                they are looked at: loading takes no time and no memory for them,
-                and processes that load the same file share what they read. What
-                is added is held in memory. The file may be replaced (as `save`
-                does) or removed meanwhile, but not be written into. A graph is
-                read, wherever its engine cannot do without.
-            verify: Whether embeddings and payload are read once, to verify their
-                checksums and that they are finite. None: unless `mmap`. All else is
-                verified always.
-            trust_graph: Whether the graph of an engine is read. None: after what searches
-                follow in it was checked, for faiss' HNSW, nmslib and usearch; those of other
-                engines are read as they are, by their libraries. True: without a check,
-                for your own files. False: not at all, for files of strangers; it is built
-                again when that pays, and everything is found without.
+            mmap: Whether to memory-map embeddings and payload: loading them then takes no
+                time and no memory, and processes that load the same file share pages. New
+                records are held in memory. The file may be replaced (as `save` does) or
+                removed meanwhile, but must not be modified in place. A graph is read into
+                memory if its engine needs that.
+            verify: Whether to read embeddings and payload once, to verify their checksums
+                and that they are finite. None: unless `mmap`. Everything else is always
+                verified.
+            trust_graph: Whether to read the graph of an engine. None: yes, after checking
+                the links that searches follow, for faiss' HNSW, nmslib and usearch; graphs
+                of other engines are read unchecked by their libraries. True: yes, without
+                a check, for your own files. False: no, for untrusted files; the graph is
+                built again when that pays off, and search is exact until then.
 
         Raises:
-            FileNotFoundError: If there is none.
+            FileNotFoundError: If there is no such file.
             CorruptIndexError: If it is not an index, truncated or damaged (a ValueError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
         """
@@ -773,25 +764,25 @@ class Index:
         trust_graph: bool | None = None,
         read_only: bool = False,
     ) -> Index:
-        """Opens the index that lives in a folder, as it was made with `Index(path=…)`.
+        """Opens the index in a folder, which was made with `Index(path=…)`.
 
-        Every change is there that had returned before the process ended, however
-        it ended. What it was writing when it died is dropped, with a warning.
+        It has every change whose method returned before the process ended, however it
+        ended. A change that was being written at that moment is dropped, with a warning.
 
         Args:
             path: The folder.
-            mmap: Whether embeddings and payload stay on the disk, see `load`.
+            mmap: Whether to memory-map embeddings and payload, see `load`.
             fsync: See `Index`.
-            repair: Whether to give up all changes after one that is damaged, in
-                place of an error.
+            repair: Whether to discard a damaged change and all later ones, instead of raising
+                an error.
             trust_graph: See `load`.
-            read_only: Whether to look only, in any number of processes, while another one
-                may have it open to change it. The index is as it was after one of its
-                changes; `refresh` brings it to the newest.
+            read_only: Whether to open it for reading only, in any number of processes, while
+                another one may have it open for writing. The index is a consistent
+                snapshot; `refresh` brings it up to date.
 
         Raises:
             CorruptIndexError: If it is damaged, or not such a folder (a ValueError).
-            FileNotFoundError: If there is none.
+            FileNotFoundError: If there is no index.
             IndexLockedError: If it is open already, here or in another process (an
                 OSError).
             NewerIndexError: If a newer version of the package wrote it (a ValueError).
@@ -807,28 +798,28 @@ class Index:
         return cls._of(InMemory(folder))
 
     def refresh(self) -> bool:
-        """Brings an index that was opened with `read_only=True` to the newest change.
+        """Brings an index opened with `read_only=True` up to date.
 
-        Lookups may run meanwhile: each sees the index after one of its changes.
+        Lookups may run meanwhile, each on a consistent snapshot.
 
         Returns:
-            Whether something has changed. False for all others, which are always new.
+            Whether anything has changed; always False for other indexes, which are up to date.
 
         Raises:
-            CorruptIndexError: If what came since is damaged (a ValueError).
+            CorruptIndexError: If newer changes are damaged (a ValueError).
             FileNotFoundError: If the folder is gone.
         """
         return self._backend.refresh()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy has the same records, graph, notes and calibration, in memory."""
+        """Pickles and copies records, graph, notes and calibration; the copy is in memory."""
         return _restored, (self._backend.content(),)
 
     def close(self) -> None:
-        """Ends an index that lives in a folder, so that it can be opened elsewhere.
+        """Closes an index in a folder, so that it can be opened elsewhere.
 
-        It can still be read, and no longer be changed. Also done at the end of a
-        `with` block, and when the index is let go. Does nothing for others.
+        It can still be read, but no longer changed. Called at the end of a `with` block, and
+        when the index is garbage-collected. Does nothing for other indexes.
         """
         self._backend.close()
 
@@ -839,7 +830,7 @@ class Index:
         self.close()
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor, for JSON; neither records nor path are in it."""
+        """The arguments of the constructor, for JSON, without records and path."""
         return self._backend.get_config()
 
     @classmethod
@@ -849,10 +840,10 @@ class Index:
 
 
 def _restored(content: bytes) -> Index:
-    """An index of the content of its file, as `pickle` and `copy` have it."""
+    """Rebuilds an index from its pickled state."""
     with temporary_folder() as folder:
         file = os.path.join(folder, "index")
         with open(file, "wb") as out:
             out.write(content)
-        # Whoever unpickles trusts the one who pickled.
+        # Unpickling implies trust in the source.
         return Index.load(file, trust_graph=True)

@@ -1,4 +1,4 @@
-"""Losses that hold each pair on its side of a margin."""
+"""Losses that keep each pair on its side of a margin."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ __all__ = [
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
-    """Contrastive loss: positive pairs are pulled together, others pushed to a margin.
+    """Contrastive loss: pulls positive pairs together, and pushes others beyond a margin.
 
     A pair at distance d costs `y d^p + (1 - y) max(0, margin - d)^p`, where y is
-    1 for a positive pair, and the power p is 2 unless you say otherwise.
+    1 for a positive pair, and the power p is 2 by default.
 
     With `distance=None`, the default, `y_pred` **is** the distances `[batch]` and
     `y_true` is binary, as in TensorFlow Addons. With a distance, `y_pred` is
     embeddings and `y_true` class ids, and the loss forms the pairs itself: the
     loss is the mean cost of the mined positive pairs plus the mean cost of the
     mined negative pairs that are nearer than the margin, over the batch. So few
-    positives weigh as much as many negatives, and negatives that are far already
-    do not dilute the others. Per query, the sums are scaled so that the mean over
+    positives weigh as much as many negatives, and negatives that are far away do
+    not dilute the others. Per query, the sums are scaled so that the mean over
     the batch is this value.
 
     Args:
-        margin: Negatives at least so far cost nothing, in units of the distance.
+        margin: Distance from which negatives cost nothing.
         distance: Distance between embeddings, by name or object; None if
             `y_pred` holds distances.
         positive_mining_strategy: `"all"` (the default), `"hard"`, `"easy"` or a

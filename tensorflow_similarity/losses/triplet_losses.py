@@ -1,4 +1,4 @@
-"""Losses on triplets: a query, one of its positives, one of its negatives."""
+"""Losses on triplets of a query, a positive and a negative."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ __all__ = [
 
 
 def triplet_margin(gap: Any, margin: float | None) -> Any:
-    """`max(0, gap + margin)`, or the soft margin `log(1 + exp(gap))` where margin is None."""
+    """`max(0, gap + margin)`, or the soft margin `log(1 + exp(gap))` if margin is None."""
     return ops.softplus(gap) if margin is None else ops.relu(gap + margin)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class TripletLoss(MinedLoss):
-    """Triplet loss with online mining: one positive and one negative a query.
+    """Triplet loss with online mining: one positive and one negative per query.
 
     `loss = max(0, d(a, p) - d(a, n) + margin)`, or with a soft margin
     `log(1 + exp(d(a, p) - d(a, n)))`, where the mining strategies choose p and n
-    for each query a among the batch. A query without a positive, or without a
+    in the batch for each query a. A query without a positive, or without a
     negative, has loss 0.
 
     Args:
@@ -55,22 +55,22 @@ class TripletLoss(MinedLoss):
             default), `"hard"` (the nearest), `"easy"` (the farthest), or a
             `MiningStrategy`.
         soft_margin: Whether to use the soft margin.
-        margin: The margin, in units of the distance. None is another way to ask
-            for the soft margin.
+        margin: The margin, in units of the distance. None also selects the soft
+            margin.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
-    `[batch, dim]`. They need not be normalised for the cosine distance.
+    `[batch, dim]`, which need not be normalised for the cosine distance.
 
-    Requirements: at least two examples of a class, and two classes, in a batch;
+    Requirements: batches with at least two classes, and two examples of a class;
     see `tensorflow_similarity.samplers.MultiShotMemorySampler`.
 
     Recommended: keep semi-hard negatives. Hard positives with hard negatives
     collapse small networks to a point early in training.
 
     Raises:
-        ValueError: If a strategy has no such name, or a margin is given with
+        ValueError: If there is no strategy of that name, or a margin is given with
             `soft_margin=True`.
 
     Example:
@@ -141,7 +141,7 @@ class TripletLoss(MinedLoss):
         return ops.where(complete, triplet_margin(gap, self.margin), 0)
 
     def _gap(self, queries: Any, positives: Any, negatives: Any) -> Any:
-        """How much farther the positive is than the negative: embeddings in, `[queries]` out."""
+        """Distance to the positive minus distance to the negative, `[queries]`, from embeddings."""
         paired = self._distance().paired
         return paired(queries, positives) - paired(queries, negatives)
 
@@ -160,8 +160,7 @@ class TripletHardLoss(TripletLoss):
 
     `loss = max(0, max_p d(a, p) - min_n d(a, n) + margin)`, or
     `log(1 + exp(max_p d(a, p) - min_n d(a, n)))` when soft. It is `TripletLoss`
-    with both strategies `"hard"`, under the name and with the defaults that it
-    has in TensorFlow Addons.
+    with both strategies `"hard"`, with the name and defaults of TensorFlow Addons.
 
     Args:
         margin: The margin, in units of the distance.
@@ -172,10 +171,10 @@ class TripletHardLoss(TripletLoss):
             TensorFlow Addons: `"L2"`, `"squared-L2"`, `"angular"` or a function.
         **options: The options of every loss.
 
-    Inputs and requirements are those of `TripletLoss`.
+    Inputs and requirements: as for `TripletLoss`.
 
-    Recommended: it takes a well-initialised network, a small learning rate or
-    many classes a batch; a small network collapses to a point.
+    Recommended: a well-initialised network, a small learning rate or many classes per
+    batch; small networks collapse to a point.
 
     Example:
 
@@ -219,7 +218,7 @@ class TripletHardLoss(TripletLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class PNLoss(TripletLoss):
-    """Triplet loss that pushes the negative from the query and from its positive.
+    """Triplet loss that pushes the negative away from both the query and its positive.
 
     `loss = max(0, d(a, p) - min(d(a, n), d(p, n)) + margin)`, or with a soft
     margin `log(1 + exp(d(a, p) - min(d(a, n), d(p, n))))`; p and n are mined as
@@ -233,17 +232,16 @@ class PNLoss(TripletLoss):
         negative_mining_strategy: `"semi-hard"` (the default), `"hard"`,
             `"easy"`, or a `MiningStrategy`; see `TripletLoss`.
         soft_margin: Whether to use the soft margin.
-        margin: The margin, in units of the distance. None is another way to ask
-            for the soft margin.
+        margin: The margin, in units of the distance. None also selects the soft
+            margin.
         name: Name of the loss.
         **options: The options of every loss.
 
-    Inputs and requirements are those of `TripletLoss`.
+    Inputs and requirements: as for `TripletLoss`.
 
     Recommended: semi-hard negatives, as for `TripletLoss`.
 
-    Relations: what pytorch-metric-learning calls `swap=True`, with mined
-    triplets.
+    Relations: pytorch-metric-learning calls it `swap=True`, with mined triplets.
 
     Example:
 
@@ -293,30 +291,29 @@ class TripletAllLoss(StatisticsLoss):
     `loss = sum over (a, p, n) of max(0, d(a, p) - d(a, n) + margin)`, divided by
     the number of triplets whose term is above 0.
 
-    No triplet is formed: rows are sorted, and cumulated sums give the value and
-    the gradient in O(batch^2) memory. Per query, the sum is scaled so that the
+    Triplets are not materialised: rows are sorted, and cumulative sums give value and
+    gradient in O(batch^2) memory. Per query, the sum is scaled so that the
     mean over the batch is this value. A query without a positive, or without a
     negative, has loss 0.
 
     Args:
         distance: Distance between embeddings, by name or object.
         margin: The margin, in units of the distance.
-        active_only: Whether to divide by the number of triplets above 0. If
-            not, by the number of all triplets: the loss then fades as triplets
-            are learned.
+        active_only: Whether to divide by the number of triplets above 0. If False, by
+            the number of all triplets; the loss then fades as triplets are learned.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Recommended: a margin that is small for the distance: 0.05 to 0.2 on unit
-    vectors. A large one keeps every triplet active, and the hard ones drown.
+    vectors. With a large one all triplets stay active, and hard ones hardly count.
 
-    Relations: `TripletLoss` looks at one triplet of each query,
-    `TripletSemiHardLoss` at one negative of each pair.
+    Relations: `TripletLoss` uses one triplet per query, `TripletSemiHardLoss` one
+    negative per pair.
 
     Example:
 
@@ -363,38 +360,37 @@ class TripletAllLoss(StatisticsLoss):
         }
 
 
-# Up to so many positives a query, each takes its own pass over the row.
+# With up to this many positives per query, each takes its own pass over the row.
 _FEW = 8
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class TripletSemiHardLoss(StatisticsLoss):
-    """Triplet loss over every positive pair, each with its semi-hard negative.
+    """Triplet loss over all positive pairs, each with its semi-hard negative.
 
     `loss = sum over (a, p) of max(0, margin + d(a, p) - d(a, n*)) / pairs`, over
     all ordered pairs (a, p) of one class, where n* is the negative of a with the
     smallest d(a, n) strictly greater than d(a, p) or, if there is none, the one
-    with the largest d(a, n). Pairs of loss 0 are counted. Per query, the sum is
+    with the largest d(a, n). Pairs with loss 0 are counted. Per query, the sum is
     scaled so that the mean over the batch is this value.
 
-    The value and gradient are those of TensorFlow Addons in O(batch^2) memory
-    (there it is O(batch^3)); a batch without a positive pair has loss 0 (there
-    it is NaN).
+    Value and gradient equal those of TensorFlow Addons, but in O(batch^2) memory instead
+    of O(batch^3); a batch without a positive pair has loss 0 instead of NaN.
 
     Args:
         margin: The margin, in units of the distance.
-        distance: Distance between embeddings, by name or object. The squared
-            Euclidean distance is that of the paper and of TensorFlow Addons up
-            to 0.10; for 0.11 and later pass `"euclidean"`.
+        distance: Distance between embeddings, by name or object. The paper
+            and TensorFlow Addons up to 0.10 use the squared Euclidean distance; for 0.11
+            and later pass `"euclidean"`.
         name: Name of the loss.
         distance_metric: Another spelling of `distance`, from later versions of
             TensorFlow Addons: `"L2"`, `"squared-L2"`, `"angular"` or a function.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
-    `[batch, dim]`, by custom L2-normalised.
+    `[batch, dim]`, usually L2-normalised.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Example:
 

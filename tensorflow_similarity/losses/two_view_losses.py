@@ -36,13 +36,13 @@ __all__ = [
 
 
 class TwoViewLoss(PerExampleLoss):
-    """Base of the losses on two views of the same examples, row by row: no labels.
+    """Base of losses on two views of the same examples, row by row, without labels.
 
-    A subclass writes `call(za, zb)`, which returns one loss for each example.
-    Calling it takes the embeddings of one view in the place of `y_true` and those
-    of the other in that of `y_pred`, `[batch, dim]` each; both get gradients. They
-    are computed in float32 at least, and in float64 where both are that. Under a distribution
-    strategy `call` gets the views of the whole batch, on each replica.
+    A subclass writes `call(za, zb)`, which returns one loss per example. The loss is called
+    with the embeddings of one view as `y_true` and of the other as `y_pred`, `[batch, dim]`
+    each; both get gradients. It is computed in float32 at least, and in float64 if both are
+    float64. Under a distribution strategy, `call` gets the views of the whole batch on each
+    replica.
 
     Args:
         name: Name of the loss.
@@ -69,7 +69,7 @@ class TwoViewLoss(PerExampleLoss):
     """
 
     takes_views = True
-    #: Whether both sides must have embeddings of one size.
+    #: Whether both sides must have the same embedding size.
     one_size: ClassVar[bool] = True
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
@@ -128,7 +128,7 @@ def _checked_view(z: Any, name: str, loss: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SimCLRLoss(TwoViewLoss):
-    """SimCLR: each view must find its other view among all views of the batch.
+    """SimCLR: each view must identify its other view among all views in the batch.
 
     `loss_i = -log(exp(s(a_i, b_i) / T) / (sum over j of exp(s(a_i, b_j) / T)
     + sum over j != i of exp(s(a_i, a_j) / T)))`, and the same with a and b
@@ -141,13 +141,13 @@ class SimCLRLoss(TwoViewLoss):
 
     Inputs: the embeddings of two views, `[batch, dim]` each.
 
-    Requirements: large batches: all others are the negatives.
+    Requirements: large batches, since all other views are the negatives.
 
-    Recommended: a projector of two or three layers before it, left off
-    afterwards; temperatures from 0.05 to 0.5.
+    Recommended: a projector of two or three layers before the loss, dropped after
+    training; temperatures from 0.05 to 0.5.
 
-    Relations: `NTXentLoss` on the two views one after the other, with the
-    example's number as its class, is half of it.
+    Relations: `NTXentLoss` on the concatenated views, with the position of the example
+    as its class, gives half this value.
 
     Example:
 
@@ -208,10 +208,10 @@ class DecoupledContrastiveLoss(TwoViewLoss):
 
     Inputs: the embeddings of two views, `[batch, dim]` each.
 
-    Requirements: batches of at least 2 examples; one alone has loss 0.
+    Requirements: batches of at least 2 examples; a single example has loss 0.
 
-    Recommended: small batches, from 32 on, where SimCLR's gradient vanishes for pairs that are
-    easy already; a temperature of 0.1 and, with weights, a sigma of 0.5.
+    Recommended: small batches, of 32 and more, in which SimCLR's gradient vanishes for easy
+    pairs; a temperature of 0.1 and, with weights, a sigma of 0.5.
 
     Relations: `SimCLRLoss` has the positive in the denominator.
 
@@ -265,25 +265,25 @@ class DecoupledContrastiveLoss(TwoViewLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SigmoidContrastiveLoss(TwoViewLoss):
-    """SigLIP: each pair of a batch is classified on its own, as belonging together or not.
+    """SigLIP: classifies each pair of a batch on its own, as belonging together or not.
 
     `loss_i = sum over j of softplus(-z_ij (scale s(a_i, b_j) + bias))`, where z is 1 for j = i
     and -1 elsewhere, and s is the cosine similarity.
 
-    Unlike a softmax, no term depends on the other pairs of the batch, so that small batches
-    train well, too.
+    Unlike in a softmax, no term depends on the other pairs of the batch, so small batches train
+    well too.
 
     Args:
         scale: The scale of the similarities, above 0.
-        bias: Added to them. As nearly all pairs do not belong together, training begins with
-            a bias far below 0.
+        bias: Added to the scaled similarities. Since nearly all pairs do not belong together,
+            training starts with a bias far below 0.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: the embeddings of two views, or of queries and candidates, `[batch, dim]` each; row
     i of one belongs to row i of the other, and to no other.
 
-    Recommended: the defaults, which are where the paper's training begins.
+    Recommended: the defaults, with which training starts in the paper.
 
     Relations: `MultiNegativesRankLoss` is the softmax over the same similarities.
 
@@ -324,35 +324,35 @@ class SigmoidContrastiveLoss(TwoViewLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MultiNegativesRankLoss(TwoViewLoss):
-    """Multiple negatives ranking: each query must find its own candidate among those of the batch.
+    """Multiple negatives ranking: each query must identify its own candidate in the batch.
 
     `loss_i = -log(exp(-scale d(a_i, b_i)) / sum over j of exp(-scale d(a_i, b_j)))`.
 
-    For pairs that belong together, such as a question and its answer, where no
-    negative is given: the candidates of the other queries are the negatives.
+    For pairs that belong together, such as a question and its answer, without explicit
+    negatives: the candidates of the other queries serve as negatives.
 
     Args:
-        distance: Distance between embeddings, by name or object. The inner
-            product, the default, has the negative distance for its similarity.
+        distance: Distance between embeddings, by name or object. The default, the
+            inner product, is the negated similarity.
         scale: The scale of the similarities, above 0.
         name: Name of the loss.
-        symmetric: Whether each candidate must find its query, too: the loss is then the mean of
-            both directions, as in CLIP.
+        symmetric: Whether each candidate must also identify its query: the loss is then the mean
+            of both directions, as in CLIP.
         **options: The options of every loss.
 
     Inputs: query embeddings and candidate embeddings, `[batch, dim]` each; row i of one
-    belongs to row i of the other, and to no other. `ranking` takes more: ids that tell
-    duplicates, explicit negatives, and a correction for popular candidates.
+    belongs to row i of the other, and to no other. `ranking` also takes ids that identify
+    duplicates, explicit negatives, and a correction for popular candidates;
     `tensorflow_similarity.models.DualEncoder` calls it.
 
-    Requirements: large batches; without ids also without duplicates: a candidate that
+    Requirements: large batches; without ids, also no duplicates, since a candidate that
     answers two queries of a batch is pushed away from one of them.
 
-    Recommended: `distance="cosine"`, or normalized embeddings, with a scale
-    of 20; or embeddings as they are with a scale of 1.
+    Recommended: `distance="cosine"`, or normalized embeddings, with a scale of 20; or
+    unnormalized embeddings with a scale of 1.
 
     Relations: `MultipleNegativesRankingLoss` of sentence-transformers, and the retrieval task of
-    keras-rs. `SimCLRLoss` has the queries of the others for negatives too. With class ids, see
+    keras-rs. `SimCLRLoss` also uses the other queries as negatives. For class ids, see
     `NpairsLoss`.
 
     Example:
@@ -401,29 +401,29 @@ class MultiNegativesRankLoss(TwoViewLoss):
         scale: Any = None,
         sample_weight: Any = None,
     ) -> Any:
-        """The loss of queries and their candidates, with all that may be known of these.
+        """The loss of queries and their candidates, with ids, negatives and sampling probabilities.
 
         Args:
             queries: `[batch, dim]`.
             candidates: `[batch, dim]`; row i belongs to query i.
-            ids: Integers `[batch]`, which candidate it is. Another with the same id in the batch
-                is no negative (an accidental hit). Defaults to `None`: all are different.
-            sampling_probability: Floats `[batch]`, how probable each candidate is to be in a
-                batch: the logarithm is subtracted from its scores, as popular candidates are
-                negatives more often (the log-q correction). Defaults to `None`.
+            ids: Integers `[batch]`, the id of each candidate. Another candidate with the same id
+                is not a negative (an accidental hit). Defaults to `None`: all are different.
+            sampling_probability: Floats `[batch]`, the probability of each candidate to be in
+                a batch. Its logarithm is subtracted from the scores, since popular candidates
+                are negatives more often (log-q correction). Defaults to `None`.
             negatives: Embeddings of further negatives, `[n, dim]` or `[batch, n, dim]`, for
                 all queries. Defaults to `None`.
-            negative_ids: Integers `[n]` or `[batch, n]`, which candidates these are: with `ids`.
-                Defaults to `None`.
-            scale: A scalar in place of that of the loss, such as the output of
+            negative_ids: Integers `[n]` or `[batch, n]`, their ids; requires `ids`. Defaults to
+                `None`.
+            scale: A scalar that replaces the scale of the loss, such as the output of
                 `tensorflow_similarity.layers.Temperature`. Defaults to `None`.
             sample_weight: Weights of the queries, `[batch]`. Defaults to `None`.
 
         Returns:
-            The loss, reduced as Keras does.
+            The loss, reduced like any Keras loss.
 
         Raises:
-            ValueError: If shapes do not fit.
+            ValueError: If shapes do not match.
 
         Example:
 
@@ -544,7 +544,7 @@ def _own_of(scores: Any, own: Any) -> Any:
 
 
 def _counted(own: Any, ids: Any, every_ids: Any) -> Any:
-    """Which candidates are in the softmax: the own one, and those with another id."""
+    """Candidates in the softmax: the query's own, and those with a different id."""
     if ids is None:
         return ops.ones_like(own, dtype="bool")
     return ops.logical_or(own, ops.not_equal(ids[:, None], every_ids[None, :]))
@@ -571,7 +571,7 @@ _LARGEST_COSINE = 1 - 1e-6
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SimSiamLoss(TwoViewLoss):
-    """SimSiam: the prediction from one view must point where the other view's projection does.
+    """SimSiam: the prediction from one view must point in the direction of the other's projection.
 
     `loss_i = f(cos(projector_i, predictor_i)) / 2 + margin`, where f is `-c`,
     `1 - c` or `arccos(c) / pi`. It has no negatives.
@@ -579,21 +579,21 @@ class SimSiamLoss(TwoViewLoss):
     Args:
         projection_type: f: `"negative_cosine_sim"`, `"cosine_distance"` or
             `"angular_distance"`. The first two have the same gradient.
-        margin: Added to the loss, without a part in its gradient.
+        margin: A constant added to the loss; it does not affect the gradient.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: the projector's output for one view and the predictor's for the
     other, `[batch, dim]` each. As in the paper, stop the gradient of the
-    projector's output (`keras.ops.stop_gradient`), without which all embeddings
-    become one; and add the loss of the exchanged views.
+    projector's output (`keras.ops.stop_gradient`), without which the embeddings
+    collapse; and add the loss with the views exchanged.
 
-    Recommended: no regulariser on the predictor, and its learning rate constant.
+    Recommended: no regulariser on the predictor, and a constant learning rate for it.
 
     Relations: `BarlowTwinsLoss` and `VICRegLoss` need no stopped gradient.
 
     Raises:
-        ValueError: If `projection_type` is none of these.
+        ValueError: If `projection_type` is not one of these.
 
     Example:
 
@@ -649,7 +649,7 @@ _SMALLEST_VARIANCE = 1e-20
 
 
 def _standardised(z: Any) -> Any:
-    """Features of mean 0 and variance 1; 0 where a feature is constant."""
+    """Standardises features to mean 0 and variance 1; constant features become 0."""
     z = centred(z)
     variance = ops.mean(ops.square(z), axis=0, keepdims=True)
     varies = variance > _SMALLEST_VARIANCE
@@ -658,29 +658,29 @@ def _standardised(z: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class BarlowTwinsLoss(TwoViewLoss):
-    """Barlow twins: features agree between two views, and not with each other.
+    """Barlow twins: features agree between two views, and different features are uncorrelated.
 
     With C the cross-correlation of the features of both views over the batch,
 
     `loss = sum over f of (1 - C_ff)^2 + lambda_ * sum over f != g of C_fg^2 + margin`.
 
-    It is one value for the batch, which each example gets.
+    It is one value for the batch, assigned to each example.
 
     Args:
         lambda_: The weight of the second term.
-        margin: Added to the loss, without a part in its gradient.
+        margin: A constant added to the loss; it does not affect the gradient.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: the embeddings of two views, `[batch, dim]` each, not normalised.
 
-    Requirements: batches from which a correlation can be told, 128 and more.
+    Requirements: batches large enough to estimate correlations, 128 and more.
     `sample_weight` weighs the value, not the examples in it.
 
-    Recommended: a wide projector before it; the more features, the better.
+    Recommended: a wide projector before the loss; more features are better.
 
-    Relations: `VICRegLoss` bounds the variance and the covariance of each view
-    by itself. It is also found under TensorFlow Similarity's name, `Barlow`.
+    Relations: `VICRegLoss` bounds variance and covariance of each view separately.
+    TensorFlow Similarity's name, `Barlow`, works too.
 
     Example:
 
@@ -727,8 +727,8 @@ class VICRegLoss(TwoViewLoss):
     `v(z) = mean over f of max(0, 1 - sqrt(var(z_f) + std_const))` and
     `c(z) = sum over f != g of cov(z)_fg^2 / dim`.
 
-    The second and the third term are one value for the batch, which each example
-    gets. The variance is divided by the batch size, the covariance by one less.
+    The second and third term are one value for the batch, assigned to each example. The variance
+    is divided by the batch size, the covariance by one less.
 
     Args:
         std_const: Added to the variance, above 0.
@@ -740,13 +740,13 @@ class VICRegLoss(TwoViewLoss):
 
     Inputs: the embeddings of two views, `[batch, dim]` each, not normalised.
 
-    Requirements: batches from which a covariance can be told, 128 and more.
+    Requirements: batches large enough to estimate covariances, 128 and more.
 
-    Recommended: a wide projector before it, and the defaults, the paper's.
+    Recommended: a wide projector before the loss, and the defaults, which are the paper's.
 
     Relations: `BarlowTwinsLoss` correlates the two views with each other.
-    pytorch-metric-learning divides the variance by one less than the batch size
-    too. It is also found under TensorFlow Similarity's name, `VicReg`.
+    pytorch-metric-learning divides the variance, too, by one less than the batch size.
+    TensorFlow Similarity's name, `VicReg`, works too.
 
     Example:
 
@@ -804,17 +804,17 @@ def _covariance_loss(z: Any) -> Any:
 
 
 def batch_size_of(z: Any) -> Any:
-    """The number of rows, as a float of z's type."""
+    """The number of rows, in the dtype of z."""
     return ops.sum(ops.ones_like(z[:, 0]))
 
 
 def centred(z: Any) -> Any:
-    """`z` less the mean of each feature over the batch."""
+    """`z` minus the mean of each feature over the batch."""
     return z - ops.mean(z, axis=0, keepdims=True)
 
 
 def off_diagonal_squares(matrix: Any) -> Any:
-    """The sum of the squares off the diagonal of a square matrix."""
+    """The sum of squares of the off-diagonal entries of a square matrix."""
     # The difference of the two sums would cancel where the diagonal is large.
     off = 1 - ops.eye(ops.shape(matrix)[0], dtype=matrix.dtype)
     return ops.sum(ops.square(matrix * off))
@@ -822,23 +822,23 @@ def off_diagonal_squares(matrix: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class InfoNCELoss(TwoViewLoss):
-    """InfoNCE: each query must find its key among all keys of the batch, as in MoCo v3.
+    """InfoNCE: each query must identify its key among all keys in the batch, as in MoCo v3.
 
-    `loss_i = -log(exp(s(q_i, k_i) / T) / sum over j of exp(s(q_i, k_j) / T))`, s is the cosine
-    similarity. One direction only; views within one side are not compared.
+    `loss_i = -log(exp(s(q_i, k_i) / T) / sum over j of exp(s(q_i, k_j) / T))`, with s the
+    cosine similarity. It has one direction only; views of the same side are not compared.
 
     Args:
         temperature: T, above 0.
         name: Name of the loss.
         **options: The options of every loss.
 
-    Inputs: the keys in the place of `y_true`, the queries in that of `y_pred`,
-    `[batch, dim]` each. In MoCo the keys come from a momentum encoder, see
+    Inputs: the keys as `y_true` and the queries as `y_pred`, `[batch, dim]` each. In MoCo
+    the keys come from a momentum encoder, see
     `tensorflow_similarity.models.ContrastiveModel`.
 
-    Requirements: large batches: all other keys are the negatives.
+    Requirements: large batches, since all other keys are the negatives.
 
-    Relations: `SimCLRLoss` goes both ways, and compares the views within each side too.
+    Relations: `SimCLRLoss` has both directions, and also compares views of the same side.
 
     Example:
 
@@ -876,25 +876,25 @@ class InfoNCELoss(TwoViewLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class DINOLoss(TwoViewLoss):
-    """DINO: a student must say of one view what a teacher says of the other.
+    """DINO: the student's output for one view must match the teacher's for the other.
 
     `loss_i = -sum over c of t_ic log softmax(student_i / T_s)_c`. The targets t are the softmax of
-    `teacher / T_t`, balanced over the batch by some steps of Sinkhorn and Knopp: every output is
-    then used equally often, which keeps the network from one answer to all. (DINO itself
-    subtracts a moving mean; this is the form of DINOv2, which needs no state.)
+    `teacher / T_t`, balanced over the batch by Sinkhorn-Knopp iterations: every output is then used
+    equally often, which prevents collapse to one output. (DINO itself subtracts a moving mean;
+    this is the form of DINOv2, which needs no state.)
 
     Args:
         student_temperature: T_s, above 0.
         teacher_temperature: T_t, above 0 and below T_s, so that targets are sharper.
-        iterations: Steps of balancing; at least 1.
+        iterations: Number of Sinkhorn-Knopp iterations; at least 1.
         name: Name of the loss.
         **options: The options of every loss.
 
-    Inputs: the teacher's outputs in the place of `y_true`, the student's in that of `y_pred`,
-    `[batch, outputs]` each. The teacher's are constants to the gradient.
+    Inputs: the outputs of the teacher as `y_true` and of the student as `y_pred`,
+    `[batch, outputs]` each. The teacher gets no gradient.
 
     Requirements: a teacher that is a moving average of the student, see `momentum` of
-    `tensorflow_similarity.models.ContrastiveModel`; batches of more examples than a few.
+    `tensorflow_similarity.models.ContrastiveModel`; batches of more than a few examples.
 
     Example:
 
@@ -929,7 +929,7 @@ class DINOLoss(TwoViewLoss):
         return -ops.sum(targets * ops.log_softmax(zb / self.student_temperature, axis=-1), axis=-1)
 
     def _balanced(self, scores: Any) -> Any:
-        """Rows that sum to 1, columns of about equal sums; in logarithms, as scores are large."""
+        """Scales rows to sum 1 and columns to about equal sums, in log space for large scores."""
         for _ in range(self.iterations):
             scores = scores - ops.logsumexp(scores, axis=0, keepdims=True)
             scores = scores - ops.logsumexp(scores, axis=1, keepdims=True)
