@@ -271,7 +271,8 @@ def test_filters_that_find_nothing_say_why(uri):
     for wanted, advice in (
         ({"price": {"lt": "20"}}, "no strings there, but numbers such as .* Write 20"),
         ({"shop.city": True}, "no bools there, but strings such as 'B'"),
-        ({"ok": 1}, "no numbers there, but bools such as True. .* Write True"),
+        # In a file, True is 1, and found.
+        *[({"ok": 1}, "no numbers there, but bools such as True. .* Write True")] * ("//" in uri),
         ({"shop": "B"}, "no strings there, but lists or objects"),
     ):
         with pytest.warns(UserWarning, match=advice):

@@ -32,7 +32,7 @@ class MilvusIndex(Index, search="milvus"):
       their bytes). Filters are the same, but for functions: in their place, `"data"`
       takes an expression of Milvus, a string such as `'data["year"] > 2000'`. A
       comparison with a value of another kind (a string with a number), or with
-      null, and its opposite both do not hold here.
+      null, and its opposite both do not hold here. In a file, True is also 1.
     - Records have one label each; several are refused.
     - k, with what is excluded or not distinct before, is at most 16,384, as is what
       is found within a distance; a warning tells where answers are missing for that.
