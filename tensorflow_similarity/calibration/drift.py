@@ -100,7 +100,14 @@ def drift(
     print(drift(calibration, [[0.2], [0.25]], [[1], [2]]))
     ```
     """
-    _, labels, match_distances = derive(distances, neighbor_labels, matcher or calibration.matcher)
+    if not isinstance(calibration, Calibration):
+        raise TypeError(
+            f"`calibration` must be one that `calibrate` made. Received: {calibration!r}."
+        )
+    significance = checks.fraction(significance, "significance", ends=True)
+    smallest_shift = checks.fraction(smallest_shift, "smallest_shift", ends=True)
+    used = calibration.matcher if matcher is None else matcher
+    _, labels, match_distances = derive(distances, neighbor_labels, used)
     checks.count(len(labels), "number of queries")
     reference = np.asarray(calibration.reference)
     if not len(reference):

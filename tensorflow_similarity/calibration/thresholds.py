@@ -131,6 +131,8 @@ def calibrate(
     _check_miss_rate(miss_rate, targets)
     confidence = checks.fraction(confidence, "confidence")
     extra = classification_metrics(extra_metrics, "extra_metrics")
+    checks.flag(guarantee, "guarantee")
+    checks.flag(per_class, "per_class")
     minimum = checks.count(min_per_class, "min_per_class")
     resolved = make_classification_matcher(matcher)
     values, labels, match_distances = derive(distances, neighbor_labels, resolved)

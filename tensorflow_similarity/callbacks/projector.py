@@ -220,7 +220,7 @@ class EmbeddingProjector(keras.callbacks.Callback):
         super().__init__()
         self.log_dir = log_dir
         self.metadata, self.images = metadata, images
-        self.keep_all, self.name = keep_all, name
+        self.keep_all, self.name = checks.flag(keep_all, "keep_all"), name
         self.embedding_output, self.batch_size = embedding_output, batch_size
         self._examples = LabelledExamples(x, y, "x", "y", ("classes", "multi_hot"))
         self._schedule = Schedule(freq)

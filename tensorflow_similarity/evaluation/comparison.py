@@ -102,6 +102,9 @@ def compare(
     print(compare(trained, raw))
     ```
     """
+    for name, given in (("first", first), ("second", second)):
+        if not isinstance(given, EvaluationResult):
+            raise TypeError(f"`{name}` must be what `evaluate` returned. Received: {given!r}.")
     confidence = checks.fraction(confidence, "confidence")
     rng = checks.rng(seed)
     if not np.array_equal(first.labels, second.labels):

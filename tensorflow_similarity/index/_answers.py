@@ -254,7 +254,7 @@ def refuse_with_all(**options: Any) -> None:
         ValueError: If one is given.
     """
     for name, value in options.items():
-        if value is not None and value != 0:
+        if value is not None and value is not False and not (type(value) is int and value == 0):
             raise ValueError(
                 f"`{name}` needs `k`: without it, everything within `max_distance` is returned. "
                 f"Received: {name}={value!r}."

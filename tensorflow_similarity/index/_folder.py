@@ -135,7 +135,9 @@ class IndexFolder(FolderFiles):
         trust_graph: bool | None = None,
     ) -> None:
         self.path = os.path.abspath(checks.file_name(path))
-        self._fsync = fsync
+        self._fsync = checks.flag(fsync, "fsync")
+        checks.flag(repair, "repair")
+        self._folding = threading.Lock()
         self._snapshotting = threading.Lock()
         self._closed = False
         self._process = os.getpid()

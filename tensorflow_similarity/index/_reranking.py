@@ -55,6 +55,7 @@ def expand_queries(index: Index, queries: ArrayLike, k: int = 5, alpha: float = 
         Radenović et al., *Fine-tuning CNN Image Retrieval with No Human Annotation*, TPAMI
         2018, https://arxiv.org/abs/1711.02512
     """
+    _check_index(index)
     queries = check_embeddings(queries, "queries", index.embedding_size)
     k = checks.count(k, "k")
     alpha = checks.number(alpha, "alpha")
@@ -118,6 +119,7 @@ class KReciprocal:
     """
 
     def __init__(self, index: Index, k: int = 20, expand: int = 6, weight: float = 0.3) -> None:
+        _check_index(index)
         k = checks.count(k, "k")
         self._expand = checks.count(expand, "expand", minimum=0)
         self._weight = checks.fraction(weight, "weight", ends=True)
@@ -179,3 +181,8 @@ class KReciprocal:
         jaccard = 1 - shared / np.where(whole > 0, whole, 1)
         most = float(distances.max()) or 1.0
         return (1 - self._weight) * jaccard + self._weight * distances / most
+
+
+def _check_index(index: object) -> None:
+    if not hasattr(index, "embedding_size") or not hasattr(index, "lookup"):
+        raise TypeError(f"`index` must be an Index. Received: {type(index).__name__}.")

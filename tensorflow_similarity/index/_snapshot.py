@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.distances import product_of
 from tensorflow_similarity.index._archive import Archive, write_archive
@@ -301,6 +302,10 @@ def load(
     Raises:
         ValueError: If the file cannot be read as an index, or does not fit `settings`.
     """
+    checks.flag(mmap, "mmap")
+    for name, value in (("verify", verify), ("trust_graph", trust_graph)):
+        if value is not None:
+            checks.flag(value, name)
     if os.path.isdir(path):
         raise IsADirectoryError(
             f"`path` must be a file that `save` wrote. Received: the folder {os.fspath(path)!r}. "

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["Temperature"]
@@ -45,12 +46,13 @@ class Temperature(keras.layers.Layer):
 
     def __init__(self, initial: float = 0.07, minimum: float = 0.01, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 < minimum <= initial:
+        self.initial = checks.positive(initial, "initial")
+        self.minimum = checks.positive(minimum, "minimum")
+        if self.minimum > self.initial:
             raise ValueError(
-                "`minimum` must be above 0 and at most `initial`. Received: "
+                "`minimum` must be at most `initial`. Received: "
                 f"initial={initial!r}, minimum={minimum!r}."
             )
-        self.initial, self.minimum = float(initial), float(minimum)
         self.log_scale = self.add_weight(
             name="log_scale",
             shape=(),

@@ -9,6 +9,7 @@ from tensorflow_similarity._checks import class_id as checked_class_id
 from tensorflow_similarity._checks import flag as checked_flag
 from tensorflow_similarity._checks import number as checked_number
 from tensorflow_similarity._checks import positive as checked_positive
+from tensorflow_similarity._checks import text as checked_text
 
 __all__ = [
     "addons_distance",
@@ -17,6 +18,7 @@ __all__ = [
     "checked_flag",
     "checked_number",
     "checked_positive",
+    "checked_text",
 ]
 
 

@@ -12,7 +12,7 @@ from keras import ops
 
 from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._old_names import removed_argument
-from tensorflow_similarity.losses.arguments import checked_flag
+from tensorflow_similarity.losses.arguments import checked_flag, checked_text
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
 __all__ = ["PerExampleLoss", "parts_of", "wide_float"]
@@ -84,6 +84,8 @@ class PerExampleLoss(keras.losses.Loss):
                 f"`name` must be a string. Received: {name!r}. Pass the arguments of "
                 f"{type(self).__name__} by name."
             )
+        if reduction is not None:
+            checked_text(reduction, "reduction")
         nonzero = reduction == "mean_over_nonzero"
         super().__init__(name=name, reduction="mean" if nonzero else reduction, dtype=dtype)
         if nonzero:  # Keras has no such reduction; the rest of its behaviour is that of a mean.

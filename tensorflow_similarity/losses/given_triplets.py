@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity._checks import choice
 from tensorflow_similarity.losses.arguments import checked_flag, checked_number
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
 from tensorflow_similarity.losses.triplet_losses import triplet_margin
@@ -15,7 +16,7 @@ from tensorflow_similarity.losses.triplet_losses import triplet_margin
 __all__ = ["TripletMarginLoss"]
 
 _LAYOUTS = ("columns", "interleaved", "blocks")
-_IN_BATCH = (None, "hard", "all")
+_IN_BATCH = ("hard", "all")
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -88,13 +89,9 @@ class TripletMarginLoss(PerExampleLoss):
         super().__init__(name=name, **options)
         self.margin = None if margin is None else checked_number(margin, "margin")
         self.distance = distances.get(distance)
-        if in_batch_negatives not in _IN_BATCH:
-            raise ValueError(
-                f"`in_batch_negatives` must be None, 'hard' or 'all'. Received: "
-                f"{in_batch_negatives!r}."
-            )
-        if layout not in _LAYOUTS:
-            raise ValueError(f"`layout` must be one of {_LAYOUTS}. Received: {layout!r}.")
+        if in_batch_negatives is not None:
+            choice(in_batch_negatives, "in_batch_negatives", _IN_BATCH, "None")
+        choice(layout, "layout", _LAYOUTS)
         self.in_batch_negatives, self.layout = in_batch_negatives, layout
         self.swap = checked_flag(swap, "swap")
 

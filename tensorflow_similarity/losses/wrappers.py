@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -117,8 +117,10 @@ class MatryoshkaLoss(_LossOfLosses):
     ) -> None:
         self.loss = _checked_part(loss, "loss")
         super().__init__([self.loss], name)
-        if isinstance(sizes, (str, int)) or not len(sizes):
+        if isinstance(sizes, str | bytes | Mapping) or not hasattr(sizes, "__len__"):
             raise TypeError(f"`sizes` must be a list of integers. Received: {sizes!r}.")
+        if not len(sizes):
+            raise ValueError("`sizes` must hold at least one size. Received: none.")
         self.sizes = [count(size, "sizes") for size in sizes]
         if len(set(self.sizes)) < len(self.sizes):
             raise ValueError(f"`sizes` must differ. Received: {list(sizes)}.")
@@ -260,7 +262,9 @@ class WeightedSumLoss(_LossOfLosses):
 def _checked_weights(weights: Any, number: int, of: str) -> list[float]:
     if weights is None:
         return [1.0] * number
-    if isinstance(weights, (int, float)) or len(weights) != number:
+    if isinstance(weights, str | bytes | Mapping) or not hasattr(weights, "__len__"):
+        raise TypeError(f"`weights` must be a list of numbers. Received: {weights!r}.")
+    if len(weights) != number:
         raise ValueError(
             f"`weights` must have one number for each of `{of}`, {number}. Received: {weights!r}."
         )

@@ -95,7 +95,7 @@ class RetrievalMethods:
                     f"`{name}` must hold one value per example: expected {batches.examples}. "
                     f"Received: {len(value)}."
                 )
-        if resume:
+        if checks.flag(resume, "resume"):
             return index_in_pieces(self._binding, batches, data, ids, verbose)
         embeddings, labels = embedder.embed(batches, True, verbose)
         return self._binding.add(embeddings, labels, data, ids)
@@ -165,7 +165,7 @@ class RetrievalMethods:
         # [10, 11, 12]
         ```
         """
-        if replace and ids is None:
+        if checks.flag(replace, "replace") and ids is None:
             raise ValueError(
                 "`ids` must be given where records are to be replaced. Received: None."
             )
@@ -381,7 +381,7 @@ class RetrievalMethods:
         assessment.require_calibration(self._binding.require_records())
         index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
         found = assessment.match(index, embeddings, cutpoint, no_match_label, k, matcher)
-        if return_details:
+        if checks.flag(return_details, "return_details"):
             return found
         if isinstance(found, dict):
             return {name: matches.labels for name, matches in found.items()}

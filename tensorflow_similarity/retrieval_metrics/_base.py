@@ -63,7 +63,7 @@ class RetrievalMetric:
         self.k = checks.count(k, "k")
         self.distance_threshold = distance_threshold
         self.average = average
-        self.drop_closest_lookup = drop_closest_lookup
+        self.drop_closest_lookup = checks.flag(drop_closest_lookup, "drop_closest_lookup")
 
     @property
     def name(self) -> str:

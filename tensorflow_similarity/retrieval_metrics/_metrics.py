@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.classification_metrics.classification_metric import ratio
 from tensorflow_similarity.evaluation.metrics import Ranking, hit_rate_at_k, precision_at_k
 from tensorflow_similarity.evaluation.metrics.average_precision import sum_of_precisions
@@ -59,7 +60,7 @@ class _UpToClassSize(RetrievalMetric):
     """
 
     def __init__(self, r: Mapping[int, int] | None, clip_at_r: bool, **kwargs: Any) -> None:
-        if clip_at_r and r is None:
+        if checks.flag(clip_at_r, "clip_at_r") and r is None:
             raise ValueError("`r` must be given with `clip_at_r`. Received: None.")
         super().__init__(**kwargs)
         self.r = r

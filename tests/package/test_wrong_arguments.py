@@ -10,7 +10,14 @@ from tensorflow_similarity import calibration, callbacks, evaluation, layers, re
 from tensorflow_similarity import visualization as viz
 from tensorflow_similarity.evaluation import splits
 from tensorflow_similarity.index import Index, KReciprocal, expand_queries
-from tensorflow_similarity.losses import CrossBatchMemory, MultiSimilarityLoss, TripletLoss
+from tensorflow_similarity.losses import (
+    CrossBatchMemory,
+    MatryoshkaLoss,
+    MultiSimilarityLoss,
+    TripletLoss,
+    TripletMarginLoss,
+    WeightedSumLoss,
+)
 
 X = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
 Y = np.tile(np.arange(4), 6)
@@ -46,6 +53,7 @@ CASES = {
     "calibrate": (calibration.calibrate, CALIBRATION),
     "Index": (Index, {"embedding_size": 4}),
     "pairs": (lambda **given: index().pairs(**given), {"max_distance": 0.5}),
+    "KReciprocal_of": (KReciprocal, {"index": index()}),
     "KReciprocal": (lambda **given: KReciprocal(index(), **given), {}),
     "expand_queries": (lambda **given: expand_queries(index(), X, **given), {}),
     "confusion_matrix": (viz.confusion_matrix, {"y_true": Y, "y_pred": Y, "show": False}),
@@ -53,6 +61,22 @@ CASES = {
     "viz_embeddings": (viz.viz_embeddings, {"embeddings": X, "labels": Y, "show": False}),
     "TrainingDoctor": (callbacks.TrainingDoctor, {"x": X, "y": Y}),
     "EvalCallback": (callbacks.EvalCallback, {"queries": X, "query_labels": Y}),
+    "drift": (
+        calibration.drift,
+        {
+            "calibration": calibration.calibrate(**CALIBRATION),
+            "distances": [[0.1], [0.3]],
+            "neighbor_labels": [[1], [2]],
+        },
+    ),
+    "compare": (
+        evaluation.compare,
+        {"first": evaluation.evaluate(X, Y), "second": evaluation.evaluate(X, Y)},
+    ),
+    "Temperature": (layers.Temperature, {}),
+    "MatryoshkaLoss": (MatryoshkaLoss, {"loss": TripletLoss(), "sizes": [2]}),
+    "WeightedSumLoss": (WeightedSumLoss, {"losses": [TripletLoss()]}),
+    "TripletMarginLoss": (TripletMarginLoss, {}),
     "HardClasses": (samplers.HardClasses, {}),
     "Padding": (samplers.Padding, {}),
     "EmbeddingPrefix": (layers.EmbeddingPrefix, {"size": 2}),
@@ -71,7 +95,8 @@ ARGUMENTS = {
         verify_trials.false_accept_cost verify_trials.far class_disjoint.test_size
         calibrate.confidence calibrate.miss_rate Index.target_recall pairs.max_distance
         KReciprocal.weight expand_queries.alpha HardClasses.share KoLeo.weight TripletLoss.margin
-        GeneralizedMeanPooling2D.p""",
+        GeneralizedMeanPooling2D.p drift.significance drift.smallest_shift compare.confidence
+        Temperature.initial Temperature.minimum""",
     "count": """
         audit.k few_shot.ways few_shot.episodes verify.max_pairs class_disjoint_folds.folds
         calibrate.min_per_class Index.embedding_size KReciprocal.k KReciprocal.expand
@@ -79,15 +104,20 @@ ARGUMENTS = {
         TrainingDoctor.patience TrainingDoctor.batch_size EvalCallback.k HardClasses.neighbors
         EmbeddingPrefix.size CrossBatchMemory.memory_size CrossBatchMemory.warmup_steps""",
     "seed": "evaluate.seed verify.seed few_shot.seed verify_trials.seed class_disjoint.seed "
-    "class_disjoint_folds.seed pair_histogram.seed TrainingDoctor.seed",
+    "class_disjoint_folds.seed pair_histogram.seed TrainingDoctor.seed compare.seed",
     "flag": """
         few_shot.prototypes Index.background confusion_matrix.normalize viz_embeddings.legend
         TrainingDoctor.shuffle Padding.truncate Padding.mask EmbeddingPrefix.normalize
-        GeneralizedMeanPooling2D.keepdims CrossBatchMemory.batch_loss TripletLoss.soft_margin""",
+        GeneralizedMeanPooling2D.keepdims CrossBatchMemory.batch_loss TripletLoss.soft_margin
+        calibrate.guarantee calibrate.per_class MatryoshkaLoss.normalize TripletMarginLoss.swap""",
     "class id": "evaluate.ignore_class verify.ignore_class few_shot.ignore_class "
     "TripletLoss.ignore_class",
     "text": "confusion_matrix.title confusion_matrix.cmap pair_histogram.title",
-    "choice": "Index.storage viz_embeddings.method",
+    "choice": "Index.storage viz_embeddings.method TripletMarginLoss.layout "
+    "TripletMarginLoss.in_batch_negatives TripletLoss.reduction",
+    "object": "drift.calibration compare.first compare.second KReciprocal_of.index "
+    "WeightedSumLoss.losses MatryoshkaLoss.loss",
+    "list": "MatryoshkaLoss.sizes MatryoshkaLoss.weights WeightedSumLoss.weights",
     "names of metrics": "evaluate.metrics calibrate.extra_metrics calibrate.calibration_metric "
     "EvalCallback.metrics",
     "class names": "confusion_matrix.class_names viz_embeddings.class_names",
@@ -113,6 +143,8 @@ MORE = {
     "choice": {"text": "x", "number": 3},
     "names of metrics": {"text": "x", "number": 3},
     "class names": {"number": 3, "text": "ab"},
+    "object": {"number": 3, "text": "ab", "None": None},
+    "list": {"number": 3, "text": "ab"},
 }
 # None leaves out what it stands for, an empty list asks for nothing, a seed may be several
 # numbers, and names may be a dict.
