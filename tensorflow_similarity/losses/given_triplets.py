@@ -131,7 +131,9 @@ class TripletMarginLoss(PerExampleLoss):
         """The loss of each anchor, `[batch]`."""
         anchors, positives = y_pred[:, 0], y_pred[:, 1]
         near = self.distance.paired(anchors, positives)[:, None]
-        own = self._own(anchors, positives, y_pred[:, 2:])
+        own = near[:, :0]  # pairs, whose negatives are all in the batch
+        if y_pred.shape[1] != 2:
+            own = self._own(anchors, positives, y_pred[:, 2:])
         if self.in_batch_negatives is None:
             return ops.mean(triplet_margin(near - own, self.margin), axis=1)
         far, counts = self._in_batch(anchors, positives, y_pred[:, 2:])
@@ -164,12 +166,13 @@ class TripletMarginLoss(PerExampleLoss):
         rows = ops.arange(ops.shape(anchors)[0], dtype="int32")
         owner = replicas.gather(ops.zeros_like(rows) + replicas.number())
         own = rows + ops.sum(ops.cast(owner < replicas.number(), "int32"))
-        number, dim = ops.shape(negatives)[1], negatives.shape[2]
-        every = replicas.gather(positives)
-        flat = ops.reshape(replicas.gather(negatives), (-1, dim))
-        of = ops.arange(ops.shape(every)[0], dtype="int32")
-        row_of_key = ops.concatenate([of, ops.repeat(of, number, axis=0)], axis=0)
-        keys = ops.concatenate([every, flat], axis=0)
+        keys = replicas.gather(positives)
+        row_of_key = of = ops.arange(ops.shape(keys)[0], dtype="int32")
+        if negatives.shape[1] != 0:
+            number, dim = ops.shape(negatives)[1], negatives.shape[2]
+            flat = ops.reshape(replicas.gather(negatives), (-1, dim))
+            row_of_key = ops.concatenate([of, ops.repeat(of, number, axis=0)], axis=0)
+            keys = ops.concatenate([keys, flat], axis=0)
         far = self.distance(anchors, keys)
         if self.swap:
             far = ops.minimum(far, self.distance(positives, keys))

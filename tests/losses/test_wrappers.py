@@ -158,7 +158,7 @@ def test_a_loss_on_two_views_within_is_one_on_two_views():
         (lambda: losses.MatryoshkaLoss("triplet", [8]), TypeError, "`loss`"),
         (lambda: losses.MatryoshkaLoss(losses.ContrastiveLoss(), [8]), ValueError, "`loss`"),
         (lambda: losses.MatryoshkaLoss(losses.TripletLoss(), 8), TypeError, "`sizes`"),
-        (lambda: losses.MatryoshkaLoss(losses.TripletLoss(), []), TypeError, "`sizes`"),
+        (lambda: losses.MatryoshkaLoss(losses.TripletLoss(), []), ValueError, "`sizes`"),
         (lambda: losses.MatryoshkaLoss(losses.TripletLoss(), [8, 8]), ValueError, "`sizes`"),
         (lambda: losses.MatryoshkaLoss(losses.TripletLoss(), [0, 8]), ValueError, "`sizes`"),
         (lambda: losses.MatryoshkaLoss(losses.TripletLoss(), [8], [1, 2]), ValueError, "`weig"),
