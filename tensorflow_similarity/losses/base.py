@@ -17,7 +17,7 @@ from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_repli
 
 __all__ = ["PerExampleLoss", "parts_of", "wide_float"]
 
-#: The arguments that losses have in common, as their docstrings tell them.
+#: The arguments shared by losses, as documented in their docstrings.
 _OPTIONS = {
     "block_size": "Queries computed at a time: the same value and gradient in less memory. None "
     "(the default) computes all at once.",
@@ -38,7 +38,7 @@ _OPTIONS = {
 
 
 class _Reduction(keras.losses.Loss):
-    """Keras' own reduction and weighting, for values that are computed already."""
+    """Keras' reduction and weighting, applied to precomputed values."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return y_pred
@@ -47,28 +47,27 @@ class _Reduction(keras.losses.Loss):
 class PerExampleLoss(keras.losses.Loss):
     """Base of losses that keep labels as integers and compute in float32 at least.
 
-    `keras.losses.Loss` casts both arguments to one float type. Here the subclass checks and
-    converts each, and then writes `call`, which returns one loss for each example;
-    `sample_weight` and `reduction` are Keras' own.
+    `keras.losses.Loss` casts both arguments to one float type. Here a subclass checks and
+    converts each itself, and writes `call`, which returns one loss per example;
+    `sample_weight` and `reduction` work as in Keras.
 
-    A subclass whose `__init__` ends in `**options` takes the arguments in `options` beside
-    its own. They appear in its signature and in its docstring, where the line of `**options`
-    is.
+    A subclass whose `__init__` ends in `**options` also takes the arguments in `options`.
+    They appear in its signature, and in its docstring in place of the line of `**options`.
     """
 
-    #: Names of the arguments that `**options` of a subclass stands for.
+    #: Names of the arguments that a subclass takes as `**options`.
     options: ClassVar[tuple[str, ...]] = ("reduction", "dtype", "across_replicas")
-    #: Whether `y_true` is the embeddings of another view, and no labels.
+    #: Whether `y_true` holds the embeddings of another view instead of labels.
     takes_views: bool = False
-    #: Whether `y_pred` is what a `ProxyHead` makes of embeddings.
+    #: Whether `y_pred` is the output of a `ProxyHead`.
     on_proxies: bool = False
     #: Whether `y_pred` is ready-made triplets, `[batch, 2 + negatives, dim]`.
     takes_triplets: bool = False
-    #: Whether `ranking` compares queries with candidates, with all that is known of these.
+    #: Whether the loss has `ranking`, which compares queries with candidates.
     ranks: bool = False
-    #: A class id of examples that are left out; None: every id is a class.
+    #: Class id of examples that are left out; None if every id is a class.
     ignore_class: int | None = None
-    #: Whether the batch is that of all replicas.
+    #: Whether the loss covers the batches of all replicas.
     across_replicas: bool = True
 
     def __init__(
@@ -88,7 +87,7 @@ class PerExampleLoss(keras.losses.Loss):
             checked_text(reduction, "reduction")
         nonzero = reduction == "mean_over_nonzero"
         super().__init__(name=name, reduction="mean" if nonzero else reduction, dtype=dtype)
-        if nonzero:  # Keras has no such reduction; the rest of its behaviour is that of a mean.
+        if nonzero:  # Keras has no such reduction; otherwise it behaves like a mean.
             self.reduction = reduction
         self.across_replicas = checked_flag(across_replicas, "across_replicas")
 
@@ -115,19 +114,19 @@ class PerExampleLoss(keras.losses.Loss):
             _expand_options(cls)
 
     def parts(self) -> tuple[PerExampleLoss, ...]:
-        """This loss, and the losses that it calls in turn."""
+        """This loss and the losses it calls, recursively."""
         return (self,)
 
     def checked_predictions(self, y_pred: Any) -> Any:
-        """Predictions as a tensor of float32, or float64 if they are that."""
+        """Predictions as a float32 tensor, or float64 if they are float64."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_predictions`.")
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
-        """Labels as a tensor, of the type that `call` takes."""
+        """Labels as a tensor of the type that `call` takes."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_labels`.")
 
     def invalid_labels(self, y_true: Any) -> Any:
-        """Which labels are invalid, bool `[batch]`, where that is known only inside a graph."""
+        """Which labels are invalid, bool `[batch]`, if that is only known inside a graph."""
         return None
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -138,7 +137,7 @@ class PerExampleLoss(keras.losses.Loss):
             return self.reduced(losses, sample_weight, self.counted(labels))
 
     def marked(self, losses: Any, y_true: Any) -> Any:
-        """Losses `[batch]`, NaN where a label is invalid that a graph cannot refuse."""
+        """Losses `[batch]`, with NaN for invalid labels, for which a graph cannot raise."""
         invalid = self.invalid_labels(y_true)
         return losses if invalid is None else ops.where(invalid, float("nan"), losses)
 
@@ -147,13 +146,13 @@ class PerExampleLoss(keras.losses.Loss):
         return current_replicas() if self.across_replicas else ALONE
 
     def counted(self, labels: Any) -> Any:
-        """Which examples count, bool `[batch]`; None for all."""
+        """Which examples are included, bool `[batch]`; None for all."""
         if self.ignore_class is None or len(labels.shape) != 1:
             return None
         return ops.not_equal(labels, number_of_id(self.ignore_class))
 
     def reduced(self, losses: Any, sample_weight: Any = None, counted: Any = None) -> Any:
-        """Losses `[batch]`, weighted and reduced as Keras does, over those that count.
+        """Losses `[batch]`, weighted and reduced like in Keras, over the included examples.
 
         With several replicas, the sum over them (with PyTorch: the mean) is the loss of the
         whole batch.
@@ -195,9 +194,9 @@ class PerExampleLoss(keras.losses.Loss):
         return ops.where(some, part / ops.where(some, divisor, 1), 0)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         config = super().get_config()
-        # What is seldom given is stored where it is.
+        # Rarely used arguments are stored only if given.
         return config if self.across_replicas else {**config, "across_replicas": False}
 
     def __repr__(self) -> str:
@@ -206,7 +205,7 @@ class PerExampleLoss(keras.losses.Loss):
 
 
 def parts_of(losses: Any) -> list[Any]:
-    """The losses in what `compile` is given, and those that they call in turn."""
+    """The losses in the argument of `compile`, and those they call, recursively."""
     return [
         part
         for loss in keras.tree.flatten(losses)
@@ -215,7 +214,7 @@ def parts_of(losses: Any) -> list[Any]:
 
 
 def wide_float(x: Any) -> Any:
-    """A tensor of float64 if `x` is that, else of float32."""
+    """`x` as a float64 tensor if it is float64, else float32."""
     x = ops.convert_to_tensor(x)
     if keras.backend.standardize_dtype(x.dtype) == "float64":
         return x
@@ -237,7 +236,7 @@ def _checked_weights(sample_weight: Any, batch: Any) -> Any:
 
 
 def _expand_options(cls: type[PerExampleLoss]) -> None:
-    """Puts what `**options` stands for into the signature and the docstring of a class."""
+    """Expands `**options` in the signature and docstring of a class."""
     own = cls.__dict__["__init__"]
     parameters = list(inspect.signature(own).parameters.values())
     if not parameters or parameters[-1].name != "options":

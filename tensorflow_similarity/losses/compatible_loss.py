@@ -123,7 +123,7 @@ class CompatibleLoss(PerExampleLoss):
         return self.loss.losses(batch) + self.weight * self.loss.losses(older)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "weight": self.weight,

@@ -1,4 +1,4 @@
-"""Cross-batch memory: a loss whose keys reach back over past batches."""
+"""Cross-batch memory: a loss with embeddings of past batches as keys."""
 
 from __future__ import annotations
 
@@ -24,25 +24,23 @@ __all__ = ["CrossBatchMemory"]
 class CrossBatchMemory(PerExampleLoss):
     """Any loss on embeddings, with the embeddings of past batches as further keys (XBM).
 
-    In training, the batch enters the memory and the oldest embeddings leave it.
-    The queries are the batch; the keys are the memory: the batch, and then the
-    batches before it. The loss of the batch against the memory comes on top of that
-    within the batch. Gradients flow through the batch alone, both as queries and as
-    keys. Evaluation neither reads nor writes the memory: validation losses are
-    those of the wrapped loss, and can be compared with models trained without it.
+    In training, the batch enters the memory and the oldest embeddings leave it. The queries
+    are the batch; the keys are the memory, which is the batch followed by earlier batches.
+    The loss of the batch against the memory is added to the loss within the batch.
+    Gradients only flow through the batch, as queries and as keys. Evaluation neither reads
+    nor writes the memory: validation losses are those of the wrapped loss, comparable with
+    models trained without a memory.
 
-    Shapes are fixed from the first step on, so nothing is traced again; places
-    of the memory that are still empty are neither positive nor negative. The
-    memory is saved with the model.
+    Shapes are fixed from the first step on, so nothing is retraced; empty slots of the
+    memory are neither positive nor negative. The memory is saved with the model.
 
     Args:
         loss: The loss, any `MetricLoss` that takes class ids and embeddings.
-        memory_size: How many embeddings there are to compare with, the batch
-            included, as in TensorFlow Similarity and pytorch-metric-learning.
-        warmup_steps: Steps of training before anything is put into the memory,
-            while embeddings still change too fast for old ones to be of use.
-        example_ids: Whether labels are `[batch, 2]`: class ids, and ids of the
-            examples, see below.
+        memory_size: Number of embeddings to compare with, including the batch, as in
+            TensorFlow Similarity and pytorch-metric-learning.
+        warmup_steps: Training steps before the memory is filled, while embeddings still
+            change too fast for old ones to be useful.
+        example_ids: Whether labels are `[batch, 2]`, class ids and example ids, see below.
         name: Name of the loss.
         batch_loss: Whether the loss of the batch alone is added, as in the paper. That
             keeps small networks from collapsing while the memory is out of date.
@@ -52,25 +50,24 @@ class CrossBatchMemory(PerExampleLoss):
     Inputs: those of `loss`: `y_true` integer class ids `[batch]`, `y_pred`
     embeddings `[batch, dim]`. The reduction is that of `loss`.
 
-    **An example that is seen again** while its embedding of before is in the
-    memory would be its own positive, and an easy one. A loss sees labels only,
-    not who it is that it sees. Keep the memory smaller than what lies between
-    two visits (a data set without repetition in an epoch, less a few batches);
-    or pass `example_ids=True` and labels with two columns,
-    `np.stack([y, np.arange(len(y))], axis=1)`: then the old embeddings of an
-    example leave the picture while the batch has a fresh one.
+    **An example that returns** while its earlier embedding is in the memory would be its own,
+    easy positive, since a loss sees labels but not which example it is. Keep the memory
+    smaller than the number of examples between two visits (the data set, less a few batches,
+    if an epoch has no repetitions); or pass `example_ids=True` and labels with two columns,
+    `np.stack([y, np.arange(len(y))], axis=1)`: then old embeddings of an example are ignored
+    while the batch has a new one.
 
-    **Where it works:** in `SimilarityModel.compile(loss=…)`, which tells it what is
-    training and what is evaluation. `keras.Model` does not tell its losses, so there
-    it raises an error. In a loop of your own, pass `training=True` to the call.
+    **Where it works:** in `SimilarityModel.compile(loss=…)`, which tells the loss whether it is
+    called in training or evaluation. A plain `keras.Model` does not, and the loss raises an
+    error. In a custom loop, pass `training=True` to the call.
 
-    Recommended: a memory of some thousands, and some hundreds of `warmup_steps`
-    with networks from scratch, whose first embeddings are soon out of date and
-    which may collapse without.
+    Recommended: a memory of some thousands, and some hundreds of `warmup_steps` for networks
+    trained from scratch, whose first embeddings are soon outdated and which may otherwise
+    collapse.
 
     Relations: `XBM` of TensorFlow Similarity, and `CrossBatchMemory` of
-    pytorch-metric-learning, where the gradient flows through the queries alone, and
-    of the oldest batch, if it fits in part, the last rows stay and not the first.
+    pytorch-metric-learning, where the gradient only flows through the queries. If the
+    oldest batch fits only in part, they keep its last rows, not the first.
 
     Raises:
         TypeError: If `loss` is not a `MetricLoss`.
@@ -175,7 +172,7 @@ class CrossBatchMemory(PerExampleLoss):
     def _against_memory(self, batch: Comparison, examples: Any) -> Any:
         """The loss of each example of the batch against the batch and the memory: `[batch]`."""
         memory, every = self.memory, batch.batch
-        # The memory as it will be with this batch in front: so many keys at any batch size.
+        # The memory with this batch in front, so that the number of keys is constant.
         batch_size = ops.shape(every.outputs)[0]
         room = self.memory_size - batch_size
         room = max(room, 0) if isinstance(room, int) else ops.maximum(room, 0)
@@ -193,7 +190,7 @@ class CrossBatchMemory(PerExampleLoss):
             known = ops.logical_and(known, counted)
         remembered = ops.stop_gradient(ops.cast(remembered, every.outputs.dtype))
         losses = self.loss.losses(batch.with_keys(Examples(labels, remembered, known)))
-        # The loss within the batch is there already, and nothing comes on top of it.
+        # The loss within the batch is already included.
         return ops.where(some, losses, 0) if self.batch_loss else losses
 
     def _told_training(self) -> bool:
@@ -220,7 +217,7 @@ class CrossBatchMemory(PerExampleLoss):
         return self.loss.checked_predictions(y_pred)
 
     def checked_labels(self, y_true: Any, batch: Any) -> tuple[Any, Any]:
-        """Class ids and ids of examples, int64 `[batch]` each; the latter may be None."""
+        """Class ids and example ids, int64 `[batch]` each; the latter may be None."""
         examples = None
         if self.example_ids:
             y_true = to_tensor(y_true)

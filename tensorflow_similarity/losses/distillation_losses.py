@@ -69,7 +69,7 @@ class DistillationLoss(TwoViewLoss):
         return ops.stop_gradient(super().checked_labels(y_true, batch))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         distance = keras.saving.serialize_keras_object(self.distance)
         return {**super().get_config(), "distance": distance}
 

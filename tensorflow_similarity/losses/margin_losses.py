@@ -118,7 +118,7 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
     def statistics(self, pairs: Pairs) -> Any:
         distances, pulled, negatives, *_ = pairs
         pushed = ops.logical_and(negatives, ops.stop_gradient(distances) < self.margin)
-        # Distances that are not pulled may be large: not even their square is formed.
+        # Distances that are not pulled may be large, so their square is not computed.
         pull = self._cost(ops.where(pulled, distances, 0))
         return (
             (masked_sum(pull, pulled), number_of(pulled, pull.dtype)),
@@ -168,25 +168,25 @@ class SNRContrastiveLoss(StatisticsLoss):
     + mean over pairs (a, n) of max(0, neg_margin - d(a, n))`, with
     `d(a, b) = var(a - b) / var(a)`,
 
-    the means being over the pairs whose term is above 0. Per query, the sums are
-    scaled so that the mean over the batch is this value. A query without a
-    positive is still pushed from its negatives, and the other way round.
+    where means are over the pairs whose term is above 0. Per query, the sums are scaled so
+    that the mean over the batch is this value. A query without a positive is still pushed
+    away from its negatives, and vice versa.
 
     Args:
         distance: Distance between embeddings, by name or object.
-        pos_margin: Positives at most so far cost nothing.
-        neg_margin: Negatives at least so far cost nothing.
+        pos_margin: Distance up to which positives cost nothing.
+        neg_margin: Distance from which negatives cost nothing.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: two classes in a batch, and at least two examples of one.
+    Requirements: batches with at least two classes, and two examples of one.
 
-    Recommended: embeddings that are not normalised, with a small penalty on
-    their mean over the features (the paper's regulariser), which is an activity
-    regulariser of the last layer: the distance does not see a common offset.
+    Recommended: unnormalised embeddings, with a small penalty on their mean over the
+    features (the paper's regulariser, an activity regulariser of the last layer), since
+    the distance ignores a common offset.
 
     Relations: the terms of `ContrastiveLoss` without the square, on another
     distance; with `distance="euclidean"` the contrastive loss of
@@ -237,40 +237,39 @@ class SNRContrastiveLoss(StatisticsLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MarginLoss(StatisticsLoss):
-    """Margin-based loss: pairs are held on their side of a boundary.
+    """Margin-based loss: keeps pairs on their side of a boundary.
 
     `loss = sum over triplets (a, p, n) of max(0, d(a, p) - beta + margin)
     + max(0, beta - d(a, n) + margin)`, divided by the number of terms above 0.
 
-    It takes every triplet of the batch, so a query's positives together weigh
-    as much as its negatives; no triplet is ever formed. Per query, the sum is
+    It covers all triplets of the batch, without materialising them, so a query's positives
+    together weigh as much as its negatives. Per query, the sum is
     scaled so that the mean over the batch is this value. A query without a
     positive, or without a negative, has loss 0.
 
     Args:
         distance: Distance between embeddings, by name or object.
-        margin: How far from the boundary a pair should be, in units of the
-            distance.
-        beta: The boundary, in units of the distance. None: it is trained, and comes
-            behind the embeddings in `y_pred`, as `layers.MarginHead` makes it. (A
-            variable in a loss would be neither trained nor saved.)
+        margin: Distance that pairs should keep from the boundary.
+        beta: The boundary, in units of the distance. None: the boundary is trained, and
+            appended to the embeddings in `y_pred` by `layers.MarginHead`. (A variable in
+            a loss would be neither trained nor saved.)
         name: Name of the loss.
         classes: The number of boundaries in `y_pred`, with `beta=None`: 1, or one for
             each class. Class ids are 0 to `classes - 1` then.
-        nu: The weight of the boundary itself in the loss, which holds it back.
+        nu: The weight of the boundary itself in the loss, which keeps it small.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`, normalised for the default boundary.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Recommended: `beta` of 1.2 and `margin` of 0.2 with the Euclidean distance of
     unit vectors, in which random vectors are about 1.4 apart; in the paper negatives
     are sampled, `mining="distance_weighted"`.
 
-    Relations: `ContrastiveLoss` with a margin for the positives too, and without
-    the square.
+    Relations: like `ContrastiveLoss`, with a margin for the positives too and without the
+    square.
 
     Example:
 
@@ -323,7 +322,7 @@ class MarginLoss(StatisticsLoss):
         boundaries = self._boundaries(pairs)
         pull = ops.relu(distances - boundaries[:, None] + self.margin)
         push = ops.relu(boundaries[:, None] - distances + self.margin)
-        # A positive pair is in as many triplets as there are negatives.
+        # A positive pair occurs in as many triplets as there are negatives.
         triplets = number_of(negatives, distances.dtype), number_of(positives, distances.dtype)
         sums = triplets[0] * masked_sum(pull, positives) + triplets[1] * masked_sum(push, negatives)
         pulled = number_of(ops.logical_and(positives, pull > 0), distances.dtype)
@@ -349,7 +348,7 @@ class MarginLoss(StatisticsLoss):
         refuse_in_graph(
             valid, labels, "`y_true` must be class ids from 0 to classes - 1, those of the head."
         )
-        # Where nothing can be raised, as in XLA, an unknown class shows as NaN.
+        # Where errors cannot be raised, as in XLA, an unknown class gives NaN.
         return ops.where(valid, ops.sum(ops.where(own, boundaries, 0), axis=1), float("nan"))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -380,10 +379,10 @@ class IntraPairVarianceLoss(StatisticsLoss):
     Per query, the sums are scaled so that the mean over the batch is this value.
 
     Args:
-        distance: Distance between embeddings, by name or object. 1 less the
-            distance is taken for the similarity.
-        pos_eps: The part of the mean that a positive pair may fall short of it.
-        neg_eps: The part of the mean that a negative pair may exceed it by.
+        distance: Distance between embeddings, by name or object. The
+            similarity is 1 minus the distance.
+        pos_eps: Tolerated shortfall of a positive pair, as a fraction of the mean.
+        neg_eps: Tolerated excess of a negative pair, as a fraction of the mean.
         name: Name of the loss.
         **options: The options of every loss.
 
@@ -393,8 +392,8 @@ class IntraPairVarianceLoss(StatisticsLoss):
     Requirements: several pairs of each kind in a batch: with one pair, its
     variance is 0.
 
-    Recommended: never alone. It says nothing of positives against negatives: add
-    it to another loss, such as `TupletMarginLoss`, at half the weight.
+    Recommended: never alone, since it does not compare positives with negatives. Add it to
+    another loss, such as `TupletMarginLoss`, at half the weight.
 
     Relations: the regulariser of the tuplet margin loss's paper.
 
@@ -462,14 +461,14 @@ class ThresholdConsistentMarginLoss(StatisticsLoss):
     (positive_margin - s) + negative_weight * mean over pairs (a, n) with s > negative_margin
     of (s - negative_margin)`.
 
-    It makes one threshold fit all classes. Per query, the sums are scaled so that the mean over
-    the batch is this value; a mean over no pairs is 0.
+    It encourages one threshold for all classes. Per query, the sums are scaled so that the
+    mean over the batch is this value; a mean over no pairs is 0.
 
     Args:
-        distance: Distance between embeddings, by name or object. 1 less the distance is taken
-            for the similarity.
-        positive_margin: The similarity that positive pairs should have at least.
-        negative_margin: The similarity that negative pairs should have at most.
+        distance: Distance between embeddings, by name or object. The similarity is 1 minus
+            the distance.
+        positive_margin: Minimum similarity of positive pairs.
+        negative_margin: Maximum similarity of negative pairs.
         positive_weight: The weight of the positive pairs.
         negative_weight: The weight of the negative pairs.
         name: Name of the loss.
@@ -477,8 +476,8 @@ class ThresholdConsistentMarginLoss(StatisticsLoss):
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings `[batch, dim]`.
 
-    Recommended: added to another loss, see `WeightedSumLoss`, where one threshold is to tell
-    matches from the rest (`calibrate`).
+    Recommended: added to another loss, see `WeightedSumLoss`, if one threshold is used to
+    accept matches (`calibrate`).
 
     Relations: `ContrastiveLoss` with power 1 averages over all pairs.
 

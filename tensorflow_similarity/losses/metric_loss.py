@@ -1,4 +1,4 @@
-"""The bases of the losses on embeddings: functions of queries against keys."""
+"""Bases of losses on embeddings, as functions of queries against keys."""
 
 from __future__ import annotations
 
@@ -29,48 +29,47 @@ __all__ = ["MetricLoss", "MinedLoss", "PairwiseValuesLoss", "StatisticsLoss", "c
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MetricLoss(PerExampleLoss):
-    """Base of the losses on embeddings.
+    """Base of losses on embeddings.
 
-    A subclass writes `row_loss`, the formula for some queries against all keys, and gets
-    from here: class ids compared as integers, mathematics in float32 at least,
+    A subclass writes `row_loss`, the formula for some queries against all keys. The base
+    provides: class ids compared as integers, mathematics in float32 at least,
     `sample_weight` and `reduction`, mining, blocks in bounded memory, the keys of other
     replicas and of a `CrossBatchMemory`, serialisation, and the errors. For a formula on a
     statistic of the whole batch see `StatisticsLoss`.
 
     Args:
         distance: The distance between embeddings: a name, a `Distance` or a function, see
-            `tensorflow_similarity.distances.get`. None where the loss takes pairwise values
+            `tensorflow_similarity.distances.get`. None if the loss takes pairwise values
             instead of embeddings.
-        block_size: Queries computed at a time, to the same value and gradient: memory is
-            then that of `block_size` rows of the distance matrix, and the gradient
-            recomputes them. None computes all rows at once.
+        block_size: Number of queries computed at a time. Value and gradient are the same;
+            memory holds `block_size` rows of the distance matrix, which the gradient
+            recomputes. None computes all rows at once.
         reduction: As in Keras: `"sum_over_batch_size"` (the default), `"sum"`, `"mean"`,
             `"mean_with_sample_weight"` or None; or `"mean_over_nonzero"`: the mean over the
-            examples whose loss is not 0, which does not fade as more and more of them are
-            learned.
+            examples whose loss is not 0, which does not fade as more examples are learned.
         name: Name of the loss.
-        dtype: Accepted as in Keras. Half precision is computed in float32 all the same, and
-            float64 embeddings in float64.
-        mining: Which pairs the loss looks at, of those that the labels make: a name, a
-            `Miner` or a function, see `tensorflow_similarity.mining.get_miner`. None, the
-            default, leaves all. It sees the distances that the loss has computed.
-        ignore_class: A class id for examples of which nothing is known: the loss is that of
-            the batch without them. None: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids:
+        dtype: Accepted as in Keras. Half precision is computed in float32, and float64
+            embeddings in float64.
+        mining: Selects the pairs that the loss uses, among those given by the labels: a name,
+            a `Miner` or a function, see `tensorflow_similarity.mining.get_miner`. It gets the
+            distances computed by the loss. None, the default, keeps all pairs.
+        ignore_class: A class id for examples of unknown class: the loss is that of the batch
+            without them. None: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive:
             `"multi_hot"`, `"jaccard"`, `"matrix"` or a function, see
             `tensorflow_similarity.mining.get_relevance`.
         across_replicas: Under a `tf.distribute` strategy, or in processes of
             `torch.distributed`: whether a replica compares its examples with those of all
-            replicas (the default), so that value and gradient are those of one device on the
-            whole batch, or with its own alone.
+            replicas (the default), so that value and gradient equal those of one device on
+            the whole batch, or only with its own.
 
-    Calling it takes:
+    It is called with:
 
     - `y_true`: integer class ids, `[batch]` or `[batch, 1]`, of any integer dtype and size.
-      (Whole numbers below 2**24 in a float dtype are taken for class ids, with a warning.)
-      With `relevance`, the labels that it takes, `[batch, ...]`; with
-      `relevance="matrix"` a bool or float matrix `[batch, batch]`, above 0 where a pair is
-      positive, and NaN where that is unknown.
+      (Whole numbers below 2**24 in a float dtype are accepted as class ids, with a warning.)
+      With `relevance`, the labels it takes, `[batch, ...]`; with
+      `relevance="matrix"` a bool or float matrix `[batch, batch]`, above 0 for positive
+      pairs, and NaN for unknown ones.
     - `y_pred`: embeddings `[batch, dim]`.
     - `sample_weight`: optional `[batch]`, the weights of the queries.
 
@@ -107,11 +106,11 @@ class MetricLoss(PerExampleLoss):
         "relevance",
         "across_replicas",
     )
-    #: Which of `mining`, `ignore_class` and `relevance` can be used without a distance.
+    #: The arguments among `mining`, `ignore_class` and `relevance` usable without a distance.
     of_values: ClassVar[tuple[str, ...]] = ()
-    #: Whether class ids must be the numbers of a head's classes, and not any integers.
+    #: Whether class ids must be those of a head, rather than any integers.
     numbers_classes: bool = False
-    #: Whether `y_pred` holds more than embeddings: what a head puts behind them.
+    #: Whether a head appends more than embeddings to `y_pred`.
     reads_head: bool = False
 
     @explains_arguments("MetricLoss")
@@ -177,15 +176,15 @@ class MetricLoss(PerExampleLoss):
         return comparison.map(self.row_loss)
 
     def miners(self) -> tuple[Miner, ...]:
-        """The miners that narrow the pairs, one after the other."""
+        """The miners that select pairs, applied in turn."""
         return () if self.mining is None else (self.mining,)
 
     def embeddings(self, outputs: Any) -> Any:
-        """The embeddings in what the model returned: here, all of it."""
+        """The embeddings in the model's output: here, all of it."""
         return outputs
 
     def compare(self, labels: Any, outputs: Any) -> Comparison:
-        """A batch compared with itself, and with the parts of other replicas.
+        """Compares a batch with itself, and with the parts of other replicas.
 
         Args:
             labels: As `checked_labels` returns them.
@@ -214,8 +213,8 @@ class MetricLoss(PerExampleLoss):
             queries: Embeddings `[queries, dim]`.
             key_labels: Class ids `[keys]`, or what `relevance` takes.
             keys: Embeddings `[keys, dim]`.
-            queries_are_keys: Whether the queries are the first of the keys, so that query i
-                must not be paired with key i, itself.
+            queries_are_keys: Whether the keys begin with the queries, so that query i must not be
+                paired with key i.
 
         Returns:
             Losses `[queries]`.
@@ -242,7 +241,7 @@ class MetricLoss(PerExampleLoss):
         return self.losses(comparison)
 
     def all_of_a_class(self) -> bool:
-        """Whether the positives of a query are all of its class: for ways that need no masks."""
+        """Whether all examples of a query's class are positives, so that no masks are needed."""
         return not self.miners() and self.relevance is None
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -250,7 +249,7 @@ class MetricLoss(PerExampleLoss):
         return self.losses(self.compare(y_true, y_pred))
 
     def checked_predictions(self, y_pred: Any) -> Any:
-        """Embeddings as a tensor of float32, or float64 if they are that.
+        """Embeddings as a float32 tensor, or float64 if they are float64.
 
         Raises:
             ValueError: If they are not `[batch, dim]`.
@@ -281,7 +280,7 @@ class MetricLoss(PerExampleLoss):
         return self.distance
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         distance = self.distance
         by_name = distance is None or type(distance) is type(_by_name(distance.name))
         return {
@@ -299,7 +298,7 @@ class MetricLoss(PerExampleLoss):
 
     def __repr__(self) -> str:
         config = {**self.get_config(), "distance": self.distance, "mining": self.mining}
-        # What is seldom given is shown where it is.
+        # Rarely used arguments are shown only if given.
         for name in ("mining", "relevance", "ignore_class"):
             if config[name] is None:
                 del config[name]
@@ -308,11 +307,11 @@ class MetricLoss(PerExampleLoss):
 
 
 class StatisticsLoss(MetricLoss):
-    """Base of the losses on a statistic of the whole batch, such as a mean over its pairs.
+    """Base of losses on a statistic of the whole batch, such as a mean over its pairs.
 
-    A subclass writes `statistics`, by rows, and `value`, from the statistics of all rows;
-    blocks, memory and replicas are the base's. Without a `value` of its own, the loss is the
-    sum of means over pairs: `statistics` then returns sums and numbers of pairs.
+    A subclass writes `statistics`, computed by rows, and `value`, computed from the statistics
+    of all rows; the base handles blocks, memory and replicas. Without its own `value`, the loss
+    is a sum of means over pairs: `statistics` then returns sums and numbers of pairs.
 
     Args:
         distance: As for `MetricLoss`.
@@ -351,7 +350,7 @@ class StatisticsLoss(MetricLoss):
             )
 
     def statistics(self, pairs: Pairs) -> Any:
-        """What the value is made of, for some queries against all keys.
+        """The statistics of some queries against all keys.
 
         Returns:
             An array `[queries, ...]`, or a structure of them, of floats. For a mean over
@@ -363,11 +362,10 @@ class StatisticsLoss(MetricLoss):
         """The loss of each query of the whole batch, `[batch]`.
 
         Args:
-            statistics: What `statistics` returned, for the queries of all blocks and
-                replicas.
-            comparison: The queries and keys: for a second pass over the pairs
-                (`comparison.map`), and for `comparison.counted`, the queries over which
-                means are taken.
+            statistics: The results of `statistics` for the queries of all blocks and replicas.
+            comparison: The queries and keys, for a second pass over the pairs
+                (`comparison.map`), and for `comparison.counted`, the queries included in
+                means.
         """
         counted = comparison.counted
         return sum(mean_over_pairs(sums, pairs, counted) for sums, pairs in statistics)
@@ -378,11 +376,11 @@ class StatisticsLoss(MetricLoss):
 
 
 class MinedLoss(MetricLoss):
-    """Base of the losses that select keys for each query and look at these alone.
+    """Base of losses that select keys for each query and use only these.
 
-    Mining looks at all distances, a block of rows at a time, and without a gradient. The
-    distances of the selected pairs are then computed again from their embeddings, exactly,
-    so the gradient costs as much as the selected pairs and not another product of matrices.
+    Mining computes all distances, a block of rows at a time and without a gradient. The
+    distances of the selected pairs are then recomputed exactly from their embeddings, so the
+    gradient only costs as much as these pairs, not another matrix product.
 
     A subclass writes `select` and `selected_loss`.
     """
@@ -395,7 +393,7 @@ class MinedLoss(MetricLoss):
 
         Returns:
             A structure of arrays `[queries, ...]` for `selected_loss`: rows of keys, and
-            masks that say which of them count.
+            masks of those that count.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `select`.")
 
@@ -412,10 +410,10 @@ class MinedLoss(MetricLoss):
 
 
 class PairwiseValuesLoss(MetricLoss):
-    """Base of losses for which `distance=None` means: `y_pred` holds the pairwise values.
+    """Base of losses for which `distance=None` means that `y_pred` holds pairwise values.
 
     A subclass writes the formula for embeddings, `values_loss` for pairwise values, and
-    `checked_values` for what these must look like.
+    `checked_values` to check these.
     """
 
     def values_loss(self, y_true: Any, y_pred: Any) -> Any:

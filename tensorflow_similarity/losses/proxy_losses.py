@@ -1,4 +1,4 @@
-"""Losses on proxies of classes: cosines to classes in, one loss per example out."""
+"""Losses on proxies of classes, computed from cosines to the classes."""
 
 from __future__ import annotations
 
@@ -40,49 +40,48 @@ __all__ = [
 ]
 
 
-# Up to so many centers a class, the largest is taken by one pass for each.
+# With up to this many centers per class, the maximum takes one pass for each.
 _FEW_CENTERS = 8
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class ProxyLoss(PerExampleLoss):
-    """Base of the losses that compare embeddings with proxies of classes.
+    """Base of losses that compare embeddings with proxies of classes.
 
-    Proxies are trainable vectors that stand for classes. They live in a layer,
-    `tensorflow_similarity.layers.ProxyHead`, whose output, cosines between
-    embeddings and proxies, is what these losses take. A subclass writes
-    `class_losses`.
+    Proxies are trainable vectors that represent classes. They are the weights of a layer,
+    `tensorflow_similarity.layers.ProxyHead`, whose output, the cosines between embeddings
+    and proxies, is the input of these losses. A subclass writes `class_losses`.
 
     Args:
         name: Name of the loss.
         reduction: As in Keras: `"sum_over_batch_size"` (the default), `"sum"`,
             `"mean"`, `"mean_with_sample_weight"` or None.
-        dtype: Accepted as in Keras. Half precision is computed in float32 all
-            the same, and float64 in float64.
-        ignore_class: A class id for examples of which nothing is known: the loss
-            is that of the batch without them. None: every id is a class.
+        dtype: Accepted as in Keras. Half precision is computed in float32, and float64 in
+            float64.
+        ignore_class: A class id for examples of unknown class: the loss is that of the
+            batch without them. None: every id is a class.
         across_replicas: Under a `tf.distribute` strategy, or in processes of
-            `torch.distributed`: whether the loss is that of the whole batch (the default), or
-            each replica looks at its own part alone.
+            `torch.distributed`: whether the loss covers the whole batch (the default), or only
+            the replica's own part.
 
-    Calling it takes:
+    It is called with:
 
     - `y_true`: integer class ids from 0 to `classes - 1`, `[batch]` or
-      `[batch, 1]`. Batches of any composition will do, also one of a single
-      class, or a single example.
-    - `y_pred`: cosines `[batch, classes]`, or `[batch, classes, centers]` where
-      classes have several proxies each; of these the nearest counts, unless a
-      loss says otherwise.
+      `[batch, 1]`. Batches may have any composition, even a single class or a single
+      example.
+    - `y_pred`: cosines `[batch, classes]`, or `[batch, classes, centers]` if
+      classes have several proxies each; the nearest counts, unless a loss says
+      otherwise.
     - `sample_weight`: optional `[batch]`.
 
-    An id outside of 0 to `classes - 1` raises an error; within `fit` that is
-    TensorFlow's `InvalidArgumentError`. Code that XLA compiled cannot raise one:
-    there the example's loss is NaN, which shows in the training log, with a
-    gradient of zero, which leaves the weights whole.
+    An id outside of 0 to `classes - 1` raises an error; within `fit`, TensorFlow's
+    `InvalidArgumentError`. XLA-compiled code cannot raise: there the loss of the example
+    is NaN, which shows in the training log, with a zero gradient, so that weights are not
+    affected.
 
     Raises:
         ValueError, TypeError: If labels are one-hot, floats, strings or out of
-            range, or shapes do not fit.
+            range, or shapes do not match.
 
     Example:
 
@@ -105,7 +104,7 @@ class ProxyLoss(PerExampleLoss):
     on_proxies = True
     #: Whether the loss of an example depends on the others of its batch.
     compares_examples: bool = False
-    #: The distance of the embedding below the proxies, which an index follows.
+    #: The distance between embeddings, which the index follows.
     distance: distances.Distance = distances.CosineDistance()
 
     def __init__(
@@ -127,13 +126,13 @@ class ProxyLoss(PerExampleLoss):
 
         Args:
             cosines: Float `[batch, classes]`.
-            targets: Bool `[batch, classes]`, each example's own class. Examples
-                without one are not to count; their cosines are -1e4.
+            targets: Bool `[batch, classes]`, each example's own class. Examples without one
+                must not count; their cosines are -1e4.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `class_losses`.")
 
     def to_classes(self, cosines: Any) -> Any:
-        """Cosines to classes from those to their centers, `[batch, classes, centers]`."""
+        """Cosines to classes, from those to their centers, `[batch, classes, centers]`."""
         centers = cosines.shape[2]
         if centers is None or centers > _FEW_CENTERS:
             return ops.max(cosines, axis=2)
@@ -175,11 +174,11 @@ class ProxyLoss(PerExampleLoss):
         return super().__call__(y_true, y_pred, sample_weight)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         return {**super().get_config(), "ignore_class": self.ignore_class}
 
     def checked_predictions(self, y_pred: Any) -> Any:
-        """Cosines as a tensor of float32, or float64 if they are that.
+        """Cosines as a float32 tensor, or float64 if they are float64.
 
         Raises:
             ValueError: If they are not `[batch, classes]` or
@@ -203,7 +202,7 @@ class ProxyLoss(PerExampleLoss):
 
 
 class SoftmaxProxyLoss(ProxyLoss):
-    """Base of the losses that are a softmax over classes.
+    """Base of losses with a softmax over classes.
 
     `loss = -log(exp(scale * cos_y) / sum over classes j of exp(scale * cos_j))`, for the own
     class y.
@@ -217,15 +216,15 @@ class SoftmaxProxyLoss(ProxyLoss):
 
 
 class MarginProxyLoss(SoftmaxProxyLoss):
-    """Base of the losses that are a softmax over classes, with a handicap for the own one.
+    """Base of losses with a softmax over classes and a handicap for the own class.
 
     `loss = -log(exp(scale * t) / (exp(scale * t) + sum over other classes j of
-    exp(scale * cos_j)))`, where t is what a subclass makes of the cosine to the
-    own class, `own_class`.
+    exp(scale * cos_j)))`, where t is computed from the cosine to the own class by a
+    subclass, in `own_class`.
     """
 
     def own_class(self, cosines: Any) -> Any:
-        """What the cosines to the own classes, `[batch]`, are taken for."""
+        """The handicapped cosines to the own classes, from the true ones, `[batch]`."""
         raise NotImplementedError(f"{type(self).__name__} must implement `own_class`.")
 
     def class_losses(self, cosines: Any, targets: Any) -> Any:
@@ -243,17 +242,17 @@ class NormalizedSoftmaxLoss(SoftmaxProxyLoss):
     `loss = -log(exp(c_y / temperature) / sum over classes j of exp(c_j / temperature))`.
 
     Args:
-        temperature: The temperature. Low ones spread the cosines over the range
-            in which a softmax can be sure; the least loss for n classes at
-            temperature T is about `n exp(-1 / T)`, for proxies at right angles.
+        temperature: The temperature. Low values let the softmax become confident; with
+            orthogonal proxies, the minimum of the loss for n classes at temperature T is
+            about `n exp(-1 / T)`.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`; `y_pred` cosines
     `[batch, classes]` from `layers.ProxyHead`.
 
-    Recommended: where to begin among the losses on proxies: it has no margin
-    that could make training hard.
+    Recommended: as the first proxy loss to try, since it has no margin that could make
+    training hard.
 
     Relations: `CosFaceLoss` without a margin, `ProxyNCALoss` with
     `softmax_scale = 1 / (2 temperature)`.
@@ -292,12 +291,12 @@ class ProxyNCALoss(SoftmaxProxyLoss):
     exp(-softmax_scale d_j^2))`. As d^2 = 2 - 2 cos, it is a function of cosines.
 
     The own class is in the sum, as in Proxy-NCA++ and in pytorch-metric-learning;
-    the paper leaves it out, which makes a loss that never ends to fall.
+    the paper leaves it out, which makes the loss unbounded below.
 
     Args:
-        softmax_scale: What squared distances are multiplied with. The default is
-            that of the authors, who make embeddings and proxies 3 long, and of
-            Proxy-NCA++ (temperature 1/9); pytorch-metric-learning's is 1.
+        softmax_scale: Factor of the squared distances. The default is the authors', who
+            scale embeddings and proxies to length 3, and that of Proxy-NCA++
+            (temperature 1/9); pytorch-metric-learning's is 1.
         name: Name of the loss.
         **options: The options of every loss.
 
@@ -334,13 +333,13 @@ class ProxyNCALoss(SoftmaxProxyLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class ArcFaceLoss(MarginProxyLoss):
-    """ArcFace: softmax over cosines to proxies, where the own class must win by an angle.
+    """ArcFace: softmax over cosines to proxies, with an angular margin for the own class.
 
     With θ the angle to the proxy of the own class and c_j the cosines to others,
     `loss = -log(exp(scale t) / (exp(scale t) + sum over other classes j of
     exp(scale c_j)))`, where `t = cos(θ + margin)`.
 
-    Beyond `θ + margin = π` the cosine would rise again: there
+    Beyond `θ + margin = π`, where the cosine would rise again,
     `t = cos(θ) - margin sin(margin)`, which keeps falling, as in the authors'
     code and in pytorch-metric-learning; at that angle t steps from -1 to
     `-cos(margin) - margin sin(margin)`. No arc cosine is taken, and gradients are
@@ -350,7 +349,7 @@ class ArcFaceLoss(MarginProxyLoss):
         margin: The margin, an angle in radians, at least 0 and below π. The
             default is the paper's, 28.6 degrees; for m degrees pass
             `math.radians(m)`.
-        scale: What cosines are multiplied with for the softmax.
+        scale: Factor of the cosines in the softmax.
         name: Name of the loss.
         **options: The options of every loss.
 
@@ -358,12 +357,12 @@ class ArcFaceLoss(MarginProxyLoss):
     `[batch, classes]` from `layers.ProxyHead`, or `[batch, classes, centers]`,
     see `SubCenterArcFaceLoss`.
 
-    Recommended: fixed classes with many examples of each, as for faces. To
-    retrieve classes that were not trained on with a small network, compare it with
-    `NormalizedSoftmaxLoss`, which is easier to train from scratch.
+    Recommended: fixed classes with many examples of each, as for faces. For retrieval
+    of unseen classes with a small network, compare with `NormalizedSoftmaxLoss`, which
+    is easier to train from scratch.
 
-    Relations: `CosFaceLoss` has the margin on the cosine, `SphereFaceLoss`
-    multiplies the angle.
+    Relations: `CosFaceLoss` has its margin on the cosine, `SphereFaceLoss` multiplies
+    the angle.
 
     Example:
 
@@ -413,22 +412,21 @@ class SubCenterArcFaceLoss(ArcFaceLoss):
     """Sub-center ArcFace: each class has several proxies, of which the nearest counts.
 
     The loss is that of `ArcFaceLoss`, on the largest of the cosines to the
-    proxies of each class, so a class may be made of clusters, and mislabelled
-    examples gather around a proxy of their own instead of bending the class.
+    proxies of each class, so a class may consist of clusters, and mislabelled examples
+    gather around a proxy of their own instead of distorting the class.
 
     Args:
         margin: The margin, an angle in radians, see `ArcFaceLoss`.
-        scale: What cosines are multiplied with for the softmax.
+        scale: Factor of the cosines in the softmax.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`; `y_pred` cosines
     `[batch, classes, centers]` from `layers.ProxyHead(classes, centers=3)`.
 
-    Recommended: 3 centers a class, for noisy labels.
+    Recommended: 3 centers per class, for noisy labels.
 
-    Relations: `ArcFaceLoss`, which takes the same input; this name insists on
-    several centers.
+    Relations: `ArcFaceLoss` takes the same input; this class requires several centers.
 
     Example:
 
@@ -471,15 +469,15 @@ def several_centers(y_pred: Any, loss: str) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class CosFaceLoss(MarginProxyLoss):
-    """CosFace: softmax over cosines to proxies, where the own class must win by a margin.
+    """CosFace: softmax over cosines to proxies, with a cosine margin for the own class.
 
     For cosines c_j and own class y,
     `loss = -log(exp(scale (c_y - margin)) / (exp(scale (c_y - margin))
     + sum over other classes j of exp(scale c_j)))`.
 
     Args:
-        margin: The margin, in units of the cosine.
-        scale: What cosines are multiplied with for the softmax.
+        margin: The margin, a difference of cosines.
+        scale: Factor of the cosines in the softmax.
         name: Name of the loss.
         **options: The options of every loss.
 
@@ -522,7 +520,7 @@ class CosFaceLoss(MarginProxyLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SphereFaceLoss(MarginProxyLoss):
-    """SphereFace: softmax over cosines to proxies, with the own angle taken several times.
+    """SphereFace: softmax over cosines to proxies, with a multiple of the own class's angle.
 
     With θ the angle to the proxy of the own class and c_j the cosines to others,
     `loss = -log(exp(scale t) / (exp(scale t) + sum over other classes j of
@@ -532,8 +530,8 @@ class SphereFaceLoss(MarginProxyLoss):
     polynomial of the cosine, so gradients are finite everywhere.
 
     Args:
-        margin: Positive integer, how many times the angle is taken.
-        scale: What cosines are multiplied with for the softmax. The paper and
+        margin: Positive integer, the factor of the angle.
+        scale: Factor of the cosines in the softmax. The paper and
             pytorch-metric-learning use the length of each embedding instead;
             embeddings have length 1 here.
         name: Name of the loss.
@@ -585,7 +583,7 @@ class SphereFaceLoss(MarginProxyLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SoftTripleLoss(MarginProxyLoss):
-    """SoftTriple: softmax over classes that have several centers each, softly assigned.
+    """SoftTriple: softmax over classes with several centers each, softly assigned.
 
     With c_jk the cosine to center k of class j, the similarity to the class is
     `s_j = sum over k of softmax_k(c_jk / gamma) c_jk`, and for the own class y
@@ -593,22 +591,22 @@ class SoftTripleLoss(MarginProxyLoss):
     + sum over other classes j of exp(scale s_j)))`.
 
     Args:
-        scale: What similarities are multiplied with (λ in the paper, `la` in
+        scale: Factor of the similarities (λ in the paper, `la` in
             pytorch-metric-learning).
-        gamma: Temperature of the assignment to centers: near 0 the nearest
-            center counts alone.
-        margin: The margin, in units of the cosine.
+        gamma: Temperature of the assignment to centers; near 0, only the nearest center
+            counts.
+        margin: The margin, a difference of cosines.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`; `y_pred` cosines
     `[batch, classes, centers]` from `layers.ProxyHead(classes, centers=10)`.
 
-    Recommended: 10 centers a class, more than there are clusters. The paper's
+    Recommended: 10 centers per class, more than there are clusters. The paper's
     regulariser, which merges centers, is not part of the loss.
 
-    Relations: with one center it would be `CosFaceLoss`. As gamma falls, it
-    becomes `CosFaceLoss` on the nearest of the centers.
+    Relations: with one center it would be `CosFaceLoss`. As gamma approaches 0, it becomes
+    `CosFaceLoss` on the nearest center.
 
     Example:
 
@@ -657,7 +655,7 @@ class SoftTripleLoss(MarginProxyLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class ProxyAnchorLoss(ProxyLoss):
-    """Proxy-Anchor: each proxy pulls the hard ones of its class and pushes those of others.
+    """Proxy-Anchor: each proxy pulls hard examples of its class and pushes hard ones of others.
 
     With c(x, p) the cosine of example x and proxy p,
 
@@ -671,15 +669,15 @@ class ProxyAnchorLoss(ProxyLoss):
     batch is this value. `sample_weight` weighs these shares.
 
     Args:
-        margin: The margin, in units of the cosine.
-        alpha: How much harder examples count for more.
+        margin: The margin, a difference of cosines.
+        alpha: How strongly harder examples are weighted.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`; `y_pred` cosines
     `[batch, classes]` from `layers.ProxyHead`.
 
-    Recommended: large batches, of which each class has several examples, and
+    Recommended: large batches with several examples of each class, and
     `ProxyHead(…, learning_rate_multiplier=100)` on a pretrained network.
 
     Relations: unlike `ProxyNCALoss`, it compares the examples of a batch with
@@ -713,7 +711,7 @@ class ProxyAnchorLoss(ProxyLoss):
         self.alpha = checked_positive(alpha, "alpha")
 
     def class_losses(self, cosines: Any, targets: Any) -> Any:
-        # From here on a row is a proxy, against the examples of the batch.
+        # From here on, a row is a proxy against the examples of the batch.
         rows, members = ops.transpose(cosines), ops.transpose(targets)
         pull = log_one_plus_sum_exp(-self.alpha * (rows - self.margin), members)
         push = log_one_plus_sum_exp(self.alpha * (rows + self.margin), ops.logical_not(members))
@@ -733,7 +731,7 @@ class P2SGradLoss(ProxyLoss):
 
     `loss = (1 - c_y)^2 + sum over other classes j of c_j^2`.
 
-    Its gradient grows with the angle that is left, and no scale or margin is to be found.
+    Its gradient grows with the remaining angle, and there is no scale or margin to tune.
 
     Args:
         name: Name of the loss.
@@ -742,9 +740,9 @@ class P2SGradLoss(ProxyLoss):
     Inputs: `y_true` integer class ids `[batch]`; `y_pred` cosines `[batch, classes]` from
     `layers.ProxyHead`.
 
-    Recommended: where trials are verified with one threshold, as of speakers.
+    Recommended: for verification with one threshold, for example of speakers.
 
-    Relations: `P2SGradLoss` of pytorch-metric-learning is the mean over all entries: this,
+    Relations: `P2SGradLoss` of pytorch-metric-learning is the mean over all entries, so this value
     divided by the number of classes.
 
     Example:

@@ -1,4 +1,4 @@
-"""Losses that are smooth forms of retrieval metrics, and of the order of distances."""
+"""Smooth surrogates of retrieval metrics, and losses on the order of distances."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ class FastAPLoss(MetricLoss):
     `loss = 1 - sum over nodes j of h+(j) H+(j) / H(j) / |P(a)|`,
 
     where h+ is the soft histogram of the distances to the positives, and H+ and
-    H are the cumulated ones of the positives and of all. A query without a
+    H are the cumulative histograms of the positives and of all. A query without a
     positive, or without a negative, has loss 0.
 
     Args:
         distance: The cosine distance, whose values are bounded.
-        num_bins: Intervals of the histogram over distances from 0 to 2.
+        num_bins: Number of bins of the histogram over distances from 0 to 2.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: large batches, in which a ranking is worth its name; the paper
-    takes 256 and more, from pairs of categories that are hard to tell apart.
+    Requirements: large batches, for meaningful rankings; the paper uses 256 and more, from
+    pairs of categories that are hard to tell apart.
 
     Recommended: 10 bins; more make the gradient sparse.
 
-    Relations: the same aim as `SmoothAPLoss`, in one pass over the distances
-    instead of one for each positive. On unit vectors the cosine distance is half
-    the squared Euclidean one that others bin from 0 to 4: the bins are the same.
+    Relations: the same objective as `SmoothAPLoss`, in one pass over the distances instead
+    of one per positive. On unit vectors, the cosine distance is half the squared Euclidean
+    distance that others bin from 0 to 4, so the bins are the same.
 
     Raises:
-        ValueError: If the distance is another.
+        ValueError: If the distance is not the cosine distance.
 
     Example:
 
@@ -102,35 +102,35 @@ class FastAPLoss(MetricLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class HistogramLoss(StatisticsLoss):
-    """Histogram loss: how likely a random negative pair is nearer than a random positive one.
+    """Histogram loss: the probability that a random negative pair is nearer than a positive one.
 
     `loss = sum over nodes r of h-(r) * sum over q >= r of h+(q)`,
 
     with the soft histograms h+ and h-, each of sum 1, of the distances of all
-    positive and of all negative pairs of the batch. It has no margin and hardly
-    a parameter. Per query, the sum over its negatives is scaled so that the mean
+    positive and of all negative pairs of the batch. It has no margin and
+    hardly any parameter. Per query, the sum over its negatives is scaled so that the mean
     over the batch is this value. A batch without a positive pair, or without a
     negative, has loss 0.
 
     Args:
         distance: The cosine distance, whose values are bounded.
-        num_bins: Intervals of the histograms over distances from 0 to 2.
+        num_bins: Number of bins of the histograms over distances from 0 to 2.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: large batches, from whose pairs two distributions can be told:
-    256 examples in the paper.
+    Requirements: large batches, to estimate two distributions from their pairs: 256
+    examples in the paper.
 
     Recommended: 100 bins; the result hardly depends on them.
 
-    Relations: other losses compare pairs of one query; this compares any two
-    pairs, and so asks for one threshold that serves all queries.
+    Relations: other losses compare pairs of one query; this compares any two pairs, and so
+    favours one threshold for all queries.
 
     Raises:
-        ValueError: If the distance is another.
+        ValueError: If the distance is not the cosine distance.
 
     Example:
 
@@ -157,7 +157,7 @@ class HistogramLoss(StatisticsLoss):
         self.num_bins = count(num_bins, "num_bins")
 
     def statistics(self, pairs: Pairs) -> Any:
-        """Of each query: histograms of its positives and negatives, number of negatives."""
+        """For each query: histograms of its positives and negatives, and number of negatives."""
         return (
             soft_histogram(pairs.distances, pairs.positives, self.num_bins, 2.0),
             soft_histogram(pairs.distances, pairs.negatives, self.num_bins, 2.0),
@@ -166,7 +166,7 @@ class HistogramLoss(StatisticsLoss):
 
     def value(self, statistics: Any, comparison: Comparison) -> Any:
         positive, negative, pairs = statistics
-        # The part of the positive pairs that is at a node or beyond it.
+        # The fraction of positive pairs at a node or beyond.
         nodes = ops.sum(positive, axis=0)
         beyond = ops.flip(ops.cumsum(ops.flip(nodes, axis=0), axis=0), axis=0)
         total = ops.sum(nodes)
@@ -181,8 +181,8 @@ class HistogramLoss(StatisticsLoss):
 def soft_histogram(values: Any, mask: Any, bins: int, maximum: float) -> Any:
     """Histogram of each row, each value shared between the two nodes around it.
 
-    The nodes stand at `0, maximum / bins, ..., maximum`. Values beyond the ends,
-    where only rounding puts them, count as the ends.
+    The nodes are at `0, maximum / bins, ..., maximum`. Values beyond the ends, which are
+    due to rounding, count as the ends.
 
     Args:
         values: Float `[rows, keys]`.
@@ -255,7 +255,7 @@ def _numpy_sums(below: np.ndarray, share: np.ndarray, kept: np.ndarray, bins: in
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SmoothAPLoss(MetricLoss):
-    """Smooth-AP: average precision of a query's ranking, with sigmoids for its steps.
+    """Smooth-AP: average precision of a query's ranking, with sigmoids in place of steps.
 
     `loss = 1 - mean over p of rank+(p) / rank(p)`, with the soft ranks
     `1 + sum over k != p of sigmoid((d(a, p) - d(a, k)) / T)`, k being the other
@@ -271,15 +271,14 @@ class SmoothAPLoss(MetricLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`. Classes may have different numbers of examples.
 
-    Requirements: large batches, in which a ranking is worth its name: 256 and
-    more. The time grows with the number of positives of a query: 4 to 8 examples
-    of each class are usual.
+    Requirements: large batches, for meaningful rankings: 256 and more. The time grows with
+    the number of positives per query; 4 to 8 examples of each class are usual.
 
     Recommended: the cosine distance and a temperature of 0.01.
 
-    Relations: `FastAPLoss` takes a histogram for the ranks; `RecallAtKSurrogateLoss`
-    aims at the first places only. The query itself is not in its ranking; in the
-    authors' code it is, and always first.
+    Relations: `FastAPLoss` estimates ranks by a histogram; `RecallAtKSurrogateLoss` targets
+    the first ranks only. The query itself is excluded from its ranking; in the authors'
+    code it is included, always first.
 
     Example:
 
@@ -323,7 +322,7 @@ _VARIANTS = ("O", "Ds", "Dq", "Iu", "Ib")
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class PNPLoss(MetricLoss):
-    """Penalized negatives before positives: how many negatives are ranked before each positive.
+    """Penalising negatives before positives: the number of negatives ranked before each positive.
 
     `loss = mean over p of f(N(p))`, with the soft number of negatives before it
     `N(p) = sum over n of sigmoid((d(a, p) - d(a, n)) / T)` and, by variant,
@@ -334,26 +333,26 @@ class PNPLoss(MetricLoss):
     - `"Iu"`: `f = (1 + N) log(1 + N)`
     - `"Ib"`: `f = (b N - log(1 + b N)) / b^2`
 
-    The variants with D give less weight to positives that many negatives precede, those with I
+    The D variants give less weight to positives preceded by many negatives, the I variants
     more. A query without a positive, or without a negative, has loss 0.
 
     Args:
         distance: Distance between embeddings, by name or object.
         variant: One of the above.
-        alpha: Of the variant `"Dq"`, above 0.
-        b: Of the variant `"Ib"`, above 0.
+        alpha: Parameter of the variant `"Dq"`, above 0.
+        b: Parameter of the variant `"Ib"`, above 0.
         temperature: T, above 0, in units of the distance.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings `[batch, dim]`.
 
-    Requirements: large batches, in which a ranking is worth its name.
+    Requirements: large batches, for meaningful rankings.
 
-    Recommended: the variant `"Dq"`, which ignores positives that are hopeless, such as examples
-    with a wrong label.
+    Recommended: the variant `"Dq"`, which ignores hopeless positives, such as mislabelled
+    examples.
 
-    Relations: `SmoothAPLoss` also looks at the order among positives. In
+    Relations: `SmoothAPLoss` also considers the order among positives. In
     pytorch-metric-learning, a query is also a positive of itself.
 
     Raises:
@@ -429,7 +428,7 @@ class PNPLoss(MetricLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class RecallAtKSurrogateLoss(MetricLoss):
-    """Recall@k surrogate: how many positives are among the first k, with sigmoids for steps.
+    """Recall@k surrogate: the number of positives among the first k, with sigmoids as steps.
 
     `loss = 1 - mean over k of sum over p of sigmoid((k - rank(p)) / T1) / min(k, |P(a)|)`,
     with the soft rank `1 + sum over j != p of sigmoid((d(a, p) - d(a, j)) / T2)`
@@ -439,7 +438,7 @@ class RecallAtKSurrogateLoss(MetricLoss):
     Args:
         distance: Distance between embeddings, by name or object.
         k_vals: The values of k, integers of at least 1.
-        k_temperature: T1, above 0, in places of the ranking.
+        k_temperature: T1, above 0, in ranks.
         temperature: T2, above 0, in units of the distance.
         name: Name of the loss.
         **options: The options of every loss.
@@ -447,12 +446,12 @@ class RecallAtKSurrogateLoss(MetricLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`. Classes may have different numbers of examples.
 
-    Requirements: large batches: the paper takes 4000. See `block_size`.
+    Requirements: large batches; the paper uses 4000. See `block_size`.
 
     Recommended: the cosine distance and the defaults, which are the paper's.
 
-    Relations: `SmoothAPLoss` has the same ranks, and looks at all places. The
-    sigmoid is 1/2 at its step, so a perfect ranking does not quite have loss 0.
+    Relations: `SmoothAPLoss` has the same soft ranks, and considers all ranks. The sigmoid
+    is 1/2 at its step, so a perfect ranking does not quite have loss 0.
 
     Raises:
         ValueError: If there is no k.

@@ -1,4 +1,4 @@
-"""Losses that are a softmax of a query's similarities: positives against all, or negatives."""
+"""Losses on a softmax over a query's similarities: positives against all keys or negatives."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def _targets(pairs: Pairs) -> Any:
-    """What the softmax is to give to the positive pairs: the same, or as labels say."""
+    """Target weights of the positive pairs: equal, or by relevance."""
     return pairs.positives if pairs.relevance is None else pairs.positive_weights()
 
 
@@ -51,8 +51,8 @@ class SupConLoss(MetricLoss):
     """Supervised contrastive loss: the cross entropy of a softmax over all others.
 
     `loss = -mean over p of log(exp(-d(a, p) / T) / sum over k of exp(-d(a, k) / T))`,
-    where p are the positives of a and k all other examples: the form that the
-    paper calls `out`. With graded relevance the mean is weighed by it. A query
+    where p are the positives of a and k all other examples: the variant that the
+    paper calls `out`. With graded relevance, the mean is weighted by the grades. A query
     without a positive has loss 0.
 
     Args:
@@ -64,13 +64,13 @@ class SupConLoss(MetricLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: several examples of each class in a batch, and large batches:
-    the negatives come from it.
+    Requirements: several examples of each class in a batch, and large batches, which
+    provide the negatives.
 
     Recommended: the cosine distance and a temperature of 0.05 to 0.2.
 
     Relations: `NTXentLoss` leaves the other positives out of the denominator.
-    `NpairsLoss(distance=...)` is this with `T = 1`.
+    `NpairsLoss(distance=...)` is this loss with `T = 1`.
 
     Example:
 
@@ -123,15 +123,15 @@ class NTXentLoss(StatisticsLoss):
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
-    `[batch, dim]`. For self-supervised learning concatenate two views of a
-    batch, with the example's number as its class.
+    `[batch, dim]`. For self-supervised learning, concatenate two views of a
+    batch, with the position of the example as its class.
 
-    Requirements: at least two examples of a class, and many classes, in a batch.
+    Requirements: batches with many classes, and at least two examples of a class.
 
     Recommended: the cosine distance and a temperature of 0.05 to 0.5.
 
-    Relations: with one positive a query it is `SupConLoss`; on two views it is
-    `SimCLRLoss` (which adds the two directions where this takes their mean).
+    Relations: with one positive per query it equals `SupConLoss`; on two views,
+    `SimCLRLoss`, which adds the two directions instead of averaging them.
 
     Example:
 
@@ -171,14 +171,14 @@ class NTXentLoss(StatisticsLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class NpairsLoss(PairwiseValuesLoss):
-    """N-pairs loss: the cross entropy of a query's similarities and its positives.
+    """N-pairs loss: cross entropy between a query's similarities and its positives.
 
     For query i, `-mean over positives j of log(exp(s_ij) / sum_k exp(s_ik))`.
 
     With `distance=None`, the default, `y_pred` **is** the similarity matrix
     `[batch, batch]` between anchors and positives, `tf.matmul(a, b,
     transpose_b=True)`, as in TensorFlow Addons; positives are all entries of the
-    row's class, the diagonal included. With a distance, `y_pred` is embeddings,
+    row's class, including the diagonal. With a distance, `y_pred` is embeddings,
     the similarity is the negative distance (so `"inner_product"` gives the paper's),
     and a query is not paired with itself. A query without a positive has loss 0.
 
@@ -192,8 +192,8 @@ class NpairsLoss(PairwiseValuesLoss):
     similarity matrix `[batch, batch]` or, with a distance, embeddings
     `[batch, dim]`.
 
-    Recommended: embeddings that are not normalised, kept small by a regulariser;
-    similarities of unit vectors are too close together for a softmax.
+    Recommended: unnormalised embeddings, kept small by a regulariser; similarities of unit
+    vectors are too close together for a softmax.
 
     Example:
 
@@ -244,16 +244,16 @@ class NpairsLoss(PairwiseValuesLoss):
 class NpairsMultilabelLoss(NpairsLoss):
     """N-pairs loss for examples with several labels each.
 
-    As `NpairsLoss`, where the target of a pair is the number of labels that its
-    two examples share, divided by the sum over the row. An example that shares
-    no label with any other has loss 0.
+    Like `NpairsLoss`, but the target of a pair is the number of labels that its examples
+    share, divided by the sum over the row. An example that shares no label with any
+    other has loss 0.
 
     Args:
         distance: Distance between embeddings, by name or object; None if
             `y_pred` holds similarities.
         name: Name of the loss.
-        relevance: What labels say of pairs: `"multi_hot"`, the number of labels that two
-            examples share (the default), `"jaccard"`, or a function, see
+        relevance: How labels determine the relevance of pairs: `"multi_hot"`, the number of
+            labels that two examples share (the default), `"jaccard"`, or a function, see
             `mining.get_relevance`.
         **options: The options of every loss.
 
@@ -271,7 +271,7 @@ class NpairsMultilabelLoss(NpairsLoss):
 
     Reference:
         Sohn, *Improved Deep Metric Learning with Multi-class N-pair Loss
-        Objective*, NIPS 2016; the extension to several labels is that of
+        Objective*, NIPS 2016; the extension to several labels is from
         TensorFlow Addons.
     """
 
@@ -301,7 +301,7 @@ def _neighbor_log_loss(similarities: Any, pairs: Pairs) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class SoftNearestNeighborLoss(MetricLoss):
-    """Soft nearest neighbour loss: how likely a random near neighbour has the query's class.
+    """Soft nearest neighbour loss: a random near neighbour should be of the query's class.
 
     `loss = -log(sum over p of exp(-d(a, p) / T) / sum over k of exp(-d(a, k) / T))`,
     where p are the positives of a and k all other examples. A query without a
@@ -309,21 +309,20 @@ class SoftNearestNeighborLoss(MetricLoss):
 
     Args:
         distance: Distance between embeddings, by name or object.
-        temperature: T, above 0. The smaller, the fewer neighbours count.
+        temperature: T, above 0. With a smaller T, fewer neighbours count.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Recommended: a temperature near the typical distance; with unit vectors, from
-    0.05 to 1. One near positive is enough: classes may keep several clusters.
+    0.05 to 1. One near positive suffices, so classes may form several clusters.
 
-    Relations: `NCALoss` is the same with `1 / T` as its scale. `SupConLoss` takes
-    the mean of the logarithms where this takes the logarithm of the sum, and so
-    pulls at every positive.
+    Relations: `NCALoss` is the same with the scale `1 / T`. `SupConLoss` takes the mean of
+    logarithms instead of the logarithm of the sum, and so pulls at every positive.
 
     Example:
 
@@ -360,9 +359,8 @@ class NCALoss(MetricLoss):
     """Neighbourhood components analysis: a random neighbour should have the query's class.
 
     `loss = -log(sum over p of exp(-s d(a, p)) / sum over k of exp(-s d(a, k)))`,
-    with the scale s: the paper's objective on the logarithm of the probability
-    that the neighbour of a is of its class. A query without a positive has
-    loss 0.
+    with the scale s: the paper's objective for the log probability that the neighbour of a
+    is of its class. A query without a positive has loss 0.
 
     Args:
         distance: Distance between embeddings, by name or object.
@@ -373,9 +371,9 @@ class NCALoss(MetricLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
-    Recommended: with unit vectors a larger scale than the default, 8 to 30.
+    Recommended: for unit vectors, a larger scale than the default: 8 to 30.
 
     Relations: `SoftNearestNeighborLoss` with `temperature = 1 / softmax_scale`.
 
@@ -423,18 +421,18 @@ def _sine(distances: Any) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class TupletMarginLoss(StatisticsLoss):
-    """Tuplet margin loss: each positive against all negatives, with a slack in its angle.
+    """Tuplet margin loss: each positive against all negatives, with slack in its angle.
 
     `loss = mean over pairs (a, p) of log(1 + sum over n of
     exp(scale (cos(a, n) - cos(angle(a, p) - margin))))`.
 
-    The margin slackens the positive: pairs of one class that are nearer than the
-    margin are not pulled further. Per query, the sum over its pairs is scaled so
+    The margin gives positives slack: same-class pairs nearer than the margin are not
+    pulled further. Per query, the sum over its pairs is scaled so
     that the mean over the batch is the mean over all ordered positive pairs. A
     query without a positive, or without a negative, has loss 0.
 
     Args:
-        distance: The cosine distance: the loss is one of angles.
+        distance: The cosine distance, since the loss is a function of angles.
         margin: The slack, in degrees.
         scale: The scale of the cosines, above 0.
         name: Name of the loss.
@@ -443,7 +441,7 @@ class TupletMarginLoss(StatisticsLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Recommended: the defaults; with the intra-pair variance term,
     `IntraPairVarianceLoss`, at half its weight, as in the paper.
@@ -451,7 +449,7 @@ class TupletMarginLoss(StatisticsLoss):
     Relations: with `margin=0` it is `NTXentLoss` with `temperature = 1 / scale`.
 
     Raises:
-        ValueError: If the distance is another.
+        ValueError: If the distance is not the cosine distance.
 
     Example:
 
@@ -502,11 +500,11 @@ class AngularLoss(StatisticsLoss):
 
     Per query, the sum over its pairs is scaled so that the mean over the batch is
     the mean over all ordered positive pairs. The sum over n is a product of
-    matrices, so no triplet is ever formed. A query without a positive, or without
+    matrices, so triplets are not materialised. A query without a positive, or without
     a negative, has loss 0.
 
     Args:
-        distance: The cosine distance: the loss is one of angles.
+        distance: The cosine distance, since the loss is a function of angles.
         alpha: The bound on the angle, in degrees, above 0 and at most 60.
         name: Name of the loss.
         **options: The options of every loss.
@@ -514,16 +512,16 @@ class AngularLoss(StatisticsLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Recommended: 36 to 55 degrees. The paper adds it to `NpairsLoss` at twice the
     weight.
 
-    Relations: the triplet losses compare two sides of the triangle; this one's
-    angle does not change with the scale, and pulls all three corners.
+    Relations: triplet losses compare two sides of the triangle; the angle here does not
+    depend on the scale, and moves all three corners.
 
     Raises:
-        ValueError: If the distance is another, or `alpha` is out of bounds.
+        ValueError: If the distance is not the cosine distance, or `alpha` is out of range.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Losses that weigh the pairs of a query by how hard they are."""
+"""Losses that weight the pairs of a query by difficulty."""
 
 from __future__ import annotations
 
@@ -31,23 +31,22 @@ __all__ = [
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MultiSimilarityLoss(MetricLoss):
-    """Multi-similarity loss: pairs weighed by themselves and by the pairs beside them.
+    """Multi-similarity loss: pairs weighted by their own and by their neighbours' similarity.
 
     `loss = log(1 + sum over p of exp(alpha (d(a, p) + s))) / alpha
     + log(1 + sum over n of exp(-beta (d(a, n) + s))) / beta`, `s = lmda - center`,
 
-    over the pairs that are left by mining: positives farther than the nearest
-    negative less `epsilon`, negatives nearer than the farthest positive plus
-    `epsilon`. With the cosine distance and `center=1` this is the paper's, whose
-    threshold on the similarity is `lmda`. A query without a positive, or without
-    a negative, keeps no pair and has loss 0.
+    over the mined pairs: positives farther than the nearest negative minus `epsilon`, and
+    negatives nearer than the farthest positive plus `epsilon`. With the cosine distance and
+    `center=1` this is the paper's loss, whose threshold on the similarity is `lmda`. A
+    query without a positive, or without a negative, keeps no pair and has loss 0.
 
     Args:
         distance: Distance between embeddings, by name or object.
         alpha: The weight of hard positives against others, above 0.
         beta: The weight of hard negatives against others, above 0.
-        epsilon: How much an easy pair may miss being hard; None uses all pairs,
-            then a query without a positive is still pushed from its negatives.
+        epsilon: Tolerance of the mining of hard pairs. None uses all pairs; then a query
+            without a positive is still pushed away from its negatives.
         lmda: The threshold between positives and negatives, as a similarity.
         center: The distance at which the similarity is 0.
         name: Name of the loss.
@@ -56,14 +55,14 @@ class MultiSimilarityLoss(MetricLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: several examples of each class in a batch: the more pairs, the
-    more there is to weigh.
+    Requirements: several examples of each class in a batch, since the weighting needs many
+    pairs.
 
-    Recommended: the defaults with the cosine distance. For distances of another
-    scale set `center` to a typical distance, and `alpha`, `beta` to its inverse.
+    Recommended: the defaults with the cosine distance. For distances on another
+    scale, set `center` to a typical distance, and `alpha`, `beta` to its inverse.
 
-    Relations: `LiftedStructLoss` weighs negatives only; `CircleLoss` weighs each
-    pair by its own distance, and has one threshold for both kinds.
+    Relations: `LiftedStructLoss` weights negatives only; `CircleLoss` weights each pair by
+    its own distance, and has one threshold for both kinds.
 
     Example:
 
@@ -121,7 +120,7 @@ class MultiSimilarityLoss(MetricLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class CircleLoss(MetricLoss):
-    """Circle loss: each pair is weighed by how far it is from where it should be.
+    """Circle loss: each pair is weighted by how far it is from its optimum.
 
     `loss = log(1 + sum over p of exp(gamma w_p (d(a, p) - m))
     * sum over n of exp(gamma w_n (1 - m - d(a, n))))`, with
@@ -142,7 +141,7 @@ class CircleLoss(MetricLoss):
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
     Recommended: the cosine distance, with `gamma` of 80 and `margin` of 0.4 for
     retrieval, 256 and 0.25 for faces.
@@ -181,7 +180,7 @@ class CircleLoss(MetricLoss):
         constant = ops.stop_gradient(distances)
         pull = ops.relu(constant + self.margin) * (distances - self.margin)
         push = ops.relu(1 + self.margin - constant) * (1 - self.margin - distances)
-        # An empty sum empties the product: its logarithm is below all else.
+        # An empty sum makes the product 0, so its logarithm is very low.
         return ops.softplus(
             masked_logsumexp(self.gamma * pull, positives)
             + masked_logsumexp(self.gamma * push, negatives)
@@ -193,7 +192,7 @@ class CircleLoss(MetricLoss):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class LiftedStructLoss(StatisticsLoss):
-    """Lifted structured loss: each positive pair against all negatives of both its ends.
+    """Lifted structured loss: each positive pair against all negatives of both examples.
 
     For a positive pair (i, j), with N(i) the negatives of i,
 
@@ -215,7 +214,7 @@ class LiftedStructLoss(StatisticsLoss):
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`. If keys other than the queries are given, a key's negatives
-    are sought among the queries.
+    are taken from the queries.
 
     Example:
 
@@ -283,22 +282,21 @@ class GeneralizedLiftedStructLoss(MetricLoss):
 
     Args:
         distance: Distance between embeddings, by name or object.
-        neg_margin: Added for the negatives, in units of the distance.
-        pos_margin: Taken from the positives, in units of the distance.
+        neg_margin: Margin of the negatives, in units of the distance.
+        pos_margin: Margin of the positives, in units of the distance.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`.
 
-    Requirements: at least two examples of a class, and two classes, in a batch.
+    Requirements: batches with at least two classes, and two examples of a class.
 
-    Recommended: embeddings that are not normalised. On unit vectors the two sums
-    differ little among pairs, and the loss is never far from its start.
+    Recommended: unnormalised embeddings. On unit vectors the terms of the two sums hardly
+    differ, and the loss stays near its initial value.
 
-    Relations: `LiftedStructLoss` has a term for each positive pair; this has one
-    for each query, in which far positives and near negatives weigh most: a
-    smooth `TripletHardLoss`.
+    Relations: `LiftedStructLoss` has one term per positive pair; this has one per query, in
+    which far positives and near negatives weigh most: a smooth `TripletHardLoss`.
 
     Example:
 
@@ -355,31 +353,31 @@ class RankedListLoss(MetricLoss):
     + imbalance * weighted mean over hard n of (alpha - d(a, n))`.
 
     Hard are the positives beyond `alpha - margin` and the negatives within
-    `alpha`. Each mean is weighed by `exp(T * violation)`; the weights are
-    constants to the gradient. A query without a positive is still pushed from
-    its negatives, and the other way round.
+    `alpha`. Each mean is weighted by `exp(T * violation)`; the weights are
+    constants to the gradient. A query without a positive is still pushed away from its
+    negatives, and vice versa.
 
     Args:
         distance: Distance between embeddings, by name or object.
         margin: The width between the two balls, in units of the distance.
-        Tn: The temperature T of the negatives: how much more the hard ones weigh.
+        Tn: The temperature T of the negatives: how strongly hard ones are weighted.
         imbalance: The weight of the negatives, from 0 to 1.
         alpha: The radius of the larger ball; None for `1 + margin / 2`.
-        Tp: The temperature T of the positives. 0, the paper's, weighs all equally.
+        Tp: The temperature T of the positives. 0, as in the paper, weights all equally.
         name: Name of the loss.
         **options: The options of every loss.
 
     Inputs: `y_true` integer class ids `[batch]`, `y_pred` embeddings
     `[batch, dim]`, normalised for the default radius.
 
-    Requirements: two classes in a batch, and at least two examples of one.
+    Requirements: batches with at least two classes, and two examples of one.
 
-    Recommended: the defaults on unit vectors: the paper's simpler variant.
+    Recommended: the defaults on unit vectors, which are the paper's simpler variant.
 
-    Relations: `MarginLoss` has the same two boundaries, and weighs all equally.
+    Relations: `MarginLoss` has the same two boundaries, and weights all pairs equally.
 
     Raises:
-        ValueError: If `imbalance` is not from 0 to 1.
+        ValueError: If `imbalance` is not between 0 and 1.
 
     Example:
 

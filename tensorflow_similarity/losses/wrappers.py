@@ -1,4 +1,4 @@
-"""Losses made of other losses: over prefixes of the embedding, and weighed sums."""
+"""Losses composed of other losses: on prefixes of the embedding, and weighted sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["MatryoshkaLoss", "WeightedSumLoss"]
 
 
 class _LossOfLosses(PerExampleLoss):
-    """Base of losses that call other losses, each of which checks, weighs and reduces itself."""
+    """Base of losses that call other losses, each with its own checks, weights and reduction."""
 
     def __init__(self, parts: Sequence[Any], name: str) -> None:
         super().__init__(name=name, reduction=parts[0].reduction)
@@ -32,7 +32,7 @@ class _LossOfLosses(PerExampleLoss):
 
     @property
     def distance(self) -> distances.Distance | None:
-        """The distance of the loss within; of the first, if there are several."""
+        """The distance of the wrapped loss; of the first, if there are several."""
         return getattr(self._calls[0], "distance", None)
 
     def checked_predictions(self, y_pred: Any) -> Any:
@@ -69,17 +69,17 @@ class MatryoshkaLoss(_LossOfLosses):
 
     `loss = sum over m of weight_m * loss(y_true, y_pred[:, :size_m])`.
 
-    The first coordinates of the embedding are then an embedding of their own: cut to a
-    quarter, it takes a quarter of the memory and of the time of a search, at little loss.
-    `tensorflow_similarity.layers.EmbeddingPrefix` cuts.
+    The first coordinates of the embedding are then an embedding by themselves: truncated to a
+    quarter, it takes a quarter of the memory and search time, with little loss in quality.
+    `tensorflow_similarity.layers.EmbeddingPrefix` truncates embeddings.
 
     Args:
-        loss: A loss on embeddings, of class ids or of two views.
-        sizes: The sizes of the prefixes, integers above 0. The largest must be that of the
-            embedding: what is behind it would not be trained.
+        loss: A loss on embeddings, with class ids or two views.
+        sizes: The sizes of the prefixes, integers above 0. The largest must equal that of the
+            embedding, since coordinates beyond it would not be trained.
         weights: A weight above 0 for each size. Defaults to `None`: 1 each.
         normalize: Whether each prefix is scaled to length 1, for losses whose distance does
-            not do that itself (the cosine does).
+            not normalise (the cosine distance does).
         name: Name of the loss.
 
     Inputs: those of `loss`. The reduction is that of `loss`.
@@ -89,7 +89,7 @@ class MatryoshkaLoss(_LossOfLosses):
     Relations: `MatryoshkaLoss` of sentence-transformers.
 
     Raises:
-        TypeError: If `loss` is none, or `sizes` are no integers.
+        TypeError: If `loss` is not a loss, or `sizes` are not integers.
         ValueError: If `loss` takes the output of a head, sizes repeat, or the largest is not
             the size of the embedding.
 
@@ -144,7 +144,7 @@ class MatryoshkaLoss(_LossOfLosses):
             )
 
     def ranking(self, queries: Any, candidates: Any, *, negatives: Any = None, **known: Any) -> Any:
-        """As `MultiNegativesRankLoss.ranking`, where that is the loss within."""
+        """Like `MultiNegativesRankLoss.ranking`, if that is the wrapped loss."""
         sides = {
             "queries": self._whole(queries, "queries"),
             "candidates": self._whole(candidates, "candidates"),
@@ -175,7 +175,7 @@ class MatryoshkaLoss(_LossOfLosses):
         return unit_rows(prefix) if self.normalize else prefix
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         return {
             "loss": keras.saving.serialize_keras_object(self.loss),
             "sizes": self.sizes,
@@ -190,24 +190,24 @@ class MatryoshkaLoss(_LossOfLosses):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class WeightedSumLoss(_LossOfLosses):
-    """Several losses on one embedding, weighed.
+    """A weighted sum of losses on one embedding.
 
     `loss = sum over m of weight_m * loss_m(y_true, y_pred)`.
 
     Args:
-        losses: Losses on embeddings, of class ids all or of two views all.
+        losses: Losses on embeddings, either all with class ids or all with two views.
         weights: A weight above 0 for each. Defaults to `None`: 1 each.
         name: Name of the loss.
 
-    Inputs: those of the losses, which each reduce as they say. The index of a model follows
-    the distance of the first.
+    Inputs: those of the losses, each of which has its own reduction. The index of a model
+    follows the distance of the first.
 
     Relations: `MultipleLosses` of pytorch-metric-learning. Losses on different outputs of a
-    model go into `compile(loss=[…], loss_weights=[…])` as always in Keras.
+    model go into `compile(loss=[…], loss_weights=[…])`, as in Keras.
 
     Raises:
-        TypeError: If `losses` are none.
-        ValueError: If one takes the output of a head, or views beside class ids.
+        TypeError: If `losses` are not losses.
+        ValueError: If one takes the output of a head, or if class ids and views are mixed.
 
     Example:
 
@@ -248,7 +248,7 @@ class WeightedSumLoss(_LossOfLosses):
             )
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal loss; JSON-able."""
+        """The constructor arguments, as JSON-serialisable values."""
         return {
             "losses": [keras.saving.serialize_keras_object(loss) for loss in self.losses],
             "weights": self.weights,
