@@ -137,7 +137,6 @@ class IndexFolder(FolderFiles):
         self.path = os.path.abspath(checks.file_name(path))
         self._fsync = checks.flag(fsync, "fsync")
         checks.flag(repair, "repair")
-        self._folding = threading.Lock()
         self._snapshotting = threading.Lock()
         self._closed = False
         self._process = os.getpid()
