@@ -34,6 +34,8 @@ class Matches:
             if there is none, or ids were not given.
         cutpoint: The name of the threshold.
         class_names: The class names of the index; None if labels are ids.
+        keys: The keys of the records of `ids`, `[queries]`, None where there is none; None where
+            records have no keys.
 
     Example:
 
@@ -57,6 +59,7 @@ class Matches:
     ids: np.ndarray
     cutpoint: str = "optimal"
     class_names: tuple[str, ...] | None = None
+    keys: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,7 +71,7 @@ class Matches:
                 "Matches are columns: take `matches.labels[i]`, `matches.distances[i]` and so on, "
                 f"or a slice. Received: {queries!r}."
             )
-        own = {name: getattr(self, name)[queries] for name in _COLUMNS}
+        own = {name: getattr(self, name)[queries] for name in self._columns()}
         return dataclasses.replace(self, **own)
 
     def to_data_frame(self) -> Any:
@@ -76,7 +79,7 @@ class Matches:
 
         Returns:
             A `pandas.DataFrame` with the columns `label`, `accepted`, `candidate`,
-            `distance`, `probability` and `id`.
+            `distance`, `probability` and `id`, and `key` where records have keys.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -85,13 +88,17 @@ class Matches:
             import pandas as pd
         except ImportError as error:
             raise missing("`to_data_frame`", "pandas", "pandas") from error
-        return pd.DataFrame({title: getattr(self, name) for name, title in _COLUMNS.items()})
+        return pd.DataFrame({title: getattr(self, name) for name, title in self._columns().items()})
+
+    def _columns(self) -> dict[str, str]:
+        return _COLUMNS if self.keys is None else {**_COLUMNS, "keys": "key"}
 
     def __repr__(self) -> str:
-        columns = zip(*(getattr(self, name)[:_SHOWN].tolist() for name in _COLUMNS), strict=True)
+        named = self._columns()
+        columns = zip(*(getattr(self, name)[:_SHOWN].tolist() for name in named), strict=True)
         rows = [[number, *row] for number, row in enumerate(columns)]
         more = f"\n… {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
-        table = text_table(["query", *_COLUMNS.values()], rows)
+        table = text_table(["query", *named.values()], rows)
         return f"Matches of {len(self):,} queries at {self.cutpoint!r}\n{table}{more}"
 
 

@@ -140,6 +140,7 @@ class Calibration:
         matcher: Any = None,
         *,
         neighbor_ids: Any = None,
+        neighbor_keys: Any = None,
         class_names: tuple[str, ...] | None = None,
     ) -> Matches:
         """Like `match`, with the distance, probability and record of each match.
@@ -152,6 +153,7 @@ class Calibration:
             matcher: As for `match`.
             neighbor_ids: Ids of the neighbours, int64 `[queries, k]`. None: the
                 result has no record ids.
+            neighbor_keys: Keys of the neighbours, `[queries, k]`. None: they have none.
             class_names: The class names of the index, stored with the matches.
 
         Returns:
@@ -167,6 +169,7 @@ class Calibration:
         values, labels, match_distances = derive(distances, neighbor_labels, own)
         accepted = match_distances <= self.limits(labels, cutpoint)
         ids = np.full(len(labels), -1, np.int64)
+        keys: np.ndarray | None = None
         if neighbor_ids is not None:
             given = checks.host_array(neighbor_ids, "neighbor_ids")
             if given.dtype.kind not in "iu":
@@ -181,6 +184,9 @@ class Calibration:
             first = alike.argmax(axis=1)[:, None]
             found = np.take_along_axis(given, first, axis=1)[:, 0]
             ids = np.where(alike.any(axis=1), found, -1)
+            if neighbor_keys is not None:
+                keys = np.take_along_axis(np.asarray(neighbor_keys, object), first, axis=1)[:, 0]
+                keys[~alike.any(axis=1)] = None
         fitted = self.probabilities
         if matcher_of(make_classification_matcher(own)) != self.matcher:
             fitted = {}  # of other distances
@@ -193,6 +199,7 @@ class Calibration:
             ids,
             cutpoint,
             class_names,
+            keys,
         )
 
     def limits(self, labels: np.ndarray, cutpoint: str = "optimal") -> np.ndarray:

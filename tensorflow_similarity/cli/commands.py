@@ -98,6 +98,7 @@ def lookup(options: argparse.Namespace) -> None:
                 {
                     "rank": rank,
                     "id": record.id,
+                    **({} if record.key is None else {"key": record.key}),
                     "label": record.label,
                     "class": data.get("class", _name(record.label)),
                     "distance": float(record.distance),
@@ -110,7 +111,7 @@ def lookup(options: argparse.Namespace) -> None:
                     rank,
                     float(record.distance),
                     data.get("class", record.label),
-                    data.get("path", record.id),
+                    data.get("path", record.id if record.key is None else record.key),
                 ]
             )
         results.append({"query": examples.name(number), "neighbors": found})
@@ -152,6 +153,9 @@ def match(options: argparse.Namespace) -> None:
             "id": id_,
             "path": data.get("path"),
         }
+        key = None if found.keys is None else found.keys[number]
+        if key is not None:
+            result["key"] = key
         results.append(result)
         shown = candidate if named is None else named
         rows.append(
@@ -161,7 +165,7 @@ def match(options: argparse.Namespace) -> None:
                 shown,
                 result["distance"],
                 result["probability"],
-                id_ if result["path"] is None else result["path"],
+                result["path"] or key or id_,
             ]
         )
     header = ["query", "match", "candidate", "distance", "probability", "record"]

@@ -40,5 +40,5 @@ def _drawable(record: Lookup, names: dict[Any, str]) -> Any:
         if isinstance(data.get("path"), str) and os.path.isfile(data["path"]):
             data = load_image(data["path"], dtype="uint8")
     if data is None:  # what there is to tell
-        data = f"record {record.id}"
+        data = f"record {record.id if record.key is None else record.key}"
     return dataclasses.replace(record, data=data)

@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._arguments import check_ids
 from tensorflow_similarity.index._filters import which_keys
+from tensorflow_similarity.index._keys import read_keys
 from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._results import Neighbors
@@ -109,8 +110,15 @@ class WantedRows:
         return self.exclude is None and self.keys is None
 
 
-def check_exclude(exclude: Any, count: int) -> list[np.ndarray]:
+def check_exclude(
+    exclude: Any, count: int, ids_of: Callable[[list[str]], np.ndarray]
+) -> list[np.ndarray]:
     """The ids that are no answers, for each query.
+
+    Args:
+        exclude: Ids or keys for each query.
+        count: The number of queries.
+        ids_of: Gives the ids of keys, -1 for those that are not in use.
 
     Raises:
         TypeError: If it is no sequence of sequences of ids.
@@ -130,7 +138,12 @@ def check_exclude(exclude: Any, count: int) -> list[np.ndarray]:
                 "`exclude` must hold a list of ids for each query, such as [[3, 5], []]. "
                 f"Received among them: {ids!r}."
             )
-        own = np.empty(0, np.int64) if not len(ids) else check_ids(ids, distinct=False)
+        keys = read_keys(ids, "exclude")
+        if keys is not None:
+            own = ids_of(keys)
+            own = own[own >= 0]
+        else:
+            own = np.empty(0, np.int64) if not len(ids) else check_ids(ids, distinct=False)
         result.append(np.unique(own))
     if len(exclude) != count:
         raise ValueError(

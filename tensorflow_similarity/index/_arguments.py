@@ -14,6 +14,7 @@ from tensorflow_similarity import distances, targets
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._graphs import Folding
+from tensorflow_similarity.index._keys import packed, read_keys
 from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._payload import parse_payload
 from tensorflow_similarity.index._records import Batch
@@ -66,6 +67,8 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
             they are to be distinct) is there twice.
     """
     array = checks.host_array(ids, "ids")
+    if array.dtype.kind == "O" and array.size and isinstance(array.flat[0], int):
+        raise ValueError(f"`ids` must be below 2**63. Received: {ids!r}. Larger ones as strings.")
     if array.ndim == 0 and array.dtype.kind in "iu":
         array = array[None]
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
@@ -75,8 +78,7 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
     if array.dtype.kind in "USTO" and array.size:
         raise TypeError(
             f"`ids` must be integers of shape [n]. Received: array of shape {array.shape} and "
-            f"dtype {array.dtype}. Store names of your own with the records, "
-            "data=[{'key': 'a-1'}, ...], and select by them: filter={'key': 'a-1'}."
+            f"dtype {array.dtype}. Keys of your own are strings: ids=['a-1', ...]."
         )
     array = checks.class_ids(array if array.dtype.kind in "iu" else ids, "ids")
     if length is not None and len(array) != length:
@@ -169,11 +171,19 @@ def check_batch(
     """Whole records of that embedding size, as `Index.add` takes them; `ids` may be None."""
     vectors = check_embeddings(embeddings, "embeddings", size)
     classes = check_labels(labels, len(vectors))
-    given = np.empty(0, np.int64) if ids is None else check_ids(ids, len(vectors))
+    keys = None if ids is None else read_keys(ids, distinct=True)
+    given = np.empty(0, np.int64)
+    if keys is not None and len(keys) != len(vectors):
+        raise ValueError(
+            f"`ids` must hold one key per record: expected {len(vectors)}. Received: {len(keys)}."
+        )
+    if ids is not None and keys is None:
+        given = check_ids(ids, len(vectors))
     payload = parse_payload(data, len(vectors))
     # Last, when all else is known to be right: it may add names to the index.
     class_ids, present = encode(classes, len(vectors))
-    return Batch(given, vectors, class_ids, present, payload)
+    kept = None if keys is None else packed(keys)
+    return Batch(given, vectors, class_ids, present, payload, kept)
 
 
 def check_changes(

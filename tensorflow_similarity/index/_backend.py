@@ -13,6 +13,7 @@ from tensorflow_similarity.index._answers import Wanted
 from tensorflow_similarity.index._conditions import Condition
 from tensorflow_similarity.index._graphs import MeasuredRecall
 from tensorflow_similarity.index._metadata import Notes
+from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._records import Batch, Rows
 from tensorflow_similarity.index._search import State
 
@@ -142,6 +143,12 @@ class Backend(Protocol):
     def known(self, ids: np.ndarray) -> np.ndarray:
         """Which ids are in use: bool `[n]`."""
 
+    def keyed(self) -> bool:
+        """Whether its records have keys."""
+
+    def ids_of(self, keys: JsonPayload) -> np.ndarray:
+        """The ids of keys: int64 `[n]`, -1 where one is not in use."""
+
     def has_labels(self) -> bool:
         """Whether a record has a label."""
 
@@ -170,8 +177,8 @@ class Backend(Protocol):
         ValueError if an id is in use, or the payload does not fit. Nothing has changed then.
         """
 
-    def upsert(self, batch: Batch) -> None:
-        """Adds records in place of those with the same ids."""
+    def upsert(self, batch: Batch) -> np.ndarray:
+        """Adds records in place of those with the same ids, or keys; gives their ids."""
 
     def update(self, ids: np.ndarray | None, where: Condition | None, changes: Changes) -> None:
         """Changes the records with these ids, or (None) those for which a condition holds.

@@ -16,6 +16,8 @@ import numpy as np
 
 from tensorflow_similarity.index._errors import CorruptIndexError, IndexFileError
 from tensorflow_similarity.index._journal import FRAMES
+from tensorflow_similarity.index._keys import keys_in
+from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._vectors import STORAGES, EncodedRows
 
 __all__ = ["LIVE", "check_columns", "check_config", "check_meta", "naming", "required"]
@@ -30,6 +32,7 @@ _GREATEST_CODE = {"float16": 65_504.0, "int8": 128.0}
 _PAYLOADS = {("data.values", "data.present"), ("data.text", "data.ends"), ()}
 #: The columns in place of labels, where records have several.
 _SEVERAL = ("labels.values", "labels.ends")
+_KEYS = {("keys.text", "keys.ends"), ()}
 # What Python raises on values of other types or shapes than expected.
 _SURPRISES = (
     ArithmeticError,
@@ -163,11 +166,15 @@ def check_columns(
         _check_label_sets(arrays, rows)
     known = {"ids", *labels, "has_label", LIVE, "vectors", "vectors.scales", "vectors.frame"}
     payload = tuple(name for name in arrays if name.startswith("data."))
-    unknown = sorted(set(arrays) - known - {FRAMES} - set(payload))
+    keys = tuple(name for name in arrays if name.startswith("keys."))
+    unknown = sorted(set(arrays) - known - {FRAMES} - set(payload) - set(keys))
     required(not unknown, f"there are unknown columns: {unknown[:5]}")
     required(
         any(sorted(payload) == sorted(each) for each in _PAYLOADS),
         f"there is no payload of {sorted(payload)}",
+    )
+    required(
+        any(sorted(keys) == sorted(each) for each in _KEYS), f"there are no keys of {sorted(keys)}"
     )
     ids = np.asarray(arrays["ids"])
     required(not rows or int(ids.min()) >= 0, "ids are negative")
@@ -181,6 +188,8 @@ def check_columns(
         required(not whole, "there is no column 'vectors'")
     if payload:
         _check_payload(arrays, rows, look)
+    if keys:
+        _check_keys(arrays, rows)
     return rows
 
 
@@ -257,9 +266,22 @@ def _check_payload(arrays: Mapping[str, Any], rows: int, look: bool) -> None:
         required(values.dtype.kind in "biufcmM", "'data.values' has another type")
         _require_column("data.present", arrays["data.present"], np.dtype(bool), (rows,))
         return
-    text, ends = arrays["data.text"], arrays["data.ends"]
-    _require_column("data.ends", ends, np.dtype(np.int64), (rows,))
-    _require_column("data.text", text, np.dtype(np.uint8), (len(text),))
+    _check_texts("data", arrays, rows)
+
+
+def _check_texts(name: str, arrays: Mapping[str, Any], rows: int) -> None:
+    text, ends = arrays[f"{name}.text"], arrays[f"{name}.ends"]
+    _require_column(f"{name}.ends", ends, np.dtype(np.int64), (rows,))
+    _require_column(f"{name}.text", text, np.dtype(np.uint8), (len(text),))
     last = int(ends[-1]) if rows else 0
     grows = not rows or (int(ends[0]) >= 0 and bool((np.diff(ends) >= 0).all()))
-    required(grows and last == len(text), "'data.ends' does not fit 'data.text'")
+    required(grows and last == len(text), f"'{name}.ends' does not fit '{name}.text'")
+
+
+def _check_keys(arrays: Mapping[str, Any], rows: int) -> None:
+    """Keys are strings, each once among the records that are alive."""
+    _check_texts("keys", arrays, rows)
+    alive = np.flatnonzero(arrays[LIVE]) if LIVE in arrays else np.arange(rows)
+    keys = keys_in(JsonPayload(arrays["keys.text"], arrays["keys.ends"]), alive).tolist()
+    required(all(isinstance(key, str) and key for key in keys), "keys are no strings")
+    required(len(set(keys)) == len(keys), "keys are there twice")

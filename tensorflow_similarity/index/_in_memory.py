@@ -20,6 +20,7 @@ from tensorflow_similarity.index._graphs import MeasuredRecall
 from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._memory import LiveRecords, found
 from tensorflow_similarity.index._metadata import Notes
+from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._payload_keys import PayloadKeys
 from tensorflow_similarity.index._records import Batch, Rows
 from tensorflow_similarity.index._search import State
@@ -183,7 +184,9 @@ class InMemory:
             "classes": len(np.unique(labels.values if isinstance(labels, LabelSets) else labels)),
             "data": None if rows.data is None else rows.data.kind,
             "bytes": sum(array.nbytes for array in arrays)
-            + (0 if rows.data is None else rows.data.nbytes),
+            + sum(0 if each is None else each.nbytes for each in (rows.data, rows.keys))
+            + rows.key_map.nbytes,
+            "keys": bool(rows.keyed),
             "calibrated": self.calibration is not None,
         }
         if graph is not None:
@@ -225,6 +228,14 @@ class InMemory:
 
     def known(self, ids: np.ndarray) -> np.ndarray:
         return self._live.state.rows.find(ids) >= 0
+
+    def keyed(self) -> bool:
+        return bool(self._live.state.rows.keyed)
+
+    def ids_of(self, keys: JsonPayload) -> np.ndarray:
+        rows = self._live.state.rows
+        at = rows.find_keys(keys)
+        return np.where(at >= 0, rows.ids[at], -1) if len(rows) else at
 
     def has_labels(self) -> bool:
         rows = self._live.state.rows
@@ -283,9 +294,9 @@ class InMemory:
         with self._home.changing():
             return self._live.add(batch, assign)
 
-    def upsert(self, batch: Batch) -> None:
+    def upsert(self, batch: Batch) -> np.ndarray:
         with self._home.changing():
-            self._live.upsert(batch)
+            return self._live.upsert(batch)
 
     def update(self, ids: np.ndarray | None, where: Condition | None, changes: Changes) -> None:
         if ids is not None:

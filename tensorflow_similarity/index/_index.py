@@ -36,6 +36,7 @@ from tensorflow_similarity.index._folder import IndexFolder
 from tensorflow_similarity.index._folder_reader import FolderReader
 from tensorflow_similarity.index._graphs import MeasuredRecall
 from tensorflow_similarity.index._in_memory import InMemory, Nowhere
+from tensorflow_similarity.index._keys import keys_in, packed, read_keys, with_ids
 from tensorflow_similarity.index._records import Batch, Records
 from tensorflow_similarity.index._results import Neighbors
 from tensorflow_similarity.index._snapshot import Contents
@@ -257,10 +258,64 @@ class Index:
         """The ids of all records, in increasing order: int64 `[n]`."""
         return self._backend.ids()
 
+    @property
+    def keys(self) -> np.ndarray | None:
+        """The keys of all records, in the order of their ids: strings `[n]` in an array of objects.
+
+        None where records were added without: their ids are integers then.
+        """
+        if not self._backend.keyed():
+            return None
+        chosen = self._backend.where(None)
+        kept = chosen.source.keys
+        return None if kept is None else keys_in(kept, chosen.rows)
+
+    def ids_of(self, keys: Any) -> np.ndarray:
+        """The ids that the index gave to records with keys.
+
+        Args:
+            keys: Strings `[n]`, or one.
+
+        Returns:
+            int64 `[n]`; -1 for a key that is not in use.
+
+        Raises:
+            TypeError: If they are not strings, or the records have no keys.
+        """
+        found = read_keys(keys, "keys")
+        if found is None:
+            raise TypeError(f"`keys` must be strings. Received: {keys!r}.")
+        return self._ids_of(found)
+
+    def _ids_of(self, keys: list[str]) -> np.ndarray:
+        found = self._backend.ids_of(packed(keys))
+        if not self._backend.keyed() and len(self):
+            raise TypeError(
+                "`ids` must be integers, as the records of this index have no keys. Received: "
+                f"strings, such as {keys[0]!r}."
+            )
+        return found
+
+    def _chosen(self, ids: Any, distinct: bool = True) -> np.ndarray:
+        """The ids of what a user passes as ids: ids or keys, all of them in use if keys."""
+        keys = read_keys(ids, distinct=distinct)
+        if keys is None:
+            return check_ids(ids, distinct=distinct)
+        found = self._ids_of(keys)
+        if (found < 0).any():
+            unknown = [key for key, id_ in zip(keys, found.tolist(), strict=True) if id_ < 0]
+            raise KeyError(
+                f"`ids` must be in use. Received, unknown: {unknown[:5]}"
+                f"{' and more' if len(unknown) > 5 else ''}."
+            )
+        return found
+
     def __len__(self) -> int:
         return self._backend.count()
 
     def __contains__(self, id: object) -> bool:
+        if isinstance(id, str):
+            return bool(id and self._backend.keyed() and self.has(id)[0])
         if isinstance(id, bool) or not isinstance(id, int | np.integer) or not 0 <= id < 2**63:
             return False
         return bool(self._backend.known(np.array([id], np.int64))[0])
@@ -269,11 +324,14 @@ class Index:
         """Which ids are in use.
 
         Args:
-            ids: Ids `[n]`, or one id.
+            ids: Ids or keys `[n]`, or one.
 
         Returns:
             bool `[n]`.
         """
+        keys = read_keys(ids)
+        if keys is not None:
+            return self._ids_of(keys) >= 0
         return self._backend.known(check_ids(ids, distinct=False))
 
     def __repr__(self) -> str:
@@ -347,7 +405,7 @@ class Index:
                 must hold, or a function of the payload of one record that returns a
                 bool. Conditions are on `"labels"` (a class id or name, or several, of which
                 a record with several labels must have one), on
-                `"ids"` (likewise), and on
+                `"ids"` (likewise, or keys), and on
                 keys of the payload, `"price"` or `"shop.city"`: a value to be equal to, or
                 a mapping of operators, `{"lt": 20}`: `eq`, `ne`, `lt`, `le`, `gt`,
                 `ge`, `in`, `not_in`, `exists`. No comparison holds for records without
@@ -360,7 +418,7 @@ class Index:
                 value of a key of the payload (its name), or of each value of a function
                 of the payload. Records without a label, or without that key, are left
                 out. Returns k records if that many exist.
-            exclude: For each query, a list of ids to leave out; they need not exist.
+            exclude: For each query, a list of ids or keys to leave out; they need not exist.
             offset: Number of nearest records to skip, for the next page.
             rerank: A function that reorders the nearest records. It takes the queries and
                 their `Neighbors`, and returns a number for each neighbour, smallest for
@@ -394,7 +452,7 @@ class Index:
         wanted = Wanted(
             depth,
             offset,
-            None if exclude is None else check_exclude(exclude, len(queries)),
+            None if exclude is None else check_exclude(exclude, len(queries), self._ids_of),
             None if distinct is None else check_distinct(distinct),
             limit,
         )
@@ -405,7 +463,7 @@ class Index:
         return neighbors if rerank is None else reranked(queries, neighbors, rerank, k)
 
     def _where(self, filter: Filter | None) -> Condition | None:
-        return None if filter is None else parse(filter, self._classes)
+        return None if filter is None else parse(with_ids(filter, self._ids_of), self._classes)
 
     def _groups(self, filter: Any, count: int) -> list[Group]:
         """Groups queries by filter, which may be one for all or a list with one for each."""
@@ -486,7 +544,7 @@ class Index:
         """Returns the records with these ids, in this order, or those that pass a filter.
 
         Args:
-            ids: Existing ids `[n]`, or one id; an id may be repeated.
+            ids: Existing ids or keys `[n]`, or one; one may be repeated.
             filter: As for `lookup`, instead of ids. Records are returned in the order of ids.
 
         Raises:
@@ -509,7 +567,7 @@ class Index:
         """
         refuse_both(ids, filter)
         if filter is None:
-            chosen = self._backend.at(check_ids(ids, distinct=False))
+            chosen = self._backend.at(self._chosen(ids, distinct=False))
         else:
             chosen = self._backend.where(self._where(filter))
         return chosen.source.records(chosen.rows).named(self.class_names)
@@ -592,7 +650,10 @@ class Index:
                 frame counts as a dict of its columns for each row. The first payload
                 decides which of the two kinds an index holds.
             ids: Ids `[n]`, distinct, not negative and not in use; None to assign
-                increasing ids that were never used before.
+                increasing ids that were never used before. Or keys, distinct strings `[n]`
+                that are not in use: each is stored with its record, whose id is assigned, and
+                stands for it wherever an index takes ids; results include it. Either all
+                records of an index have keys, or none.
 
         Returns:
             The ids, int64 `[n]`.
@@ -605,13 +666,13 @@ class Index:
                 or an id is in use. Then nothing is added.
         """
         batch = self._batch(embeddings, labels, data, ids)
-        return self._backend.add(batch, assign=ids is None)
+        return self._backend.add(batch, assign=ids is None or batch.keys is not None)
 
     def upsert(self, ids: Any, embeddings: Any, labels: Any = None, data: Any = None) -> np.ndarray:
         """Adds records, replacing existing ones with the same ids as a whole.
 
         Args:
-            ids: Ids `[n]`, distinct and not negative; in use or not.
+            ids: Ids `[n]`, distinct and not negative; in use or not. Or keys, likewise.
             embeddings: As for `add`.
             labels: As for `add`.
             data: As for `add`.
@@ -623,9 +684,9 @@ class Index:
             TypeError: As `add`.
             ValueError: As `add`. Then nothing is changed.
         """
-        batch = self._batch(embeddings, labels, data, check_ids(ids))
-        self._backend.upsert(batch)
-        return batch.ids
+        if ids is None:
+            raise TypeError("`ids` must be integers or strings. Received: None.")
+        return self._backend.upsert(self._batch(embeddings, labels, data, ids))
 
     def _batch(self, embeddings: Any, labels: Any, data: Any, ids: Any) -> Batch:
         size, encode = self.embedding_size, self._classes.encode
@@ -643,7 +704,7 @@ class Index:
         """Changes the given parts of records, and keeps the others.
 
         Args:
-            ids: Ids `[n]` in use.
+            ids: Ids or keys `[n]` in use.
             embeddings: As for `add`, or None to keep them.
             labels: Likewise; with a filter, also one class id for all.
             data: Likewise; with a filter, also one JSON object for all.
@@ -661,7 +722,7 @@ class Index:
             own = (labels, data) if filter is None else for_all(labels, data, len(chosen))
             return check_changes(size, chosen, embeddings, *own, encode)
 
-        ids = None if ids is None else check_ids(ids)
+        ids = None if ids is None else self._chosen(ids)
         self._backend.update(ids, self._where(filter), changes)
 
     def delete(self, ids: Any = None, *, filter: Filter | None = None) -> None:
@@ -670,7 +731,7 @@ class Index:
         Their bytes are removed from memory and from later files by `compact`, at the latest.
 
         Args:
-            ids: Ids `[n]` in use, or one id.
+            ids: Ids or keys `[n]` in use, or one.
             filter: As for `lookup`, instead of ids: all records that pass.
 
         Raises:
@@ -680,7 +741,7 @@ class Index:
             ValueError: If an id is repeated.
         """
         refuse_both(ids, filter)
-        self._backend.delete(None if ids is None else check_ids(ids), self._where(filter))
+        self._backend.delete(None if ids is None else self._chosen(ids), self._where(filter))
 
     def clear(self) -> None:
         """Deletes all records. Assigned ids are not used again."""

@@ -73,7 +73,7 @@ class Change:
         """What an entry tells of."""
         columns = columns_of(arrays)
         if about["name"] in ("add", "upsert"):
-            columns.setdefault("data", None)
+            columns = {"data": None, "keys": None, **columns}
         return cls(about["name"], columns)
 
 
@@ -105,6 +105,8 @@ def columns_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
         columns["data"] = JsonPayload(arrays["data.text"], arrays["data.ends"])
     if "labels.ends" in arrays:
         columns["labels"] = LabelSets(arrays["labels.values"], arrays["labels.ends"])
+    if "keys.text" in arrays:
+        columns["keys"] = JsonPayload(arrays["keys.text"], arrays["keys.ends"])
     if "vectors.scales" in arrays:
         columns["vectors"] = EncodedRows(
             arrays["vectors"],

@@ -23,6 +23,8 @@ from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index._columns import LARGEST_IN_MEMORY, lies_in_file
 from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, warn_below
 from tensorflow_similarity.index._journal import Change, Journal
+from tensorflow_similarity.index._keys import keys_in
+from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._records import Batch, Rows, Store
 from tensorflow_similarity.index._search import Graph, State
 from tensorflow_similarity.index.engines.exact import ExactScan
@@ -78,6 +80,14 @@ class LiveRecords:
     def add(self, batch: Batch, assign: bool) -> np.ndarray:
         """Adds records under new ids, assigned or given."""
         with self._writing:
+            self._check_keyed(batch)
+            if batch.keys is not None:
+                known = self.state.rows.find_keys(batch.keys) >= 0
+                if known.any():
+                    raise ValueError(
+                        "`ids` must not be in use; `upsert` replaces records. Received, in use: "
+                        f"{keys_in(batch.keys, np.flatnonzero(known)[:5]).tolist()}."
+                    )
             if assign:
                 last = self.next_id + len(batch)
                 if last - 1 > np.iinfo(np.int64).max:
@@ -96,14 +106,50 @@ class LiveRecords:
                 self._append(batch, None)
         return batch.ids
 
-    def upsert(self, batch: Batch) -> None:
-        """Adds records in place of those with the same ids."""
+    def upsert(self, batch: Batch) -> np.ndarray:
+        """Adds records in place of those with the same ids, or keys; gives their ids."""
         with self._writing:
+            self._check_keyed(batch)
             self._store.check_data(batch.data)
             self._store.check_labels(batch.labels)
+            if batch.keys is not None and len(batch.ids) < len(batch):
+                batch = dataclasses.replace(batch, ids=self._ids_of_keys(batch.keys))
             replaced = self.state.rows.find(batch.ids)
             with self._journaled(Change.of_batch("upsert", batch)):
                 self._append(batch, replaced[replaced >= 0])
+        return batch.ids
+
+    def _check_keyed(self, batch: Batch) -> None:
+        """Refuses records with keys beside others without.
+
+        Raises:
+            TypeError: If the records of the index have keys and these not, or likewise.
+        """
+        keyed = self.state.rows.keyed
+        if keyed is None or not len(batch) or keyed == (batch.keys is not None):
+            return
+        if keyed:
+            raise TypeError(
+                "`ids` must be strings, as the records of this index have keys of their own. "
+                "Received: integers, or none. Pass a string for each record."
+            )
+        raise TypeError(
+            "`ids` must be integers, or left out, as the records of this index have no keys. "
+            "Received: strings. Keep them in `data`, or index the records again by their keys."
+        )
+
+    def _ids_of_keys(self, keys: JsonPayload) -> np.ndarray:
+        """The ids of records with these keys, new ones where there is none."""
+        rows = self.state.rows
+        at = rows.find_keys(keys)
+        new = at < 0
+        last = self.next_id + int(new.sum())
+        if last - 1 > np.iinfo(np.int64).max:
+            raise ValueError("No id is left to assign above the largest.")
+        ids = np.empty(len(at), np.int64)
+        ids[~new] = rows.ids[at[~new]]
+        ids[new] = np.arange(self.next_id, last)
+        return ids
 
     def update(self, ids: np.ndarray, changes: dict[str, Any]) -> None:
         """Replaces some columns of some records."""
@@ -256,10 +302,17 @@ class LiveRecords:
             raise
 
     def _append(self, batch: Batch, replaced: np.ndarray | None) -> None:
-        rows = self._store.append(batch, replaced)
+        store, before = self._store, self.state.rows
+        if len(batch) and before.keyed is None and (before.keys is None) != (batch.keys is None):
+            # Nothing is left of those that had keys, or had none.
+            store = store.emptied()
+        rows = store.append(batch, replaced)
         if len(batch):
             self.next_id = max(self.next_id, int(batch.ids.max()) + 1)
-        self.state = dataclasses.replace(self.state, rows=rows)
+        if store is not self._store:
+            self._restart(store)
+        else:
+            self.state = dataclasses.replace(self.state, rows=rows)
 
     def _compacted(self) -> State:
         with self._writing:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity.index._columns import Column, RowArray
+from tensorflow_similarity.index._keys import hashes_of, keys_in, texts_of
 from tensorflow_similarity.index._label_sets import LabelSets, LabelTable
-from tensorflow_similarity.index._payload import Payload, PayloadRows
+from tensorflow_similarity.index._payload import JsonPayload, Payload, PayloadRows
 from tensorflow_similarity.index._vectors import EncodedRows, VectorColumn
 
 __all__ = ["Batch", "IdMap", "Records", "Rows", "Store"]
@@ -53,6 +55,12 @@ class IdMap:
         # The last of equal ids is the first of the reversed column.
         unique, first = np.unique(ids[::-1], return_index=True)
         return cls(ids=unique, rows=len(ids) - 1 - first)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays, which may be columns of the index themselves."""
+        arrays = (self.ids, self.rows, self.recent_ids, self.recent_rows)
+        return sum(0 if array is None else array.nbytes for array in arrays)
 
     @property
     def in_order(self) -> bool:
@@ -126,6 +134,8 @@ class Records:
         has_label: bool `[n]`.
         data: The payload: an array `[n, ...]`, a list of `n` values, or None if
             the index holds no payload.
+        keys: The keys of the records, strings `[n]` in an array of objects, or None if
+            they have none.
     """
 
     ids: np.ndarray
@@ -133,6 +143,7 @@ class Records:
     labels: np.ndarray
     has_label: np.ndarray
     data: np.ndarray | list[Any] | None
+    keys: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -155,13 +166,14 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Checked records, about to be stored."""
+    """Checked records, about to be stored. Where they have keys, ids may be missing yet."""
 
     ids: np.ndarray
     vectors: RowArray
     labels: np.ndarray | LabelSets
     has_label: np.ndarray
     data: PayloadRows | None
+    keys: JsonPayload | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -184,6 +196,8 @@ class Rows:
     data: PayloadRows | None
     id_map: IdMap
     table: LabelTable | None = None
+    keys: JsonPayload | None = None
+    key_map: IdMap = dataclasses.field(default_factory=IdMap)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -215,6 +229,32 @@ class Rows:
             rows = np.where(self.live[rows], rows, -1)
         return rows
 
+    @property
+    def keyed(self) -> bool | None:
+        """Whether the records have keys; None where there are no records."""
+        return None if not self.live_count else self.keys is not None
+
+    def find_keys(self, keys: JsonPayload) -> np.ndarray:
+        """The live row of each key, -1 where there is none."""
+        wanted = texts_of(keys, np.arange(len(keys)))
+        if self.keys is None or not len(self):
+            return np.full(len(wanted), -1)
+        rows = self.key_map.find(hashes_of(wanted))
+        found = texts_of(self.keys, np.maximum(rows, 0))
+        there = rows >= 0
+        alive = there & self.live[rows]
+        differ = np.fromiter(map(operator.ne, wanted, found), bool, len(wanted))
+        for place in np.flatnonzero(there & (differ | ~alive)).tolist():
+            # Two keys of one number: next to never. A record that is deleted may hide another.
+            same = wanted[place] == found[place]
+            rows[place] = -1 if same else self._look_for(self.keys, wanted[place])
+        return rows
+
+    def _look_for(self, keys: JsonPayload, text: bytes) -> int:
+        rows = np.flatnonzero(self.live)
+        found = zip(rows.tolist(), texts_of(keys, rows), strict=True)
+        return next((row for row, own in found if own == text), -1)
+
     def records(self, rows: np.ndarray) -> Records:
         """Copies out these rows."""
         has_label = self.has_label[rows] & (self.labels[rows] != -1)
@@ -225,6 +265,7 @@ class Rows:
             labels=labels if self.table is None else self.table.decoded(labels),
             has_label=has_label,
             data=None if self.data is None else self.data.columnar(rows),
+            keys=None if self.keys is None else keys_in(self.keys, rows),
         )
 
     def labels_of(self, rows: Any = slice(None)) -> np.ndarray | LabelSets:
@@ -242,13 +283,15 @@ class Rows:
             self.labels_of(rows),
             self.has_label[rows],
             None if self.data is None else self.data.take(rows),
+            None if self.keys is None else self.keys.take(rows),
         )
 
     def compacted(self) -> Batch:
         """All live rows in their order; without a copy where all are alive."""
         if self.dead:
             return self.batch(np.flatnonzero(self.live))
-        return Batch(self.ids, self.vectors, self.labels_of(), self.has_label, self.data)
+        labels = self.labels_of()
+        return Batch(self.ids, self.vectors, labels, self.has_label, self.data, self.keys)
 
 
 class Store:
@@ -265,9 +308,10 @@ class Store:
         self._labels = Column.empty((), np.int64)
         self._has_label = Column.empty((), bool)
         self._live = Column.empty((), bool)
-        self._data = Payload()
+        self._data, self._keys = Payload(), Payload()
         self._table: LabelTable | None = None
-        self.rows = self._snapshot(IdMap(), dead=0)
+        self._hashes = Column.empty((), np.int64)
+        self.rows = self._snapshot(IdMap(), IdMap(), dead=0)
 
     @classmethod
     def of(cls, batch: Batch, live: np.ndarray | None = None) -> Store:
@@ -289,8 +333,11 @@ class Store:
         store._has_label = Column(batch.has_label)
         store._live = Column(live)
         store._data = Payload(batch.data, len(batch))
+        store._keys = Payload(batch.keys, len(batch))
+        store._hashes = Column(_hashes(batch.keys))
         dead = len(batch) - int(live.sum())
-        store.rows = store._snapshot(IdMap.of_column(batch.ids), dead)
+        key_map = IdMap.of_column(store._hashes.view())
+        store.rows = store._snapshot(IdMap.of_column(batch.ids), key_map, dead)
         return store
 
     def emptied(self) -> Store:
@@ -319,11 +366,17 @@ class Store:
             column.append(values)
         self._data.append(start, batch.data, len(batch))
         self._table = table
+        self._keys.append(start, batch.keys, len(batch))
         id_map = self.rows.id_map.insert(self._ids.view(), start)
+        key_map = self.rows.key_map
+        if batch.keys is not None:
+            self._hashes.truncate(start)
+            self._hashes.append(_hashes(batch.keys))
+            key_map = key_map.insert(self._hashes.view(), start)
         dead = self.rows.dead
         if replaced is not None and len(replaced):
             dead += self._bury(replaced)
-        self.rows = self._snapshot(id_map, dead)
+        self.rows = self._snapshot(id_map, key_map, dead)
         return self.rows
 
     def check_labels(self, batch_labels: np.ndarray | LabelSets) -> None:
@@ -356,7 +409,7 @@ class Store:
         """Marks live rows as dead."""
         self._live.truncate(len(self.rows))
         dead = self.rows.dead + self._bury(rows)
-        self.rows = self._snapshot(self.rows.id_map, dead)
+        self.rows = self._snapshot(self.rows.id_map, self.rows.key_map, dead)
         return self.rows
 
     def _bury(self, rows: np.ndarray) -> int:
@@ -365,7 +418,8 @@ class Store:
         self._live.view()[rows] = False
         return len(rows)
 
-    def _snapshot(self, id_map: IdMap, dead: int) -> Rows:
+    def _snapshot(self, id_map: IdMap, key_map: IdMap, dead: int) -> Rows:
+        keys = self._keys.view()
         return Rows(
             ids=self._ids.view(),
             vectors=self._vectors.view(),
@@ -376,4 +430,10 @@ class Store:
             data=self._data.view(),
             id_map=id_map,
             table=self._table,
+            keys=keys if isinstance(keys, JsonPayload) else None,
+            key_map=key_map,
         )
+
+
+def _hashes(keys: JsonPayload | None) -> np.ndarray:
+    return _NO_IDS if keys is None else hashes_of(texts_of(keys, np.arange(len(keys))))

@@ -14,6 +14,7 @@ import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity._extras import missing
+from tensorflow_similarity.index._keys import keys_in
 from tensorflow_similarity.index._records import Records, Rows
 
 __all__ = ["Lookup", "Neighbors", "data_frame", "text"]
@@ -51,6 +52,7 @@ class Lookup:
         embedding: Its embedding, `[dim]`, or None where only arrays are known.
         data: Its payload, or None.
         id: Its id.
+        key: Its key, or None.
     """
 
     rank: int
@@ -59,6 +61,7 @@ class Lookup:
     embedding: np.ndarray | None = None
     data: object = None
     id: int | None = None
+    key: str | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Lookup):
@@ -70,7 +73,7 @@ class Lookup:
 
     def __repr__(self) -> str:
         parts = [f"rank={self.rank}", f"distance={self.distance:.4g}", f"label={self.label}"]
-        parts.append(f"id={self.id}")
+        parts.append(f"id={self.id}" if self.key is None else f"key={self.key!r}")
         if self.data is not None:
             data = self.data
             parts.append(
@@ -94,6 +97,9 @@ class Neighbors:
         labels: int64 `[queries, k]`; -1 there, and for records without a label. Where the
             index has class names, those, and None there. Where records have several labels,
             a tuple of ids or names each, and None there.
+            index has class names, those, and None there.
+        keys: Strings `[queries, k]` in an array of objects, None there; None where records have
+            no keys.
     """
 
     def __init__(
@@ -142,6 +148,13 @@ class Neighbors:
             absent |= padding
         labels[absent] = -1
         return cls(ids, distances, labels, source=source, rows=rows, class_names=class_names)
+
+    @functools.cached_property
+    def keys(self) -> np.ndarray | None:
+        """The keys, `[queries, k]`; see above."""
+        if self._source is None or self._rows is None or self._source.keys is None:
+            return None
+        return keys_in(self._source.keys, self._rows)
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -212,7 +225,7 @@ class Neighbors:
 
         Returns:
             A `pandas.DataFrame` with the columns `query` (its position), `rank` (1 for the
-            nearest), `id`, `distance`, `label` and `data`.
+            nearest), `id`, `key` where records have keys, `distance`, `label` and `data`.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -234,6 +247,7 @@ class Neighbors:
                 "query": queries,
                 "rank": ranks + 1,
                 "id": self.ids[queries, ranks],
+                **({} if self.keys is None else {"key": self.keys[queries, ranks]}),
                 "distance": self.distances[queries, ranks],
                 "label": pd.Series(labels),
                 "data": pd.Series(data, dtype=object),
@@ -255,7 +269,8 @@ class Neighbors:
             labels = [
                 label if there else None for label, there in zip(labels, has_label, strict=True)
             ]
-        columns = zip(distances, labels, embeddings, data, ids, strict=True)
+        keys = [None] * len(found) if self.keys is None else self.keys[query][found].tolist()
+        columns = zip(distances, labels, embeddings, data, ids, keys, strict=True)
         return [Lookup(rank, *values) for rank, values in enumerate(columns, 1)]
 
     def __repr__(self) -> str:
@@ -321,6 +336,7 @@ def data_frame(records: Records, class_names: tuple[str, ...] | None = None) -> 
     data = [None] * len(records) if records.data is None else list(records.data)
     return pd.DataFrame(
         {
+            **({} if records.keys is None else {"key": records.keys}),
             "label": pd.Series(labels, index=records.ids),
             "embedding": pd.Series(list(records.embeddings), dtype=object, index=records.ids),
             "data": pd.Series(data, dtype=object, index=records.ids),

@@ -258,7 +258,7 @@ def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
     if kept is None:
         return arrays_of(columns | {"labels": rows.labels_of()})
     live = rows.live[kept]
-    data, sets = columns.pop("data"), None
+    data, keys, sets = columns.pop("data"), columns.pop("keys"), None
     if rows.table is not None:
         del columns["labels"]
         numbers = np.where(live & rows.has_label[kept], rows.labels[kept], -1)
@@ -275,6 +275,8 @@ def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
         arrays |= {name: Chosen(each, kept, live) for name, each in payload.items()}
     elif isinstance(data, JsonPayload):
         arrays |= arrays_of({"data": data.take(kept, live)})
+    if keys is not None:
+        arrays |= arrays_of({"keys": keys.take(kept, live)})
     if not live.all():
         arrays[LIVE] = live
     return arrays
@@ -345,7 +347,7 @@ def _read(
     rows = check_columns(arrays, was.embedding_size, was.storage, look=verify)
     check_meta(meta, rows)
     alive = arrays.pop(LIVE, None)
-    batch = Batch(**{"data": None, **columns_of(arrays)})
+    batch = Batch(**{"data": None, "keys": None, **columns_of(arrays)})
     last = int(batch.ids.max()) if rows else -1
     required(meta["next_id"] > last, "`next_id` is in use")
     folding, graph = settings.folding(), None

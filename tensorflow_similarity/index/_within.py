@@ -79,6 +79,12 @@ class NeighborsWithin:
         return self._columns.labels[0]
 
     @property
+    def keys(self) -> np.ndarray | None:
+        """Keys of the neighbours: strings `[m]`; None where records have none."""
+        found = self._columns.keys
+        return None if found is None else found[0]
+
+    @property
     def queries(self) -> np.ndarray:
         """The query of each neighbour: int64 `[m]`."""
         return np.repeat(np.arange(len(self)), self.counts)
@@ -106,17 +112,21 @@ class NeighborsWithin:
         """The match set of each query.
 
         Args:
-            of: `"ids"`, the records; or `"labels"`, their labels, without None.
+            of: `"ids"`, the records; `"keys"`, likewise; or `"labels"`, their labels, without
+                None.
 
         Returns:
             A set for each query, empty where nothing is so near.
 
         Raises:
-            ValueError: If `of` is neither.
+            ValueError: If `of` is none of these, or records have no keys.
         """
-        if of not in ("ids", "labels"):
-            raise ValueError(f"`of` must be 'ids' or 'labels'. Received: {of!r}.")
-        values = (self.ids if of == "ids" else self.labels).tolist()
+        if of not in ("ids", "keys", "labels"):
+            raise ValueError(f"`of` must be 'ids', 'keys' or 'labels'. Received: {of!r}.")
+        if of == "keys" and self.keys is None and len(self.ids):
+            raise ValueError("`of` must be 'ids' where records have no keys. Received: 'keys'.")
+        found = {"ids": self.ids, "keys": self.keys, "labels": self.labels}[of]
+        values = [] if found is None else found.tolist()
         if of == "labels":
             has_label = self._columns.has_label[0].tolist()
             values = [

@@ -18,6 +18,7 @@ from tensorflow_similarity.calibration import Calibration, Matches
 from tensorflow_similarity.classification_metrics import classification_metrics
 from tensorflow_similarity.evaluation import EvaluationResult, MatchSets, SameGroup, evaluate
 from tensorflow_similarity.index import Index, Neighbors
+from tensorflow_similarity.index._keys import read_keys
 from tensorflow_similarity.retrieval_metrics import RetrievalMetric
 from tensorflow_similarity.targets import Targets, TargetsLike
 
@@ -146,6 +147,7 @@ def match(
             no_match_label,
             matcher,
             neighbor_ids=neighbors.ids,
+            neighbor_keys=neighbors.keys,
             class_names=neighbors.class_names,
         )
 
@@ -226,6 +228,9 @@ def evaluate_retrieval(
                 "names, such as 'precision@1'."
             )
         return _from_lookups(index, queries, labels, original)
+    keys = None if ids is None else read_keys(ids)
+    if keys is not None:
+        ids = index.ids_of(keys)
     records = index.get(index.ids)
     known = np.arange(len(records))
     own = None if ids is None else _positions(records.ids, ids, len(queries))

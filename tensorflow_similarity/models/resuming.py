@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.index._arguments import check_ids
+from tensorflow_similarity.index._keys import read_keys
 from tensorflow_similarity.models.batches import Batches
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.targets import Targets
@@ -29,7 +30,7 @@ def index_in_pieces(
         binding: The index of the model.
         batches: The examples.
         data: The payload of each, or None.
-        ids: The id of each; None for its position.
+        ids: The id or key of each; None for its position.
         verbose: 0 for silence, otherwise a progress bar if it takes long.
 
     Returns:
@@ -38,7 +39,12 @@ def index_in_pieces(
     Raises:
         ValueError: If there are no examples, or not as many as ids or data.
     """
-    given = None if ids is None else check_ids(ids)
+    keys = None if ids is None else read_keys(ids, distinct=True)
+    given: np.ndarray | None = None
+    if keys is not None:
+        given = np.array(keys, object)
+    elif ids is not None:
+        given = check_ids(ids)
     data = _by_position(data)
     pieces: list[tuple[np.ndarray, np.ndarray, Any]] = []
     seen: list[np.ndarray] = []
@@ -82,7 +88,8 @@ def index_in_pieces(
     _require(given, start, "ids", at_least=False)
     _require(data, start, "data", at_least=False)
     add()
-    return np.concatenate(seen)
+    every = np.concatenate(seen)
+    return every if keys is None else binding.require_made().ids_of(every)
 
 
 def _labels(labels: Any, rows: np.ndarray) -> Any:

@@ -69,8 +69,9 @@ class RetrievalMethods:
                 Defaults to `None`: records without labels.
             data: A payload to store with each record and return with it: rows of an
                 array `[n, ...]`, or a list of n JSON values. Defaults to `None`.
-            ids: Ids of the records, distinct integers `[n]`. Defaults to `None`:
-                assigned; with `resume`, the position of each example in `x`.
+            ids: Ids of the records, distinct integers `[n]`; or keys, distinct strings, see
+                `Index.add`. Defaults to `None`: assigned; with `resume`, the position of each
+                example in `x`.
             batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.
             verbose: 0 for silence, 1 for a progress bar.
             resume: Whether to add examples in chunks, as they are embedded, and to skip those
@@ -102,7 +103,7 @@ class RetrievalMethods:
 
     @explains_arguments("SimilarityModel.index_single")
     def index_single(
-        self, x: Any, y: int | str | None = None, data: Any = None, id: int | None = None
+        self, x: Any, y: int | str | None = None, data: Any = None, id: int | str | None = None
     ) -> int:
         """Embeds one example and adds it to the index.
 
@@ -110,7 +111,7 @@ class RetrievalMethods:
             x: One example, without a batch axis.
             y: Its class id, or name.
             data: A payload to store with it: an array, or a JSON value.
-            id: The id of the record. Defaults to `None`: assigned.
+            id: The id of the record, or its key. Defaults to `None`: assigned.
 
         Returns:
             The id of the record.
@@ -201,7 +202,7 @@ class RetrievalMethods:
                 calibration. See `Index.lookup` for this and the following arguments.
             distinct: `"label"`, a key of the payload or a function of it: only the nearest
                 record for each value is returned.
-            exclude: For each example, a list of ids to leave out.
+            exclude: For each example, a list of ids or keys to leave out.
             offset: Number of nearest records to skip. Defaults to 0.
             rerank: A function that reorders the nearest records; it gets embeddings.
             rerank_top: Number of records given to `rerank`. Defaults to 100.
@@ -251,7 +252,7 @@ class RetrievalMethods:
             filter: Which records may be found, see `Index.lookup`.
             max_distance: As for `lookup`.
             distinct: As for `lookup`.
-            exclude: A list of ids to leave out.
+            exclude: A list of ids or keys to leave out.
             offset: As for `lookup`.
 
         Returns:
@@ -418,7 +419,7 @@ class RetrievalMethods:
                 TensorFlow Similarity. Defaults to `None`: precision@1, hit_rate@4,
                 r_precision and map@r.
             ids: If queries are themselves records, their ids `[n]` as returned by `index`, so
-                that none finds itself; -1 for a query that is not a record.
+                that none finds itself, -1 for a query that is not a record; or their keys.
             confidence: Level of the confidence intervals. Defaults to 0.95.
             seed: Seed of their bootstrap. Defaults to 0.
             batch_size: Number of examples embedded at a time, for arrays. Defaults to `None`: 128.

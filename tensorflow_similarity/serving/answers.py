@@ -29,6 +29,8 @@ def as_json(neighbors: Neighbors, matches: Matches | None, query: Query) -> byte
         "distances": [[float(found.distance) for found in row] for row in rows],
         "labels": [[found.label for found in row] for row in rows],
     }
+    if neighbors.keys is not None:
+        answer["keys"] = [[found.key for found in row] for row in rows]
     data = [[found.data for found in row] for row in rows]
     named = any(_class(value) is not None for row in data for value in row)
     if named:
@@ -44,6 +46,8 @@ def as_json(neighbors: Neighbors, matches: Matches | None, query: Query) -> byte
         answer["match_distances"] = matches.distances
         answer["match_probabilities"] = matches.probabilities
         answer["match_ids"] = [None if id_ < 0 else id_ for id_ in matches.ids.tolist()]
+        if matches.keys is not None:
+            answer["match_keys"] = matches.keys
     return json.dumps(plain(answer), allow_nan=False).encode()
 
 

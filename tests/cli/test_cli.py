@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tensorflow_similarity
+from tensorflow_similarity.calibration import calibrate
 from tensorflow_similarity.cli import main
 from tensorflow_similarity.evaluation import evaluate
 from tensorflow_similarity.index import Index
@@ -123,6 +124,19 @@ def test_indexes_are_searched_by_embeddings(capsys):
     assert "model" not in run_json(capsys, "info", "records.index")
     result = run_json(capsys, "evaluate", "records.index", "queries.npz")
     assert result["metrics"]["precision@1"] == 1
+
+
+def test_records_with_keys(capsys):
+    index = Index(embedding_size=2, distance="euclidean")
+    index.add(X, CLASSES, ids=[f"item-{i}" for i in range(len(X))])
+    near = index.lookup(X + 0.001, k=1)
+    index.calibration = calibrate(near.distances, near.labels, CLASSES)
+    index.save("records.index")
+    found = run_json(capsys, "lookup", "records.index", "queries.npz", "-k", 1)
+    assert [each["neighbors"][0]["key"] for each in found] == ["item-1", "item-5", "item-9"]
+    assert "item-5" in run(capsys, "lookup", "records.index", "queries.npz", "-k", 1)
+    found = run_json(capsys, "match", "records.index", "queries.npz")
+    assert [each["key"] for each in found] == ["item-1", "item-5", "item-9"]
 
 
 def test_info_tells_of_model_index_and_calibration(capsys):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from tensorflow_similarity.calibration import calibrate
 from tensorflow_similarity.index import Index
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.models import SimilarityModel
@@ -163,6 +164,19 @@ def test_arrays_that_are_stored_come_when_asked_for():
         assert "data" not in client.post("/lookup", json=query).json()
         answer = client.post("/lookup", json={**query, "data": True}).json()
         assert answer["data"] == [[[[0, 1], [2, 3]]]]
+
+
+def test_records_with_keys():
+    index = Index(2, "euclidean")
+    index.add(np.eye(2), labels=[4, 5], ids=["a", "b"])
+    near = index.lookup(np.eye(2) + 0.01, k=1)
+    index.calibration = calibrate(near.distances, near.labels, [4, 5])
+    with client_of(index) as client:
+        query = {"inputs": [[0.0, 1.0]], "k": 2, "cutpoint": "optimal"}
+        found = client.post("/lookup", json=query).json()
+    assert found["keys"] == [["b", "a"]]
+    assert found["ids"] == [[1, 0]]
+    assert found["match_keys"] == ["b"]
 
 
 def test_matches_at_a_cutpoint():

@@ -6,7 +6,7 @@ import dataclasses
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from tensorflow_similarity.index._conditions import (
 from tensorflow_similarity.index._filters import unknown_key, warn_of_kinds
 from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._metadata import Notes, calibration_of
-from tensorflow_similarity.index._payload import PayloadRows
+from tensorflow_similarity.index._payload import JsonPayload, PayloadRows
 from tensorflow_similarity.index._payload_keys import PayloadKeys, keys_in
 from tensorflow_similarity.index._records import Batch, Rows, Store
 from tensorflow_similarity.index._search import State
@@ -163,6 +163,12 @@ class InMilvus:
 
     def known(self, ids: np.ndarray) -> np.ndarray:
         return self._records.known(ids)
+
+    def keyed(self) -> bool:
+        return False
+
+    def ids_of(self, keys: JsonPayload) -> NoReturn:
+        raise _no_keys()
 
     def has_labels(self) -> bool:
         return bool(self._records.count("label is not null"))
@@ -361,6 +367,8 @@ class InMilvus:
     # -- Changes ----------------------------------------------------------------------------
 
     def add(self, batch: Batch, assign: bool) -> np.ndarray:
+        if batch.keys is not None:
+            raise _no_keys()
         with self._writing:
             if assign:
                 batch = dataclasses.replace(batch, ids=self._assigned(len(batch)))
@@ -372,9 +380,12 @@ class InMilvus:
             self._write(batch)
         return batch.ids
 
-    def upsert(self, batch: Batch) -> None:
+    def upsert(self, batch: Batch) -> np.ndarray:
+        if batch.keys is not None:
+            raise _no_keys()
         with self._writing:
             self._write(batch)
+        return batch.ids
 
     def update(self, ids: np.ndarray | None, where: Condition | None, changes: Changes) -> None:
         with self.notes.lock, self._writing:
@@ -476,6 +487,14 @@ class InMilvus:
 
     def close(self) -> None:
         self._opened.end()
+
+
+def _no_keys() -> TypeError:
+    return TypeError(
+        "`ids` must be integers in Milvus: keys of records are for indexes in memory and in "
+        "folders. Received: strings. Keep them in `data`, data=[{'key': 'a-1'}, ...], and select "
+        "by them: filter={'key': 'a-1'}."
+    )
 
 
 def _require(ids: np.ndarray, known: np.ndarray) -> None:

@@ -1,0 +1,376 @@
+"""Records with keys of their users: strings in place of ids, kept wherever records are."""
+
+import copy
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oracle.engines import ENGINES
+from tensorflow_similarity.index import CorruptIndexError, Index, MilvusIndex, _records
+from tests.index.test_forged_files import Forged
+
+KEYS = ["sku-1", "ä", "7", '"quoted"\\', "a b", "\ud800", "x" * 300]
+
+
+def filled(path=None, keys=KEYS, **options):
+    index = Index(2, "euclidean", path=path, **options)
+    index.add(np.arange(len(keys))[:, None] + np.zeros(2), ids=keys)
+    return index
+
+
+def positions(index):
+    """Key -> first coordinate, by everything that tells of keys."""
+    records = index.get(index.ids)
+    found = (
+        {}
+        if records.keys is None
+        else dict(zip(records.keys, records.embeddings[:, 0], strict=True))
+    )
+    keys = [] if index.keys is None else index.keys.tolist()
+    assert list(found) == keys
+    if keys:
+        assert index.ids_of(keys).tolist() == index.ids.tolist()
+        near = index.lookup(np.zeros((1, 2)), k=len(keys) + 1)
+        at = dict(zip(near.keys[0, :-1], near.ids[0, :-1], strict=True))
+        assert at == dict(zip(keys, index.ids.tolist(), strict=True))
+        assert near.keys[0, -1] is None
+        assert [each.key for each in near[0]] == near.keys[0, :-1].tolist()
+    return found
+
+
+class Life:
+    """Operations on an index and on a dictionary."""
+
+    def __init__(self, folder, options):
+        self.folder, self.options = folder, options
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.index = Index(2, "euclidean", path=folder, **options)
+        self.model, self.next = {}, 0
+
+    def rows(self, keys):
+        self.next += len(keys)
+        return np.arange(self.next - len(keys), self.next)[:, None] + np.zeros(2)
+
+    def add(self, keys):
+        x = self.rows(keys)
+        if set(keys) & set(self.model):
+            with pytest.raises(ValueError, match="must not be in use"):
+                self.index.add(x, ids=keys)
+            return
+        self.index.add(x, ids=keys)
+        self.model |= dict(zip(keys, x[:, 0], strict=True))
+
+    def upsert(self, keys):
+        x = self.rows(keys)
+        before = {key: self.index.ids_of(key)[0] for key in keys if key in self.model}
+        ids = self.index.upsert(keys, x)
+        for key, id_ in zip(keys, ids, strict=True):
+            assert before.get(key, id_) == id_
+        for key in keys:
+            self.model[key] = x[keys.index(key), 0]
+
+    def update(self, keys):
+        known = [key for key in keys if key in self.model]
+        x = self.rows(keys)
+        if len(known) < len(keys):
+            with pytest.raises(KeyError, match="unknown"):
+                self.index.update(keys, x)
+        elif keys:
+            self.index.update(keys, x)
+            self.model |= dict(zip(keys, x[:, 0], strict=True))
+
+    def delete(self, keys):
+        for key in keys:
+            if key in self.model:
+                self.index.delete(key)
+                del self.model[key]
+            else:
+                with pytest.raises(KeyError, match="unknown"):
+                    self.index.delete([key])
+
+    def compact(self, keys):
+        self.index.compact()
+
+    def clear(self, keys):
+        self.index.clear()
+        self.model = {}
+
+    def again(self, keys):
+        """As after a crash, from a copy of the folder; or as a copy."""
+        if self.folder is None:
+            self.index = pickle.loads(pickle.dumps(self.index))
+            return
+        copied = f"{self.folder}-copy"
+        shutil.rmtree(copied, ignore_errors=True)
+        shutil.copytree(self.folder, copied)
+        self.index.close()
+        shutil.rmtree(self.folder)
+        shutil.move(copied, self.folder)
+        self.index = Index.open(self.folder, mmap=len(keys) % 2 == 0)
+
+    def snapshot(self, keys):
+        if self.folder is not None:
+            self.index.save()
+
+    def integers(self, keys):
+        """Records without keys, where nothing is left of those with."""
+        if not self.model:
+            self.index.add(self.rows(["1", "2"]))
+            assert self.index.keys is None
+            self.index.delete(self.index.ids)
+
+
+OPERATIONS = [name for name in vars(Life) if not name.startswith("_") and name != "rows"]
+
+
+@pytest.mark.parametrize("where", ["memory", "folder"])
+@settings(max_examples=15, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(OPERATIONS),
+            st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique=True),
+        ),
+        max_size=12,
+    ),
+    storage=st.sampled_from(["float32", "int8"]),
+)
+def test_any_life(tmp_path_factory, where, steps, storage):
+    folder = None if where == "memory" else str(tmp_path_factory.mktemp("life") / "index")
+    life = Life(folder, {"storage": storage})
+    life.add(KEYS[:3])
+    for name, keys in steps:
+        getattr(life, name)(keys)
+        found = positions(life.index)
+        assert found.keys() == life.model.keys()
+        np.testing.assert_allclose(
+            [found[key] for key in life.model], list(life.model.values()), rtol=0.02
+        )
+        for key in KEYS:
+            assert (key in life.index) == (key in life.model)
+    life.index.close()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [list, tuple, np.array, lambda keys: np.array(keys, object), "Series", "Index", "string"],
+    ids=["list", "tuple", "str", "object", "Series", "Index", "string"],
+)
+def test_keys_as_people_have_them(make):
+    pd = pytest.importorskip("pandas")
+    makers = {"Series": pd.Series, "Index": pd.Index, "string": lambda k: pd.array(k, "string")}
+    make = makers.get(make, make)
+    index = Index(1, "euclidean")
+    keys = ["b", "a", "zoo"]
+    index.add([[0.0], [1.0], [2.0]], ids=make(keys))
+    assert index.keys.tolist() == keys
+    assert index.get(make(["zoo", "b"])).keys.tolist() == ["zoo", "b"]
+    assert index.has(make(["a", "q"])).tolist() == [True, False]
+    near = index.lookup([[0.0], [2.0]], k=3, exclude=[make(["b", "q"]), make(["a"])])
+    assert near.keys.tolist() == [["a", "zoo", None], ["zoo", "b", None]]
+    assert index.lookup([[0.0]], k=1, filter={"ids": make(["zoo", "q"])}).keys.item() == "zoo"
+    index.delete(make(["a", "b"]))
+    assert index.keys.tolist() == ["zoo"]
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"ids": "b"}, ["b"]),
+        ({"id": ["b", "q"]}, ["b"]),
+        ({"ids": {"ne": "b"}}, ["a", "c"]),
+        ({"ids": {"not_in": ["b", "q"]}}, ["a", "c"]),
+        ({"not": {"ids": {"eq": "c"}}}, ["a", "b"]),
+        (
+            {"or": [{"ids": "a"}, {"and": [{"ids": ["b", "c"]}, {"ids": {"in": ["c"]}}]}]},
+            ["a", "c"],
+        ),
+        ({"ids": "q"}, []),
+        ({"ids": {"ge": 1}}, ["b", "c"]),
+    ],
+)
+def test_filters(filter, expected):
+    index = filled(keys=["a", "b", "c"])
+    assert index.get(filter=filter).keys.tolist() == expected
+    assert index.count(filter) == len(expected)
+    near = index.lookup(np.zeros((2, 2)), k=3, filter=[filter, None])
+    assert [key for key in near.keys[0] if key is not None] == expected
+    assert near.keys[1].tolist() == ["a", "b", "c"]
+    assert index.lookup(np.zeros((1, 2)), max_distance=9, filter=filter).sets("keys") == [
+        set(expected)
+    ]
+    if expected:
+        index.update(filter=filter, labels=7)
+        index.delete(filter={"labels": 7})
+        assert set(index.keys if index.keys is not None else []) == {"a", "b", "c"} - set(expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "match"),
+    [
+        (lambda i: i.add([[0.0, 0.0]]), TypeError, "must be strings, as the records"),
+        (lambda i: i.add([[0.0, 0.0]], ids=[9]), TypeError, "must be strings, as the records"),
+        (lambda i: i.upsert([0], [[0.0, 0.0]]), TypeError, "must be strings, as the records"),
+        (lambda i: i.add([[0.0, 0.0]], ids=["a"]), ValueError, r"must not be in use.*\['a'\]"),
+        (lambda i: i.add([[0.0, 0.0]] * 2, ids=["x", "x"]), ValueError, r"distinct.*\['x'\]"),
+        (lambda i: i.upsert(["x", "x"], [[0.0, 0.0]] * 2), ValueError, "distinct"),
+        (lambda i: i.delete(["a", "a"]), ValueError, "distinct"),
+        (lambda i: i.add([[0.0, 0.0]], ids=["x", "y"]), ValueError, "expected 1. Received: 2"),
+        (lambda i: i.add([[0.0, 0.0]], ids=[""]), ValueError, "must not be empty"),
+        (lambda i: i.add([[0.0, 0.0]], ids=[b"x"]), TypeError, "bytes.*decode"),
+        (lambda i: i.add([[0.0, 0.0]], ids=np.array([b"x"])), TypeError, "bytes.*decode"),
+        (lambda i: i.add([[0.0, 0.0]] * 2, ids=["x", None]), TypeError, "at 1: None"),
+        (lambda i: i.add([[0.0, 0.0]] * 2, ids=[1, "x"]), TypeError, "at 0: 1, and strings"),
+        (lambda i: i.add([[0.0, 0.0]], ids=[["x"]]), TypeError, "must be integers"),
+        (lambda i: i.add([[0.0, 0.0]], ids=np.array([["x"]])), ValueError, r"the shape \[n\]"),
+        (lambda i: i.add([[0.0, 0.0]], ids=[2**70]), ValueError, r"below 2\*\*63"),
+        (lambda i: i.get(["a", "q"]), KeyError, r"unknown: \['q'\]"),
+        (lambda i: i.update(["q"], labels=[1]), KeyError, "unknown"),
+        (lambda i: i.ids_of([1]), TypeError, "must be strings"),
+        (lambda i: i.count({"ids": {"lt": "b"}}), TypeError, "Use 'in' or 'not_in'"),
+        (lambda i: i.count({"ids": ["a", 1]}), TypeError, "all strings, or all integers"),
+        (lambda i: i.lookup([[0.0, 0.0]], exclude=[["a", 1]]), TypeError, "all strings"),
+    ],
+)
+def test_what_cannot_be(call, kind, match):
+    index = filled(keys=["a", "b"])
+    with pytest.raises(kind, match=match):
+        call(index)
+    assert positions(index) == {"a": 0, "b": 1}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda i: i.add([[0.0, 0.0]], ids=["a"]),
+        lambda i: i.upsert(["0"], [[0.0, 0.0]]),
+        lambda i: i.get("0"),
+        lambda i: i.has(["0"]),
+        lambda i: i.delete(["0"]),
+        lambda i: i.count({"ids": "0"}),
+        lambda i: i.lookup([[0.0, 0.0]], exclude=[["0"]]),
+    ],
+)
+def test_records_without_keys_have_none(call):
+    index = Index(2, "euclidean")
+    index.add([[0.0, 0.0], [1.0, 1.0]])
+    with pytest.raises(TypeError, match="must be integers"):
+        call(index)
+    assert "0" not in index
+    assert index.keys is index.lookup([[0.0, 0.0]]).keys is index.get(0).keys is None
+    assert index.lookup([[0.0, 0.0]])[0][0].key is None
+    with pytest.raises(ValueError, match="have no keys"):
+        index.lookup([[0.0, 0.0]], max_distance=1).sets("keys")
+
+
+def test_ids_that_answers_give_are_taken_too():
+    index = filled(keys=["a", "b", "c"])
+    near = index.lookup([[1.0, 1.0]], k=1)
+    assert index.get(near.ids[0]).keys.tolist() == ["b"]
+    index.delete(near.ids[0])
+    assert index.keys.tolist() == ["a", "c"]
+
+
+def test_keys_of_one_number(monkeypatch):
+    monkeypatch.setattr(_records, "hashes_of", lambda texts: np.zeros(len(texts), np.int64))
+    index = filled(keys=["a", "b"])
+    index.add([[9.0, 9.0]], ids=["c"])
+    assert [key in index for key in ("a", "b", "c", "d")] == [True, True, True, False]
+    index.delete("c")
+    index.upsert(["b", "d"], [[7.0, 7.0], [8.0, 8.0]])
+    assert positions(index) == {"a": 0, "b": 7, "d": 8}
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_files_with_deleted_rows_that_a_graph_leads_through(tmp_path, mmap, graphs_of_any_size):
+    rng = np.random.default_rng(0)
+    index = Index(4, "euclidean", "nmslib", search_params=ENGINES["nmslib"])
+    keys = [f"key {i}" for i in range(300)]
+    index.add(rng.normal(size=(300, 4)), ids=keys)
+    index.compact()
+    index.delete(keys[5:20])
+    index.upsert(["key 30", "new"], rng.normal(size=(2, 4)))
+    index.save(tmp_path / "index")
+    loaded = Index.load(tmp_path / "index", mmap=mmap)
+    assert loaded.keys.tolist() == index.keys.tolist()
+    assert loaded.engine == index.engine == "nmslib"
+    queries = rng.normal(size=(5, 4))
+    one, other = (each.lookup(queries, k=6).keys.tolist() for each in (index, loaded))
+    assert one == other
+    assert copy.copy(loaded).keys.tolist() == index.keys.tolist()
+
+
+def test_a_reader_of_the_folder_sees_keys(tmp_path):
+    path = tmp_path / "index"
+    writer = filled(path, ["a", "b"])
+    reader = Index.open(path, read_only=True)
+    assert reader.keys.tolist() == ["a", "b"]
+    writer.upsert(["b", "c"], [[5.0, 5.0], [6.0, 6.0]])
+    writer.delete("a")
+    assert reader.refresh()
+    assert positions(reader) == positions(writer) == {"b": 5, "c": 6}
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "ends", "what"),
+    [
+        ('"a""a"', [3, 6], "there twice"),
+        ('"a"7', [3, 4], "no strings"),
+        ('"a"""', [3, 5], "no strings"),
+        ('"a"xx', [3, 5], "JSONDecodeError"),
+        ('"a"', [3, 9], "does not fit"),
+        ('"a"', [3], "should have"),
+    ],
+)
+def test_forged_keys(tmp_path, text, ends, what):
+    path = tmp_path / "index"
+    filled(keys=["a", "b"]).save(path)
+    forged = Forged(path)
+    assert forged.sections["keys.text"] == b'"a""b"'
+    forged.put("keys.text", np.frombuffer(text.encode(), np.uint8))
+    forged.put("keys.ends", np.array(ends, np.int64))
+    forged.write(path)
+    with pytest.raises(CorruptIndexError, match=what):
+        Index.load(path)
+    del forged.sections["keys.ends"], forged.manifest["sections"]["keys.ends"]
+    forged.write(path)
+    with pytest.raises(CorruptIndexError, match="no keys"):
+        Index.load(path)
+
+
+def test_tables():
+    pytest.importorskip("pandas")
+    index = filled(keys=["a", "b"])
+    assert index.to_data_frame()["key"].tolist() == ["a", "b"]
+    assert index.lookup(np.zeros((1, 2)), k=2).to_data_frame()["key"].tolist() == ["a", "b"]
+    assert "key='a'" in repr(index.lookup(np.zeros((1, 2)), k=1)[0])
+    stats = index.stats()
+    assert stats["keys"] is True
+    assert Index(2).stats()["keys"] is False
+
+
+def test_milvus_takes_none(monkeypatch):
+    import sys
+
+    import fake_milvus
+
+    monkeypatch.setitem(sys.modules, "pymilvus", fake_milvus.module())
+    monkeypatch.setattr(fake_milvus.MilvusClient, "servers", {})
+    index = MilvusIndex(2, "euclidean", uri="http://localhost:19530")
+    index.add([[0.0, 0.0]])
+    for call in (
+        lambda: index.add([[0.0, 0.0]], ids=["a"]),
+        lambda: index.upsert(["a"], [[0.0, 0.0]]),
+        lambda: index.get("a"),
+        lambda: index.count({"ids": "a"}),
+    ):
+        with pytest.raises(TypeError, match="must be integers in Milvus"):
+            call()
+    assert index.keys is None
+    assert "a" not in index
