@@ -41,7 +41,15 @@ def _port(text: str) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser; `command` is the name of what to run."""
-    common = argparse.ArgumentParser(add_help=False)
+    stored = argparse.ArgumentParser(add_help=False)
+    stored.add_argument(
+        "--trust-graph",
+        choices=("yes", "no"),
+        help="read the graph of an index without a check, or not at all, as for files of "
+        "strangers (default: after a check)",
+    )
+
+    common = argparse.ArgumentParser(add_help=False, parents=[stored])
     common.add_argument("--json", action="store_true", help="write JSON, for machines")
     common.add_argument("--quiet", action="store_true", help="no progress bars")
     common.add_argument("--traceback", action="store_true", help="show where an error comes from")
@@ -126,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     migrate.add_argument("--json", action="store_true", help="write JSON, for machines")
     migrate.add_argument("--traceback", action="store_true", help="show where an error comes from")
 
-    serve = command("serve", "Answer lookups over HTTP.", [])
+    serve = command("serve", "Answer lookups over HTTP.", [stored])
     serve.add_argument("model", help="a model, .keras; or an index, whose queries are embeddings")
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     serve.add_argument(

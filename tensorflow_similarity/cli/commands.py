@@ -31,7 +31,7 @@ _STATUSES = {"gone": "must change", "changed": "differs", "renamed": "has anothe
 
 def index(options: argparse.Namespace) -> None:
     """Adds examples to the index of a model, and saves it."""
-    model = _load(options.model)
+    model = _load(options)
     if not isinstance(model, keras.Model):
         raise ValueError(f"MODEL must be a .keras file. Received: {options.model!r}.")
     if not isinstance(model, SimilarityModel):
@@ -85,7 +85,7 @@ def index(options: argparse.Namespace) -> None:
 
 def lookup(options: argparse.Namespace) -> None:
     """Finds the nearest records of examples."""
-    model = _load(options.model)
+    model = _load(options)
     examples = _examples(options, model)
     embeddings, records = _embedded(model, examples, options)
     neighbors = records.lookup(embeddings, k=min(options.k, len(records)))
@@ -122,7 +122,7 @@ def lookup(options: argparse.Namespace) -> None:
 
 def match(options: argparse.Namespace) -> None:
     """Says which class each example matches, if any, how far and how surely."""
-    model = _load(options.model)
+    model = _load(options)
     examples = _examples(options, model)
     embeddings, records = _embedded(model, examples, options)
     if records.calibration is None:
@@ -174,7 +174,7 @@ def match(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Evaluates retrieval with labelled examples."""
-    model = _load(options.model)
+    model = _load(options)
     examples = _examples(options, model, need_labels=True)
     if options.leave_one_out:
         alone = evaluation.evaluate(
@@ -211,7 +211,7 @@ def evaluate(options: argparse.Namespace) -> None:
 
 def info(options: argparse.Namespace) -> None:
     """Describes a model with its index, or an index."""
-    model = _load(options.model)
+    model = _load(options)
     result: dict[str, Any] = {"file": options.model}
     lines: list[tuple[str, Any]] = []
     records = model if isinstance(model, Index) else None
@@ -289,7 +289,7 @@ def serve(options: argparse.Namespace) -> None:
     from tensorflow_similarity.serving import Limits
     from tensorflow_similarity.serving import serve as run
 
-    model = _load(options.model)
+    model = _load(options)
     if isinstance(model, keras.Model) and not isinstance(model, SimilarityModel):
         raise ValueError(
             f"{options.model!r} must have an index with records. Received: a plain Keras model; "
@@ -303,13 +303,15 @@ def _shape(shape: list[int | None]) -> str:
     return "[" + ", ".join("any" if side is None else str(side) for side in shape) + "]"
 
 
-def _load(path: str) -> Any:
+def _load(options: argparse.Namespace) -> Any:
     """A model, or an index."""
+    path, trust = options.model, {"yes": True, "no": False, None: None}[options.trust_graph]
     if not Path(path).exists():
         raise ValueError(f"MODEL must be a file that exists. Received: {path!r}.")
     if path.endswith(".keras"):
-        return load_model(path)
-    return Index.open(path) if Path(path).is_dir() else Index.load(path)
+        return load_model(path, trust)
+    read = Index.open if Path(path).is_dir() else Index.load
+    return read(path, trust_graph=trust)
 
 
 def _has_index(model: SimilarityModel) -> bool:

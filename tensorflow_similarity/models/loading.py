@@ -9,16 +9,21 @@ from typing import Any
 
 import keras
 
+from tensorflow_similarity.models import persistence
+
 __all__ = ["load_model"]
 
 _BEGIN = b"PK\x03\x04"
 
 
-def load_model(filepath: str | os.PathLike[str], **options: Any) -> Any:
+def load_model(
+    filepath: str | os.PathLike[str], trust_graph: bool | None = None, **options: Any
+) -> Any:
     """As `keras.saving.load_model`, for `.keras` files.
 
     Args:
         filepath: The file, or the folder that `save(..., zipped=False)` wrote.
+        trust_graph: Whether the graph of the index is read, see `Index.load`.
         **options: As in Keras.
 
     Raises:
@@ -42,7 +47,8 @@ def load_model(filepath: str | os.PathLike[str], **options: Any) -> Any:
             "`convert_index` its index. `keras.layers.TFSMLayer` runs it as it is."
         )
     try:
-        return keras.saving.load_model(path, **options)
+        with persistence.trusting(trust_graph):
+            return keras.saving.load_model(path, **options)
     except (EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"`filepath` must be a .keras file that is whole. Received: {path!r}, which is damaged "

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tensorflow_similarity.index import Index, MilvusIndex
 from tensorflow_similarity.models.binding import IndexBinding
 
-__all__ = ["read_assets", "write_assets"]
+__all__ = ["read_assets", "trusting", "write_assets"]
 
 _VERSION = 2
 _ABOUT = "similarity.json"
 _INDEX = "similarity.index"
+# Keras passes nothing on to those that read the assets of a model.
+_TRUST: contextvars.ContextVar[bool | None] = contextvars.ContextVar("trust_graph", default=None)
+
+
+@contextlib.contextmanager
+def trusting(trust_graph: bool | None) -> Iterator[None]:
+    """While it lasts, graphs in `.keras` files are read so: see `Index.load`."""
+    before = _TRUST.set(trust_graph)
+    try:
+        yield
+    finally:
+        _TRUST.reset(before)
 
 
 def write_assets(folder: str, binding: IndexBinding) -> None:
@@ -49,7 +64,7 @@ def read_assets(folder: str, binding: IndexBinding) -> None:
     # Those in Milvus are attached to when the user says so: it may be far away, or a file that
     # another process has open.
     away = about.get("milvus")
-    index = None if away else Index.load(os.path.join(folder, _INDEX))
+    index = None if away else Index.load(os.path.join(folder, _INDEX), trust_graph=_TRUST.get())
     if binding.embedding_output != about["embedding_output"]:
         binding.embedding_output = about["embedding_output"]
         binding.forget_traces()

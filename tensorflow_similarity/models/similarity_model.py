@@ -492,6 +492,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         uri: str | None = None,
         collection: str = "records",
         token: str = "",
+        trust_graph: bool | None = None,
     ) -> None:
         """Replaces the index by one from a file or folder, or attaches one in Milvus.
 
@@ -503,6 +504,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 `MilvusIndex`.
             collection: The name of the collection in Milvus.
             token: `"user:password"` or a key, if the server requires one.
+            trust_graph: Whether the graph of a file or folder is read: see `Index.load`.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -525,7 +527,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 raise
             return
         name = os.fspath(filepath or "")
-        index = Index.open(name) if os.path.isdir(name) else Index.load(name)
+        read = Index.open if os.path.isdir(name) else Index.load
+        index = read(name, trust_graph=trust_graph)
         distance = self._binding.distance
         if distance is not None and distance != index.distance:
             index.close()
@@ -661,6 +664,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         custom_objects: dict[str, Any] | None = None,
         compile: bool = True,
         safe_mode: bool = True,
+        trust_graph: bool | None = None,
     ) -> SimilarityModel:
         """Loads a model with its index, like `keras.saving.load_model`.
 
@@ -671,6 +675,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             custom_objects: As in Keras.
             compile: As in Keras.
             safe_mode: As in Keras.
+            trust_graph: Whether the graph of the index is read: see `Index.load`. Defaults to
+                `None`: after a check. False for files of strangers.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -691,7 +697,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         ```
         """
         model = loading.load_model(
-            filepath, custom_objects=custom_objects, compile=compile, safe_mode=safe_mode
+            filepath,
+            trust_graph,
+            custom_objects=custom_objects,
+            compile=compile,
+            safe_mode=safe_mode,
         )
         if not isinstance(model, cls):
             raise TypeError(

@@ -1,9 +1,15 @@
 """Files that cannot be loaded are named, with what is wrong with them."""
 
+import contextlib
+import io
+import json
+
 import keras
 import numpy as np
 import pytest
 
+from tensorflow_similarity.cli import main
+from tensorflow_similarity.index import _graphs, _search
 from tensorflow_similarity.layers import L2Embedding
 from tensorflow_similarity.models import SimilarityModel
 
@@ -63,3 +69,29 @@ def test_other_models(tmp_path):
 def test_what_keras_is_asked(content, tmp_path):
     (tmp_path / "m.keras").write_bytes(content)
     assert not SimilarityModel.load(tmp_path / "m.keras", compile=False).compiled
+
+
+@pytest.mark.parametrize(
+    ("trust", "engine"), [(None, "nmslib"), (True, "nmslib"), (False, "exact")]
+)
+def test_graphs_are_read_as_far_as_they_are_trusted(tmp_path, monkeypatch, trust, engine):
+    monkeypatch.setattr(_search, "FEW_ROWS", 0)
+    monkeypatch.setattr(_graphs, "FEW_ROWS", 0)
+    inputs = keras.Input((3,))
+    model = SimilarityModel(inputs, keras.layers.Identity()(inputs))
+    model.create_index(distance="euclidean", search="nmslib", search_params={"M": 4})
+    model.index(np.eye(3).repeat(9, axis=0), verbose=0)
+    model.vector_index.compact()
+    assert model.vector_index.engine == "nmslib"
+    model.save(tmp_path / "model.keras")
+    model.save_index(tmp_path / "index")
+    loaded = SimilarityModel.load(tmp_path / "model.keras", trust_graph=trust)
+    assert loaded.vector_index.engine == engine
+    loaded.load_index(tmp_path / "index", trust_graph=trust)
+    assert loaded.vector_index.engine == engine
+    assert keras.saving.load_model(tmp_path / "model.keras").vector_index.engine == "nmslib"
+    option = {None: [], True: ["--trust-graph", "yes"], False: ["--trust-graph", "no"]}[trust]
+    for name in ("model.keras", "index"):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            assert main(["info", str(tmp_path / name), "--json", *option]) == 0
+        assert json.loads(out.getvalue())["index"]["engine"] == engine
