@@ -1,6 +1,6 @@
-"""What is known of examples: their class, several labels, relevance, pairs, triplets.
+"""Supervision of examples: one class, several labels, relevance, pairs or triplets.
 
-Every part of the package that takes labels calls `get` at its boundary and reads the
+Every part of the package that takes labels calls `get` at its boundary and works with the
 same immutable value. Nothing is guessed from a shape: labels with one value per example
 are class ids or class names, and everything else is wrapped by the constructor that says
 what it is, such as `Targets.multi_hot(y)`.
@@ -31,12 +31,12 @@ _BLOCK_OF_SETS = 1024
 
 
 class Targets(abc.ABC):
-    """What is known of `n` examples, said explicitly and never changed.
+    """The supervision of `n` examples, explicit and immutable.
 
-    Made by one of the constructors below, or by `targets.get`, which parts of the
-    package call on what they receive.
+    Make it with one of the constructors below. Arguments of the package that take labels
+    also accept class ids and names directly, and convert them by `targets.get`.
 
-    | constructor | what is known of an example | relevance of two examples |
+    | constructor | supervision of an example | relevance of two examples |
     |---|---|---|
     | `Targets.classes` | one class: an id or a name | same class |
     | `Targets.one_hot` | one class, as a row with a single 1 | same class |
@@ -48,15 +48,15 @@ class Targets(abc.ABC):
     | `Targets.pairs` | rows are pairs: the same, or not | |
     | `Targets.triplets` | rows are an anchor, a positive and a negative | |
 
-    An example of which nothing is known is given as None. It is relevant to no other
-    example, not even to another unknown one.
+    None stands for an example of unknown class. It is relevant to no other example, not
+    even to another unknown one.
 
     Attributes:
         kind: `"classes"`, `"multi_hot"`, `"soft"`, `"hierarchy"`, `"relevance"`,
             `"pairs"` or `"triplets"`.
-        known: bool `[n]`, read-only: False for examples of which nothing is known.
-        class_names: The vocabulary, where classes have names: the class with id `i` is
-            `class_names[i]`. None where classes are plain ids.
+        known: bool `[n]`, read-only: False for examples of unknown class.
+        class_names: The vocabulary, if classes have names: the class with id `i` is
+            `class_names[i]`. None if classes are plain ids.
 
     Example:
 
@@ -93,18 +93,18 @@ class Targets(abc.ABC):
             y: `[n]` or `[n, 1]`: integer ids of any integer dtype; whole numbers below
                 2**24 in a float dtype, with a warning; or class names (text). None for
                 an example of unknown class. The id −1 is read as None, with a warning
-                unless `ignore_class=-1` says so. Unsigned ids from 2**63 up wrap around,
+                unless `ignore_class=-1`. Unsigned ids from 2**63 up wrap around,
                 which keeps them distinct.
-            names: The names of classes 0, 1, 2, …. None: the names in `y`, sorted, where
-                `y` holds names.
-            ignore_class: An id (or a name) that stands for an unknown class in `y`.
-            name: The argument's name, for errors.
+            names: The names of classes 0, 1, 2, …. None: the sorted names in `y`, if `y`
+                holds names.
+            ignore_class: An id or name that stands for an unknown class in `y`.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If `y` is of another dtype: bool, complex, dates, objects that are
                 neither text nor whole numbers, a masked array.
-            ValueError: If the shape is another, a value is NaN or no whole number, or a
-                class is not among `names`.
+            ValueError: If the shape is wrong, a value is NaN or not a whole number, or a class
+                is not among `names`.
         """
         return _classes(y, names, ignore_class, name)
 
@@ -115,11 +115,11 @@ class Targets(abc.ABC):
         Args:
             y: `[n, classes]`, a single 1 in each row and 0 elsewhere.
             names: The names of the columns, or None.
-            name: The argument's name, for errors.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If `y` is not numbers.
-            ValueError: If a row has not exactly one 1, or `names` do not fit.
+            ValueError: If a row does not have exactly one 1, or `names` do not match.
         """
         matrix = _matrix(y, name, "one-hot rows [n, classes]")
         ones = matrix == 1
@@ -142,11 +142,11 @@ class Targets(abc.ABC):
             y: `[n, labels]` of 0 and 1 (bool, integers or floats); a SciPy sparse matrix
                 too. A row of zeros is an example without a label: relevant to no other.
             names: The names of the columns, or None.
-            name: The argument's name, for errors.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If `y` is not numbers.
-            ValueError: If a value is neither 0 nor 1, or `names` do not fit.
+            ValueError: If a value is neither 0 nor 1, or `names` do not match.
         """
         matrix = _matrix(y, name, "multi-hot rows [n, labels] of 0 and 1")
         ones = matrix == 1
@@ -165,10 +165,10 @@ class Targets(abc.ABC):
         Args:
             y: For each example a set, list or tuple of labels, all names or all ids;
                 None where the labels are unknown.
-            name: The argument's name, for errors.
+            name: Name of the argument, for errors.
 
         Raises:
-            TypeError: If an entry is no collection of labels.
+            TypeError: If an entry is not a collection of labels.
         """
         rows = list(y)
         for i, row in enumerate(rows):
@@ -193,20 +193,20 @@ class Targets(abc.ABC):
 
     @staticmethod
     def soft(y: object, names: Sequence[object] | None = None, *, name: str = "y") -> Targets:
-        """Returns targets of a probability for each class: mixup, label smoothing, a teacher.
+        """Returns targets with class probabilities, as from mixup, label smoothing or a teacher.
 
         The relevance of two examples is the probability that they are of one class,
         the inner product of their rows.
 
         Args:
-            y: `[n, classes]`, from 0 up, each row of sum 1 (up to 1e-3).
+            y: `[n, classes]`, at least 0, with rows that sum to 1 (within 1e-3).
             names: The names of the columns, or None.
-            name: The argument's name, for errors.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If `y` is not numbers.
             ValueError: If a value is negative or NaN, a row does not sum to 1, or `names`
-                do not fit.
+                do not match.
         """
         matrix = _matrix(y, name, "rows of probabilities [n, classes]").astype(np.float64)
         sums = matrix.sum(axis=1)
@@ -221,17 +221,16 @@ class Targets(abc.ABC):
 
     @staticmethod
     def hierarchy(y: object, *, name: str = "y") -> Targets:
-        """Returns targets of a path of classes per example, coarse to fine.
+        """Returns targets with a path of classes per example, coarse to fine.
 
-        Two examples share their first levels, up to the first that differs: a product
-        `"small"` of two categories is two classes. Their relevance is the share of
-        levels that they have in common, from 0 to 1.
+        Two examples share levels up to the first that differs, so a product `"small"` in two
+        categories is two classes. Their relevance is the fraction of levels they share.
 
         Args:
             y: A sequence of tuples such as `("shoes", "boot-17")`, an array
                 `[n, levels]`, or a mapping from the name of a level to its column `[n]`,
-                coarse first. None in a column: unknown from that level on.
-            name: The argument's name, for errors.
+                coarse first. None in a column means unknown from that level on.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If a column is neither ids nor names.
@@ -264,19 +263,19 @@ class Targets(abc.ABC):
     def relevance(
         values: ArrayLike, labels: ArrayLike | None = None, *, name: str = "relevance"
     ) -> Targets:
-        """Returns targets that say themselves what is relevant to what.
+        """Returns targets with explicit relevance between examples.
 
         Args:
-            values: A matrix `[queries, keys]` of bool or of grades from 0 up, NaN where it
-                is unknown whether the pair is relevant; or a function that maps labels of
-                some queries and of all keys to such a matrix.
-            labels: What a function is called with, an array of any dtype with one row per
-                example. Needed with a function, and refused with a matrix.
-            name: The argument's name, for errors.
+            values: A matrix `[queries, keys]` of bools, or of grades of at least 0, with NaN
+                for pairs of unknown relevance; or a function that maps the labels of some
+                queries and of all keys to such a matrix.
+            labels: The labels passed to the function: an array of any dtype with one row
+                per example. Required with a function, not allowed with a matrix.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If the matrix is not numbers.
-            ValueError: If it has a negative value or is no matrix, or `labels` do not fit.
+            ValueError: If it has a negative value or is not a matrix, or `labels` do not match.
         """
         if callable(values):
             if labels is None:
@@ -305,15 +304,15 @@ class Targets(abc.ABC):
         *,
         name: str = "same",
     ) -> Targets:
-        """Returns targets of pairs: whether both examples of a pair are the same.
+        """Returns targets of pairs, which tell whether the two examples of a pair match.
 
         Args:
-            same: `[pairs]` or `[pairs, 1]`: 1 (or True) where they are, 0 where not, or a
-                degree between.
-            left: int `[pairs]`, positions of the first examples; None where the inputs
-                come as pairs.
+            same: `[pairs]` or `[pairs, 1]`: 1 (or True) if they do, 0 if not, or a degree in
+                between.
+            left: int `[pairs]`, positions of the first examples; None if the inputs are
+                pairs already.
             right: int `[pairs]`, positions of the second examples.
-            name: The argument's name, for errors.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If `same` is not numbers.
@@ -343,7 +342,7 @@ class Targets(abc.ABC):
 
     @staticmethod
     def triplets(anchors: ArrayLike, positives: ArrayLike, negatives: ArrayLike) -> Targets:
-        """Returns targets of triplets: the positions of their examples.
+        """Returns targets of triplets, by the positions of their examples.
 
         Args:
             anchors: int `[triplets]`.
@@ -368,11 +367,11 @@ class Targets(abc.ABC):
 
     @abc.abstractmethod
     def take(self, rows: np.ndarray | slice) -> Targets:
-        """Returns the targets of some examples: positions, a slice or a bool mask."""
+        """Returns the targets of the examples given by positions, a slice or a bool mask."""
 
     @property
     def ids(self) -> np.ndarray:
-        """Class ids, int64 `[n]`, read-only; −1 where the class is unknown.
+        """Class ids, int64 `[n]`, read-only; −1 for unknown classes.
 
         Raises:
             TypeError: If the kind has no single class per example.
@@ -383,7 +382,7 @@ class Targets(abc.ABC):
         """Returns the classes at one level of a hierarchy, as targets of kind `"classes"`.
 
         Args:
-            level: 0 is the coarsest, -1 the finest. Beyond the coarsest, classes are named by
+            level: 0 is the coarsest, -1 the finest. Classes below the coarsest level are named by
                 their path, such as `"shoes / boot-17"`.
 
         Raises:
@@ -404,14 +403,14 @@ class Targets(abc.ABC):
         """Returns how relevant each of `others` is to each example.
 
         Args:
-            others: Targets of the same kind; they may have another vocabulary.
-            rows: The examples wanted: positions, a slice or a mask. None: all.
+            others: Targets of the same kind, possibly with a different vocabulary.
+            rows: The examples to return: positions, a slice or a mask. None: all.
 
         Returns:
             `[rows, len(others)]`, bool or float64 (grades; NaN: unknown).
 
         Raises:
-            TypeError: If the kinds differ or have no relevance, or one side holds class
+            TypeError: If the kinds differ or have no relevance, or one side has class
                 names and the other ids.
         """
         mine = self if rows is None else self.take(rows)
@@ -422,9 +421,9 @@ class Targets(abc.ABC):
         raise TypeError(f"{_KINDS[self.kind]} do not say what is relevant to what.")
 
     def decode(self, ids: ArrayLike) -> np.ndarray:
-        """Returns the names of class ids, in their shape; None for −1.
+        """Returns the names of class ids, in the same shape; None for −1.
 
-        Where classes have no names, the ids themselves.
+        If classes have no names, returns the ids.
 
         Raises:
             ValueError: If an id has no name.
@@ -432,11 +431,11 @@ class Targets(abc.ABC):
         return decode(ids, self.class_names)
 
     def recode(self, class_names: Sequence[str], name: str = "y") -> Targets:
-        """Returns the same targets with ids of another vocabulary.
+        """Returns the same targets, with the class ids of another vocabulary.
 
         Args:
-            class_names: The vocabulary; names that it lacks are added at its end.
-            name: The argument's name, for errors.
+            class_names: The vocabulary; missing names are appended.
+            name: Name of the argument, for errors.
 
         Raises:
             TypeError: If the classes have no names.
@@ -513,7 +512,7 @@ class _MultiHot(Targets):
 
     #: bool `[n, labels]`.
     matrix: np.ndarray
-    #: The ids that the columns stand for, where sets of ids were given, which increase.
+    #: The ids of the columns, increasing, if sets of ids were given.
     label_ids: np.ndarray | None
 
     def __init__(
@@ -714,19 +713,19 @@ def get(
     ignore_class: object = None,
     kinds: Sequence[str] = ("classes",),
 ) -> Targets:
-    """Returns what a user passed as labels as `Targets`.
+    """Converts labels that a user passed to `Targets`.
 
     Args:
         y: Class ids or class names as `Targets.classes` takes them, or `Targets`.
-        name: The argument's name, for errors.
+        name: Name of the argument, for errors.
         length: The number of examples expected, or None for any.
-        ignore_class: An id (or name) that stands for an unknown class in `y`.
-        kinds: The kinds that the caller can work with. Where `"classes"` is among them, a
-            hierarchy is taken by its finest level if `"hierarchy"` is not.
+        ignore_class: An id or name that stands for an unknown class in `y`.
+        kinds: The kinds that the caller supports. If `"classes"` is among them but
+            `"hierarchy"` is not, a hierarchy is converted to its finest level.
 
     Raises:
         TypeError: If `y` is neither ids nor names, or of a kind not among `kinds`.
-        ValueError: If the shape or the length does not fit.
+        ValueError: If the shape or length is wrong.
 
     Example:
 
@@ -755,7 +754,7 @@ def get(
 
 
 def align(first: Targets, second: Targets, names: tuple[str, str] = ("y", "labels")) -> Any:
-    """Returns two targets, with class names by one vocabulary: the same id is the same class.
+    """Returns two targets with a common vocabulary, so that equal ids mean equal classes.
 
     Args:
         first: Targets; their vocabulary comes first.
@@ -763,7 +762,7 @@ def align(first: Targets, second: Targets, names: tuple[str, str] = ("y", "label
         names: The names of both arguments, for errors.
 
     Raises:
-        TypeError: If the kinds differ, or one side holds class names and the other ids.
+        TypeError: If the kinds differ, or one side has class names and the other ids.
     """
     if first.kind != second.kind:
         raise TypeError(
@@ -782,8 +781,8 @@ def decode(ids: ArrayLike, class_names: Sequence[str] | None) -> np.ndarray:
     """Returns the names of class ids, in their shape; None for −1.
 
     Args:
-        ids: Class ids, integers of any shape; −1 where there is none.
-        class_names: The names of classes 0, 1, 2, …. None: the ids are returned.
+        ids: Class ids, integers of any shape; −1 for none.
+        class_names: The names of classes 0, 1, 2, …. None: returns the ids.
 
     Raises:
         ValueError: If an id has no name.
@@ -831,17 +830,17 @@ def shown_labels(found: Targets, given: object = None) -> np.ndarray:
 def lookup_labels(
     neighbor_labels: ArrayLike, query_labels: TargetsLike, name: str = "neighbor_labels"
 ) -> tuple[np.ndarray, np.ndarray, Targets]:
-    """Labels of neighbours and of queries, comparable.
+    """Compares the labels of neighbours with those of queries.
 
     Args:
         neighbor_labels: Class ids or names `[queries, k]`, or tuples of them where records have
             several labels; −1 or None where there is no neighbour, or it has no label.
-        query_labels: What is known of the queries `[queries]`: classes, or several labels.
-        name: The argument's name, for errors.
+        query_labels: Labels of the queries `[queries]`: classes, or several labels.
+        name: Name of the argument, for errors.
 
     Returns:
-        `(right, known, queries)`: bool `[queries, k]`, whether the neighbour's label is (one
-        of) the query's; bool `[queries, k]`, whether it has a label; and the queries' `Targets`.
+        `(right, known, queries)`: bool `[queries, k]`, whether the label of the neighbour is (one
+        of) the query's; bool `[queries, k]`, whether it has a label; and the queries as `Targets`.
     """
     array = checks.host_array(neighbor_labels, name)
     if _holds_sets(array):
@@ -869,13 +868,13 @@ def lookup_labels(
 
 
 def label_table(neighbor_labels: ArrayLike, name: str) -> tuple[Targets, np.ndarray]:
-    """Labels of neighbours `[queries, k]`, flat, and which of them there are, in their shape.
+    """Labels of neighbours `[queries, k]`, flattened, and a mask of existing ones in their shape.
 
-    None and −1, which lookups give, stand for none.
+    None and −1, as returned by lookups, mean no label.
     """
     array = checks.host_array(neighbor_labels, name)
     if array.dtype.kind in "US" and isinstance(neighbor_labels, (list, tuple)):
-        # NumPy writes None, and ids beside names, as text.
+        # NumPy converts None, and ids mixed with names, to text.
         array = np.asarray(neighbor_labels, dtype=object)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"`{name}` must have shape [queries, k]. Received: shape {array.shape}.")
@@ -884,15 +883,15 @@ def label_table(neighbor_labels: ArrayLike, name: str) -> tuple[Targets, np.ndar
 
 
 def label_ids_of(found: Targets) -> np.ndarray | None:
-    """The ids that the columns of several labels stand for, where these were sets of ids."""
+    """The ids of the columns of several labels, if these were given as sets of ids."""
     ids: np.ndarray | None = getattr(found, "label_ids", None)
     return ids
 
 
 def set_codes(neighbor_labels: Any, name: str) -> tuple[np.ndarray, tuple[Any, ...]] | None:
-    """The numbers of sets of labels, in their shape, −1 for None; and the sets in that order.
+    """Numbers sets of labels, in their shape, with −1 for None; and returns the sets in order.
 
-    None where labels are no sets.
+    None if labels are not sets.
     """
     array = checks.host_array(neighbor_labels, name)
     if not _holds_sets(array):
@@ -911,7 +910,7 @@ def _holds_sets(array: np.ndarray) -> bool:
 def _sets_in_common(
     array: np.ndarray, queries: Targets, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which sets of labels `[queries, k]` have one of the query's; and which are known."""
+    """Which sets of labels `[queries, k]` share one with the query; and which are known."""
     codes, sets = set_codes(array, name) or (np.full(array.shape, -1), ())
     vocabulary: dict[Any, int] = {}
     for own in sets:
@@ -940,7 +939,7 @@ def _sets_in_common(
 def _in_vocabulary(
     queries: Targets, vocabulary: dict[Any, int], names: tuple[str, ...] | None
 ) -> np.ndarray:
-    """Which labels of a vocabulary queries have: float32 `[queries, labels]`."""
+    """The labels of queries over a vocabulary, multi-hot: float32 `[queries, labels]`."""
     result = np.zeros((len(queries), len(vocabulary)), np.float32)
     if queries.kind == "classes":
         rows, labels = np.arange(len(queries)), queries.ids
@@ -957,7 +956,7 @@ def _in_vocabulary(
 
 
 def _without(found: Targets, ignore_class: object, name: str) -> Targets:
-    """The targets with one class unknown."""
+    """The targets with one class marked unknown."""
     if found.kind != "classes":
         raise TypeError(f"`ignore_class` is for class ids and names. Received: {found!r}.")
     ids, known = found.ids.copy(), found.known.copy()
@@ -968,7 +967,7 @@ def _without(found: Targets, ignore_class: object, name: str) -> Targets:
 
 
 def _ignored_id(ignore_class: Any, names: tuple[str, ...] | None, name: str) -> int | None:
-    """The id of the ignored class, or None where no example can have it."""
+    """The id of the ignored class, or None if no example can have it."""
     text = _text(ignore_class)
     if text is not None and names is not None:
         return names.index(text) if text in names else None
@@ -999,7 +998,7 @@ def _describe(array: np.ndarray) -> str:
 
 
 def _host(y: Any, name: str) -> np.ndarray:
-    """`y` as a NumPy array; None where pandas has a missing value."""
+    """`y` as a NumPy array, with None for missing values of pandas."""
     if isinstance(y, Targets):
         raise TypeError(f"`{name}` must be an array or a list. Received: {y!r}.")
     if isinstance(y, Mapping):
@@ -1015,7 +1014,7 @@ def _host(y: Any, name: str) -> np.ndarray:
             f"unknown by None, e.g. {name}.astype(object).filled(None), or leave them out, "
             f"{name}.compressed()."
         )
-    if hasattr(y, "detach"):  # A torch tensor, wherever it is.
+    if hasattr(y, "detach"):  # A torch tensor, on any device.
         y = y.detach().cpu()
     if hasattr(y, "iloc") and np.ndim(y) == 2 and np.shape(y)[1] == 1:
         y = y.iloc[:, 0]
@@ -1032,7 +1031,7 @@ def _host(y: Any, name: str) -> np.ndarray:
     try:
         array = np.asarray(y)
         if array.dtype.kind in "US" and isinstance(y, (list, tuple)) and array.ndim == 1:
-            # NumPy writes [1, "cat"] as text. Names and ids together are a mistake.
+            # NumPy converts [1, "cat"] to text. Mixing names and ids is an error.
             array = np.array(y, dtype=object)
     except (ValueError, OverflowError) as error:
         if isinstance(error, OverflowError) or "inhomogeneous" not in str(error):
@@ -1211,7 +1210,7 @@ def _check_one_value(array: np.ndarray, name: str) -> None:
 
 
 def _without_none(array: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The values of an object array as numbers or text, and which are not None."""
+    """The values of an object array as numbers or text, and a mask of those that are not None."""
     known = np.array([value is not None for value in array.tolist()], bool)
     values = array[known].tolist()
     texts = [_text(value) for value in values]
@@ -1259,7 +1258,7 @@ def _without_none(array: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _whole(array: np.ndarray, name: str) -> np.ndarray:
-    """Ids as integers: as they are, or from whole floats with a warning."""
+    """Ids as integers, converting whole floats with a warning."""
     kind = array.dtype.kind
     received = f"Received: {_describe(array)}."
     if kind in "iu":

@@ -1,4 +1,4 @@
-"""Keras layers: embeddings of length 1, pooling, proxies, memories, a temperature."""
+"""Keras layers for embeddings: normalisation, pooling, proxies, memories, a temperature."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The first coordinates of embeddings, as an embedding of their own."""
+"""A layer that truncates embeddings to their first coordinates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["EmbeddingPrefix"]
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class EmbeddingPrefix(keras.layers.Layer):
-    """Cuts embeddings to their first coordinates, and scales them to length 1 again.
+    """Truncates embeddings to their first coordinates, and normalises them again.
 
-    For models that were trained with `tensorflow_similarity.losses.MatryoshkaLoss`: the
-    prefix takes a part of the memory and of the time of a search.
+    For models trained with `tensorflow_similarity.losses.MatryoshkaLoss`: shorter embeddings
+    take less memory and search time.
 
     Args:
-        size: How many coordinates to keep.
-        normalize: Whether they are scaled to length 1. Defaults to `True`.
+        size: Number of coordinates to keep.
+        normalize: Whether to scale them to length 1. Defaults to `True`.
         **kwargs: Further arguments of `keras.layers.Layer`.
 
     Inputs: `[..., dim]`, with a dim of at least `size`. Outputs: `[..., size]`.
@@ -50,7 +50,7 @@ class EmbeddingPrefix(keras.layers.Layer):
         self.normalize = flag(normalize, "normalize")
 
     def build(self, input_shape: Shape) -> None:
-        """Checks that there are so many coordinates."""
+        """Checks that there are enough coordinates."""
         if input_shape[-1] is not None and input_shape[-1] < self.size:
             raise ValueError(
                 f"`size` must be at most the size of the embeddings. Received: {self.size} for "
@@ -63,7 +63,7 @@ class EmbeddingPrefix(keras.layers.Layer):
         prefix = inputs[..., : self.size]
         if not self.normalize:
             return prefix
-        # In half precision a length would lose its last digits.
+        # Half precision would round the length.
         unit = unit_rows(ops.cast(prefix, keras.backend.result_type(prefix.dtype, "float32")))
         return ops.cast(unit, prefix.dtype)
 
@@ -72,5 +72,5 @@ class EmbeddingPrefix(keras.layers.Layer):
         return (*input_shape[:-1], self.size)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal layer."""
+        """The constructor arguments."""
         return {**super().get_config(), "size": self.size, "normalize": self.normalize}

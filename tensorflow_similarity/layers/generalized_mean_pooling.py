@@ -1,4 +1,4 @@
-"""Pooling by a generalised mean: between average and maximum."""
+"""Generalised mean pooling (GeM), between average and maximum."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["GeneralizedMeanPooling1D", "GeneralizedMeanPooling2D"]
 
-# Closer to 0 than this a mean is the geometric one, as far as float32 can tell.
+# Powers closer to 0 than this give the geometric mean to float32 precision.
 _GEOMETRIC = 1e-5
 
 
 class GeneralizedMeanPooling(keras.layers.Layer):
-    """Base of the generalised means: a subclass says over how many axes.
+    """Base of generalised mean pooling; subclasses set the number of axes.
 
     Args:
         p: The power.
         data_format: `"channels_last"`, `"channels_first"` or None.
-        keepdims: Whether pooled axes stay, with length 1.
+        keepdims: Whether to keep pooled axes with length 1.
         **kwargs: `name` and `dtype`, as in Keras.
     """
 
@@ -86,26 +86,25 @@ class GeneralizedMeanPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class GeneralizedMeanPooling1D(GeneralizedMeanPooling):
-    """Pools steps by a generalised mean (GeM): for each channel one number.
+    """Generalised mean pooling (GeM) over steps.
 
-    `m - 1 + mean((x - m + 1) ** p) ** (1 / p)` over the steps, where m is the least
+    `m - 1 + mean((x - m + 1) ** p) ** (1 / p)` over the steps, where m is the smallest
     value of the channel in the example. The shift by m makes the powers those of
     numbers of at least 1, whatever the sign of the values.
 
-    p = 1 is the average, a larger p leans towards the maximum and `math.inf` is it;
-    p = 0 is the geometric mean (of the shifted values), `-math.inf` the minimum.
-    Any p is safe: powers are formed as differences of logarithms, in float32 at
-    least, which neither overflow nor lose the small ones.
+    p = 1 is the average; a larger p approaches the maximum, which is `math.inf`; p = 0 is
+    the geometric mean (of the shifted values), `-math.inf` the minimum. Any p is safe:
+    powers are computed through logarithms, in float32 at least, without overflow or loss
+    of small values.
 
-    A Keras mask (of `Embedding(mask_zero=True)`, say) leaves out the steps it
-    hides; an example that has none left is pooled to zeros.
+    Steps hidden by a Keras mask (such as that of `Embedding(mask_zero=True)`) are ignored;
+    an example with no visible step is pooled to zeros.
 
     Args:
         p: The power. Defaults to 3.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`:
             that of the Keras configuration.
-        keepdims: Whether the axis of steps stays, with length 1. Defaults to
-            `False`.
+        keepdims: Whether to keep the axis of steps with length 1. Defaults to `False`.
         **kwargs: `name` and `dtype`, as in Keras.
 
     Input shape:
@@ -113,7 +112,7 @@ class GeneralizedMeanPooling1D(GeneralizedMeanPooling):
         `"channels_first"`.
 
     Output shape:
-        `[batch, channels]`; with `keepdims` that of the input with 1 step.
+        `[batch, channels]`; with `keepdims`, the input shape with 1 step.
 
     Raises:
         ValueError: If p is not a number, or `data_format` is neither of the two.
@@ -151,28 +150,27 @@ class GeneralizedMeanPooling1D(GeneralizedMeanPooling):
         return self._pool(inputs, mask)
 
     def compute_mask(self, inputs: Tensor, mask: Tensor | None = None) -> None:
-        """There are no steps left to hide."""
+        """Returns None: the output has no steps to mask."""
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class GeneralizedMeanPooling2D(GeneralizedMeanPooling):
-    """Pools feature maps by a generalised mean (GeM): for each channel one number.
+    """Generalised mean pooling (GeM) over feature maps.
 
-    `m - 1 + mean((x - m + 1) ** p) ** (1 / p)` over the places, where m is the least
+    `m - 1 + mean((x - m + 1) ** p) ** (1 / p)` over all positions, where m is the smallest
     value of the channel in the example. The shift by m makes the powers those of
     numbers of at least 1, whatever the sign of the values.
 
-    p = 1 is the average, a larger p leans towards the maximum and `math.inf` is it;
-    p = 0 is the geometric mean (of the shifted values), `-math.inf` the minimum.
-    Any p is safe: powers are formed as differences of logarithms, in float32 at
-    least, which neither overflow nor lose the small ones.
+    p = 1 is the average; a larger p approaches the maximum, which is `math.inf`; p = 0 is
+    the geometric mean (of the shifted values), `-math.inf` the minimum. Any p is safe:
+    powers are computed through logarithms, in float32 at least, without overflow or loss
+    of small values.
 
     Args:
         p: The power. Defaults to 3.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to `None`:
             that of the Keras configuration.
-        keepdims: Whether the two axes of places stay, with length 1. Defaults to
-            `False`.
+        keepdims: Whether to keep the spatial axes with length 1. Defaults to `False`.
         **kwargs: `name` and `dtype`, as in Keras.
 
     Input shape:
@@ -180,7 +178,7 @@ class GeneralizedMeanPooling2D(GeneralizedMeanPooling):
         for `"channels_first"`.
 
     Output shape:
-        `[batch, channels]`; with `keepdims` that of the input with 1 × 1 places.
+        `[batch, channels]`; with `keepdims`, the input shape with height and width 1.
 
     Raises:
         ValueError: If p is not a number, or `data_format` is neither of the two.
@@ -204,7 +202,7 @@ class GeneralizedMeanPooling2D(GeneralizedMeanPooling):
 
 
 def _generalized_mean(x: Tensor, p: float, axes: tuple[int, ...], mask: Tensor | None) -> Tensor:
-    """The generalised mean of values shifted to a least value of 1, shifted back."""
+    """The generalised mean of values shifted to a minimum of 1, shifted back."""
     if mask is None:
 
         def mean(values: Tensor) -> Tensor:
@@ -216,8 +214,8 @@ def _generalized_mean(x: Tensor, p: float, axes: tuple[int, ...], mask: Tensor |
         number = ops.sum(weights, axis=axes, keepdims=True)
         present = number > 0
         number = ops.maximum(number, 1)
-        # A hidden step takes the value of a step that is seen, or 0 where there is none,
-        # which changes neither the least nor the greatest value.
+        # A hidden step gets the value of a visible step, or 0 if there is none, which
+        # changes neither minimum nor maximum.
         highest = ops.max(ops.where(mask, x, -math.inf), axis=axes, keepdims=True)
         x = ops.where(mask, x, ops.where(present, highest, 0.0))
 
@@ -241,9 +239,9 @@ def _above_least(
     logs = ops.log1p(excess)
     if abs(p) < _GEOMETRIC:
         return ops.expm1(mean(logs))
-    # The largest power is taken out before the mean, unless it is small: it is 1 then, and the
-    # others less. That it is a constant to the gradient changes nothing, for the result does
-    # not depend on it.
+    # The largest power is factored out before the mean, unless it is small, so that it is 1
+    # and the others are less. It can be a constant to the gradient, since the result does not
+    # depend on it.
     largest = ops.stop_gradient(ops.max(logs, axis=axes, keepdims=True))
     out = ops.where(p * largest > 1, largest, ops.zeros_like(largest))
     return ops.expm1(out + _log_mean_exp(p * (logs - out), mean) / p)

@@ -19,7 +19,7 @@ class L2Embedding(keras.layers.Dense):
     """Projects onto the unit sphere: `l2_normalize(activation(x @ kernel + bias))`.
 
     The usual last layer of an embedding model. Rows of zeros stay zeros, and
-    gradients are finite everywhere: that of a row of zeros is zero.
+    gradients are finite everywhere; the gradient of a row of zeros is zero.
 
     Rows are normalised in float32 at least and returned in the layer's variable
     dtype. Under `mixed_float16` and `mixed_bfloat16` embeddings are therefore
@@ -28,7 +28,7 @@ class L2Embedding(keras.layers.Dense):
     Args:
         units: Positive integer, the embedding size.
         activation: Activation before the normalisation. Defaults to `None`.
-        use_bias: Whether there is a bias. Defaults to `True`.
+        use_bias: Whether to use a bias. Defaults to `True`.
         **kwargs: Any other argument of `keras.layers.Dense`, such as
             `kernel_initializer`, `kernel_regularizer`, `name` and `dtype`.
 

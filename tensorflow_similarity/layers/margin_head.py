@@ -1,4 +1,4 @@
-"""A layer that owns the boundaries of `MarginLoss`."""
+"""A layer with the trainable boundaries of `MarginLoss`."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ __all__ = ["MarginHead"]
 class MarginHead(keras.layers.Layer):
     """Appends trainable boundaries to embeddings, for `MarginLoss(beta=None)`.
 
-    It goes on top of the embedding while a model is trained: Keras trains and saves
-    the variables of layers, not those of a loss. What is indexed afterwards is the
-    embedding below it: `SimilarityModel` finds that by itself. Metrics in `compile`
-    see what the loss sees, boundaries included: for metrics of the embedding make it
-    a second output.
+    Put it on top of the embedding for training, since Keras trains and saves the variables
+    of layers but not of losses. `SimilarityModel` recognises it, and indexes the embedding
+    below it. Metrics in `compile` get the output including the boundaries; for metrics of
+    the embedding, make that a second output.
 
     Args:
-        classes: Positive integer: 1, the default, for one boundary; or one for each
-            of so many classes, whose ids are 0 to `classes - 1`.
-        beta: Where the boundaries start, in units of the distance.
+        classes: Positive integer, the number of boundaries: 1, the default, for a common one,
+            or the number of classes, whose ids are then 0 to `classes - 1`.
+        beta: Initial value of the boundaries, in units of the distance.
         **kwargs: Any other argument of `keras.layers.Layer`, such as `name`.
 
     Input shape:
@@ -88,5 +87,5 @@ class MarginHead(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=self.variable_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal layer."""
+        """The constructor arguments."""
         return {**super().get_config(), "classes": self.classes, "beta": self.beta}

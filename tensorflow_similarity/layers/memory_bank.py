@@ -1,4 +1,4 @@
-"""A layer that remembers embeddings and their class ids."""
+"""A layer that stores embeddings and their class ids."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _ROWS = ("embeddings", "labels", "examples")
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MemoryBank(keras.layers.Layer):
-    """The embeddings that were added last, newest first, in variables of fixed shape.
+    """The most recently added embeddings, newest first, in variables of fixed shape.
 
     `CrossBatchMemory` owns one. It is built by the first batch, or from a saved
     file.
 
     Args:
-        size: Positive integer, how many embeddings it holds.
+        size: Positive integer, the capacity.
         **kwargs: Any other argument of `keras.layers.Layer`.
 
     Attributes:
         embeddings: Variable `[size, dim]`, float32 or float64.
-        labels: int64 variable `[size]`, class ids. With JAX, this and the following are int32,
-            and ids that do not fit are numbers; they are saved as ids.
+        labels: int64 variable `[size]`, class ids. With JAX, this and the following are int32;
+            larger ids are numbered, but saved as ids.
         examples: int64 variable `[size]`, ids of examples.
-        filled: int64 variable, how many of these, from the first on, are there.
-        steps: int64 variable, how many batches were offered.
+        filled: int64 variable, the number of filled slots, from the first on.
+        steps: int64 variable, the number of batches offered.
 
     Example:
 
@@ -71,7 +71,7 @@ class MemoryBank(keras.layers.Layer):
         self.steps = zeros("steps", ())
 
     def build_for(self, embeddings: Tensor) -> None:
-        """Builds for embeddings such as these, `[batch, dim]`, unless it is built."""
+        """Builds the layer for such embeddings, `[batch, dim]`, unless it is built."""
         if not self.built:
             self.build(embeddings.shape, keras.backend.standardize_dtype(embeddings.dtype))
 
@@ -82,14 +82,14 @@ class MemoryBank(keras.layers.Layer):
         examples: Tensor | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        """Puts a batch in front, and lets the oldest go.
+        """Inserts a batch at the front, dropping the oldest embeddings.
 
         Args:
-            embeddings: `[batch, dim]`. Of a batch larger than the memory the
-                first rows are kept.
+            embeddings: `[batch, dim]`. Of a batch larger than the memory, the first rows
+                are kept.
             labels: Class ids `[batch]`, a tensor.
             examples: Ids of the examples `[batch]`, or None.
-            warmup_steps: Nothing is kept of the first so many batches.
+            warmup_steps: Number of first batches that are not stored.
         """
         self.build_for(embeddings)
         examples = ops.zeros_like(labels) if examples is None else examples
@@ -111,20 +111,20 @@ class MemoryBank(keras.layers.Layer):
             self.steps.assign(0)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Returns its input: it is written by `add` alone."""
+        """Returns its input; only `add` writes to the memory."""
         return inputs
 
     def save_own_variables(self, store: Any) -> None:
-        """Called by Keras: writes what it holds."""
+        """Called by Keras; saves the memory."""
         if self.built:
             for name in (*_ROWS, "filled", "steps"):
                 value = ops.convert_to_numpy(getattr(self, name))
                 store[name] = value if name == "embeddings" else ids_of(value)
 
     def load_own_variables(self, store: Any) -> None:
-        """Called by Keras: reads what was saved, of which the newest that fit are kept.
+        """Called by Keras; loads a saved memory, keeping the newest embeddings that fit.
 
-        Weights that were saved without a memory empty it.
+        Weights saved without a memory empty it.
         """
         self.clear()
         if "embeddings" not in store.keys():  # noqa: SIM118  h5 groups iterate otherwise
@@ -137,5 +137,5 @@ class MemoryBank(keras.layers.Layer):
         self.steps.assign(store["steps"][()])
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal layer."""
+        """The constructor arguments."""
         return {**super().get_config(), "size": self.size}

@@ -1,4 +1,4 @@
-"""A layer that owns proxies: vectors that stand for classes."""
+"""A layer with proxies: trainable vectors that represent classes."""
 
 from __future__ import annotations
 
@@ -18,32 +18,30 @@ __all__ = ["ProxyHead"]
 class ProxyHead(keras.layers.Layer):
     """Cosines between embeddings and one or more trainable proxies for each class.
 
-    It goes on top of the embedding while a model is trained with a loss on
-    proxies: `ArcFaceLoss`, `CosFaceLoss`, `SphereFaceLoss`,
-    `SubCenterArcFaceLoss`, `NormalizedSoftmaxLoss`, `ProxyNCALoss`,
+    Put it on top of the embedding to train a model with a loss on proxies:
+    `ArcFaceLoss`, `CosFaceLoss`, `SphereFaceLoss`, `SubCenterArcFaceLoss`, `NormalizedSoftmaxLoss`, `ProxyNCALoss`,
     `ProxyAnchorLoss`, `SoftTripleLoss`. The proxies are its weights, so `fit`
-    trains them and `save` keeps them. It needs no labels, and what is indexed
-    afterwards is the embedding below it: `SimilarityModel` finds that by itself.
+    trains and `save` saves them. It needs no labels. `SimilarityModel` recognises it, and
+    indexes the embedding below it.
 
-    Both sides are normalised here, safely, in float32 at least: the embedding
-    need not have length 1, and under `mixed_float16` and `mixed_bfloat16`
-    nothing is rounded to half precision.
+    Embeddings and proxies are normalised here, in float32 at least: the embedding need not
+    have length 1, and under `mixed_float16` and `mixed_bfloat16` nothing is rounded to half
+    precision.
 
     Args:
         classes: Positive integer, the number of classes; class ids are 0 to
             `classes - 1`.
-        centers: Positive integer, the proxies of each class. Defaults to 1. With
-            several, a class may be made of clusters: see `SubCenterArcFaceLoss`
+        centers: Positive integer, the number of proxies per class. Defaults to 1. With
+            several, a class may consist of clusters: see `SubCenterArcFaceLoss`
             and `SoftTripleLoss`.
         proxy_initializer: Initializer of the proxies, `[classes, centers, dim]`.
-            Defaults to `None`: random directions of length about 1. Only the
-            directions count, but the longer the proxies, the slower they turn.
-        learning_rate_multiplier: How many times the optimizer's learning rate
-            the proxies are trained with. Defaults to 1. Of use where proxies
-            should move faster than a pretrained network. It acts as if they had
-            an optimizer of their own, whichever it is: SGD, with momentum, Adam …
-            (Scaling gradients would do nothing under Adam.) Weight decay is not
-            multiplied, and clipping by norm sees the variable, see `proxies`.
+            Defaults to `None`: random directions of length about 1. Only
+            directions matter, but longer proxies turn more slowly.
+        learning_rate_multiplier: Factor of the optimizer's learning rate for the
+            proxies. Defaults to 1. Use it to move proxies faster than a pretrained
+            network. It works with any optimizer, including Adam, under which scaling
+            the gradient would have no effect. Weight decay is not multiplied, and
+            clipping by norm applies to the variable, see `proxies`.
         proxy_regularizer: A regularizer of the proxies, `[classes, centers, dim]`, such as
             `tensorflow_similarity.regularizers.RegularFace()`. Defaults to `None`.
         **kwargs: Any other argument of `keras.layers.Layer`, such as `name` and
@@ -126,10 +124,10 @@ class ProxyHead(keras.layers.Layer):
     def proxies(self) -> Tensor:
         """The proxies, float `[classes, centers, dim]`; the gradient flows to the variable.
 
-        The variable holds the proxies divided by the multiplier, so that a step
-        of the optimizer there is a step of so many times the size here. The
-        gradient of the variable is that of the proxies, unscaled: whatever an
-        optimizer makes of it is multiplied as a whole.
+        The variable holds the proxies divided by the multiplier, so that a step of the
+        optimizer on it is multiplied here. The gradient of the variable is the unscaled
+        gradient of the proxies, so the multiplier applies to the whole step, whatever the
+        optimizer.
         """
         stored = ops.convert_to_tensor(self._scaled_proxies)
         rest = (self.learning_rate_multiplier - 1) * stored
@@ -155,7 +153,7 @@ class ProxyHead(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), dtype=wide)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal layer."""
+        """The constructor arguments."""
         config = super().get_config()
         initializer = self.proxy_initializer
         return {

@@ -18,13 +18,13 @@ __all__ = ["Temperature"]
 class Temperature(keras.layers.Layer):
     """A trainable temperature of a softmax over similarities, as in CLIP.
 
-    Multiplies its input with `1 / temperature`. The logarithm is trained, so that the temperature
-    stays above 0; a minimum keeps training from making the softmax ever sharper. It is a layer
-    because Keras trains and saves no variable that a loss holds.
+    Multiplies its input by `1 / temperature`. The logarithm is trained, so the temperature stays
+    above 0; a minimum prevents an ever sharper softmax. It is a layer because Keras neither
+    trains nor saves variables of a loss.
 
     Args:
-        initial: The temperature to begin with, above 0.
-        minimum: The least temperature, above 0 and at most `initial`.
+        initial: The initial temperature, above 0.
+        minimum: The smallest temperature, above 0 and at most `initial`.
         **kwargs: As for any Keras layer.
 
     Raises:
