@@ -19,10 +19,10 @@ class ProxyHead(keras.layers.Layer):
     """Cosines between embeddings and one or more trainable proxies for each class.
 
     Put it on top of the embedding to train a model with a loss on proxies:
-    `ArcFaceLoss`, `CosFaceLoss`, `SphereFaceLoss`, `SubCenterArcFaceLoss`, `NormalizedSoftmaxLoss`, `ProxyNCALoss`,
-    `ProxyAnchorLoss`, `SoftTripleLoss`. The proxies are its weights, so `fit`
-    trains and `save` saves them. It needs no labels. `SimilarityModel` recognises it, and
-    indexes the embedding below it.
+    `ArcFaceLoss`, `CosFaceLoss`, `SphereFaceLoss`, `SubCenterArcFaceLoss`,
+    `NormalizedSoftmaxLoss`, `ProxyNCALoss`, `ProxyAnchorLoss`, `SoftTripleLoss`. The proxies
+    are its weights, so `fit` trains and `save` saves them. It needs no labels.
+    `SimilarityModel` recognises it, and indexes the embedding below it.
 
     Embeddings and proxies are normalised here, in float32 at least: the embedding need not
     have length 1, and under `mixed_float16` and `mixed_bfloat16` nothing is rounded to half

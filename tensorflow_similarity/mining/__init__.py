@@ -1,4 +1,4 @@
-"""Mining: which of a query's positives and negatives a loss looks at."""
+"""Mining: selecting the positives and negatives of a query that a loss uses."""
 
 from tensorflow_similarity.mining.miners import (
     CallableMiner,

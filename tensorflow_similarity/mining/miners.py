@@ -1,8 +1,7 @@
-"""Miners: which pairs are left for a loss, and miners by name.
+"""Miners, which select pairs for a loss.
 
-A `MiningStrategy` looks at one side of a query, its positives or its negatives. A miner
-sees both, and the distances that the loss goes on with. `StrategyMiner` makes one of two
-strategies.
+A `MiningStrategy` selects among the positives or the negatives of a query; a miner sees both,
+with the distances of the loss. `StrategyMiner` combines two strategies.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ __all__ = [
 
 
 class Miner(Configured):
-    """Base of the miners. A subclass writes `keep`, and `get_config` if it has arguments.
+    """Base of miners. A subclass writes `keep`, and `get_config` if it has arguments.
 
-    A loss with `mining=` looks at the pairs that its miner keeps, and at no others.
+    A loss with `mining=` only uses the pairs that its miner keeps.
 
     Example:
 
@@ -61,24 +60,24 @@ class Miner(Configured):
     ```
     """
 
-    #: Names of the distances that it can be used with; None for all.
+    #: Names of the distances it supports; None for all.
     distances: tuple[str, ...] | None = None
 
     def keep(self, pairs: Pairs) -> tuple[Any, Any]:
-        """The pairs that are kept.
+        """Selects the pairs to keep.
 
         Args:
             pairs: Some queries against all keys; distances and embeddings are constants to
                 the gradient.
 
         Returns:
-            Masks of positives and of negatives, bool `[queries, keys]` each. A pair that
-            was not positive before will not be one; likewise for negatives.
+            Masks of positives and of negatives, bool `[queries, keys]` each. Positives
+            can only be selected among positives, negatives among negatives.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `keep`.")
 
     def __call__(self, pairs: Pairs) -> Pairs:
-        """The same queries and keys, with the pairs that are kept."""
+        """The same queries and keys, with only the selected pairs."""
         constant = {
             name: ops.stop_gradient(getattr(pairs, name))
             for name in ("distances", "queries", "keys")
@@ -93,11 +92,11 @@ class Miner(Configured):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class StrategyMiner(Miner):
-    """A strategy for the positives and one for the negatives, as a miner.
+    """Combines a strategy for positives and one for negatives.
 
-    This is what `positive_mining_strategy` and `negative_mining_strategy` of losses are
-    made of. Negatives are mined at the distance of the farthest positive that is kept,
-    which matters for `"semi-hard"`.
+    The arguments `positive_mining_strategy` and `negative_mining_strategy` of losses make such
+    a miner. Negatives are mined relative to the farthest positive kept, which matters for
+    `"semi-hard"`.
 
     Args:
         positive_mining_strategy: `"easy"`, `"hard"`, `"all"` (the default) or a
@@ -129,7 +128,7 @@ class StrategyMiner(Miner):
 
     @property
     def keeps_all(self) -> bool:
-        """Whether it leaves everything as it is."""
+        """Whether it keeps all pairs."""
         strategies = self.positive_mining_strategy, self.negative_mining_strategy
         return all(type(strategy) is All for strategy in strategies)
 
@@ -143,14 +142,13 @@ class StrategyMiner(Miner):
         return positives, negatives
 
     def pick(self, pairs: Pairs) -> tuple[Any, Any, Any]:
-        """One positive and one negative of each query.
+        """Picks one positive and one negative for each query.
 
         Args:
             pairs: Some queries against all keys, without a gradient.
 
         Returns:
-            The keys that are picked, int `[queries]` each, and which queries have both,
-            bool `[queries]`.
+            The picked keys, int `[queries]` each, and which queries have both, bool `[queries]`.
         """
         nothing = ops.zeros_like(pairs.distances[:, 0])
         positive = self.positive_mining_strategy.pick(pairs.distances, pairs.positives, nothing)
@@ -174,9 +172,9 @@ class CallableMiner(Miner):
     """A plain function of `Pairs` as a miner.
 
     Args:
-        function: Takes `Pairs`, and returns the masks of the positives and of the
-            negatives that are kept, or `Pairs` with these. To be saved with a model
-            it must be registered with `keras.saving.register_keras_serializable`.
+        function: Takes `Pairs`, and returns masks of the positives and negatives to
+            keep, or `Pairs` with these. To be saved with a model, it must be registered
+            with `keras.saving.register_keras_serializable`.
 
     Raises:
         TypeError: If `function` cannot be called.
@@ -219,12 +217,12 @@ class CallableMiner(Miner):
 
 
 def _lowest(distances: Tensor, mask: Tensor) -> Tensor:
-    """The least distance of each row where `mask`, `[rows, 1]`; inf where there is none."""
+    """The smallest distance of each row where `mask`, `[rows, 1]`; inf if there is none."""
     return ops.min(ops.where(mask, distances, float("inf")), axis=1, keepdims=True)
 
 
 def _highest(distances: Tensor, mask: Tensor) -> Tensor:
-    """The greatest distance of each row where `mask`, `[rows, 1]`; -inf where there is none."""
+    """The largest distance of each row where `mask`, `[rows, 1]`; -inf if there is none."""
     return -_lowest(-distances, mask)
 
 
@@ -233,7 +231,7 @@ class MultiSimilarityMiner(Miner):
     """Positives farther than the nearest negative, negatives nearer than the farthest positive.
 
     Args:
-        epsilon: How much an easy pair may miss that, in units of the distance.
+        epsilon: Tolerance for easier pairs, in units of the distance.
 
     Example:
 
@@ -268,8 +266,8 @@ class PairMarginMiner(Miner):
     """Positives farther than one margin, negatives nearer than another.
 
     Args:
-        positive_margin: Nearer positives are left out, in units of the distance.
-        negative_margin: Farther negatives are left out.
+        positive_margin: Positives nearer than this are left out.
+        negative_margin: Negatives farther than this are left out.
 
     Example:
 
@@ -298,14 +296,14 @@ class PairMarginMiner(Miner):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class DistanceRangeMiner(Miner):
-    """Pairs whose distance is in a range, ends included: one for positives, one for negatives.
+    """Pairs within a range of distances, ends included: one for positives, one for negatives.
 
-    Beside the strategies of a loss it says from among which pairs they mine: the hardest
-    positive that is no outlier, the nearest negative that is no mislabelled positive.
+    It restricts the pairs among which the strategies of a loss mine, for example to exclude
+    outliers from the hardest positives, and mislabelled positives from the nearest negatives.
 
     Args:
         positive_range: Two numbers, in units of the distance. Defaults to `None`: any.
-        negative_range: Likewise.
+        negative_range: Likewise, for negatives.
 
     Raises:
         ValueError: If a range is not two numbers in ascending order.
@@ -370,19 +368,19 @@ def _within(distances: Any, mask: Any, ends: tuple[float, float] | None) -> Any:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class TripletMarginMiner(Miner):
-    """The pairs of a query that are in at least one triplet of a kind.
+    """Keeps the pairs that are in at least one triplet of the given type.
 
-    With the gap `d(a, n) - d(a, p)` of a triplet these are: `"all"`, gaps of at most
-    `margin`; `"hard"`, of at most 0; `"semi-hard"`, above 0 and at most `margin`;
-    `"easy"`, above `margin`. No triplet is formed.
+    By the gap `d(a, n) - d(a, p)` of a triplet, the types are: `"all"`, a gap of at most
+    `margin`; `"hard"`, at most 0; `"semi-hard"`, above 0 and at most `margin`; `"easy"`,
+    above `margin`. Triplets are not materialised.
 
     Args:
-        margin: In units of the distance.
+        margin: The margin, in units of the distance.
         type_of_triplets: `"all"` (the default), `"hard"`, `"semi-hard"` or
             `"easy"`.
 
     Raises:
-        ValueError: If there is no such kind.
+        ValueError: If there is no such type.
 
     Example:
 
@@ -425,7 +423,7 @@ class TripletMarginMiner(Miner):
     def _semi_hard(
         self, distances: Tensor, positives: Tensor, negatives: Tensor
     ) -> tuple[Any, Any]:
-        # The negative next beyond a positive, and the positive next before a negative.
+        # The next negative beyond a positive, and the next positive before a negative.
         beyond = _next_beyond(distances, negatives)
         before = -_next_beyond(-distances, positives)
         return (
@@ -438,7 +436,7 @@ class TripletMarginMiner(Miner):
 
 
 def _next_beyond(values: Tensor, mask: Tensor) -> Tensor:
-    """The least value of the same row, where `mask`, that is above each; inf if there is none."""
+    """The smallest value of the same row above each, where `mask`; inf if there is none."""
     ordered, _ = sort_rows(ops.where(mask, values, float("inf")))
     ordered = ops.concatenate([ordered, ops.full_like(ordered[:, :1], float("inf"))], axis=1)
     return ops.take_along_axis(ordered, places_beyond(ordered[:, :-1], values), axis=1)
@@ -446,23 +444,22 @@ def _next_beyond(values: Tensor, mask: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class DistanceWeightedMiner(Miner):
-    """As many negatives as a query has positives, drawn evenly over the distances.
+    """Samples as many negatives as a query has positives, evenly over distances.
 
-    Random points on a sphere of many dimensions are nearly all `sqrt(2)` apart, and
-    so are negatives that are drawn evenly. Here a negative at distance d is drawn with
-    a weight of one over the density of the distances of random points,
+    Random points on a high-dimensional sphere are nearly all `sqrt(2)` apart, and so are
+    uniformly sampled negatives. Here a negative at distance d is sampled with a weight
+    inverse to the density of distances between random points,
     `d^(dim - 2) (1 - d^2 / 4)^((dim - 3) / 2)`. All positives are kept.
 
-    The draw is without replacement, and changes with the embeddings; it depends on
-    them, and on `seed`, alone: the same embeddings get the same draw, in any order
-    and in blocks of any size.
+    Sampling is without replacement, and depends only on the embeddings and `seed`: the same
+    embeddings give the same sample, in any order and in blocks of any size.
 
     Args:
-        cutoff: Nearer distances are taken for this one, so that noise is not
-            drawn all the time.
-        nonzero_loss_cutoff: Negatives at this distance or beyond are not drawn: the
-            loss would be 0.
-        seed: Integer; another one gives another draw.
+        cutoff: Smaller distances are raised to this one, so that noisy pairs are not
+            sampled all the time.
+        nonzero_loss_cutoff: Negatives at this distance or beyond are not sampled, since
+            their loss would be 0.
+        seed: Integer, the seed of the sampling.
 
     Requirements: normalised embeddings and `distance="euclidean"`.
 
@@ -502,7 +499,7 @@ class DistanceWeightedMiner(Miner):
         distances, positives, negatives, *_ = pairs
         candidates = ops.logical_and(negatives, distances < self.nonzero_loss_cutoff)
         weights = self.log_weights(distances, int(pairs.keys.shape[1]))
-        # The largest of weights with Gumbel noise are a draw without replacement.
+        # The largest weights with Gumbel noise are a sample without replacement.
         uniform = content_noise(pairs.queries, pairs.keys, self.seed)
         noise = -ops.log(-ops.log(ops.cast(uniform, distances.dtype)))
         drawn = ops.where(candidates, -(weights + noise), float("inf"))
@@ -526,10 +523,9 @@ _BITS = 23  # As many as a float32 holds.
 def content_noise(queries: Tensor, keys: Tensor, seed: int = 0) -> Tensor:
     """Uniform random numbers of pairs, float32 `[queries, keys]`, above 0 and below 1.
 
-    They are hashed from the embeddings. A generator would have a state, which a loss
-    cannot keep, and would give other numbers when the backward pass computes a block again.
-    These are the same then, in any order and in blocks of any size, and change from step to
-    step with the embeddings.
+    They are hashed from the embeddings. A random generator would need state, which a loss cannot
+    keep, and would give other numbers when the backward pass recomputes a block. Hashes are the
+    same in any order and in blocks of any size, and change from step to step with the embeddings.
 
     Args:
         queries: Embeddings `[queries, dim]`.
@@ -579,7 +575,7 @@ def get_miner(mining: object) -> Miner | None:
 
     Raises:
         ValueError: If no miner has that name.
-        TypeError: If it is none of the above.
+        TypeError: If it is not one of these.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Queries against keys: their distances, and which pairs are positive, which negative."""
+"""Queries against keys: their distances, and masks of positive and negative pairs."""
 
 from __future__ import annotations
 
@@ -25,25 +25,24 @@ __all__ = [
 
 
 class Pairs(NamedTuple):
-    """Some queries against all keys: distances, and which pairs are positive or negative.
+    """Distances between queries and keys, with masks of positive and negative pairs.
 
-    This is what losses and miners are functions of. A pair is positive if both examples
-    are of the same class (or relevant to each other, where labels say so), negative if
-    they are not, and neither if that is unknown. A query's pair with itself is neither.
+    The input of losses and miners. A pair is positive if both examples are of the same class
+    (or relevant to each other, according to `relevance`), negative if they are not, and neither
+    if that is unknown. A query's pair with itself is neither.
 
     Attributes:
         distances: Float `[queries, keys]`, smaller is more similar.
         positives: Bool `[queries, keys]`, the positive pairs.
         negatives: Bool `[queries, keys]`, the negative pairs.
-        relevance: Float `[queries, keys]`, how relevant keys are, where labels say so;
-            None for class ids.
+        relevance: Float `[queries, keys]`, the relevance of keys; None for class ids.
         queries: Embeddings `[queries, dim]`.
         keys: Embeddings `[keys, dim]`.
         positions: int32 `[queries]`, the row of the query among the keys; -1 if it is not one
             of them.
         labels: The labels of the queries, `[queries]` for class ids.
-        outputs: What the model returned for the queries, `[queries, ...]`: the embeddings,
-            and whatever a head has put behind them.
+        outputs: The model outputs for the queries, `[queries, ...]`: the embeddings, and values
+            that a head has appended.
     """
 
     distances: Tensor
@@ -81,10 +80,10 @@ def pairs_by_class(
     Args:
         query_labels: Class ids `[queries]`.
         key_labels: Class ids `[keys]`.
-        query_positions: int32 `[queries]`: the row of a query among the keys, -1 where it is
+        query_positions: int32 `[queries]`: the row of a query among the keys, -1 if it is
             not one of them.
-        query_known: Bool `[queries]`, the queries whose class is known; None for all. The
-            others are in no pair.
+        query_known: Bool `[queries]`, the queries of known class; None for all. The others
+            are in no pair.
         key_known: Bool `[keys]`, likewise.
     """
     another = _another(query_positions, ops.shape(key_labels)[0])
@@ -100,8 +99,8 @@ def pairs_by_relevance(relevance: Tensor, query_positions: Tensor) -> tuple[Any,
     """The masks of positive and of negative pairs, bool `[queries, keys]` each.
 
     Args:
-        relevance: Bool or a number `[queries, keys]`: above 0 where a pair is positive, NaN
-            where that is unknown: such a pair is neither.
+        relevance: Bool or a number `[queries, keys]`: above 0 for positive pairs, NaN for
+            unknown ones, which are neither.
         query_positions: As for `pairs_by_class`.
     """
     another = _another(query_positions, ops.shape(relevance)[1])
@@ -115,11 +114,11 @@ def _another(query_positions: Tensor, keys: Tensor) -> Tensor:
 
 
 def matrix(query_labels: Tensor, key_labels: Tensor) -> Tensor:
-    """Labels that are the relevance itself, `[queries, keys]`: returned as they are.
+    """Returns labels that are the relevance matrix `[queries, keys]` itself.
 
     Args:
         query_labels: Bool or float `[queries, keys]`.
-        key_labels: Not looked at.
+        key_labels: Ignored.
     """
     return query_labels
 
@@ -136,7 +135,7 @@ def multi_hot(query_labels: Tensor, key_labels: Tensor) -> Tensor:
 
 
 def jaccard(query_labels: Tensor, key_labels: Tensor) -> Tensor:
-    """The labels that two examples share, as a part of all that they have, `[queries, keys]`.
+    """The Jaccard index of the labels of two examples, `[queries, keys]`.
 
     Two examples without any label have relevance 0.
 
@@ -151,10 +150,10 @@ def jaccard(query_labels: Tensor, key_labels: Tensor) -> Tensor:
 
 
 def hierarchy(query_labels: Any, key_labels: Any) -> Any:
-    """The share of levels that two examples have in common, `[queries, keys]`, from 0 to 1.
+    """The fraction of levels that two examples share, `[queries, keys]`.
 
-    Levels count up to the first that differs or is unknown (-1). A pair of which the coarsest
-    level is unknown has NaN.
+    Levels count up to the first that differs or is unknown (-1). A pair whose coarsest level is
+    unknown has NaN.
 
     Args:
         query_labels: Class ids `[queries, levels]`, coarse to fine.
@@ -176,14 +175,14 @@ _BY_NAME: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def get_relevance(relevance: object) -> Callable[[Any, Any], Any] | None:
-    """Resolves how labels say which pairs are positive.
+    """Resolves how labels determine which pairs are positive.
 
     Args:
         relevance: None (labels are class ids); `"multi_hot"` or `"jaccard"`, for multi-hot
             labels; `"hierarchy"`, for class ids `[batch, levels]` from coarse to fine;
             `"matrix"`, for labels that are the relevance itself, `[batch, batch]`; or a function
-            `(query_labels, key_labels) -> [queries, keys]`, bool, or a number above 0 where a
-            pair is positive and NaN where that is unknown.
+            `(query_labels, key_labels) -> [queries, keys]`, bool, or a number that is above 0
+            for positive pairs and NaN for unknown ones.
 
     Raises:
         ValueError: If there is none of that name.
@@ -215,7 +214,7 @@ def get_relevance(relevance: object) -> Callable[[Any, Any], Any] | None:
 
 
 def relevance_config(relevance: object) -> Any:
-    """The name of what `get_relevance` returned where it has one, else its serialised form."""
+    """The name of a result of `get_relevance`, or its serialised form if it has none."""
     for name, function in _BY_NAME.items():
         if function is relevance:
             return name

@@ -1,8 +1,7 @@
-"""Sorted rows, and bisection in them.
+"""Sorting rows, and bisection in sorted rows.
 
-Both are written in `keras.ops`. On a CPU TensorFlow's sort takes most of the
-time of what is built on it, so there NumPy sorts, ten times faster with its
-vector instructions. Under XLA and on other backends the plain form runs.
+Both are written in `keras.ops`. On TensorFlow's CPU kernels, NumPy sorts instead, ten times
+faster thanks to vector instructions. Under XLA and on other backends, `keras.ops` sorts.
 """
 
 from __future__ import annotations
@@ -80,10 +79,10 @@ def sort_rows(values: Tensor) -> tuple[Any, Any]:
     """Sorts each row in ascending order.
 
     Args:
-        values: Float `[rows, keys]`. Nothing is differentiated.
+        values: Float `[rows, keys]`, without gradient.
 
     Returns:
-        The sorted values, and the places they came from, int32.
+        The sorted values, and their original positions, int32.
     """
     if on_tensorflow_cpu():
         import tensorflow as tf
@@ -97,7 +96,7 @@ def sort_rows(values: Tensor) -> tuple[Any, Any]:
 
 
 def places_beyond(ordered: Tensor, values: Tensor) -> Tensor:
-    """How many entries of each sorted row are at most the values.
+    """The number of entries of each sorted row that are at most the given values.
 
     Args:
         ordered: `[rows, keys]`, ascending in each row.

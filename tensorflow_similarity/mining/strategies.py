@@ -1,7 +1,6 @@
-"""Mining strategies: which positives or which negatives of a query are selected.
+"""Mining strategies, which select positives or negatives of a query.
 
-The functions select one key of each row; strategies are these functions as objects with a
-config.
+The functions select one key per row; strategies wrap them as objects with a config.
 """
 
 from __future__ import annotations
@@ -53,38 +52,37 @@ def _place_of_minimum(values: Tensor) -> Tensor:
 
 
 def nearest(distances: Tensor, candidates: Tensor) -> Tensor:
-    """The place of the nearest candidate of each row.
+    """The position of the nearest candidate in each row.
 
     Args:
         distances: `[rows, keys]`.
         candidates: Bool `[rows, keys]`.
 
     Returns:
-        Integer `[rows]`. A row without a candidate gets some place or other: see
+        Integer `[rows]`. For a row without a candidate, an arbitrary position: check
         `at(candidates, place)`.
     """
     return _place_of_minimum(ops.where(candidates, distances, float("inf")))
 
 
 def farthest(distances: Tensor, candidates: Tensor) -> Tensor:
-    """The place of the farthest candidate of each row; as `nearest` otherwise."""
+    """The position of the farthest candidate in each row; otherwise like `nearest`."""
     return _place_of_minimum(ops.where(candidates, -distances, float("inf")))
 
 
 def nearest_beyond(
     distances: Tensor, candidates: Tensor, thresholds: Tensor, number: Tensor | None = None
 ) -> Tensor:
-    """The places of the nearest candidates strictly farther than thresholds.
+    """The positions of the nearest candidates strictly farther than thresholds.
 
-    Where no candidate is farther, the farthest one: what FaceNet calls
-    semi-hard, as TensorFlow Addons computes it. Each threshold takes a pass over
-    the row.
+    If no candidate is farther, the farthest one: FaceNet's semi-hard mining, as in
+    TensorFlow Addons. Each threshold takes a pass over the row.
 
     Args:
         distances: `[rows, keys]`.
         candidates: Bool `[rows, keys]`.
         thresholds: `[rows, m]`.
-        number: How many of the m are sought, if not all; an integer scalar.
+        number: Number of thresholds to use, an integer scalar; None for all m.
 
     Returns:
         int32 `[rows, m]`; see `nearest`.
@@ -111,11 +109,11 @@ def nearest_beyond(
 
 
 class MiningStrategy(Configured):
-    """Base of the strategies. A subclass writes `pick`, or `keep`, or both.
+    """Base of mining strategies. A subclass writes `pick`, or `keep`, or both.
 
-    Strategies see distances and a mask of candidates (the positive pairs, or
-    the negative ones), never labels, and the same object serves both sides: the
-    hard positive and the easy negative are both `Farthest`.
+    Strategies see distances and a mask of candidates (positive or negative pairs), but not
+    labels, and work for both sides: the hard positive and the easy negative are both
+    `Farthest`.
     """
 
     def pick(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
@@ -124,18 +122,18 @@ class MiningStrategy(Configured):
         Args:
             distances: Float `[queries, keys]`.
             candidates: Bool `[queries, keys]`.
-            thresholds: Float `[queries]`, the distance of the positive that was
-                mined; zeros while the positive itself is mined.
+            thresholds: Float `[queries]`, the distance of the mined positive; zeros while
+                positives are mined.
 
         Returns:
-            int32 `[queries]`. Where a query has no candidate any key will do.
+            int32 `[queries]`; any key if a query has no candidate.
         """
         raise NotImplementedError(f"{type(self).__name__} does not pick a single key per query.")
 
     def keep(self, distances: Tensor, candidates: Tensor, thresholds: Tensor) -> Tensor:
         """The mask of the candidates that are kept, bool `[queries, keys]`.
 
-        Unless overridden, the one that `pick` picks.
+        By default, the one returned by `pick`.
         """
         place = self.pick(distances, candidates, thresholds)
         keys = ops.arange(ops.shape(distances)[1], dtype=place.dtype)

@@ -1,7 +1,6 @@
-"""Keras metrics for `compile(metrics=[...])` that show how the embedding is doing.
+"""Keras metrics for `compile(metrics=[...])` that describe the embeddings during training.
 
-They take class ids and embeddings, as the losses do, and compare each batch with
-itself.
+They take class ids and embeddings, like the losses, and compare each batch with itself.
 """
 
 from typing import TYPE_CHECKING

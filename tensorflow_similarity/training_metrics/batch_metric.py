@@ -1,4 +1,4 @@
-"""Behavior shared by the metrics of training: a batch compared with itself, and added up."""
+"""Behavior shared by training metrics, which compare each batch with itself."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = ["BatchMean", "BatchMetric"]
 
 
 class BatchMetric(keras.metrics.Metric):
-    """Base of the metrics that see the embeddings of a batch and its labels.
+    """Base of metrics on the embeddings and labels of a batch.
 
-    A subclass writes `update`. Class ids stay integers, and embeddings of half
-    precision are computed in float32, whatever the dtype policy: the state is
-    float32 too. Under a distribution strategy the batch is that of all replicas.
+    A subclass writes `update`. Class ids stay integers; computation and state are float32
+    at least, whatever the dtype policy. Under a distribution strategy, the batch is that of
+    all replicas.
 
     Args:
         name: Name of the metric.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class BatchMetric(keras.metrics.Metric):
             )
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal metric."""
+        """The constructor arguments."""
         config = {**super().get_config(), "ignore_class": self.ignore_class}
         if self.relevance is not None:
             config["relevance"] = relevance_config(self.relevance)
@@ -136,16 +136,15 @@ class BatchMetric(keras.metrics.Metric):
         )
 
     def reset_state(self) -> None:
-        """Forgets all batches."""
+        """Resets the metric."""
         for variable in self.variables:
             variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
 
 
 class BatchMean(BatchMetric):
-    """Base of the metrics that are a mean over queries or over pairs of all batches.
+    """Base of metrics that are a mean over queries or over pairs of all batches.
 
-    A subclass writes `sums`. Where there was nothing to take the mean of, the
-    result is NaN.
+    A subclass writes `sums`. A mean over nothing is NaN.
 
     Args:
         name: Name of the metric.
@@ -168,7 +167,7 @@ class BatchMean(BatchMetric):
     def sums(
         self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> tuple[Any, Any]:
-        """The sum of a batch, and the weight of all that it is the sum of: scalars."""
+        """The sum over a batch and its total weight, both scalars."""
         raise NotImplementedError(f"{type(self).__name__} must implement `sums`.")
 
     def update(

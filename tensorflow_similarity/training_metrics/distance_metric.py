@@ -1,4 +1,4 @@
-"""Distances of positives and of negatives while training."""
+"""Distances of positives and negatives during training."""
 
 from __future__ import annotations
 
@@ -36,36 +36,35 @@ _ANCHORS = ("positive", "negative")
 class DistanceMetric(BatchMetric):
     """Distance between each example of a batch and its positives, or its negatives.
 
-    Every example is a query, and the batch is what it is compared with. The
-    mining strategy says which of the query's pairs count: only the hardest (the
-    farthest positive, the nearest negative), only the easiest, or all. The result
-    aggregates those of all queries of all batches since `reset_state`: epochs, as
-    Keras resets metrics. Queries that have no such pair do not count, and where
-    none has one the result is NaN.
+    Every example is a query, compared with the batch. The mining strategy selects the
+    pairs of a query: the hardest (farthest positive, nearest negative), the easiest, or
+    all. The result aggregates all queries of all batches since `reset_state`, which Keras
+    calls every epoch. Queries without such a pair are ignored; if all are, the result is
+    NaN.
 
     Args:
-        distance: Distance between embeddings, see `distances.get`. That of the loss
-            makes numbers that can be compared with its margin.
+        distance: Distance between embeddings, see `distances.get`. With that of the
+            loss, values are comparable with its margin.
         aggregate: `"mean"` (the default; `"avg"` is the same), `"max"`, `"min"` or
             `"sum"`.
-        anchor: Which pairs: `"positive"` (the default) or `"negative"`.
+        anchor: The pairs, `"positive"` (the default) or `"negative"`.
         name: Name of the metric. Defaults to `None`: aggregate and anchor, such as
             `"mean_pos"`.
         positive_mining_strategy: `"hard"` (the default), `"easy"` or `"all"`, or a
             `MiningStrategy`; for positives.
-        negative_mining_strategy: The same, for negatives. Semi-hard negatives depend
-            on a positive, and are not for this.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        negative_mining_strategy: The same, for negatives. Semi-hard negatives
+            depend on a positive, and are not supported.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
 
-    `sample_weight`, if compiled as a weighted metric, weighs queries in mean and
-    sum; those of weight 0 are no part of max and min.
+    `sample_weight`, if compiled as a weighted metric, weights queries in mean and sum;
+    queries of weight 0 are excluded from max and min.
 
     Raises:
-        ValueError: If an argument is none of the above.
+        ValueError: If an argument is not one of these.
 
     Example:
 
@@ -148,7 +147,7 @@ class DistanceMetric(BatchMetric):
         return ops.where(some, value, float("nan"))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal metric."""
+        """The constructor arguments."""
         strategies = {
             side: keras.saving.serialize_keras_object(getattr(self, side))
             for side in ("positive_mining_strategy", "negative_mining_strategy")

@@ -1,4 +1,4 @@
-"""How much of a batch a loss on pairs can learn from."""
+"""Metrics of how much a pair loss can learn from a batch."""
 
 from __future__ import annotations
 
@@ -28,21 +28,20 @@ def _hardest(values: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Any,
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class DistanceGapMetric(BatchMean):
-    """How much farther the nearest negative is than the farthest positive.
+    """The gap between the nearest negative and the farthest positive.
 
-    The mean of `min_n d(q, n) - max_p d(q, p)` over the queries q that have both.
-    Above 0, classes are apart on average; a gap of more than the margin leaves a
-    triplet loss nothing to do. It starts below 0: this is the hardest triplet of each
-    query.
+    The mean of `min_n d(q, n) - max_p d(q, p)` over the queries q that have both. Above 0,
+    classes are separated on average; beyond the margin, a triplet loss has nothing left to
+    do. It starts below 0, since it uses the hardest triplet of each query.
 
     Args:
         distance: Distance between embeddings, see `distances.get`.
         name: Name of the metric. Defaults to `"dist_gap"`.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
 
     Example:
 
@@ -77,12 +76,12 @@ class DistanceGapMetric(BatchMean):
         return ops.sum(ops.where(both, (nearest - farthest) * weights, 0)), ops.sum(counted)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal metric."""
+        """The constructor arguments."""
         return {**super().get_config(), "distance": distance_config(self.distance)}
 
 
 def dist_gap(distance: DistanceLike = "cosine") -> DistanceGapMetric:
-    """The mean of nearest negative less farthest positive: `DistanceGapMetric`.
+    """`DistanceGapMetric`: the mean of nearest negative minus farthest positive.
 
     Args:
         distance: See `DistanceGapMetric`.
@@ -92,23 +91,23 @@ def dist_gap(distance: DistanceLike = "cosine") -> DistanceGapMetric:
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class ActivePairFraction(BatchMean):
-    """The share of pairs that are hard enough to learn from.
+    """The fraction of pairs that are hard enough to learn from.
 
     A positive pair (q, p) is active if a negative of q is nearer than
     d(q, p) + margin; a negative pair (q, n) if it is nearer than the farthest
-    positive of q + margin. These are the pairs of triplets that violate the margin.
-    The share is that of all pairs, of the queries that have both kinds. Training
-    that goes well brings it down; at 0 a loss with that margin has nothing to do.
+    positive of q + margin. These are the pairs in triplets that violate the margin.
+    The fraction is over all pairs of queries that have both kinds. It falls in successful
+    training; at 0, a loss with that margin has nothing left to do.
 
     Args:
         distance: Distance between embeddings, see `distances.get`.
         margin: The margin, in units of the distance. Defaults to 1.0.
         name: Name of the metric. Defaults to `"active_pair_fraction"`.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
 
     Raises:
         TypeError: If the margin is not a number.
@@ -159,7 +158,7 @@ class ActivePairFraction(BatchMean):
         return number(active), number(ops.logical_or(positives, negatives))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that make an equal metric."""
+        """The constructor arguments."""
         return {
             **super().get_config(),
             "distance": distance_config(self.distance),
@@ -169,17 +168,17 @@ class ActivePairFraction(BatchMean):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class QueriesWithoutPositives(BatchMean):
-    """The share of examples with no other of their class in the batch.
+    """The fraction of examples that are alone in their class in the batch.
 
-    Losses on pairs and triplets learn nothing from them. A sampler makes it 0.
+    Losses on pairs and triplets learn nothing from them. With a sampler it is 0.
 
     Args:
         name: Name of the metric. Defaults to `"queries_without_positives"`.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Arguments that several metrics have: checked, and put into configs."""
+"""Checks and configs of arguments shared by several metrics."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def one_of(value: object, name: str, known: Sequence[str]) -> None:
 
 
 def distance_config(distance: Distance) -> Any:
-    """A distance as it goes into a config: `distances.get` makes an equal one of it."""
+    """The config of a distance, which `distances.get` turns back into an equal one."""
     return keras.saving.serialize_keras_object(distance)

@@ -1,4 +1,4 @@
-"""The shape of the cloud of embeddings: whether it collapsed, to a point or to few directions."""
+"""Metrics of collapse: embeddings at a point, or in few directions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ __all__ = ["EffectiveRank", "MeanCosine"]
 class MeanCosine(BatchMean):
     """The mean cosine between the embeddings of different examples.
 
-    Near 1 all embeddings point one way: they have collapsed. The mean is over all
-    pairs within batches, whatever their classes; a row of zeros has cosine 0 to all.
+    Near 1, all embeddings point in one direction: they have collapsed. The mean is over all
+    pairs within batches, whatever their classes; a row of zeros has cosine 0 with all.
 
     Args:
         name: Name of the metric. Defaults to `"mean_cosine"`.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
 
     Example:
 
@@ -72,30 +72,30 @@ class MeanCosine(BatchMean):
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class EffectiveRank(BatchMetric):
-    """How many directions the embeddings use.
+    """The number of directions that the embeddings use.
 
     `(sum of l)^2 / (sum of l^2)` for the eigenvalues l of the covariance of all
     embeddings since `reset_state`: the number of directions if all are used equally,
     1 if they lie on a line, 0 if all are equal. It is the exponential of the Rényi
-    entropy of order 2, a lower bound of the effective rank of Roy and Vetterli,
-    which has Shannon's; unlike that it takes no decomposition, so that it costs
-    little in each step. Memory is that of one matrix `[dim, dim]`.
+    entropy of order 2, a lower bound of the effective rank of Roy and Vetterli, which
+    uses Shannon entropy; it needs no decomposition, so a step is cheap. It stores one matrix
+    `[dim, dim]`.
 
-    Embeddings that collapsed to a point, but for noise, may use all directions:
-    look at `MeanCosine` as well.
+    Embeddings collapsed to a point with some noise may still use all directions: look at
+    `MeanCosine` too.
 
     Args:
         name: Name of the metric. Defaults to `"effective_rank"`.
-        dtype: Accepted as in Keras; computed in float32 all the same.
-        ignore_class: A class id for examples of which nothing is known, as for losses:
-            they are in no pair and do not count. Defaults to `None`: every id is a class.
-        relevance: How labels say which pairs are positive, where they are not class ids,
-            as for losses: see `mining.get_relevance`. Defaults to `None`.
+        dtype: Accepted as in Keras, but computation is in float32.
+        ignore_class: A class id for examples of unknown class, which are ignored, as for
+            losses. Defaults to `None`: every id is a class.
+        relevance: How labels other than class ids determine which pairs are positive, as for
+            losses: see `mining.get_relevance`. Defaults to `None`.
 
-    `sample_weight` leaves out the examples of weight 0, and weighs the others equally.
+    `sample_weight` excludes examples of weight 0, and weights the others equally.
 
     Raises:
-        ValueError: If the embedding size is not known.
+        ValueError: If the embedding size is unknown.
 
     Example:
 

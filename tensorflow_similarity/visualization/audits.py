@@ -1,4 +1,4 @@
-"""What an audit found, to look at."""
+"""Plots of the findings of an audit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CHARACTERS = 17
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """An example, what is said of it, and the others beside it, nearest first."""
+    """An example, its caption, and the others beside it, nearest first."""
 
     position: int
     said: str
@@ -56,38 +56,38 @@ def viz_audit(
     show: bool = True,
     folder: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draws what `evaluation.audit` found: suspicious examples beside those that tell why.
+    """Draws the findings of `evaluation.audit`: suspicious examples beside the evidence.
 
-    A row for each, the most suspicious first. Near duplicates stand in a row by group, leaks
+    One row each, the most suspicious first. Near duplicates are grouped in a row; leaks are shown
     beside their copies in the reference, doubtful labels and outliers beside their nearest
-    neighbours, hubs beside the nearest of those whose neighbour they are. Frames tell whether an
-    example has the class of the first of its row (green), has another (vermilion), or whether
-    that is not known (grey).
+    neighbours, hubs beside the nearest examples that have them as a neighbour. Frames tell whether
+    an example has the class of the first in its row (green), another one (vermilion), or whether
+    that is unknown (grey).
 
     Args:
-        report: What `audit` returned.
-        examples: The examples that were audited `[n]`, in that order: images, vectors, texts,
-            or what payloads are: paths of images, `{"path": "0.jpg"}`, `{"text": "..."}`.
+        report: The result of `audit`.
+        examples: The audited examples `[n]`, in the same order: images, vectors, texts, or
+            payloads: paths of images, `{"path": "0.jpg"}`, `{"text": "..."}`.
         finding: `"duplicates"`, `"leaks"`, `"mislabelled"`, `"outliers"` or `"hubs"`.
             Defaults to `"duplicates"`.
         labels: Their class ids or names `[n]`, None where unknown. `"mislabelled"` needs them.
         reference: The examples of the reference. `"leaks"` needs them.
-        class_names: Class names, as a mapping from ids or as a sequence.
-        count: How many rows at most. Defaults to 6.
-        others: How many examples beside each at most. Defaults to 5.
-        cmap: matplotlib's colour map for images without colours. Defaults to `"gray"`.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        class_names: Class names: a mapping from ids, or a sequence.
+        count: Maximum number of rows. Defaults to 6.
+        others: Maximum number of examples beside each. Defaults to 5.
+        cmap: matplotlib's colour map for greyscale images. Defaults to `"gray"`.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
-        folder: Where relative paths of images begin. Defaults to None: the working directory.
+        folder: The folder of relative image paths. Defaults to None: the working directory.
 
     Returns:
-        The matplotlib figure. Where nothing was found, it says so.
+        The matplotlib figure. If nothing was found, it says so.
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If `report` is no `AuditReport`.
-        ValueError: If lengths differ, there is no such finding, or labels or reference are
-            missing that it needs.
+        TypeError: If `report` is not an `AuditReport`.
+        ValueError: If lengths differ, there is no such finding, or required labels or a required
+            reference are missing.
 
     Example:
 

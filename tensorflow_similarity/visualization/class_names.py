@@ -1,4 +1,4 @@
-"""Classes and their names in plots."""
+"""Classes and class names in plots."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["ClassNames", "class_labels", "class_name", "classes_in", "shorten"]
 def classes_in(
     labels: TargetsLike, name: str, count: int, names: ClassNames
 ) -> tuple[list[str], np.ndarray]:
-    """Names of the classes that occur, and the place of each example's among them.
+    """Names of the classes that occur, and the index of each example's class among them.
 
-    What is of unknown class (None, or −1) comes last.
+    Unknown classes (None, or −1) come last.
 
     Args:
         labels: Class ids or names `[count]`.
@@ -42,7 +42,7 @@ def class_labels(
 
 
 def shorten(text: str, characters: int) -> str:
-    """At most so many characters, of whole words where there are some."""
+    """Shortens text to a number of characters, at a word boundary if possible."""
     text = " ".join(text.split())
     if len(text) <= characters:
         return text

@@ -1,4 +1,4 @@
-"""Colours of classes, told apart as well as their number allows."""
+"""Colours of classes, as distinguishable as their number allows."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 def class_colors(count: int) -> list[str]:
     """Hex colours of `count` classes, readable on light and on dark grounds.
 
-    Up to seven are told apart by colour-blind readers as well. Beyond ten, hues go
-    round the circle while lightness alternates, so that neighbouring hues differ
-    in it: a hundred colours are all different, but not all to be named.
+    Up to seven can also be distinguished by colour-blind readers. Beyond ten, hues go round
+    the colour circle with alternating lightness, so that neighbouring hues differ in
+    lightness too.
     """
     if count <= len(_FEW):
         return list(_FEW[:count])
@@ -43,7 +43,7 @@ def class_colors(count: int) -> list[str]:
 
 
 def class_markers(count: int) -> list[str]:
-    """The markers of `count` classes: dots, unless colours alone are too many."""
+    """The markers of `count` classes: dots, unless there are too many for colours alone."""
     if count <= 10:
         return ["o"] * count
     return [_MARKERS[i % len(_MARKERS)] for i in range(count)]

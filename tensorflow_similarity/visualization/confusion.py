@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def confusion_matrix(
     cmap: str = "Blues",
     show: bool = True,
 ) -> tuple[Figure, np.ndarray]:
-    """Draws how often each true class (rows) is answered with each class (columns).
+    """Draws a confusion matrix: true classes in rows, predicted classes in columns.
 
-    Name the first two arguments: scikit-learn has them in the other order. By position they are
-    the answers and the true classes, as in TensorFlow Similarity.
+    Pass the first two arguments by name, since scikit-learn has them in the other order. By
+    position they are predicted and true classes, as in TensorFlow Similarity.
 
     Args:
-        y_pred: Class ids answered, `[n]`, such as `model.match(x)` returns for one
-            cut point. The id −1, which `match` gives where nothing is near enough,
-            gets a column of its own, "no match".
+        y_pred: Predicted class ids, `[n]`, such as `model.match(x)` returns for one cut
+            point. The id −1, which `match` returns for no match, gets its own column,
+            "no match".
         y_true: True class ids, `[n]`.
-        normalize: Whether each row is divided by its sum. Defaults to True.
-        class_names: Class names, as a mapping from ids or as a sequence. Defaults to
+        normalize: Whether to divide each row by its sum. Defaults to True.
+        class_names: Class names: a mapping from ids, or a sequence. Defaults to
             None: the ids themselves are written.
         title: Title of the figure. Defaults to `"Confusion matrix"`.
         cmap: matplotlib's colour map. Defaults to `"Blues"`.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
 
     Returns:
-        The matplotlib figure, and the matrix that it shows: float64 shares if
-        `normalize`, else int64 counts. Rows and columns are the class ids that occur
+        The matplotlib figure, and the matrix it shows: float64 fractions if `normalize`, else
+        int64 counts. Rows and columns are the class ids that occur
         in either argument, in increasing order; "no match" has no row unless it is
         also a true id.
 

@@ -1,4 +1,4 @@
-"""Losses and metrics over the epochs of a training."""
+"""Training curves: losses and metrics over epochs."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def training_curves(
     title: str = "Training",
     show: bool = True,
 ) -> Figure:
-    """Draws what `fit` recorded: one plot for each loss or metric.
+    """Draws the history of `fit`, with one plot per loss or metric.
 
     `loss` and `val_loss`, and so on, share a plot. An epoch whose value is NaN
     or infinite is marked, and breaks the line.
 
     Args:
-        history: What `model.fit` returns, or its `history`: a mapping from names to
-            one number an epoch.
-        metrics: Which to draw, without `val_`. Defaults to None: all.
+        history: The result of `model.fit`, or its `history`: a mapping from names to one
+            number per epoch.
+        metrics: The losses and metrics to draw, without `val_`. Defaults to None: all.
         title: Title of the figure. Defaults to `"Training"`.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
 
     Returns:
@@ -45,7 +45,7 @@ def training_curves(
 
     Raises:
         ImportError: If matplotlib is not installed.
-        TypeError: If `history` is no mapping, nor has one.
+        TypeError: If `history` neither is nor has a mapping.
         ValueError: If it is empty, or has none of the `metrics`.
 
     Example:
@@ -86,7 +86,7 @@ def training_curves(
             series = np.asarray(values[key], float)
             x = _epochs(len(series), epochs)
             finite = np.isfinite(series)
-            # A line of one point would not show.
+            # A line of one point is invisible.
             marker = "o" if len(series) < 20 else None
             axis.plot(
                 x,
@@ -113,7 +113,7 @@ def training_curves(
 
 
 def _widen(axis: Axes, series: list[Any]) -> None:
-    """Lets an axis span a fifth of the largest value, so that noise looks as small as it is."""
+    """Makes an axis span at least a fifth of the largest value, so as not to magnify noise."""
     drawn = np.concatenate([np.asarray(each, float) for each in series])
     drawn = drawn[np.isfinite(drawn)]
     if not len(drawn):
@@ -126,6 +126,6 @@ def _widen(axis: Axes, series: list[Any]) -> None:
 
 
 def _epochs(count: int, epochs: int) -> np.ndarray:
-    """When the values were recorded: what comes every few epochs stands at the last of them."""
+    """The epochs of the values; those recorded every few epochs are at the last of them."""
     every = epochs // count if count and epochs % count == 0 else 1
     return np.arange(1, count + 1) * every

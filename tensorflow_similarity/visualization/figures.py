@@ -32,8 +32,7 @@ _DRAWS_TO_FILES = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 def new_figure(size: tuple[float, float], show: bool) -> Figure:
     """Makes a figure of `size` inches.
 
-    Only a figure that will be shown is handed to pyplot, which keeps every
-    figure it knows alive.
+    Only figures to be shown are registered with pyplot, which keeps all its figures alive.
     """
     try:
         from matplotlib.figure import Figure
@@ -47,7 +46,7 @@ def new_figure(size: tuple[float, float], show: bool) -> Figure:
 
 
 def finish(figure: Figure, show: bool) -> Figure:
-    """Shows the figure where matplotlib has a screen, and returns it."""
+    """Shows the figure if matplotlib has a display, and returns it."""
     if show:
         from matplotlib import pyplot as plt
 
@@ -57,9 +56,9 @@ def finish(figure: Figure, show: bool) -> Figure:
 
 
 def give_title(figure: Figure, title: str | None) -> None:
-    """Writes a title over the whole width of a figure, on as many lines as it takes.
+    """Writes a title over the full width of a figure, wrapped to several lines if needed.
 
-    None and an empty title leave it without.
+    None and an empty string mean no title.
 
     Raises:
         TypeError: If the title is not a string.
@@ -72,7 +71,7 @@ def give_title(figure: Figure, title: str | None) -> None:
 
 
 def give_legend(figure: Figure, axis: Axes) -> None:
-    """Lists what is drawn below the axis, where it hides nothing."""
+    """Puts the legend below the axis, where it covers nothing."""
     labels = axis.get_legend_handles_labels()[1]
     longest = max(map(len, labels), default=0)
     fitting = int(figure.get_figwidth() / (_INCHES_PER_LEGEND_CHARACTER * (longest + 6)))
@@ -109,7 +108,7 @@ def cutpoints_of(given: object) -> list[tuple[str, float]]:
 
 
 def draw_cutpoints(axis: Axes, cutpoints: list[tuple[str, float]]) -> None:
-    """Marks cut points by lines that have their names."""
+    """Marks cut points by labelled lines."""
     styles = itertools.cycle(["--", ":", "-.", (0, (1, 3))])
     for (name, distance), style in zip(cutpoints, styles, strict=False):
         label = f"{name} {distance:.3g}"
@@ -117,13 +116,13 @@ def draw_cutpoints(axis: Axes, cutpoints: list[tuple[str, float]]) -> None:
 
 
 def frame(axis: Axes, color: str) -> None:
-    """Gives an axis a strong frame of that colour."""
+    """Draws a thick frame of that colour around an axis."""
     for spine in axis.spines.values():
         spine.set(edgecolor=color, linewidth=2.5)
 
 
 def verdict(label: ArrayLike, query_label: Any) -> str:
-    """The colour of a neighbour: it has a class of the query, another, or one is not known."""
+    """The colour of a neighbour: same class as the query, another class, or unknown."""
     if label is None or query_label is None:
         return NEUTRAL
     theirs, own = (

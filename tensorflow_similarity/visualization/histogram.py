@@ -1,4 +1,4 @@
-"""How well distance separates right neighbours from wrong ones."""
+"""Histograms of the distances of right and wrong neighbours."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SHARE_IN_RANGE = 0.99
-# Bars so many times lower than the others are not seen.
+# Bars this many times lower than the others are invisible.
 _HIDDEN = 20
 
 
@@ -39,24 +39,24 @@ def distance_histogram(
     show: bool = True,
     scale: str = "auto",
 ) -> Figure:
-    """Draws the distances of neighbours with the query's class, and of the others.
+    """Draws histograms of the distances of neighbours with the query's class, and of others.
 
-    The less the two overlap, the better one threshold tells them apart. The
-    farthest hundredth is counted in the last bars.
+    The less they overlap, the better a threshold separates them. The farthest 1 % are
+    counted in the last bars.
 
     Args:
         neighbors: A `Neighbors`, as `model.lookup(x)` returns: its `distances` and
-            `labels` `[q, k]` are drawn, padding and records without a label left out.
+            `labels` `[q, k]` are used, without padding and records without a label.
         labels: The queries' class ids or class names, `[q]`.
         cutpoint: A distance to mark; or a mapping from names to distances; or a calibration,
             for all of its cut points, or one of them, `calibration.cutpoints["optimal"]`.
             Defaults to None.
         bins: Number of bars over the range. Defaults to 50.
         title: Title of the figure.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
-        scale: Of the counts: `"linear"`, `"log"`, or `"auto"`: logarithmic where the bars of
-            one kind would be too low to be seen beside the other's. Defaults to `"auto"`.
+        scale: Scale of the counts: `"linear"`, `"log"`, or `"auto"`, which is logarithmic if the
+            bars of one kind would be too low to be visible. Defaults to `"auto"`.
 
     Returns:
         The matplotlib figure.
@@ -80,7 +80,7 @@ def distance_histogram(
             "Pass labels when the records are added: model.index(x, y)."
         )
     low, end = distances[drawn].min(), distances[drawn].max()
-    # A few far neighbours would squeeze all others into the first bars.
+    # Otherwise a few far neighbours would squeeze all others into the first bars.
     high = np.quantile(distances[drawn], _SHARE_IN_RANGE, method="higher")
     for _, threshold in marked:
         high = max(high, min(threshold, end))

@@ -1,4 +1,4 @@
-"""The queries that are wrong most surely."""
+"""The worst mistakes of a lookup."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def worst_mistakes(
     show: bool = True,
     folder: str | os.PathLike[str] | None = None,
 ) -> tuple[Figure, np.ndarray]:
-    """Draws the queries whose nearest neighbour is wrong, and nearest.
+    """Draws the queries with the nearest wrong neighbours.
 
-    The nearer a wrong neighbour is, the less a threshold helps: these are the
-    examples to look at first. Often they are labelled wrongly.
+    The nearer a wrong neighbour, the less a threshold helps, so look at these examples
+    first. Often they are mislabelled.
 
     Args:
         examples: The queries: images, signals or texts.
         neighbors: The `Neighbors` that `model.lookup(examples)` returns, of records
             that were stored with `data=`.
         labels: The queries' class ids or class names, `[queries]`.
-        class_names: Class names, as a mapping from ids or as a sequence. A whole number is
+        class_names: Class names: a mapping from ids, or a sequence. A whole number is
             taken for `count`, which was the fourth argument.
-        count: How many are drawn at most. Defaults to 8.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        count: Maximum number of queries drawn. Defaults to 8.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
-        folder: Where relative paths of images begin. Defaults to None: the working directory.
+        folder: The folder of relative image paths. Defaults to None: the working directory.
 
     Returns:
         The matplotlib figure, and the positions of *all* mistakes among the

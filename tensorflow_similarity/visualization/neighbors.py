@@ -39,10 +39,10 @@ def viz_neighbors_imgs(
     show: bool = True,
     folder: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draws one query and its neighbours in a row, the nearest first.
+    """Draws a query and its neighbours in a row, nearest first.
 
-    A neighbour's frame tells whether it has the class of the query (green), has
-    another (vermilion), or whether that is not known (grey).
+    The frame of a neighbour tells whether it has the class of the query (green), another
+    one (vermilion), or whether that is unknown (grey).
 
     Args:
         example: The query: an image `[h, w]`, `[h, w, 1]`, `[h, w, 3]` or
@@ -54,16 +54,16 @@ def viz_neighbors_imgs(
             `model.single_lookup(x)`. Their `data` are drawn, so the payloads must
             have been stored: `model.index(x, y, data=x)`. Images that payloads name, such as
             `"0.jpg"`, `{"path": "0.jpg"}` or `{"file": "0.jpg"}`, are loaded.
-        class_names: Class names, as a mapping from ids or as a sequence.
-            Defaults to None: the ids themselves are written.
-        fig_size: Width and height in inches. Defaults to None: as many as the
-            examples take.
-        cmap: matplotlib's colour map for images without colours. Defaults to
+        class_names: Class names: a mapping from ids, or a sequence.
+            Defaults to None: ids are shown.
+        fig_size: Width and height in inches. Defaults to None: as needed
+            for the examples.
+        cmap: matplotlib's colour map for greyscale images. Defaults to
             `"gray"`.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True. With False nothing is shown, and the figure is not
             kept by pyplot.
-        folder: Where relative paths of images begin. Defaults to None: the working directory.
+        folder: The folder of relative image paths. Defaults to None: the working directory.
 
     Returns:
         The matplotlib figure.
@@ -110,21 +110,21 @@ def viz_neighbors_grid(
     show: bool = True,
     folder: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draws several queries, one a row, each with its neighbours.
+    """Draws several queries, one per row, each with its neighbours.
 
     Args:
         examples: The queries, as `viz_neighbors_imgs` takes them.
         neighbors: The `Lookup`s of each query: the `Neighbors` that
             `model.lookup(examples)` returns, or a list of lists.
         labels: The queries' class ids or class names, or None if they are not known.
-        class_names: Class names, as a mapping from ids or as a sequence.
-        fig_size: Width and height in inches. Defaults to None: as many as the
-            examples take.
-        cmap: matplotlib's colour map for images without colours. Defaults to
+        class_names: Class names: a mapping from ids, or a sequence.
+        fig_size: Width and height in inches. Defaults to None: as needed
+            for the examples.
+        cmap: matplotlib's colour map for greyscale images. Defaults to
             `"gray"`.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
-        folder: Where relative paths of images begin. Defaults to None: the working directory.
+        folder: The folder of relative image paths. Defaults to None: the working directory.
 
     Returns:
         The matplotlib figure.
@@ -134,7 +134,7 @@ def viz_neighbors_grid(
         ValueError: If the lengths differ, or a neighbour has no data.
 
     Warns:
-        UserWarning: If there is no image where a payload says.
+        UserWarning: If an image named by a payload does not exist.
     """
     return draw_grid(
         [drawable(example, folder) for example in examples],
@@ -192,7 +192,7 @@ def draw_grid(
 
 @dataclasses.dataclass(frozen=True)
 class _Drawn:
-    """What is drawn of a lookup."""
+    """The parts of a lookup that are drawn."""
 
     label: int | str | None
     distance: float
@@ -206,7 +206,7 @@ def _with_image(lookup: Any, folder: str | os.PathLike[str] | None) -> _Drawn:
 def checked_rows(
     examples: Any, neighbors: Iterable[Iterable[Any]], labels: Any
 ) -> tuple[list[list[Any]], list[Any] | None]:
-    """The lookups of each query, all of which have data to draw, and the queries' classes."""
+    """The lookups of each query, checked to have data to draw, and the queries' classes."""
     rows = [list(row) for row in neighbors]
     if len(rows) != len(examples) or not rows:
         raise ValueError(

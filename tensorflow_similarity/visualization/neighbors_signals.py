@@ -29,10 +29,10 @@ def viz_neighbors_signals(
     fig_size: tuple[float, float] | None = None,
     show: bool = True,
 ) -> Figure:
-    """Draws several signals, one a row, each with its neighbours.
+    """Draws several signals, one per row, each with its neighbours.
 
-    Behind each neighbour the query is drawn in grey, on one scale for the whole
-    row, so that what differs is seen.
+    The query is drawn in grey behind each neighbour, on a common scale per row, to show
+    the differences.
 
     Args:
         examples: The queries: numbers `[queries, time]`, or `[queries, time,
@@ -41,10 +41,10 @@ def viz_neighbors_signals(
             `model.lookup(examples)` returns, or a list of lists. Their `data` are
             drawn: store signals with `model.index(x, y, data=x)`.
         labels: The queries' class ids or class names, or None if they are not known.
-        class_names: Class names, as a mapping from ids or as a sequence.
+        class_names: Class names: a mapping from ids, or a sequence.
         fig_size: Width and height in inches. Defaults to None: as many as the
             signals take.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
 
     Returns:
@@ -53,7 +53,7 @@ def viz_neighbors_signals(
     Raises:
         ImportError: If matplotlib is not installed.
         ValueError: If the lengths differ, a neighbour has no data, or something is
-            no signal.
+            not a signal.
 
     Example:
 

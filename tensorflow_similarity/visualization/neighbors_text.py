@@ -44,16 +44,16 @@ def viz_neighbors_text(
     has another (vermilion), or whether that is not known (grey).
 
     Args:
-        examples: The queries' texts. Anything else is written as `str` gives it.
+        examples: The queries' texts. Other values are converted by `str`.
         neighbors: The `Lookup`s of each query: the `Neighbors` that
             `model.lookup(examples)` returns, or a list of lists. Their `data` are
             written: store texts with `model.index(x, y, data=texts)`.
         labels: The queries' class ids or class names, or None if they are not known.
-        class_names: Class names, as a mapping from ids or as a sequence.
+        class_names: Class names: a mapping from ids, or a sequence.
         max_characters: Longer texts end in an ellipsis. Defaults to 240.
         width: Width of the figure in inches; its height is what the texts take.
             Defaults to 9.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
 
     Returns:

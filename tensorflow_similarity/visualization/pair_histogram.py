@@ -1,4 +1,4 @@
-"""How well distance tells pairs of one class from pairs of two."""
+"""Histograms of the distances of same-class and different-class pairs."""
 
 from __future__ import annotations
 
@@ -38,29 +38,28 @@ def pair_histogram(
     title: str = "Distances of pairs",
     show: bool = True,
 ) -> Figure:
-    """Draws the distances of pairs of one class, and of pairs of two.
+    """Draws histograms of the distances of same-class pairs and of different-class pairs.
 
-    Both histograms have area 1, for there are many more pairs of two classes. With
-    a cut point, the legend says which share of each kind it accepts: the true and
-    the false accept rate.
+    Both histograms have area 1, since there are many more different-class pairs. With a cut
+    point, the legend shows the fraction of each kind that it accepts: the true and false
+    accept rates.
 
-    `distance_histogram` shows the neighbours that a lookup found; this one shows
-    all pairs, near and far.
+    `distance_histogram` shows the neighbours found by a lookup; this one shows all pairs.
 
     Args:
         embeddings: `[n, dim]`.
         labels: Class ids or names, `[n]`; None where the class is unknown.
         distance: A name, an object or a function: see `distances.get`. Defaults to
             `"cosine"`.
-        cutpoint: A distance to mark: pairs at or below it are taken for the same. Or a mapping
+        cutpoint: A distance to mark: pairs at or below it count as the same. Or a mapping
             from names to distances, or a calibration, or one of its cut points, as
             `distance_histogram` takes them. Defaults to None.
         bins: Number of bars over the range. Defaults to 60.
-        max_pairs: If there are more pairs than this, at most so many of either kind
-            are drawn at random. Defaults to 200,000.
+        max_pairs: If there are more pairs than this, at most this many of either kind are
+            sampled at random. Defaults to 200,000.
         seed: Seed of that draw. Defaults to 0.
         title: Title of the figure.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
 
     Returns:

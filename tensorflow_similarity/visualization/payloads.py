@@ -1,4 +1,4 @@
-"""What stored data look like: images by their path, texts by their key."""
+"""How payloads are drawn: images by path, texts by key."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import numpy as np
 
 from tensorflow_similarity.samplers.images import IMAGE_SUFFIXES, load_image
 
-#: Keys of a payload that lead to an image, the first of them that does.
+#: Keys of a payload that may hold the path of an image, in order of preference.
 PATH_KEYS = ("path", "file", "image", "filename", "file_name", "image_path", "url")
 _TEXT_KEYS = ("text", "title", "name", "sentence")
 
 
 def drawable(data: object, folder: str | os.PathLike[str] | None = None) -> Any:
-    """The image that stored data name, the text that they hold, or the data as they are.
+    """The image named by a payload, the text it holds, or the payload itself.
 
     Args:
         data: The payload of a record, or a query: a path that ends as images do, or a mapping
-            with such a path under one of `PATH_KEYS`; anything else is given back.
-        folder: Where relative paths begin. None: the working directory.
+            with such a path under one of `PATH_KEYS`; anything else is returned.
+        folder: The folder of relative paths. None: the working directory.
 
     Warns:
-        UserWarning: If there is no such file. The data are then given back.
+        UserWarning: If there is no such file. Then the payload is returned.
     """
     if isinstance(data, (str, np.str_, os.PathLike)):
         return _loaded(os.fspath(data), folder, data)
@@ -46,7 +46,7 @@ def drawable(data: object, folder: str | os.PathLike[str] | None = None) -> Any:
 
 
 def text_of(data: object) -> Any:
-    """The text that a mapping holds; anything else is given back."""
+    """The text that a mapping holds; anything else is returned."""
     if not isinstance(data, Mapping):
         return data
     return next((data[key] for key in _TEXT_KEYS if isinstance(data.get(key), str)), data)

@@ -1,4 +1,4 @@
-"""Embeddings in the plane."""
+"""Projections of embeddings to the plane."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Method = str | Callable[[np.ndarray], Any]
 def project(
     embeddings: ArrayLike, method: Method = "pca", dimensions: int = 2, seed: int = 0
 ) -> np.ndarray:
-    """Projects embeddings to a plane to look at, or to a line or a space.
+    """Projects embeddings to a plane, or to another number of dimensions, for plots.
 
-    No projection keeps all distances. PCA is linear: what lies far apart in it lies
-    far apart indeed, what lies near may not. t-SNE and UMAP keep neighbours together,
-    but distances between clusters, and their sizes, mean little.
+    No projection preserves all distances. PCA is linear: points far apart in the plot are
+    far apart, but points near each other may not be near. t-SNE and UMAP keep neighbours
+    together, but sizes of clusters and distances between them mean little.
 
     Args:
         embeddings: `[n, dim]`.
         method: `"pca"` (with NumPy alone), `"tsne"` (needs scikit-learn), `"umap"` (needs
             umap-learn), or any function from `[n, dim]` to `[n, dimensions]`. t-SNE and
-            UMAP look at cosine distances. Defaults to `"pca"`.
+            UMAP use cosine distances. Defaults to `"pca"`.
         dimensions: Size of the result. Defaults to 2.
         seed: Seed of t-SNE and UMAP. Defaults to 0.
 

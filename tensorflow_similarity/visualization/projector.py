@@ -1,4 +1,4 @@
-"""Embeddings as a page to explore: one HTML file that needs nothing else."""
+"""Interactive plots of embeddings, as self-contained HTML pages."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _STEPS = 10_000
 
 
 class ProjectorPage:
-    """A page of embeddings, as `projector` makes it.
+    """A page made by `projector`.
 
-    In a notebook it shows itself. `save` writes it to a file, `html` is its text.
+    Notebooks display it. `save` writes it to a file; `html` is its source.
 
     Example:
 
@@ -81,16 +81,14 @@ def projector(
     distance: DistanceLike = "cosine",
     title: str = "Embeddings",
 ) -> ProjectorPage:
-    """Makes a page on which embeddings are points of a plane, to zoom and to hover over.
+    """Makes an interactive page that shows embeddings as points in the plane.
 
-    A point tells what it is: its image or text, its class, and what else is given. A
-    click on it draws lines to its nearest examples *in the embedding space*, for
-    a plane cannot keep all that is near together. The list of classes shows, hides and
-    highlights them.
+    Hovering over a point shows its image or text, its class and other given values. A click
+    draws lines to its nearest examples *in the embedding space*, since a plane cannot
+    preserve all neighbourhoods. The list of classes shows, hides and highlights them.
 
-    The page is one HTML file with everything in it: it loads nothing from anywhere, and
-    follows the reader's light or dark setting. It takes about 50 bytes an example, and
-    its thumbnail or text.
+    The page is a self-contained HTML file that loads nothing else and follows the reader's
+    light or dark setting. It takes about 50 bytes per example, plus thumbnail or text.
 
     Args:
         embeddings: `[n, dim]`.
@@ -99,22 +97,22 @@ def projector(
         images: Images to show, `[n, h, w]` or `[n, h, w, channels]`. Defaults to None.
         image_size: Longest side of a thumbnail in pixels. Smaller images keep theirs.
             Defaults to 64.
-        tooltips_info: More to tell of each point: a mapping from names to `n` values.
+        tooltips_info: Further values to show for each point: a mapping from names to `n` values.
         pt_size: Radius of the points in pixels. Defaults to 4.
-        plot_size: Height in pixels where a notebook shows the page. Defaults to 600.
+        plot_size: Height in pixels in a notebook. Defaults to 600.
         texts: Texts to show, `[n]`. Defaults to None.
         method: `"pca"`, `"tsne"`, `"umap"` or a function: see `project`. Defaults to
             `"pca"`, which needs no other package.
-        neighbors: How many of the nearest a click shows; 0 for none. They are found by
-            exact search, n × n distances. Defaults to 5.
-        distance: The distance for that. Defaults to `"cosine"`.
+        neighbors: Number of nearest examples shown on a click; 0 for none. They are found by
+            exact search, with n × n distances. Defaults to 5.
+        distance: The distance between neighbours. Defaults to `"cosine"`.
         title: Title of the page.
 
     Returns:
-        A `ProjectorPage`: `save` it, or let a notebook show it.
+        A `ProjectorPage`, to `save` or to display in a notebook.
 
     Raises:
-        ImportError: If what the method or the images need is not installed.
+        ImportError: If a package required by the method or the images is not installed.
         ValueError: If lengths differ, or the method is unknown.
 
     Example:
@@ -173,7 +171,7 @@ def projector(
 def _classes(
     labels: TargetsLike | None, n: int, mapping: ClassNames
 ) -> tuple[list[str], np.ndarray]:
-    """Names of the classes that occur, and the position of each example's among them."""
+    """Names of the classes that occur, and the index of each example's class."""
     if labels is None:
         return ["all"], np.zeros(n, np.int64)
     return classes_in(labels, "labels", n, mapping)

@@ -1,4 +1,4 @@
-"""Embeddings as points in a plane."""
+"""Scatter plots of embeddings."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ def viz_embeddings(
     Args:
         embeddings: `[n, dim]`.
         labels: Class ids or names, `[n]`; None where the class is unknown.
-        class_names: Class names, as a mapping from ids or as a sequence.
+        class_names: Class names: a mapping from ids, or a sequence.
         method: `"pca"`, `"tsne"`, `"umap"` or a function: see `project`. Defaults to
             `"pca"`.
         title: Title of the plot. Defaults to None: the method.
-        axis: matplotlib's axis to draw on, to put several plots into one figure.
-            Defaults to None: a figure of its own.
-        legend: Whether to list the classes. Defaults to None: up to 40 of them, in a
-            figure of its own.
-        show: Whether to show the figure at once, where matplotlib has a screen.
-            Defaults to True. A figure whose `axis` was given is left to its owner.
+        axis: A matplotlib axis to draw on, for several plots in one figure. Defaults to
+            None: a new figure.
+        legend: Whether to list the classes. Defaults to None: in a new figure, if there
+            are at most 40.
+        show: Whether to show the figure at once, if matplotlib has a display.
+            Defaults to True. With `axis`, the caller shows the figure.
 
     Returns:
         The matplotlib figure.
 
     Raises:
-        ImportError: If matplotlib, or what the method needs, is not installed.
+        ImportError: If matplotlib or a package required by the method is not installed.
         ValueError: If lengths differ or the method is unknown.
         TypeError: If `labels` are neither class ids nor class names.
 

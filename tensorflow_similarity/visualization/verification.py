@@ -1,4 +1,4 @@
-"""How often pairs of two identities are accepted, and pairs of one rejected."""
+"""ROC and DET curves of verification."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def verification_curves(
 ) -> Figure:
     """Draws the ROC curve and the DET curve of a list of trials.
 
-    ROC: the share of pairs of one identity that are accepted, over the share of pairs of two that
-    are accepted by mistake, which is logarithmic, for it is the small ones that matter. DET: the
-    two mistakes against each other, on axes on which normally distributed distances make a
-    straight line; lower is better. A dot marks the equal error rate, a dashed line chance.
+    ROC: the true accept rate over the false accept rate, whose axis is logarithmic because small
+    rates matter most. DET: the two error rates against each other, on axes on which normally
+    distributed distances give a straight line; lower is better. A dot marks the equal error rate,
+    a dashed line chance.
 
     Args:
-        results: What `evaluation.verify_trials` returns; or several, as a mapping from the names
-            of models to results.
+        results: The result of `evaluation.verify_trials`; or several, as a mapping from names of
+            models to results.
         kind: `"roc"`, `"det"` or `"both"`. Defaults to `"both"`.
         title: Title of the figure. Defaults to `"Verification"`.
-        show: Whether to show the figure at once, where matplotlib has a screen.
+        show: Whether to show the figure at once, if matplotlib has a display.
             Defaults to True.
 
     Returns:
