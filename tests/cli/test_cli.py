@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,22 +31,30 @@ PNG = base64.b64decode(
 )
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    np.savez("records.npz", x=X, y=CLASSES)
-    np.savez("queries.npz", x=X[1::4] + np.float32(0.001), y=CLASSES[1::4])
-    np.save("x.npy", X)
-    np.save("y.npy", CLASSES)
-    Path("program.py").write_text("print(1)")
-    Path("photo.png").write_bytes(PNG)
-    Path("empty").touch()
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Arrays and models, and what is neither."""
+    path = tmp_path_factory.mktemp("files")
+    np.savez(path / "records.npz", x=X, y=CLASSES)
+    np.savez(path / "queries.npz", x=X[1::4] + np.float32(0.001), y=CLASSES[1::4])
+    np.save(path / "x.npy", X)
+    np.save(path / "y.npy", CLASSES)
+    (path / "program.py").write_text("print(1)")
+    (path / "photo.png").write_bytes(PNG)
+    (path / "empty").touch()
     inputs = keras.Input((2,))
     outputs = keras.layers.Dense(2, kernel_initializer="identity", name="embedding")(inputs)
-    keras.Model(inputs, outputs, name="plain").save("plain.keras")
+    keras.Model(inputs, outputs, name="plain").save(path / "plain.keras")
     model = SimilarityModel(inputs, outputs, name="line")
     model.create_index(distance="euclidean")
-    model.save("model.keras")
+    model.save(path / "model.keras")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def folder(files, tmp_path, monkeypatch):
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -195,7 +204,7 @@ def test_matches_with_distance_and_probability(capsys):
     (line,) = run(capsys, "match", "model.keras", "far.npz").splitlines()[2:3]
     assert line.split()[:2] == ["0", "none"]
     assert main(["match", "model.keras", "queries.npz", "--cutpoint", "sure"]) == 1
-    assert "No cutpoint 'sure'" in capsys.readouterr().err
+    assert "No `cutpoint` 'sure'" in capsys.readouterr().err
 
 
 def test_folders_of_images(capsys, images):

@@ -155,7 +155,7 @@ class TestErrors:
         model, folder = exported
         with pytest.raises(ValueError, match="`k` must be at least 1"):
             model.export_serving(tmp_path / "m", k=0)
-        with pytest.raises(KeyError, match="No cutpoint 'wrong'"):
+        with pytest.raises(KeyError, match="No `cutpoint` 'wrong'"):
             model.export_serving(tmp_path / "m", cutpoint="wrong")
         with pytest.raises(ValueError, match="what `preprocess` takes"):
             model.export_serving(tmp_path / "m", preprocess=tf.identity)

@@ -219,7 +219,7 @@ class TestCalibrationAndEvaluation:
         assert results["optimal"]["row_f1"] == pytest.approx(found.cutpoints["optimal"]["row_f1"])
         one = indexed.lookup_one(x[0], max_distance="optimal")
         assert len(one) == len(indexed.lookup(x[:1], max_distance="optimal", verbose=0).ids)
-        with pytest.raises(KeyError, match="No cutpoint 'sure'"):
+        with pytest.raises(KeyError, match="No `cutpoint` 'sure'"):
             indexed.lookup(x, max_distance="sure", verbose=0)
 
     def test_the_matcher_of_the_calibration_is_used(self, indexed, digits):
