@@ -150,8 +150,9 @@ class TestIndexAndLookup:
         indexed.reset_index()
         assert indexed.index_size() == 0
         assert indexed.vector_index.calibration is None
+        assert indexed.lookup(digits[0][:2], k=3, verbose=0).ids.tolist() == [[-1] * 3] * 2
         with pytest.raises(ValueError, match="empty"):
-            indexed.lookup(digits[0][:2], verbose=0)
+            indexed.match(digits[0][:2])
 
     def test_to_data_frame(self, indexed, digits):
         frame = indexed.to_data_frame(5)
@@ -489,9 +490,10 @@ class TestBadInput:
 
     def test_lookup_before_index(self, make_model, digits):
         model = make_model()
+        # An index without records is one in which nothing is found.
+        assert model.lookup(digits[0][:2], k=2, verbose=0).ids.tolist() == [[-1, -1]] * 2
+        assert model.single_lookup(digits[0][0]) == []
         for call in (
-            lambda: model.lookup(digits[0][:2], verbose=0),
-            lambda: model.single_lookup(digits[0][0]),
             lambda: model.match(digits[0][:2]),
             lambda: model.calibrate(digits[0][:2], digits[1][:2], verbose=0),
             lambda: model.evaluate_retrieval(digits[0][:2], digits[1][:2], verbose=0),
