@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -491,6 +492,10 @@ class TupletMarginLoss(StatisticsLoss):
         return {**super().get_config(), "margin": self.margin, "scale": self.scale}
 
 
+# Up to so many positives a query, each takes its own pass: the product of all takes as long as 30.
+_FEW = 4, 8
+
+
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class AngularLoss(StatisticsLoss):
     """Angular loss: the angle at the negative, in the triangle with a positive pair.
@@ -550,21 +555,70 @@ class AngularLoss(StatisticsLoss):
             raise ValueError(f"`alpha` must be at most 60 degrees. Received: {alpha!r}.")
 
     def statistics(self, pairs: Pairs) -> Any:
-        t = math.tan(math.radians(self.alpha)) ** 2
+        # exp(4 t (cos(a, n) - 1)), which is at most 1.
+        query_pushes = ops.where(pairs.negatives, self._pushes(pairs.distances), 0)
+        number = number_of(pairs.positives, pairs.distances.dtype)
+        if self.block_size is not None:
+            # XLA refuses the gradient of a branch with a loop over blocks.
+            return ((self._sums_over_all(pairs, query_pushes), number),)
+        most = ops.max(number, initial=0)
+        among_keys = pairs.distances
+        if pairs.queries is not pairs.keys:
+            among_keys = self._distance()(pairs.keys, pairs.keys)
+        key_pushes = self._pushes(among_keys)
+
+        def few(most: int) -> Callable[[], Any]:
+            return lambda: self._sums_over_few(pairs, query_pushes, key_pushes, most)
+
+        sums = ops.cond(
+            most <= _FEW[0],
+            few(_FEW[0]),
+            lambda: ops.cond(
+                most <= _FEW[1],
+                few(_FEW[1]),
+                lambda: self._sums_over_all(pairs, query_pushes),
+            ),
+        )
+        return ((sums, number),)
+
+    def _pushes(self, distances: Any) -> Any:
+        return ops.exp(-4 * self._tangent() * distances)
+
+    def _tangent(self) -> float:
+        return math.tan(math.radians(self.alpha)) ** 2
+
+    def _costs(self, total: Any, distances: Any, exists: Any) -> Any:
+        """The cost of positive pairs, from their sums over negatives; 0 where there is none."""
+        t = self._tangent()
+        some = ops.logical_and(exists, total > 0)
+        push = ops.where(some, ops.log(ops.where(some, total, 1)) + 8 * t, EMPTY)
+        costs = ops.softplus(push - 2 * (1 + t) * (1 - distances))
+        return masked_sum(costs, exists)
+
+    def _sums_over_few(self, pairs: Pairs, query_pushes: Any, key_pushes: Any, most: int) -> Any:
+        """By a pass over the rows of both ends for each positive, of which a query has `most`."""
+        keys = ops.shape(pairs.positives)[1]
+        flags = ops.cast(pairs.positives, "float32")
+        # There may be fewer keys than positives are looked for.
+        flags = ops.pad(flags, ((0, 0), (0, most)))
+        found, place = ops.top_k(flags, most)
+        place = ops.minimum(ops.cast(place, "int32"), keys - 1)
+        totals = [
+            ops.sum(query_pushes * ops.take(key_pushes, place[:, i], axis=0), axis=1)
+            for i in range(most)
+        ]
+        near = ops.take_along_axis(pairs.distances, place, axis=1)
+        return self._costs(ops.stack(totals, axis=1), near, found > 0)
+
+    def _sums_over_all(self, pairs: Pairs, query_pushes: Any) -> Any:
+        """By a product of matrices, whatever the number of positives."""
 
         def pushes(p: Any, keys: Any, query_pushes: Any) -> Any:
             """`sum over n` of every query for some keys p: `[keys, queries]`."""
-            key_pushes = ops.exp(-4 * t * self._distance()(p, keys))
-            return ops.matmul(key_pushes, ops.transpose(query_pushes))
+            return ops.matmul(self._pushes(self._distance()(p, keys)), ops.transpose(query_pushes))
 
-        # exp(4 t (cos(a, n) - 1)), which is at most 1.
-        query_pushes = ops.where(pairs.negatives, ops.exp(-4 * t * pairs.distances), 0)
         total = map_row_blocks(pushes, (pairs.keys,), (pairs.keys, query_pushes), self.block_size)
-        total = ops.transpose(total)
-        some = ops.logical_and(pairs.positives, total > 0)
-        push = ops.where(some, ops.log(ops.where(some, total, 1)) + 8 * t, EMPTY)
-        costs = ops.softplus(push - 2 * (1 + t) * (1 - pairs.distances))
-        return ((masked_sum(costs, pairs.positives), number_of(pairs.positives, costs.dtype)),)
+        return self._costs(ops.transpose(total), pairs.distances, pairs.positives)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha}

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._blocks import map_row_blocks
 from tensorflow_similarity.losses.arguments import checked_number, checked_positive
 from tensorflow_similarity.losses.comparison import Comparison
 from tensorflow_similarity.losses.masked import (
@@ -19,6 +20,7 @@ from tensorflow_similarity.losses.masked import (
 from tensorflow_similarity.losses.metric_loss import MetricLoss, StatisticsLoss
 from tensorflow_similarity.mining.miners import Miner, MultiSimilarityMiner, StrategyMiner
 from tensorflow_similarity.mining.pairs import Pairs
+from tensorflow_similarity.mining.triplet_sums import class_slots
 
 __all__ = [
     "CircleLoss",
@@ -190,6 +192,10 @@ class CircleLoss(MetricLoss):
         return {**super().get_config(), "gamma": self.gamma, "margin": self.margin}
 
 
+# Up to so many positives a query, their distances are computed again from the embeddings.
+_FEW = 8
+
+
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class LiftedStructLoss(StatisticsLoss):
     """Lifted structured loss: each positive pair against all negatives of both examples.
@@ -253,10 +259,51 @@ class LiftedStructLoss(StatisticsLoss):
         key_pushes = statistics
         if not comparison.keys_are_batch:
             key_pushes = comparison.swapped().map(self.statistics)
-        sums, pairs = comparison.gather(
-            comparison.map(self._sums, (comparison.own(statistics),), (key_pushes,))
-        )
+        pushes = comparison.own(statistics), key_pushes
+        if self.all_of_a_class():
+            term = self._by_class(comparison, *pushes)
+        else:
+            term = comparison.map(self._sums, pushes[:1], pushes[1:])
+        sums, pairs = comparison.gather(term)
         return mean_over_pairs(sums, pairs, comparison.counted) / 2
+
+    def _by_class(self, comparison: Comparison, push: Any, key_push: Any) -> tuple[Any, Any]:
+        """Sums and numbers of pairs: of few positives a query without another matrix."""
+        queries, keys = comparison.queries, comparison.keys
+        slots = class_slots(queries.labels, keys.labels, comparison.positions, keys.known)
+        count = slots.count
+        if queries.known is not None:
+            count = ops.where(queries.known, count, 0)
+        few = ops.max(count, initial=0) <= _FEW
+        positive, exists = slots._replace(count=count).take(0, _FEW)
+        sums = map_row_blocks(
+            self._few,
+            (self.embeddings(queries.outputs), push, positive, exists),
+            (self.embeddings(keys.outputs), key_push),
+            self.block_size,
+        )
+        if self.block_size is None:
+            sums = ops.cond(
+                few,
+                lambda: sums,
+                lambda: comparison.map(self._sums, (push,), (key_push,))[0],
+            )
+        else:
+            # XLA refuses the gradient of a branch with a loop over blocks: each block branches.
+            sums = comparison.map(self._few_or_many, (sums, push), (key_push, few))
+        return sums, ops.cast(count, sums.dtype)
+
+    def _few(
+        self, queries: Any, push: Any, positive: Any, exists: Any, keys: Any, key_push: Any
+    ) -> Any:
+        """Sums over few positives, from their embeddings."""
+        distances = self._distance().paired(queries[:, None, :], ops.take(keys, positive, axis=0))
+        cost = ops.logaddexp(push[:, None], ops.take(key_push, positive, axis=0)) + distances
+        cost = ops.square(ops.relu(ops.where(exists, cost, 0)))
+        return masked_sum(cost, exists)
+
+    def _few_or_many(self, pairs: Pairs, sums: Any, push: Any, key_push: Any, few: Any) -> Any:
+        return ops.cond(few, lambda: sums, lambda: self._sums(pairs, push, key_push)[0])
 
     def _sums(self, pairs: Pairs, push: Any, key_push: Any) -> tuple[Any, Any]:
         cost = ops.logaddexp(push[:, None], key_push[None, :]) + pairs.distances

@@ -100,6 +100,18 @@ def test_batch_all_in_float32_at_a_thousand_examples():
     np.testing.assert_allclose(single, double, rtol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 1), (5, 7), (13, 2, 1), (1, 1), (3,)])
+@pytest.mark.parametrize("cls", [losses.AngularLoss, losses.LiftedStructLoss])
+def test_few_and_many_positives_take_other_ways_to_one_value(cls, sizes):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    x = np.random.default_rng(6).normal(size=(len(labels), 4))
+    ways = [cls(), cls(block_size=100), cls(block_size=3), cls(mining=lambda pairs: pairs)]
+    (value, gradient), *others = (value_and_gradient(loss, labels, x) for loss in ways)
+    for other, slope in others:
+        np.testing.assert_allclose(other, value, rtol=1e-9)
+        np.testing.assert_allclose(slope, gradient, rtol=1e-7, atol=1e-12)
+
+
 BAD = {
     "alpha": (losses.AngularLoss, {"alpha": 75}),
     "distance": (losses.AngularLoss, {"distance": "euclidean"}),
