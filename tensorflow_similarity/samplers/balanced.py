@@ -220,12 +220,19 @@ def _members(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndar
     crowded = 2 * sizes < count * count
     if crowded.any():
         members[crowded] = _shuffled(rng, sizes[crowded], count)
-    rows = np.flatnonzero(~crowded)
-    while len(rows):
-        ordered = np.sort(members[rows], axis=1)
-        rows = rows[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
-        members[rows] = rng.integers(0, sizes[rows, None], (len(rows), count))
-    return members
+        rows = np.flatnonzero(~crowded)
+    else:
+        rows = np.arange(len(sizes))
+    drawn = members if len(rows) == len(members) else members[rows]
+    while True:
+        ordered = drawn.copy()
+        ordered.sort(axis=1)
+        meet = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+        if not meet.any():
+            return members
+        rows = rows[meet]
+        drawn = rng.integers(0, sizes[rows, None], (len(rows), count))
+        members[rows] = drawn
 
 
 def _shuffled(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
