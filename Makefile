@@ -3,6 +3,7 @@
 
 PYTHON ?=
 DATA ?= mnist
+PML ?=
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
@@ -63,8 +64,8 @@ docs: $(VENV)/.installed-docs  ## Build the site into site/, warnings are errors
 docs-serve: $(VENV)/.installed-docs  ## Serve the site on this machine, rebuilt on change
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-bench: $(VENV)/.installed-test  ## Run the benchmarks (minutes)
-	@set -e; for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(VENV)/.installed-test  ## Measure speed, compare with the last time, write docs/speed.md (PML=python with pytorch-metric-learning)
+	@$(BIN)/python benchmarks/speed.py --pml "$(PML)"
 
 build: $(VENV)/.installed-test  ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --quiet

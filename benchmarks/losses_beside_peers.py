@@ -45,7 +45,7 @@ LOSSES: dict[str, tuple[str, str, str]] = {
     ),
     "TripletAllLoss": ("margin=0.2, distance='euclidean'", "TripletMarginLoss(margin=0.2)", ""),
     "ContrastiveLoss": ("distance='euclidean', power=1", "ContrastiveLoss()", ""),
-    "NpairsLoss": ("distance='inner_product'", "NPairsLoss()", ""),
+    "NpairsLoss": ("", "NPairsLoss()", ""),
     "LiftedStructLoss": ("", "LiftedStructureLoss()", ""),
     "GeneralizedLiftedStructLoss": ("", "GeneralizedLiftedStructureLoss()", ""),
     "MultiSimilarityLoss": (
@@ -82,6 +82,8 @@ LOSSES: dict[str, tuple[str, str, str]] = {
     "VICRegLoss": ("", "VICRegLoss()", "VicReg()"),
 }
 CENTERS = {"SubCenterArcFaceLoss": 3, "SoftTripleLoss": 10}
+#: On the similarities of one anchor and one positive of each class, as the peer takes them.
+OF_PAIRS = ("NpairsLoss",)
 TWO_VIEWS = ("SimCLRLoss", "BarlowTwinsLoss", "VICRegLoss")
 
 
@@ -130,6 +132,13 @@ def ours(name: str, size: int) -> Callable[[], None]:
             return tape.gradient(value, [x, *weights])
 
         return lambda: step(y, x)[0].numpy()
+    if name in OF_PAIRS:
+        of_values = loss
+
+        def loss(y: Any, x: Any) -> Any:
+            anchors, positives = x[::PER_CLASS], x[1::PER_CLASS]
+            return of_values(y[::PER_CLASS], tf.matmul(anchors, positives, transpose_b=True))
+
     return in_tensorflow(tf, loss, size, name)
 
 
