@@ -10,10 +10,12 @@ import numpy as np
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index.engines.nmslib import _nmslib
 
-__all__ = ["K", "bare_build"]
+__all__ = ["PEERS", "K", "bare_build"]
 
 #: Neighbours that are looked for.
 K = 10
+#: Engines that are built by a library.
+PEERS = ("faiss", "faiss_ivf", "faiss_pq", "nmslib", "scann", "usearch")
 
 
 def bare_build(name: str, keys: np.ndarray, params: dict[str, Any]) -> Any:
@@ -46,6 +48,13 @@ def bare_build(name: str, keys: np.ndarray, params: dict[str, Any]) -> Any:
         lists.train(keys)
         lists.add(keys)
         return lists, centres
+    if name == "faiss_pq":
+        centres, block = library.IndexFlatL2(dim), params.get("dimensions_per_block", 4)
+        count = params.get("nlist") or round(2 * math.sqrt(n))
+        codes = library.IndexIVFPQFastScan(centres, dim, count, dim // block, 4)
+        codes.train(keys)
+        codes.add(keys)
+        return codes, centres
     if name == "scann":
         builder = library.scann_ops_pybind.builder(keys, K, "dot_product")
         builder = builder.tree(params.get("num_leaves") or round(2 * math.sqrt(n)), 1)

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from bare_engines import K, bare_build
+from bare_engines import PEERS, K, bare_build
 from tensorflow_similarity.index import Index, engines, exact_search
 from timing import in_turn
 
@@ -58,7 +58,8 @@ def bare_call(name: str, engine: Any) -> Callable[[np.ndarray], Any]:
             else searcher.search(q[0], K, reorder, effort)
         )
     params = engine._at(max(effort, 2 * K) if name == "faiss" else effort)
-    return lambda q: engine._index.search(q, K, params=params)
+    asked = engine._asked(K) if name == "faiss_pq" else K
+    return lambda q: engine._index.search(q, asked, params=params)
 
 
 def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = [kind.name for kind in engines.installed("cosine")]
+    known = [kind.name for kind in engines.installed("cosine") if kind.name in PEERS]
     parser.add_argument("--engines", nargs="+", default=known, choices=known)
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--dim", type=int, default=64)

@@ -389,7 +389,11 @@ class Folding:
             return []
         if not self.automatic:
             return [self.engine]
-        kinds = [kind for kind in engines.installed(self.space) if takes(kind, self.params)]
+        kinds = [
+            kind
+            for kind in engines.installed(self.space)
+            if kind.automatic and takes(kind, self.params)
+        ]
         return kinds or [self.engine]  # which refuses its parameters
 
     def owe(self, queries: int, scanned: int) -> None:

@@ -70,7 +70,9 @@ class Index:
         distance: Any distance that `distances.get` takes.
         search: `"exact"`; an approximate engine: `"nmslib"` (HNSW graphs), or, as an
             extra of the same name, `"faiss"` (HNSW graphs), `"faiss_ivf"` (inverted
-            lists; extra `faiss`), `"scann"` or `"usearch"` (HNSW graphs); or `"auto"`:
+            lists; extra `faiss`), `"faiss_pq"` (inverted lists of short codes; extra
+            `faiss`), `"scann"` or `"usearch"` (HNSW graphs); `"prefix"`, which searches the
+            first dimensions and compares the nearest with all of them; or `"auto"`:
             exact while that takes milliseconds (up to 33 million numbers); beyond, once
             lookups have cost as much as building a graph takes, the installed engine that
             is fastest on a sample of the records. Distances that an engine does not
@@ -83,8 +85,9 @@ class Index:
         search_params: Parameters of the engine, to use instead of tuned ones. For HNSW
             graphs: `M`, `efConstruction` and `ef`; for faiss and usearch also
             `dtype`, for nmslib `post` and `indexThreadQty`. For `"faiss_ivf"`: `nlist`
-            and `nprobe`. For `"scann"`: `num_leaves`, `num_leaves_to_search`,
-            `reordering_num_neighbors`, `dimensions_per_block`.
+            and `nprobe`. For `"faiss_pq"` also `dimensions_per_block` and `rescore`. For
+            `"prefix"`: `prefix` and `rescore`. For `"scann"`: `num_leaves`,
+            `num_leaves_to_search`, `reordering_num_neighbors`, `dimensions_per_block`.
         background: Whether graphs are built in a background thread while lookups continue
             without one. If False, a lookup builds the graph when it is due. The same
             holds for snapshots, with a `path`.

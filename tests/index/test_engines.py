@@ -56,7 +56,7 @@ def test_a_new_engine_is_one_class(registered, graphs_of_any_size, tmp_path):
 
 
 def test_registration(registered):
-    every = ["faiss", "faiss_ivf", "nmslib", "reversed", "scann", "usearch"]
+    every = ["faiss", "faiss_ivf", "faiss_pq", "nmslib", "prefix", "reversed", "scann", "usearch"]
     assert engines.names() == ["auto", "exact", *every]
     engines.register(Reversed)  # twice is no harm
     with pytest.raises(ValueError, match="must not be one of"):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from oracle.engines import require
+from oracle.engines import ENGINES, require
 from tensorflow_similarity.evaluation import evaluate, verify
 from tensorflow_similarity.index import Index
 
@@ -48,7 +48,7 @@ def in_fork(task):
     raise AssertionError(f"the forked process did not come back within {_SECONDS} s")
 
 
-@pytest.mark.parametrize("search", ["exact", "faiss", "faiss_ivf", "nmslib", "scann", "usearch"])
+@pytest.mark.parametrize("search", ENGINES)
 def test_a_lookup_after_a_fork(search):
     require(search)
     index = Index(32, "cosine", search=search)
@@ -74,7 +74,7 @@ def test_a_graph_is_built_after_a_fork():
     first.lookup(Q)
 
     def child():
-        for search in ("faiss", "faiss_ivf"):
+        for search in ("faiss", "faiss_ivf", "faiss_pq"):
             index = Index(32, "euclidean", search=search)
             index.add(X[:3000])
             assert (index.lookup(X[:100], k=1).ids[:, 0] == np.arange(100)).mean() > 0.9

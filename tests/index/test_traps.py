@@ -17,7 +17,9 @@ from tensorflow_similarity.index import Index, engines
 POOR = {
     "faiss": {"M": 4, "efConstruction": 20, "ef": 6},
     "faiss_ivf": {"nlist": 60, "nprobe": 2},
+    "faiss_pq": {"nlist": 60, "nprobe": 2, "rescore": 1},
     "nmslib": {"M": 4, "efConstruction": 20, "ef": 6},
+    "prefix": {"prefix": 2, "rescore": 1},
     "scann": {"num_leaves": 60, "num_leaves_to_search": 2, "reordering_num_neighbors": 20},
     "usearch": {"M": 4, "efConstruction": 20, "ef": 6},
 }
@@ -183,7 +185,7 @@ def test_rows_of_zeros(name, k):
 # -- Traps of one ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["faiss", "faiss_ivf", "scann", "usearch"])
+@pytest.mark.parametrize("name", ["faiss", "faiss_ivf", "faiss_pq", "scann", "usearch"])
 def test_the_extra_is_named_where_it_is_missing(monkeypatch, name):
     def missing(module, *_):
         raise ModuleNotFoundError(f"No module named {module!r}")

@@ -12,7 +12,9 @@ ENGINES = {
     "exact": {},
     "faiss": _GRAPH,
     "faiss_ivf": {"nlist": 8, "nprobe": 8},
+    "faiss_pq": {"nlist": 8, "nprobe": 8, "rescore": 10_000},
     "nmslib": _GRAPH,
+    "prefix": {"prefix": 3, "rescore": 10_000},
     "scann": {"num_leaves": 4, "num_leaves_to_search": 4, "reordering_num_neighbors": 10_000},
     "usearch": _GRAPH,
 }

@@ -10,8 +10,13 @@ import warnings
 from typing import Any
 
 from tensorflow_similarity.index.engines.base import Engine
-from tensorflow_similarity.index.engines.faiss import FaissHnswEngine, FaissIvfEngine
+from tensorflow_similarity.index.engines.faiss import (
+    FaissHnswEngine,
+    FaissIvfEngine,
+    FaissPqEngine,
+)
 from tensorflow_similarity.index.engines.nmslib import NmslibEngine
+from tensorflow_similarity.index.engines.prefix import PrefixEngine
 from tensorflow_similarity.index.engines.scann import ScannEngine
 from tensorflow_similarity.index.engines.usearch import UsearchEngine
 
@@ -19,7 +24,15 @@ __all__ = ["Engine", "get", "installed", "names", "register"]
 
 _ENGINES: dict[str, type[Engine]] = {
     engine.name: engine
-    for engine in (FaissHnswEngine, FaissIvfEngine, NmslibEngine, ScannEngine, UsearchEngine)
+    for engine in (
+        FaissHnswEngine,
+        FaissIvfEngine,
+        FaissPqEngine,
+        NmslibEngine,
+        PrefixEngine,
+        ScannEngine,
+        UsearchEngine,
+    )
 }
 _ENTRY_POINTS = "tensorflow_similarity.engines"
 _loaded: set[str] = set()
@@ -51,7 +64,7 @@ def get(search: Any) -> type[Engine] | None:
     if search == "exact":
         return None
     if search == "auto":
-        return next(engine for engine in _ENGINES.values() if engine.extra is None)
+        return next(e for e in _ENGINES.values() if e.extra is None and e.automatic)
     return _ENGINES[search]
 
 

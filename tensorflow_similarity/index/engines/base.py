@@ -84,6 +84,8 @@ class Engine(abc.ABC):
     builds: ClassVar[tuple[Mapping[str, int], ...]] = ({},)
     #: What may be tried for `effort`, from fast to thorough. Known after `build`.
     efforts: tuple[int, ...] = ()
+    #: Whether `search="auto"` may choose it, by how it does on some of the records.
+    automatic: ClassVar[bool] = True
     #: Whether it may search in the rows it was built of, and keep no copy.
     in_place: ClassVar[bool] = False
     #: Whether it may keep the rows it is given: False where they are no rows of the index.
