@@ -99,38 +99,43 @@ class MatchSets:
 
         Args:
             found: What `Index.lookup` returns, with `k` or with `max_distance`.
-            true: For each query a set of ids, or of labels; None where it is not known.
-            of: `"ids"`: sets of records. `"labels"`: sets of labels, each as far as its
-                nearest record; records without a label are in none.
+            true: For each query a set of ids, keys or labels; None where it is not known.
+            of: `"ids"`: sets of records. `"keys"`: likewise, by their keys. `"labels"`: sets of
+                labels, each as far as its nearest record, and by itself where records have
+                several; records without a label are in none.
 
         Raises:
             TypeError: If `true` holds no sets.
-            ValueError: If lengths differ, or `of` is neither.
+            ValueError: If lengths differ, `of` is none of these, or records have no keys.
         """
-        if of not in ("ids", "labels"):
-            raise ValueError(f"`of` must be 'ids' or 'labels'. Received: {of!r}.")
+        if of not in ("ids", "keys", "labels"):
+            raise ValueError(f"`of` must be 'ids', 'keys' or 'labels'. Received: {of!r}.")
         queries, distances, ids, labels, reach = _columns(found)
-        values = ids if of == "ids" else labels
+        values = labels.tolist() if of == "labels" else ids.tolist()
+        if of == "keys":
+            keys = found.keys
+            if keys is None and len(ids):
+                raise ValueError("`of` must be 'ids' where records have no keys. Received: 'keys'.")
+            values = [] if keys is None else keys[found.ids >= 0].tolist()
         wanted = _sets(true, "true")
         if len(wanted) != len(found):
             raise ValueError(
                 f"`true` must hold one set per query: expected {len(found)}. "
                 f"Received: {len(wanted)}."
             )
-        kept = np.arange(len(queries))
-        if of == "labels":
-            there = [value is not None and value != -1 for value in values.tolist()]
-            kept = np.flatnonzero(np.array(there, bool))
-        kept = kept[np.lexsort((distances[kept], queries[kept]))]
+        order = np.lexsort((distances, queries))
         seen: set[tuple[int, Hashable]] = set()
         first, right = [], []
-        pairs = zip(kept.tolist(), queries[kept].tolist(), values[kept].tolist(), strict=True)
-        for place, query, value in pairs:
-            if (query, value) not in seen:
-                seen.add((query, value))
-                first.append(place)
-                own = wanted[query]
-                right.append(own is not None and value in own)
+        for place, query in zip(order.tolist(), queries[order].tolist(), strict=True):
+            label = values[place]
+            # Where records have several labels, all of them.
+            for value in label if isinstance(label, tuple) else (label,):
+                absent = of == "labels" and (value is None or value == -1)
+                if not absent and (query, value) not in seen:
+                    seen.add((query, value))
+                    first.append(place)
+                    own = wanted[query]
+                    right.append(own is not None and value in own)
         relevant = [-1 if own is None else len(own) for own in wanted]
         return cls(
             queries[first],

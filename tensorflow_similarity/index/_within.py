@@ -112,8 +112,8 @@ class NeighborsWithin:
         """The match set of each query.
 
         Args:
-            of: `"ids"`, the records; `"keys"`, likewise; or `"labels"`, their labels, without
-                None.
+            of: `"ids"`, the records; `"keys"`, likewise; or `"labels"`, their labels, each by
+                itself where records have several, without None.
 
         Returns:
             A set for each query, empty where nothing is so near.
@@ -126,15 +126,16 @@ class NeighborsWithin:
         if of == "keys" and self.keys is None and len(self.ids):
             raise ValueError("`of` must be 'ids' where records have no keys. Received: 'keys'.")
         found = {"ids": self.ids, "keys": self.keys, "labels": self.labels}[of]
-        values = [] if found is None else found.tolist()
+        values = [(value,) for value in ([] if found is None else found.tolist())]
         if of == "labels":
             has_label = self._columns.has_label[0].tolist()
             values = [
-                value if there else None for value, there in zip(values, has_label, strict=True)
+                () if not there else value if isinstance(value, tuple) else (value,)
+                for (value,), there in zip(values, has_label, strict=True)
             ]
         bounds = self.offsets.tolist()
         return [
-            {value for value in values[start:stop] if value is not None}
+            set(itertools.chain.from_iterable(values[start:stop]))
             for start, stop in itertools.pairwise(bounds)
         ]
 

@@ -123,6 +123,22 @@ def test_sets_of_a_class_in_calibrate(seed, several):
     assert again["optimal"]["row_f1"] == made.cutpoints["optimal"]["row_f1"]
 
 
+def test_sets_of_keys_and_of_several_labels():
+    index = Index(1, "euclidean", "exact")
+    labels = [{"a", "b"}, {"b", "c"}, None]
+    index.add([[0.0], [1.0], [2.0]], labels=labels, ids=["x", "y", "z"])
+    for found in (index.lookup([[0.0], [2.0]], k=4), index.lookup([[0.0], [2.0]], max_distance=9)):
+        of_keys = MatchSets.of_sets(found, [{"x", "y"}, {"z"}], "keys")
+        np.testing.assert_allclose(of_keys.f1([0, 1, 2]), [(2 / 3 + 1) / 2, (1 + 2 / 3) / 2, 0.65])
+        of_labels = MatchSets.of_sets(found, [{"a", "b"}, {"c", "d"}], "labels")
+        np.testing.assert_allclose(
+            of_labels.f1([0, 1, 2]), [1 / 2, (0.8 + 0.5) / 2, (0.8 + 0.4) / 2]
+        )
+    near = index.lookup([[0.0], [2.0]], max_distance=1)
+    assert near.sets("keys") == [{"x", "y"}, {"y", "z"}]
+    assert near.sets("labels") == [{"a", "b", "c"}, {"b", "c"}]
+
+
 def test_sets_that_were_cut_are_warned_of():
     index = Index(1, "euclidean", "exact")
     index.add(np.arange(6.0)[:, None], [0] * 6)
@@ -145,7 +161,8 @@ def test_sets_that_were_cut_are_warned_of():
         (lambda n: row_f1([None], [{3}]), TypeError, "among them: None"),
         (lambda n: row_f1([{1}], 3), TypeError, "`true` must hold a set per row"),
         (lambda n: MatchSets.of_sets(n, [{1}, {2}]), ValueError, "expected 1. Received: 2"),
-        (lambda n: MatchSets.of_sets(n, [{1}], "rows"), ValueError, "'ids' or 'labels'"),
+        (lambda n: MatchSets.of_sets(n, [{1}], "rows"), ValueError, "'keys' or 'labels'"),
+        (lambda n: MatchSets.of_sets(n, [{1}], "keys"), ValueError, "have no keys"),
         (lambda n: MatchSets.of_labels(n, [1], [0]), ValueError, "must count all records"),
         (lambda n: MatchSets.of_labels(n, [1], [0.5]), ValueError, "`relevant` must be integers"),
         (lambda n: MatchSets.of_labels(n, [1, 2], [1]), ValueError, "query_labels"),
