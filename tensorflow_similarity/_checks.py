@@ -61,7 +61,8 @@ def refuse_partial(values: object, name: str) -> None:
             )
         return
     received = f"Received: {type(values).__name__}."
-    if np.ma.isMaskedArray(values):
+    # Not `np.ma.isMaskedArray`, at which `torch.compile` ends a graph.
+    if isinstance(values, np.ma.MaskedArray):
         raise TypeError(
             f"`{name}` must not be a masked array: its mask would be lost. {received} Leave masked "
             f"rows out, e.g. np.ma.compress_rows({name}) or {name}.compressed(), or write "

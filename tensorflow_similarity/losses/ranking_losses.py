@@ -229,12 +229,20 @@ def _sums_at_nodes(below: Any, share: Any, kept: Any, bins: int) -> Any:
         )
         return tf.ensure_shape(sums, (below.shape[0], bins + 1))
     rows = ops.shape(below)[0]
+    # NaN is at no node: it goes to some node, and makes it NaN.
+    below = ops.clip(below, 0, bins - 1)
     index = below + ops.arange(rows, dtype="int32")[:, None] * (bins + 1)
     index = ops.concatenate([index, index + 1], axis=1)
     weights = ops.concatenate([(1 - share) * kept, share * kept], axis=1)
-    sums = ops.scatter(
-        ops.reshape(index, (-1, 1)), ops.reshape(weights, (-1,)), (rows * (bins + 1),)
-    )
+    index, weights = ops.reshape(index, (-1,)), ops.reshape(weights, (-1,))
+    if keras.backend.backend() == "torch":
+        # Keras' `scatter` goes through the values one by one, its `segment_sum` is in float32.
+        import torch
+
+        sums = torch.zeros(rows * (bins + 1), dtype=weights.dtype, device=weights.device)
+        sums = sums.index_add(0, index, weights)
+    else:
+        sums = ops.segment_sum(weights, index, num_segments=rows * (bins + 1))
     return ops.reshape(sums, (rows, bins + 1))
 
 
