@@ -739,7 +739,7 @@ def get(
         found = y
         if found.kind == "hierarchy" and "hierarchy" not in kinds and "classes" in kinds:
             found = found.level(-1)
-        if ignore_class is not None:
+        if ignore_class is not None and (found.kind == "classes" or found.kind in kinds):
             found = _without(found, ignore_class, name)
     else:
         found = _classes(y, None, ignore_class, name)

@@ -78,7 +78,7 @@ def _distance_of_loss(model: Any, output: int | str | None, names: Any) -> Dista
 
 
 def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | None:
-    """The loss that compares embeddings of a model with each other, or None.
+    """The loss that compares embeddings of a model with each other by class, or None.
 
     For a `CrossBatchMemory`, the loss it wraps.
 
@@ -90,7 +90,7 @@ def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | N
     for key, loss in _losses(model).items():
         if isinstance(loss, MarginLoss) and loss.beta is None:
             continue  # It takes more than embeddings.
-        if isinstance(loss, MetricLoss) and loss.distance is not None:
+        if isinstance(loss, MetricLoss) and loss.distance is not None and loss.relevance is None:
             on_pairs[key] = loss
     if len(on_pairs) == 1:
         return next(iter(on_pairs.values()))

@@ -133,13 +133,30 @@ class PerExampleLoss(keras.losses.Loss):
         with keras.name_scope(self.name):
             y_pred = self.checked_predictions(y_pred)
             labels = self.checked_labels(y_true, y_pred.shape[0])
-            losses = self.marked(self.call(labels, y_pred), y_true)
-            return self.reduced(losses, sample_weight, self.counted(labels))
+            counted = self.counted(labels)
+            losses = self.marked(self.call(labels, y_pred), y_true, y_pred, counted)
+            return self.reduced(losses, sample_weight, counted)
 
-    def marked(self, losses: Any, y_true: Any) -> Any:
-        """Losses `[batch]`, with NaN for invalid labels, for which a graph cannot raise."""
+    def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Any:
+        """Losses `[batch]`, NaN where an example has an invalid label or predictions that are NaN.
+
+        A graph cannot refuse labels, and mining passes over distances that are NaN.
+
+        Args:
+            losses: `[batch]`.
+            y_true: The labels, as they were given.
+            y_pred: The predictions, `[batch, ...]`.
+            counted: Which examples count, bool `[batch]`; None for all.
+        """
+        nan = ops.isnan(y_pred)
+        if len(nan.shape) > 1:
+            nan = ops.any(nan, axis=tuple(range(1, len(nan.shape))))
+        if counted is not None:
+            nan = ops.logical_and(nan, counted)
         invalid = self.invalid_labels(y_true)
-        return losses if invalid is None else ops.where(invalid, float("nan"), losses)
+        if invalid is not None:
+            nan = ops.logical_or(nan, invalid)
+        return ops.where(nan, float("nan"), losses)
 
     def replicas(self) -> Replicas:
         """The replicas that compute the batch together."""

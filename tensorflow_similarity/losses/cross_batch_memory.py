@@ -163,8 +163,9 @@ class CrossBatchMemory(PerExampleLoss):
                 losses = losses + self._against_memory(batch, examples)
                 everything = batch.batch
                 self.memory.add(everything.outputs, everything.labels, examples, self.warmup_steps)
-            losses = self.marked(losses, y_true)
-            return self.reduced(losses, sample_weight, self.loss.counted(labels))
+            counted = self.loss.counted(labels)
+            losses = self.marked(losses, y_true, y_pred, counted)
+            return self.reduced(losses, sample_weight, counted)
 
     def invalid_labels(self, y_true: Any) -> Any:
         return self.loss.invalid_labels(to_tensor(y_true)[:, 0] if self.example_ids else y_true)

@@ -6,6 +6,7 @@ import math
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from tensorflow_similarity import distances
@@ -17,7 +18,7 @@ from tensorflow_similarity.losses.arguments import (
     checked_positive,
 )
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
-from tensorflow_similarity.losses.labels import to_tensor
+from tensorflow_similarity.losses.labels import refuse_in_graph, to_tensor, values_of
 from tensorflow_similarity.losses.masked import masked_logsumexp
 from tensorflow_similarity.losses.replicas import ALONE, Replicas
 
@@ -561,7 +562,22 @@ def _column(values: Any, name: str, kind: str) -> Any:
             f"`{name}` must be {'integers' if kind == 'int' else 'floats'}. Received: dtype "
             f"{dtype}.{' ' + advice if kind == 'int' else ''}"
         )
+    if kind == "float":
+        _check_probability(values, name)
     return ops.reshape(values, (-1,))
+
+
+def _check_probability(values: Any, name: str) -> None:
+    valid = ops.logical_and(values >= 0, values <= 1)
+    message = (
+        f"`{name}` must be probabilities, from 0 to 1: of counts, counts / counts.sum(); of "
+        "logarithms, np.exp(logarithms)."
+    )
+    known = values_of(valid)
+    if known is None:
+        refuse_in_graph(ops.reshape(valid, (-1,)), values, message)
+    elif not known.all():
+        raise ValueError(f"{message} Received: {np.asarray(values_of(values))[~known][0]}.")
 
 
 _TYPES = ("negative_cosine_sim", "cosine_distance", "angular_distance")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 import itertools
 import warnings
@@ -13,22 +12,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity import _checks as checks
-from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import Logs
-from tensorflow_similarity.losses import MetricLoss
-from tensorflow_similarity.losses.base import PerExampleLoss
-from tensorflow_similarity.mining import pairs
+from tensorflow_similarity.models._fit_labels import (
+    losses_by_output,
+    losses_of_classes,
+    losses_on_pairs,
+    with_numbers,
+)
 from tensorflow_similarity.models.batches import is_dataset, one_class_batches
 from tensorflow_similarity.samplers import FollowEpochs
 from tensorflow_similarity.samplers._epochs import EpochDataset
-from tensorflow_similarity.targets import Targets
 
-__all__ = ["fit_with_samplers", "ids_of_names", "warn_of_sorted_labels"]
+__all__ = ["fit_with_samplers", "warn_of_sorted_labels"]
 
-#: What labels `fit` takes as `Targets`: those of which each example has a row of its own.
-_KINDS = ("classes", "multi_hot", "soft", "hierarchy", "pairs")
 _SHUFFLE = (
     "The loss compares no two classes there, and its value says nothing. Shuffle validation data"
 )
@@ -55,13 +52,9 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
     except TypeError:
         return fit(*args, **kwargs)  # Keras' own error.
     del given["self"]
+    with_numbers(model, given)
     sampler, validation = given.get("x"), given.get("validation_data")
-    comparing = _losses_of_classes(model)
-    if "y" in given:
-        given["y"] = ids_of_names(model, given["y"])
-    if isinstance(validation, (tuple, list)) and len(validation) > 1:
-        x, y, *weights = validation
-        given["validation_data"] = (x, ids_of_names(model, y), *weights)
+    comparing = losses_of_classes(model)
     _check_for_one_class(comparing, given.get("y"))
     warn_of_sorted_labels(model, validation)
     if not isinstance(sampler, EpochDataset):
@@ -129,165 +122,6 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
         sampler.steps_per_epoch = usual
 
 
-def ids_of_names(model: keras.Model, y: object) -> Any:
-    """Labels with class names, None or `Targets` as arrays of numbers, which Keras lets through.
-
-    The id of a name is a hash of it, the same in every batch, process and memory.
-
-    Args:
-        model: A compiled model.
-        y: What `fit` was given: labels, or a dict or list of them for the outputs.
-
-    Raises:
-        ValueError: If a loss takes the numbers of a head's classes, some names are None and the
-            loss has no `ignore_class`, or it does not take the kind of `Targets`.
-    """
-    losses = _losses_by_output(model)
-    if None in losses:
-        return _ids_of_names(losses[None], y)
-    if isinstance(y, Mapping):
-        return {key: _ids_of_names(losses.get(key), labels) for key, labels in y.items()}
-    if isinstance(y, (list, tuple)) and len(y) == len(losses):
-        both = zip(losses.values(), y, strict=True)
-        return type(y)([_ids_of_names(loss, labels) for loss, labels in both])
-    return y
-
-
-def _ids_of_names(loss: object, y: object) -> Any:
-    if np.ma.isMaskedArray(y):
-        checks.refuse_partial(y, "y")
-    explicit = isinstance(y, Targets)
-    if not explicit and not (isinstance(loss, PerExampleLoss) and _may_hold_names(y)):
-        return y
-    found = targets.get(y, "y", kinds=_KINDS)
-    if found.kind != "classes":
-        return _rows_of(loss, found)
-    if found.class_names is None and found.known.all():
-        return found.ids if explicit else y
-    numbered = getattr(loss, "on_proxies", False) or getattr(loss, "numbers_classes", False)
-    if found.class_names is not None and not _compares_classes(loss):
-        raise ValueError(
-            f"`y` must be {'class ids' if numbered else 'the labels that it takes'} for "
-            f"{_name_of(loss)}. Received: names, such as {found.class_names[0]!r}."
-            + (
-                " The classes of its head have numbers: names, y = np.unique(y, "
-                "return_inverse=True); keep the names."
-                if numbered
-                else ""
-            )
-        )
-    ids = _hashed(found)
-    if found.known.all():
-        return ids
-    parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
-    ignored = {part.ignore_class for part in parts if len(part.parts()) == 1}
-    unknown = ignored.pop() if len(ignored) == 1 else None
-    if unknown is None:
-        raise ValueError(
-            f"`y` holds None, for a class that is not known. Give the loss an id for that: "
-            f"{_name_of(loss)}(ignore_class=-1)."
-        )
-    return np.where(found.known, ids, unknown)
-
-
-def _name_of(loss: object) -> str:
-    return loss if isinstance(loss, str) else type(loss).__name__
-
-
-def _hashed(classes: Targets) -> np.ndarray:
-    """Class ids; where classes have names, hashes of these."""
-    if classes.class_names is None:
-        return classes.ids
-    hashes = np.array([_hash(name) for name in classes.class_names], np.int64)
-    return hashes[np.where(classes.known, classes.ids, 0)] if len(hashes) else classes.ids
-
-
-#: The relevance of a loss by which it takes each kind of `Targets`.
-_TAKEN = {
-    "hierarchy": (pairs.hierarchy,),
-    "multi_hot": (pairs.multi_hot, pairs.jaccard),
-    "soft": (pairs.multi_hot, pairs.jaccard),
-}
-
-
-_ROWS = (pairs.hierarchy, pairs.multi_hot, pairs.jaccard)
-
-
-def _rows_of(loss: object, found: Targets) -> np.ndarray:
-    """Labels that are no classes as the rows that losses take."""
-    for part in _on_pairs(loss):
-        if found.kind == "pairs":
-            fits, advice = part.distance is None, "Pairs that are given are for SiameseModel."
-        else:
-            taken = _TAKEN[found.kind]
-            # A function of one's own takes what it takes.
-            fits = part.relevance not in (None, pairs.matrix, *_ROWS) or part.relevance in taken
-            advice = f'Make it {_name_of(part)}(relevance="{pairs.relevance_config(taken[0])}").'
-        if not fits:
-            if found.kind == "hierarchy":
-                advice += " Or train on the finest level alone: y.level(-1)."
-            raise ValueError(
-                f"`y` must be labels that {_name_of(part)} takes. Received: {found!r}. {advice}"
-            )
-    if found.kind == "pairs":
-        return found.same  # type: ignore[attr-defined]
-    if found.kind == "hierarchy":
-        columns = found.columns  # type: ignore[attr-defined]
-        ids = np.stack([_hashed(column) for column in columns], axis=1)
-        known = np.stack([column.known for column in columns], axis=1)
-        return np.where(np.logical_and.accumulate(known, axis=1), ids, -1)
-    if not found.known.all():
-        raise ValueError(
-            f"`y` must say the labels of every example. Received: {found!r}. Leave the others out: "
-            "x[y.known], y.take(y.known)."
-        )
-    return found.matrix.astype(np.float32)  # type: ignore[attr-defined]
-
-
-def _may_hold_names(y: object) -> bool:
-    if y is None or keras.ops.is_tensor(y) or isinstance(y, (Mapping, str, bytes)):
-        return False
-    try:
-        array = np.asarray(y)
-    except (TypeError, ValueError):
-        return False
-    return array.ndim > 0 and array.size == len(array) and array.dtype.kind in "USTO"
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
-
-
-def _losses_by_output(model: keras.Model) -> dict[Any, Any]:
-    """The losses of a model, by output; None for the only one."""
-    loss = getattr(model, "loss", None)
-    losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
-    return dict(losses) if isinstance(losses, Mapping) else {None: losses}
-
-
-def _on_pairs(loss: object) -> list[MetricLoss]:
-    """The losses on pairs that a loss is, or calls in turn."""
-    parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
-    return [part for part in parts if isinstance(part, MetricLoss)]
-
-
-def _compares_classes(loss: object) -> bool:
-    """Whether a loss compares embeddings of different classes, whatever their ids are."""
-    parts = _on_pairs(loss)
-    return bool(parts) and all(
-        part.distance is not None
-        and part.relevance is None
-        and not part.numbers_classes
-        and type(part).embeddings is MetricLoss.embeddings
-        for part in parts
-    )
-
-
-def _losses_of_classes(model: keras.Model) -> dict[Any, Any]:
-    """The losses that compare embeddings of different classes, by output."""
-    return {key: loss for key, loss in _losses_by_output(model).items() if _compares_classes(loss)}
-
-
 def _labels_of(y: Any, key: Any) -> np.ndarray | None:
     """One label for each example of an output, `[n]`; None where `y` is something else."""
     if key is not None:
@@ -327,7 +161,7 @@ def _check_for_one_class(losses: dict[Any, Any], y: object) -> None:
 
 def _is_zero_for_one_class(loss: object) -> bool:
     embeddings = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
-    values = [part(np.zeros(4, "int32"), embeddings) for part in _on_pairs(loss)]
+    values = [part(np.zeros(4, "int32"), embeddings) for part in losses_on_pairs(loss)]
     return not any(np.any(keras.ops.convert_to_numpy(value)) for value in values)
 
 
@@ -342,7 +176,7 @@ def warn_of_sorted_labels(
         y: The labels of arrays, in their order.
         batch_size: Examples in a batch of arrays.
     """
-    losses = {key: loss for key, loss in _losses_by_output(model).items() if _on_pairs(loss)}
+    losses = {key: loss for key, loss in losses_by_output(model).items() if losses_on_pairs(loss)}
     if not losses:
         return
     if not is_dataset(x):

@@ -13,6 +13,7 @@ from tensorflow_similarity.layers import Temperature
 from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.losses.labels import to_tensor
 from tensorflow_similarity.losses.replicas import ALONE, current_replicas
+from tensorflow_similarity.models._fit_labels import hashed_names
 from tensorflow_similarity.models.jax_batches import numbered
 from tensorflow_similarity.models.paired_model import PairedModel, embedding_size
 
@@ -20,6 +21,7 @@ __all__ = ["DualEncoder"]
 
 #: What may be known of the candidates of a batch, beside the candidates.
 _EXTRA = ("ids", "sampling_probability", "negatives", "negative_ids")
+_IDS = ("ids", "negative_ids")
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -45,10 +47,10 @@ class DualEncoder(PairedModel):
     | key | shape | |
     |---|---|---|
     | `"candidates"` | `[batch, ...]` | the candidates |
-    | `"ids"` | integers `[batch]` | which candidate: the same one again is no negative |
+    | `"ids"` | integers or names `[batch]` | which candidate: the same one again is no negative |
     | `"sampling_probability"` | floats `[batch]` | its popularity, which is corrected for (log-q) |
-    | `"negatives"` | `[batch, n, ...]` | candidates that do not belong to the query |
-    | `"negative_ids"` | integers `[batch, n]` | which these are |
+    | `"negatives"` | `[batch, n, ...]` or `[batch, ...]` | candidates of others |
+    | `"negative_ids"` | integers or names `[batch, n]` | which these are |
 
     A `tf.data.Dataset` or `keras.utils.PyDataset` yields `(queries, y)`, or `(queries, y,
     sample_weight)`.
@@ -237,11 +239,18 @@ class DualEncoder(PairedModel):
             losses = loss.query_losses(ids, queries, every_ids, every)
             return loss.reduced(losses, sample_weight)
 
+    def numbers_of_labels(self, y: object) -> Any:
+        """As for other models; names of candidates become ids."""
+        if not (isinstance(y, dict) and "candidates" in y):
+            return y
+        named = {key: hashed_names(y[key], f"y[{key!r}]") for key in _IDS if key in y}
+        changed = any(value is not y[key] for key, value in named.items())
+        return {**y, **named} if changed else y
+
     def _targets_for_jax(self, x: object, y: object) -> Any:
         if not (isinstance(y, dict) and "candidates" in y):
             return y
-        ids = ("ids", "negative_ids")
-        return {key: numbered(value) if key in ids else value for key, value in y.items()}
+        return {key: numbered(value) if key in _IDS else value for key, value in y.items()}
 
     def step_inputs(self, x: object, y: object) -> Any:
         if y is None:
@@ -257,13 +266,29 @@ class DualEncoder(PairedModel):
                 f"`y` must have the keys 'candidates' and any of {list(_EXTRA)}. Received also: "
                 f"{unknown}."
             )
-        return {"queries": x, **y}
+        return {"queries": x, **y, **_with_axis(y)}
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal model."""
         temperature = None if self.temperature is None else self.temperature.initial
         config = {**super().get_config(), "temperature": temperature}
         return config if self._candidate_tower is not None else {**config, "candidate_tower": None}
+
+
+def _with_axis(y: dict[str, Any]) -> dict[str, Any]:
+    """Negatives `[batch, n, ...]`, where one was given for each query."""
+    if "negatives" not in y:
+        return {}
+    one, several = (keras.tree.flatten(y[key]) for key in ("candidates", "negatives"))
+    ranks = [len(x.shape) for x in one], [len(x.shape) for x in several]
+    if ranks[0] == ranks[1]:
+        return {"negatives": keras.tree.map_structure(lambda x: x[:, None], y["negatives"])}
+    if ranks[1] != [rank + 1 for rank in ranks[0]]:
+        raise ValueError(
+            "`y['negatives']` must be [batch, n, ...] with candidates [batch, ...]. Received: "
+            f"shapes {[tuple(x.shape) for x in several]} with {[tuple(x.shape) for x in one]}."
+        )
+    return {}
 
 
 def _compares_pairs(loss: object) -> bool:
@@ -273,7 +298,9 @@ def _compares_pairs(loss: object) -> bool:
     if loss.takes_views or loss.takes_triplets:
         return True
     by_ids = hasattr(loss, "query_losses") and not getattr(loss, "numbers_classes", True)
-    return by_ids and getattr(loss, "distance", None) is not None
+    if not by_ids or getattr(loss, "distance", None) is None:
+        return False
+    return getattr(loss, "relevance", None) is None
 
 
 def _model(value: object, argument: str) -> keras.Model:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 
 from tensorflow_similarity.layers import CompatibleHead, MarginHead, ProxyHead
 from tensorflow_similarity.losses import (
@@ -123,14 +124,16 @@ def check_compatible_heads(model: keras.Model, loss: object) -> None:
 
 
 def check_targets(model: keras.Model, y: object) -> None:
-    """Checks class ids against the heads of a model, before they reach a compiled step.
+    """Checks labels against the losses and heads of a model, before they reach a compiled step.
 
     Args:
         model: A compiled model; only functional ones can be checked.
         y: The targets of a batch, as arrays.
 
     Raises:
-        ValueError: If a loss on the classes of a head gets an id that is none of them.
+        TypeError: If a loss gets labels of another type, such as fractions for class ids.
+        ValueError: If a loss on the classes of a head gets an id that is none of them, or
+            labels of another shape.
     """
     for place, name, tensor in _outputs(model):
         own, target = (_of_output(each, place, name) for each in (model.loss, y))
@@ -140,6 +143,8 @@ def check_targets(model: keras.Model, y: object) -> None:
             check_class_range(target, tensor.shape[1], own.ignore_class)
         elif isinstance(own, MarginLoss) and own.numbers_classes:
             check_class_range(target, own.classes, own.ignore_class)
+        if isinstance(own, PerExampleLoss) and isinstance(target, np.ndarray):
+            own.checked_labels(target, None)
 
 
 def _outputs(model: keras.Model) -> Iterator[tuple[int, str, Any]]:

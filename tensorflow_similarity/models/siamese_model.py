@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from tensorflow_similarity import distances
@@ -146,6 +147,11 @@ class SiameseModel(PairedModel):
             return self._step_loss(None, triplets, sample_weight=sample_weight)
         apart = self._pair_distance.paired(outputs["left"], outputs["right"])
         return self._pair_loss(inputs["same"], apart, sample_weight=sample_weight)
+
+    def _targets_for_jax(self, x: object, y: object) -> Any:
+        if self._pair_loss is not None and isinstance(y, np.ndarray):
+            self._pair_loss.checked_labels(y, None)
+        return super()._targets_for_jax(x, y)
 
     def step_inputs(self, x: object, y: object) -> Any:
         sides = _TRIPLET if self._pair_loss is None else _PAIR

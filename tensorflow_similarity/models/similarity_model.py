@@ -21,11 +21,8 @@ from tensorflow_similarity.losses import CrossBatchMemory
 from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
-from tensorflow_similarity.models._fitting import (
-    fit_with_samplers,
-    ids_of_names,
-    warn_of_sorted_labels,
-)
+from tensorflow_similarity.models._fit_labels import ids_of_names, with_numbers
+from tensorflow_similarity.models._fitting import fit_with_samplers, warn_of_sorted_labels
 from tensorflow_similarity.models.batches import is_dataset
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
@@ -377,14 +374,14 @@ class SimilarityModel(RetrievalMethods, keras.Model):
 
     def train_on_batch(self, x: object, y: object = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.train_on_batch`."""
-        y = ids_of_names(self, y)
+        y = self.numbers_of_labels(y)
         if keras.backend.backend() == "jax":
             y = self._targets_for_jax(x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x: object, y: object = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.test_on_batch`."""
-        y = ids_of_names(self, y)
+        y = self.numbers_of_labels(y)
         if keras.backend.backend() == "jax":
             y = self._targets_for_jax(x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
@@ -434,15 +431,31 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         Warns if data are sorted by class, so that most batches of a pair loss hold one class:
         the value is then meaningless, and often near 0. (For datasets, two batches are checked.)
         """
-        y = ids_of_names(self, y)
         # `fit` has checked its datasets already.
         if "_use_cached_eval_dataset" not in kwargs or not is_dataset(x):
+            given = {"x": x, "y": y}
+            with_numbers(self, given)
+            x, y = given["x"], given["y"]
             warn_of_sorted_labels(self, x, y, batch_size or 32)
         try:
             return super().evaluate(x, y, batch_size, *args, **kwargs)
         except BaseException:
             synced(self)  # With JAX, the weights are held elsewhere while it runs.
             raise
+
+    def numbers_of_labels(self, y: Any) -> Any:
+        """The targets of examples as numbers: class names, None and `Targets` become arrays.
+
+        `fit`, `evaluate`, `train_on_batch` and `test_on_batch` call it, for batches of datasets
+        too. A name has the same id everywhere.
+
+        Args:
+            y: What `fit` takes as `y`.
+
+        Raises:
+            ValueError: If the loss does not take names, or this kind of `Targets`.
+        """
+        return ids_of_names(self, y)
 
     def towers(self) -> tuple[keras.Model, keras.Model]:
         """The models that embed queries and records: this one, unless it has two towers."""

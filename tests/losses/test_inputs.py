@@ -8,6 +8,7 @@ import tensorflow as tf
 from oracle.loss_cases import CASES, ON_CLASSES, few, one_each
 from tensorflow_similarity.losses import (
     ContrastiveLoss,
+    CrossBatchMemory,
     LiftedStructLoss,
     MetricLoss,
     NpairsLoss,
@@ -24,6 +25,22 @@ Y = np.arange(8) % 3
 def per_query(name, n=8, **kwargs):
     y_true, y_pred = CASES[name].batch(n, seed=41)
     return y_true, y_pred, np.asarray(CASES[name].make(reduction=None)(y_true, y_pred))
+
+
+@pytest.mark.parametrize("name", ON_CLASSES)
+def test_an_embedding_that_is_not_a_number_shows(name):
+    y_true, y_pred = CASES[name].batch(8, seed=41)
+    y_pred[2, 1] = np.nan
+    loss = CASES[name].make(reduction=None)
+    assert np.isnan(loss(y_true, y_pred)[2])
+    if name in ("triplet", "contrastive"):
+        assert np.isnan(CrossBatchMemory(loss, 16)(y_true, y_pred)).any()
+
+
+def test_an_embedding_that_is_not_a_number_may_be_ignored():
+    y, x = np.array([0, 1, 0, 1, -1]), np.vstack([X[:4], np.full((1, 4), np.nan, "float32")])
+    loss = TripletLoss(ignore_class=-1)
+    np.testing.assert_allclose(loss(y, x), loss(y[:4], x[:4]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", few(n for n, c in CASES.items() if c.labels != "multi_hot"))

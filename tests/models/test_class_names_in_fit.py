@@ -8,6 +8,7 @@ import pytest
 from tensorflow_similarity import losses
 from tensorflow_similarity.layers import L2Embedding, ProxyHead
 from tensorflow_similarity.models import SimilarityModel
+from tensorflow_similarity.samplers import MultiShotMemorySampler
 from tensorflow_similarity.targets import Targets
 
 X = np.random.default_rng(0).normal(size=(24, 5)).astype("float32")
@@ -84,7 +85,7 @@ def test_masked_labels_are_refused():
 
 
 def test_labels_of_another_kind_are_no_names():
-    with pytest.raises(ValueError, match="the labels that it takes for SupConLoss"):
+    with pytest.raises(ValueError, match="the labels that SupConLoss takes"):
         made(losses.SupConLoss(relevance="multi_hot")).train_on_batch(X, NAMES)
 
 
@@ -186,3 +187,130 @@ def test_targets_of_classes():
         model.fit(X, Targets.pairs(IDS % 2), verbose=0)
     with pytest.raises(TypeError, match="must be targets of kind"):
         model.fit(X, Targets.relevance(np.eye(24)), verbose=0)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of the arrays, in order; counts how often Keras says that an epoch ends."""
+
+    def __init__(self, y, size=8):
+        super().__init__()
+        self.y, self.size, self.ends = y, size, 0
+
+    def __len__(self):
+        return len(X) // self.size
+
+    def __getitem__(self, i):
+        part = slice(i * self.size, (i + 1) * self.size)
+        return X[part], keras.tree.map_structure(lambda y: y[part], self.y)
+
+    def on_epoch_end(self):
+        self.ends += 1
+
+
+def as_data(kind, y):
+    batches = Batches(y)
+    if kind == "PyDataset":
+        return batches
+    if kind == "generator":
+        return (batches[i] for _ in range(9) for i in range(3))
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((X, y)).batch(8)
+
+
+@pytest.mark.parametrize("kind", ["PyDataset", "generator", "tf.data"])
+def test_datasets_yield_names(kind):
+    options = {"verbose": 0, "shuffle": False, "epochs": 2}
+    if kind == "generator":
+        options["steps_per_epoch"] = 3
+    found, ends = [], []
+    for y in (NAMES, IDS):
+        data = as_data(kind, y)
+        model = made(losses.SupConLoss())
+        history = model.fit(data, validation_data=Batches(y), **options).history
+        ends.append(getattr(data, "ends", None))
+        evaluated = model.evaluate(as_data(kind, y), verbose=0, steps=3)
+        found.append([*history["loss"], *history["val_loss"], evaluated])
+    np.testing.assert_allclose(*found, rtol=1e-5)
+    assert ends[0] == ends[1] != 0
+    with pytest.raises(ValueError, match=r"must be class ids for ArcFaceLoss.*np\.unique"):
+        made(losses.ArcFaceLoss(), ProxyHead(4)).fit(as_data(kind, NAMES), **options)
+
+
+BY_NAME = {"owl": 2.0, "cat": 0.5, "dog": 0.0}
+BY_ID = {0: 2.0, 1: 0.5, 2: 0.0}
+
+
+@pytest.mark.parametrize(
+    ("y", "weights"),
+    [
+        (NAMES, BY_NAME),
+        (Targets.classes(NAMES), BY_NAME),
+        (NAMES.tolist(), BY_NAME),
+        (IDS, BY_ID),
+        (IDS + 2**40, {key + 2**40: value for key, value in BY_ID.items()}),
+    ],
+    ids=["names", "targets", "list", "ids", "large ids"],
+)
+def test_classes_have_weights(y, weights):
+    options = {"batch_size": 24, "shuffle": False, "verbose": 0}
+    by_example = np.array([BY_ID.get(i, 1.0) for i in IDS])
+    expected = made(losses.SupConLoss()).fit(X, IDS, sample_weight=by_example, **options)
+    found = made(losses.SupConLoss()).fit(
+        X, y, class_weight=weights, validation_data=(X, y), **options
+    )
+    np.testing.assert_allclose(found.history["loss"], expected.history["loss"], rtol=1e-5)
+    assert found.history["val_loss"][0] != pytest.approx(expected.history["loss"][0], rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["PyDataset", "generator", "tf.data", "sampler"])
+def test_classes_of_a_dataset_have_weights(kind):
+    found = []
+    for weights in (None, dict.fromkeys(["bat", "cat", "dog", "owl"], 2.0)):
+        data = as_data(kind, NAMES)
+        if kind == "sampler":
+            data = MultiShotMemorySampler(X, NAMES, 4, 2, steps_per_epoch=1, seed=0)
+        options = {"verbose": 0, "shuffle": False, "steps_per_epoch": 1}
+        model = made(losses.SupConLoss())
+        found.append(model.fit(data, class_weight=weights, **options).history["loss"][0])
+    assert found[1] == pytest.approx(2 * found[0], rel=1e-5)
+
+
+def test_weights_of_classes_that_are_not_there_are_refused():
+    model = made(losses.SupConLoss())
+    for y, weights, error in [
+        (NAMES, {0: 2.0}, TypeError),
+        (IDS, {"owl": 2.0}, TypeError),
+        (NAMES, {"eagle": 2.0}, ValueError),
+        (IDS + 2**40, {1: 2.0}, ValueError),
+    ]:
+        with pytest.raises(error, match="`class_weight` must have class"):
+            model.fit(X, y, class_weight=weights, verbose=0)
+    sampler = MultiShotMemorySampler(X, NAMES, 4, 2, steps_per_epoch=1)
+    with pytest.raises(ValueError, match="`class_weight` must have classes of the sampler"):
+        model.fit(sampler, class_weight={"eagle": 2.0}, verbose=0)
+    many = made(losses.SupConLoss(relevance="multi_hot"))
+    with pytest.raises(ValueError, match="`class_weight` is for labels of one class"):
+        many.fit(X, Targets.multi_hot(TAGS), class_weight={0: 2.0}, verbose=0)
+
+
+def test_lists_are_arrays():
+    options = {"batch_size": 24, "shuffle": False, "verbose": 0}
+    weights = np.linspace(0, 1, 24)
+    found = [
+        made(losses.SupConLoss()).fit(X, y, sample_weight=w, **options).history["loss"]
+        for y, w in ((IDS, weights), (IDS.tolist(), weights.tolist()))
+    ]
+    np.testing.assert_allclose(*found)
+
+
+def test_names_where_only_numbers_fit_are_refused_by_their_key():
+    inputs = keras.Input((5,))
+    model = SimilarityModel(
+        inputs, {"a": L2Embedding(3)(inputs), "b": keras.layers.Dense(4)(inputs)}
+    )
+    model.compile("sgd", {"a": losses.TripletLoss(), "b": "sparse_categorical_crossentropy"})
+    with pytest.raises(ValueError, match=r"`y\['b'\]` must be class ids for sparse_cat.*np.unique"):
+        model.fit(X, {"a": NAMES, "b": NAMES}, verbose=0)
+    with pytest.raises(ValueError, match=r"a dict with labels for each of the outputs"):
+        model.fit(X, NAMES, verbose=0)

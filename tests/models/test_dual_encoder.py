@@ -309,9 +309,33 @@ def test_triplets_of_two_towers(in_batch, negatives):
 def test_what_triplets_do_not_take_is_refused():
     with pytest.raises(ValueError, match="layout='columns'"):
         make(losses.TripletMarginLoss(layout="blocks"))
+    with pytest.raises(TypeError, match="`loss` must compare queries with candidates"):
+        make(losses.SupConLoss(relevance="multi_hot"))
     model = make(losses.TripletMarginLoss(in_batch_negatives="hard"), run_eagerly=True)
     with pytest.raises(ValueError, match=r"must not have \['ids'\].*MultiNegativesRankLoss"):
         model.test_on_batch(USERS, {"candidates": ITEMS, "ids": np.arange(N)})
+
+
+def test_candidates_have_names():
+    names = np.array([f"item {i // 2}" for i in range(N)])
+    more = {"negatives": ITEMS[::-1]}
+    values = []
+    for ids, negative_ids in ((names, names[::-1]), (np.arange(N) // 2, np.arange(N)[::-1] // 2)):
+        y = {"candidates": ITEMS, "ids": ids, "negative_ids": negative_ids, **more}
+        values.append(make(run_eagerly=True).test_on_batch(USERS, y))
+    y["negatives"] = ITEMS[::-1][:, None]
+    values.append(make(run_eagerly=True).test_on_batch(USERS, y))
+    np.testing.assert_allclose(values, values[0], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`y\['negatives'\]` must be \[batch, n, ...\]"):
+        make(run_eagerly=True).test_on_batch(USERS, {"candidates": ITEMS, "negatives": ITEMS[:, 0]})
+
+
+@pytest.mark.parametrize("wrong", [np.arange(N) * 1.0, np.log(np.full(N, 0.1)), np.full(N, np.nan)])
+def test_what_is_no_probability_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"must be probabilities.*counts / counts.sum\(\)"):
+        make(run_eagerly=True).train_on_batch(
+            USERS, {"candidates": ITEMS, "sampling_probability": wrong.astype("float32")}
+        )
 
 
 def test_weights_datasets_and_parts():

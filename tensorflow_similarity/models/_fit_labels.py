@@ -1,0 +1,467 @@
+"""What `fit` and `evaluate` take as labels: names, None and `Targets` become numbers.
+
+Keras lets neither text nor objects through to a loss, and reads class ids for `class_weight` in 32
+bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tensorflow_similarity import _checks as checks
+from tensorflow_similarity import targets
+from tensorflow_similarity.losses import MetricLoss
+from tensorflow_similarity.losses.base import PerExampleLoss
+from tensorflow_similarity.mining import pairs
+from tensorflow_similarity.models.batches import is_dataset
+from tensorflow_similarity.samplers._epochs import EpochDataset
+from tensorflow_similarity.targets import Targets
+
+__all__ = [
+    "compares_classes",
+    "hashed_names",
+    "ids_of_names",
+    "losses_by_output",
+    "losses_of_classes",
+    "losses_on_pairs",
+    "with_numbers",
+]
+
+#: What labels `fit` takes as `Targets`: those of which each example has a row of its own.
+_KINDS = ("classes", "multi_hot", "soft", "hierarchy", "pairs")
+
+
+def with_numbers(model: Any, given: dict[str, Any]) -> None:
+    """Replaces names, None and `Targets` among the arguments of `fit` or `evaluate` by numbers.
+
+    Class weights of names, and of ids of more than 32 bits, become weights of examples.
+
+    Args:
+        model: A compiled model.
+        given: Arguments by name, changed in place: `x`, `y`, `validation_data`, `class_weight`,
+            `sample_weight`, `validation_split`.
+
+    Raises:
+        ValueError: As `ids_of_names`; or if `class_weight` has a class that is not there.
+    """
+    data, weights = given.get("x"), given.get("class_weight")
+    if is_dataset(data):
+        given["x"], left = _numbered_data(model, data, weights)
+        if weights is not None:
+            given["class_weight"] = left
+    elif "y" in given:
+        y = given["y"]
+        given["y"] = model.numbers_of_labels(y)
+        by_example = _weights_of_examples(model, y, given["y"], weights)
+        if by_example is not None and given.get("sample_weight") is None:
+            # Keras weighs no validation data by class.
+            ends = len(by_example) * (1 - (given.get("validation_split") or 0.0))
+            by_example[int(np.floor(ends)) :] = 1.0
+            given["sample_weight"] = by_example
+            del given["class_weight"]
+        if isinstance(given.get("sample_weight"), list):
+            given["sample_weight"] = _array_of(given["sample_weight"])
+    validation = given.get("validation_data")
+    if isinstance(validation, (tuple, list)) and len(validation) > 1:
+        x, y, *others = validation
+        given["validation_data"] = (x, model.numbers_of_labels(y), *others)
+    elif validation is not None and is_dataset(validation):
+        given["validation_data"] = _numbered_data(model, validation, None)[0]
+
+
+def ids_of_names(model: keras.Model, y: object) -> Any:
+    """Labels with class names, None or `Targets` as arrays of numbers, which Keras lets through.
+
+    The id of a name is a hash of it, the same in every batch, process and memory.
+
+    Args:
+        model: A compiled model.
+        y: What `fit` was given: labels, or a dict or list of them for the outputs.
+
+    Raises:
+        ValueError: If a loss takes the numbers of a head's classes, some names are None and the
+            loss has no `ignore_class`, or it does not take names or the kind of `Targets`.
+    """
+    losses = losses_by_output(model)
+    if None in losses:
+        return _ids_of_names(losses[None], y)
+    if isinstance(y, Mapping):
+        return {
+            key: _ids_of_names(losses.get(key), labels, f"y[{key!r}]") for key, labels in y.items()
+        }
+    if isinstance(y, (list, tuple)) and len(y) == len(losses):
+        both = enumerate(zip(losses.values(), y, strict=True))
+        return type(y)([_ids_of_names(loss, labels, f"y[{i}]") for i, (loss, labels) in both])
+    if isinstance(y, Targets) or _may_hold_names(_host_text(y)):
+        raise ValueError(
+            f"`y` must be a dict with labels for each of the outputs {list(losses)}. Received: "
+            "one for all."
+        )
+    return y
+
+
+def hashed_names(y: Any, name: str = "y") -> Any:
+    """Names as ids of 63 bits, in their shape; anything that is no text as it is."""
+    y = _host_text(y)
+    if not _may_hold_names(y, one_value=False):
+        return y
+    array = np.asarray(y)
+    found = targets.get(array.reshape(-1), name)
+    if not found.known.all():
+        raise ValueError(f"`{name}` must have no None. Received: one.")
+    return _hashed(found).reshape(array.shape)
+
+
+def _ids_of_names(loss: Any, y: Any, name: str = "y") -> Any:
+    if np.ma.isMaskedArray(y):
+        checks.refuse_partial(y, name)
+    y = _array_of(_host_text(y))
+    explicit = isinstance(y, Targets)
+    if not explicit and not _may_hold_names(y):
+        return y
+    if not isinstance(loss, PerExampleLoss) and not explicit:
+        _refuse_text(loss, y, name)
+        return y
+    found = targets.get(y, name, kinds=_KINDS)
+    if found.kind != "classes":
+        return _rows_of(loss, found)
+    if found.class_names is None and found.known.all():
+        return found.ids if explicit else y
+    if found.class_names is not None and not compares_classes(loss):
+        _refuse_text(loss, found.class_names, name)
+    ids = _hashed(found)
+    if found.known.all():
+        return ids
+    parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
+    ignored = {part.ignore_class for part in parts if len(part.parts()) == 1}
+    unknown = ignored.pop() if len(ignored) == 1 else None
+    if unknown is None:
+        raise ValueError(
+            f"`{name}` holds None, for a class that is not known. Give the loss an id for that: "
+            f"{_name_of(loss)}(ignore_class=-1)."
+        )
+    return np.where(found.known, ids, unknown)
+
+
+def _refuse_text(loss: Any, y: Any, name: str) -> None:
+    """Raises if there are names, for a loss that takes the numbers of classes, or none."""
+    values = np.asarray(y).reshape(-1)
+    text = next((str(each) for each in values.tolist() if isinstance(each, (str, bytes))), None)
+    if text is None:
+        return
+    received = f"Received: names, such as {text!r}."
+    if loss is None:
+        raise ValueError(f"`{name}` must be numbers for this model. {received}")
+    numbered = getattr(loss, "on_proxies", False) or getattr(loss, "numbers_classes", False)
+    if isinstance(loss, PerExampleLoss) and not numbered:
+        raise ValueError(f"`{name}` must be the labels that {_name_of(loss)} takes. {received}")
+    raise ValueError(
+        f"`{name}` must be class ids for {_name_of(loss)}. {received} Its classes have numbers: "
+        "names, y = np.unique(y, return_inverse=True); keep the names."
+    )
+
+
+def _host_text(y: Any) -> Any:
+    """Text in a tensor of TensorFlow as an array."""
+    if keras.backend.backend() == "tensorflow" and keras.ops.is_tensor(y):
+        is_text = keras.backend.standardize_dtype(y.dtype) == "string"
+        return y.numpy() if is_text and hasattr(y, "numpy") else y
+    return y
+
+
+def _array_of(values: Any) -> Any:
+    """A list of numbers as an array, which Keras takes; anything else as it is."""
+    numbers = (int, float, np.number, np.bool_)
+    if isinstance(values, list) and values and all(isinstance(v, numbers) for v in values):
+        return np.asarray(values)
+    return values
+
+
+def _name_of(loss: object) -> str:
+    return loss if isinstance(loss, str) else type(loss).__name__
+
+
+def _hashed(classes: Targets) -> np.ndarray:
+    """Class ids; where classes have names, hashes of these."""
+    if classes.class_names is None:
+        return classes.ids
+    hashes = np.array([_hash(name) for name in classes.class_names], np.int64)
+    return hashes[np.where(classes.known, classes.ids, 0)] if len(hashes) else classes.ids
+
+
+#: The relevance of a loss by which it takes each kind of `Targets`.
+_TAKEN = {
+    "hierarchy": (pairs.hierarchy,),
+    "multi_hot": (pairs.multi_hot, pairs.jaccard),
+    "soft": (pairs.multi_hot, pairs.jaccard),
+}
+
+
+_ROWS = (pairs.hierarchy, pairs.multi_hot, pairs.jaccard)
+
+
+def _rows_of(loss: object, found: Targets) -> np.ndarray:
+    """Labels that are no classes as the rows that losses take."""
+    for part in losses_on_pairs(loss):
+        if found.kind == "pairs":
+            fits, advice = part.distance is None, "Pairs that are given are for SiameseModel."
+        else:
+            taken = _TAKEN[found.kind]
+            # A function of one's own takes what it takes.
+            fits = part.relevance not in (None, pairs.matrix, *_ROWS) or part.relevance in taken
+            advice = f'Make it {_name_of(part)}(relevance="{pairs.relevance_config(taken[0])}").'
+        if not fits:
+            if found.kind == "hierarchy":
+                advice += " Or train on the finest level alone: y.level(-1)."
+            raise ValueError(
+                f"`y` must be labels that {_name_of(part)} takes. Received: {found!r}. {advice}"
+            )
+    if found.kind == "pairs":
+        return found.same  # type: ignore[attr-defined]
+    if found.kind == "hierarchy":
+        columns = found.columns  # type: ignore[attr-defined]
+        ids = np.stack([_hashed(column) for column in columns], axis=1)
+        known = np.stack([column.known for column in columns], axis=1)
+        return np.where(np.logical_and.accumulate(known, axis=1), ids, -1)
+    if not found.known.all():
+        raise ValueError(
+            f"`y` must say the labels of every example. Received: {found!r}. Leave the others out: "
+            "x[y.known], y.take(y.known)."
+        )
+    return found.matrix.astype(np.float32)  # type: ignore[attr-defined]
+
+
+def _may_hold_names(y: object, one_value: bool = True) -> bool:
+    """Whether labels may be names: those of one value per example, or of any shape."""
+    if y is None or keras.ops.is_tensor(y) or isinstance(y, (Mapping, str, bytes)):
+        return False
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError):
+        return False
+    fits = array.ndim > 0 and (not one_value or array.size == len(array))
+    return fits and array.dtype.kind in "USTO"
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def losses_by_output(model: keras.Model) -> dict[Any, Any]:
+    """The losses of a model, by output; None for the only one."""
+    loss = getattr(model, "loss", None)
+    losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
+    return dict(losses) if isinstance(losses, Mapping) else {None: losses}
+
+
+def losses_on_pairs(loss: object) -> list[MetricLoss]:
+    """The losses on pairs that a loss is, or calls in turn."""
+    parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
+    return [part for part in parts if isinstance(part, MetricLoss)]
+
+
+def compares_classes(loss: object) -> bool:
+    """Whether a loss compares embeddings of different classes, whatever their ids are."""
+    parts = losses_on_pairs(loss)
+    return bool(parts) and all(
+        part.distance is not None
+        and part.relevance is None
+        and not part.numbers_classes
+        and type(part).embeddings is MetricLoss.embeddings
+        for part in parts
+    )
+
+
+def losses_of_classes(model: keras.Model) -> dict[Any, Any]:
+    """The losses that compare embeddings of different classes, by output."""
+    return {key: loss for key, loss in losses_by_output(model).items() if compares_classes(loss)}
+
+
+# Weights of classes ---------------------------------------------------------------------------
+
+
+def _weights_of_examples(model: Any, y: Any, ids: Any, weights: Any) -> np.ndarray | None:
+    """The weights of classes by example, where Keras would not find them; else None.
+
+    Args:
+        model: A compiled model.
+        y: Labels, as they were given.
+        ids: What `numbers_of_labels` made of them.
+        weights: `class_weight`, or None.
+    """
+    loss = losses_by_output(model).get(None)
+    if not isinstance(weights, Mapping) or not isinstance(loss, PerExampleLoss) or ids is None:
+        return None
+    if not isinstance(y, Targets):
+        y = _host_text(y)
+    shape = tuple(getattr(ids, "shape", ()))
+    if not shape or (len(shape) > 1 and shape[1] != 1):
+        raise ValueError(
+            "`class_weight` is for labels of one class per example. Received: labels of shape "
+            f"{shape}. Pass `sample_weight`."
+        )
+    keys = list(weights)
+    known = targets.get(y, "y") if isinstance(y, Targets) or _may_hold_names(y) else None
+    names = None if known is None or known.class_names is None else known.decode(known.ids)
+    by_name = names is not None
+    if any(isinstance(key, str) != by_name for key in keys):
+        raise TypeError(
+            f"`class_weight` must have class {'names' if by_name else 'ids'} for keys, as `y` "
+            f"does. Received: {keys[:5]}."
+        )
+    if names is not None:
+        labels = names.tolist()
+    else:
+        labels = np.asarray(keras.ops.convert_to_numpy(ids)).reshape(-1).tolist()
+        if all(-(2**31) <= number < 2**31 for number in (*keys, *labels)):
+            return None  # Keras reads 32 bits.
+    missing = [key for key in keys if key not in set(labels)]
+    if missing and len(missing) == len(keys):
+        raise ValueError(
+            f"`class_weight` must have classes of `y`. Received: {missing[:5]}, none of which is "
+            "there."
+        )
+    return np.array([weights.get(label, 1.0) for label in labels], "float32")
+
+
+# Datasets -------------------------------------------------------------------------------------
+
+
+def _numbered_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
+    """A dataset whose batches have numbers for names, and the `class_weight` left for Keras."""
+    by_name = isinstance(weights, Mapping) and any(isinstance(key, str) for key in weights)
+    if isinstance(data, EpochDataset):
+        return data, _weights_by_id(data, weights) if by_name else weights
+    if hasattr(data, "element_spec") and hasattr(data, "map"):
+        return _numbered_tf_data(model, data, weights)
+
+    def numbered(batch: Any) -> Any:
+        parts = tuple(batch) if isinstance(batch, list) else batch
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(parts)
+        ids = model.numbers_of_labels(y)
+        by_example = _weights_of_examples(model, y, ids, weights) if by_name else None
+        if ids is y and by_example is None:
+            return batch
+        sample_weight = sample_weight if by_example is None else by_example
+        return (x, ids) if sample_weight is None else (x, ids, sample_weight)
+
+    left = None if by_name else weights
+    if hasattr(data, "__next__"):
+        return (numbered(batch) for batch in data), left
+    if isinstance(data, keras.utils.PyDataset):
+        first = data[0] if data.num_batches != 0 else None
+        if first is None or numbered(first) is first:
+            return data, weights
+        return _NumberedDataset(data, numbered), left
+    if _yields_text(data):
+        made = copy.copy(data)
+        made.collate_fn = _NumberedCollate(data.collate_fn, numbered)
+        return made, left
+    return data, weights
+
+
+def _weights_by_id(sampler: Any, weights: Mapping[Any, float]) -> dict[int, float]:
+    """`class_weight` by the ids that a sampler gives to names."""
+    names = list(getattr(sampler, "class_names", None) or [])
+    missing = [key for key in weights if key not in names]
+    if missing:
+        raise ValueError(
+            f"`class_weight` must have classes of the sampler, {names[:10]}. Received: "
+            f"{missing[:5]}."
+        )
+    return {names.index(key): weight for key, weight in weights.items()}
+
+
+def _yields_text(loader: Any) -> bool:
+    """Whether the labels of a `DataLoader` of PyTorch are text, by its first example."""
+    dataset: Any = getattr(loader, "dataset", None)
+    if not hasattr(loader, "collate_fn") or not hasattr(dataset, "__getitem__"):
+        return False
+    if not hasattr(dataset, "__len__") or not len(dataset):
+        return False
+    example = dataset[0]
+    return isinstance(example, (tuple, list)) and len(example) > 1 and isinstance(example[1], str)
+
+
+class _NumberedCollate:
+    """Makes batches as another function does, with numbers for names."""
+
+    def __init__(self, collate: Callable[[Any], Any], numbered: Callable[[Any], Any]) -> None:
+        self._collate, self._numbered = collate, numbered
+
+    def __call__(self, examples: Any) -> Any:
+        import torch
+
+        x, y, *others = self._collate(examples)
+        x, y, *others = self._numbered((x, np.asarray(y), *others))
+        rest = [torch.as_tensor(each) for each in others]
+        return (x, torch.as_tensor(y), *rest)
+
+
+def _numbered_tf_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
+    import tensorflow as tf
+
+    spec = data.element_spec
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        return data, weights
+
+    def is_text(leaf: Any) -> bool:
+        return getattr(leaf, "dtype", None) == tf.string
+
+    if not any(is_text(leaf) for leaf in keras.tree.flatten(spec[1])):
+        return data, weights
+    # What does not take names says so.
+    example = keras.tree.map_structure(
+        lambda leaf: np.array(["a", "b"]) if is_text(leaf) else np.zeros(2), spec[1]
+    )
+    model.numbers_of_labels(example)
+    by_name = isinstance(weights, Mapping)
+
+    def of(function: Callable[[Any], np.ndarray], names: Any, dtype: Any) -> Any:
+        found = tf.numpy_function(function, [names], dtype)
+        found.set_shape(names.shape)
+        return found
+
+    def ids(leaf: Any) -> Any:
+        return of(hashed_names, leaf, tf.int64) if is_text(leaf) else leaf
+
+    def weight(names: np.ndarray) -> np.ndarray:
+        every = [weights.get(name.decode(), 1.0) for name in names.reshape(-1)]
+        return np.array(every, "float32").reshape(names.shape)
+
+    def numbered(x: Any, y: Any, *others: Any) -> Any:
+        more = (of(weight, y, tf.float32),) if by_name else others
+        return (x, keras.tree.map_structure(ids, y), *more)
+
+    return data.map(numbered), None if by_name else weights
+
+
+class _NumberedDataset(keras.utils.PyDataset):
+    """A dataset of batches, with numbers for names."""
+
+    def __init__(self, data: keras.utils.PyDataset, numbered: Callable[[Any], Any]) -> None:
+        super().__init__(
+            workers=data.workers,
+            use_multiprocessing=data.use_multiprocessing,
+            max_queue_size=data.max_queue_size,
+        )
+        self._data, self._numbered = data, numbered
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._data.num_batches
+
+    def __getitem__(self, index: int) -> Any:
+        return self._numbered(self._data[index])
+
+    def on_epoch_begin(self) -> None:
+        self._data.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._data.on_epoch_end()
