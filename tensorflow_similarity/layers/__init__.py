@@ -12,6 +12,7 @@ from tensorflow_similarity.layers.generalized_mean_pooling import (
 from tensorflow_similarity.layers.l2_embedding import L2Embedding, MetricEmbedding
 from tensorflow_similarity.layers.margin_head import MarginHead
 from tensorflow_similarity.layers.memory_bank import MemoryBank
+from tensorflow_similarity.layers.partial_proxy_head import PartialProxyHead
 from tensorflow_similarity.layers.proxy_head import ProxyHead
 from tensorflow_similarity.layers.temperature import Temperature
 
@@ -24,6 +25,7 @@ __all__ = [
     "MarginHead",
     "MemoryBank",
     "MetricEmbedding",
+    "PartialProxyHead",
     "ProxyHead",
     "Temperature",
 ]

@@ -20,6 +20,7 @@ from tensorflow_similarity.losses.margin_losses import (
     ThresholdConsistentMarginLoss,
 )
 from tensorflow_similarity.losses.metric_loss import MetricLoss, MinedLoss, StatisticsLoss
+from tensorflow_similarity.losses.partial_loss import PartialProxyLoss
 from tensorflow_similarity.losses.proxy_losses import (
     ArcFaceLoss,
     CosFaceLoss,
@@ -115,6 +116,7 @@ __all__ = [
     "P2SGradLoss",
     "PNLoss",
     "PNPLoss",
+    "PartialProxyLoss",
     "ProxyAnchorLoss",
     "ProxyLoss",
     "ProxyNCALoss",

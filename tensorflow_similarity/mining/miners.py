@@ -36,6 +36,7 @@ __all__ = [
     "TripletMarginMiner",
     "content_noise",
     "get_miner",
+    "numbers_from",
 ]
 
 
@@ -535,6 +536,19 @@ def content_noise(queries: Tensor, keys: Tensor, seed: int = 0) -> Tensor:
     mixed = _hash(_hash(_signatures(queries)) + (seed & 0x7FFFFFFF))[:, None]
     mixed = _hash(mixed + _hash(_signatures(keys))[None, :] * 3)
     return (ops.cast(ops.bitwise_and(mixed, 2**_BITS - 1), "float32") + 0.5) / 2**_BITS
+
+
+def numbers_from(integers: Tensor, count: int, seed: int = 0) -> Any:
+    """Random integers from 0 up, int32 `[count]`, hashed from others, in whatever order these are.
+
+    Args:
+        integers: int32 `[n]`.
+        count: How many numbers.
+        seed: Integer; another one gives other numbers.
+    """
+    every = ops.sum(_hash(integers))
+    mixed = _hash(ops.arange(count, dtype="int32") * 3 + _hash(every + (seed & 0x7FFFFFFF)))
+    return ops.bitwise_and(_hash(mixed), 0x7FFFFFFF)
 
 
 def _signatures(embeddings: Tensor) -> Tensor:

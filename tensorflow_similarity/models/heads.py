@@ -8,18 +8,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity.layers import CompatibleHead, MarginHead, ProxyHead
+from tensorflow_similarity.layers import CompatibleHead, MarginHead, PartialProxyHead, ProxyHead
 from tensorflow_similarity.losses import (
     CompatibleLoss,
     CrossBatchMemory,
     MarginLoss,
     MetricLoss,
+    PartialProxyLoss,
     ProxyLoss,
 )
 from tensorflow_similarity.losses.base import PerExampleLoss, parts_of
 from tensorflow_similarity.losses.labels import check_class_range
 
 __all__ = [
+    "bind_partial_heads",
     "check_compatible_heads",
     "check_margin_heads",
     "check_targets",
@@ -123,6 +125,36 @@ def check_compatible_heads(model: keras.Model, loss: object) -> None:
             )
 
 
+def bind_partial_heads(model: Any, loss: Any) -> None:
+    """Gives each `PartialProxyLoss` the head at its output.
+
+    Args:
+        model: A model; only functional ones have heads at their outputs.
+        loss: What is given to `compile`.
+
+    Raises:
+        ValueError: If one of head and loss is without the other.
+    """
+    heads: list[PartialProxyLoss] = []
+    for place, name, tensor in _outputs(model):
+        own = _of_output(loss, place, name)
+        head = tensor._keras_history.operation
+        partial = isinstance(own, PartialProxyLoss)
+        if isinstance(own, PerExampleLoss) and partial != isinstance(head, PartialProxyHead):
+            raise ValueError(
+                "PartialProxyLoss and an output of layers.PartialProxyHead belong together. "
+                f"Received: {own!r} on an output of {type(head).__name__}."
+            )
+        if partial:
+            if any(own is other for other in heads):
+                raise ValueError(
+                    "`loss` must be another PartialProxyLoss for each output. Received: the same "
+                    f"one, {own.name!r}, for several."
+                )
+            heads.append(own)
+            own.bind(head)
+
+
 def check_targets(model: keras.Model, y: object) -> None:
     """Checks labels against the losses and heads of a model, before they reach a compiled step.
 
@@ -141,6 +173,8 @@ def check_targets(model: keras.Model, y: object) -> None:
             continue
         if isinstance(own, ProxyLoss):
             check_class_range(target, tensor.shape[1], own.ignore_class)
+        elif isinstance(own, PartialProxyLoss):
+            check_class_range(target, own.head.classes, own.ignore_class)
         elif isinstance(own, MarginLoss) and own.numbers_classes:
             check_class_range(target, own.classes, own.ignore_class)
         if isinstance(own, PerExampleLoss) and isinstance(target, np.ndarray):

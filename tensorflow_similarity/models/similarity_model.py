@@ -29,6 +29,7 @@ from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
 from tensorflow_similarity.models.embedding import divisible, examine_inputs, output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.heads import (
+    bind_partial_heads,
     check_compatible_heads,
     check_margin_heads,
     check_targets,
@@ -223,6 +224,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             warn_of_doubtful(loss)
         check_margin_heads(self, loss)
         check_compatible_heads(self, loss)
+        bind_partial_heads(self, loss)
         if micro_batch_size is not None:
             micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")
         resolved, output = self._resolve(loss, distance, embedding_output)

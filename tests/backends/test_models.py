@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from tensorflow_similarity import callbacks, evaluation, losses, training_metrics
-from tensorflow_similarity.layers import L2Embedding, ProxyHead
+from tensorflow_similarity.layers import (
+    CompatibleHead,
+    L2Embedding,
+    PartialProxyHead,
+    ProxyHead,
+)
 from tensorflow_similarity.models import SimilarityModel
 
 slow = pytest.mark.slow
@@ -79,6 +84,36 @@ def test_a_memory_is_filled_and_metrics_are_those_of_the_embeddings(options):
     cosines = unit @ unit.T
     apart = (cosines.sum() - 64) / (64 * 63)
     assert found["mean_cosine"] == pytest.approx(apart, abs=1e-5)
+
+
+@slow
+@pytest.mark.parametrize("name", ["older model", "sample of classes"])
+def test_heads_that_are_compared_with_frozen_weights_train_in_parts_as_at_once(name):
+    old = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
+    old.trainable = False
+    inputs = keras.Input((8,))
+    embedding = keras.layers.Dense(3)(inputs)
+    if name == "older model":
+        outputs, y = CompatibleHead()([embedding, old(inputs, training=False)]), Y
+        loss = losses.CompatibleLoss(losses.TripletLoss())
+    else:
+        outputs, y = PartialProxyHead(40)(embedding), Y * 10
+        loss = losses.PartialProxyLoss(losses.CosFaceLoss(scale=8.0), 6)
+    frozen, runs = [keras.ops.convert_to_numpy(w) for w in old.weights], []
+    made = SimilarityModel(inputs, outputs)
+    start = made.get_weights()
+    for size in (None, 5):
+        made.compile(keras.optimizers.SGD(0.1), loss, micro_batch_size=size)
+        made.set_weights(start)
+        history = made.fit(X, y, batch_size=16, epochs=2, shuffle=False, verbose=0).history
+        runs.append((history["loss"], made.get_weights()))
+    (values, weights), (again, others) = runs
+    assert values[-1] < values[0]
+    np.testing.assert_allclose(values, again, rtol=1e-5)
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    for weight, was in zip(old.weights, frozen, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), was)
 
 
 @slow

@@ -23,7 +23,10 @@ def call_in_parts(
     import jax
 
     state = state_variables(model)
-    weights = list(model.trainable_variables)
+    # Frozen weights as well: a scope knows the values of what it is given, and of nothing else.
+    changing = {id(variable) for variable in state}
+    frozen = [v for v in model.non_trainable_variables if id(v) not in changing]
+    weights = [*model.trainable_variables, *frozen]
     x = [jax.numpy.asarray(each) for each in x]
     batch = x[0].shape[0]
     loops = (batch - 1) // size
