@@ -154,6 +154,7 @@ def test_a_lookup_that_differs_in_one_field_is_another(name):
         "embedding": np.array([1.0, np.nan]),
         "data": np.array(["a"]),
         "id": 3,
+        "key": "y",
     }
     assert Lookup(**made) == Lookup(**{key: copy.copy(value) for key, value in made.items()})
     for other in (None, 7.0, np.array([1.0, 2.0, 3.0]), np.array(["b"]), "x", [1]):
