@@ -442,8 +442,9 @@ def test_a_temperature_is_trained_and_keeps_its_minimum():
     np.testing.assert_allclose(layer(np.array([[1.0, -2.0]], "float32")), [[2.0, -4.0]], rtol=1e-6)
     layer.log_scale.assign(9.0)
     np.testing.assert_allclose(float(layer.scale), 4.0, rtol=1e-6)
-    for initial, minimum in ((0.0, 0.01), (0.1, 0.0), (0.1, 0.2)):
-        with pytest.raises(ValueError, match="`minimum`"):
+    wrong = {"initial": (0.0, 0.01), "minimum": (0.1, 0.0), "minimum` must be at most": (0.1, 0.2)}
+    for name, (initial, minimum) in wrong.items():
+        with pytest.raises(ValueError, match=f"`{name}"):
             Temperature(initial, minimum)
     again = Temperature.from_config(layer.get_config())
     assert (again.initial, again.minimum) == (0.5, 0.25)
