@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._blocks import MINING_ROWS, map_row_blocks
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.replicas import ALONE, Replicas
 from tensorflow_similarity.mining.pairs import Pairs, matrix, pairs_by_class, pairs_by_relevance
 
@@ -117,7 +118,7 @@ class Comparison:
         """The same with further keys, behind those that are there."""
         return dataclasses.replace(self, keys=self.keys.followed_by(more), keys_are_batch=False)
 
-    def with_key_outputs(self, outputs: Any) -> Comparison:
+    def with_key_outputs(self, outputs: Tensor) -> Comparison:
         """The same queries, of a batch, with other outputs for its examples as keys.
 
         No key is the query itself then: its own example is one of its positives.
@@ -266,7 +267,7 @@ class Comparison:
         return keras.tree.map_structure(lambda x: ops.take(x, take, axis=0), values)
 
 
-def _check_relevance(relevance: Any, queries: Any, keys: Any, of_matrix: bool) -> None:
+def _check_relevance(relevance: Any, queries: Tensor, keys: Tensor, of_matrix: bool) -> None:
     expected = queries.shape[0], keys.shape[0]
     shape = tuple(relevance.shape)
     fits = len(shape) == 2 and all(

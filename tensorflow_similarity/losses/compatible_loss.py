@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity import distances
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.arguments import checked_positive
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
 from tensorflow_similarity.losses.metric_loss import MetricLoss
@@ -113,10 +114,10 @@ class CompatibleLoss(PerExampleLoss):
     def invalid_labels(self, y_true: Any) -> Any:
         return self.loss.invalid_labels(y_true)
 
-    def counted(self, labels: Any) -> Any:
+    def counted(self, labels: Tensor) -> Any:
         return self.loss.counted(labels)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example of a batch: `[batch]`."""
         batch = self.loss.compare(y_true, y_pred[:, 0])
         older = batch.with_key_outputs(ops.stop_gradient(y_pred[:, 1]))

@@ -10,6 +10,8 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity._blocks import map_row_blocks
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.losses.arguments import checked_number, checked_positive
 from tensorflow_similarity.losses.masked import masked_logsumexp
@@ -61,7 +63,9 @@ class DistillationLoss(TwoViewLoss):
     takes_views = False
     one_size = False
 
-    def __init__(self, distance: Any = "cosine", name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, distance: DistanceLike = "cosine", name: str | None = None, **options: Any
+    ) -> None:
         super().__init__(name=name, **options)
         self.distance = distances.get(distance)
 
@@ -112,11 +116,14 @@ class EmbeddingDistillationLoss(DistillationLoss):
     one_size = True
 
     def __init__(
-        self, distance: Any = "cosine", name: str = "embedding_distillation_loss", **options: Any
+        self,
+        distance: DistanceLike = "cosine",
+        name: str = "embedding_distillation_loss",
+        **options: Any,
     ) -> None:
         super().__init__(distance, name, **options)
 
-    def call(self, teacher: Any, student: Any) -> Any:
+    def call(self, teacher: Tensor, student: Tensor) -> Tensor:
         return self.distance.paired(student, teacher)
 
 
@@ -157,7 +164,7 @@ class SimilarityDistillationLoss(DistillationLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike = "cosine",
         temperature: float = 0.1,
         name: str = "similarity_distillation_loss",
         **options: Any,
@@ -165,7 +172,7 @@ class SimilarityDistillationLoss(DistillationLoss):
         super().__init__(distance, name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def call(self, teacher: Any, student: Any) -> Any:
+    def call(self, teacher: Tensor, student: Tensor) -> Tensor:
         rows = ops.arange(ops.shape(student)[0])
         others = rows[:, None] != rows[None, :]
 
@@ -227,7 +234,7 @@ class RelationalDistillationLoss(DistillationLoss):
         self,
         distance_weight: float = 1.0,
         angle_weight: float = 2.0,
-        distance: Any = "euclidean",
+        distance: DistanceLike = "euclidean",
         block_size: int | None = 32,
         name: str = "relational_distillation_loss",
         **options: Any,
@@ -244,7 +251,7 @@ class RelationalDistillationLoss(DistillationLoss):
             )
         self.block_size = None if block_size is None else count(block_size, "block_size")
 
-    def call(self, teacher: Any, student: Any) -> Any:
+    def call(self, teacher: Tensor, student: Tensor) -> Tensor:
         teacher = ops.cast(teacher, student.dtype)
         n = ops.cast(ops.shape(student)[0], student.dtype)
         loss = ops.zeros_like(student[:, 0])
@@ -268,7 +275,7 @@ class RelationalDistillationLoss(DistillationLoss):
         }
 
 
-def _relative_distances(x: Any) -> Any:
+def _relative_distances(x: Tensor) -> Any:
     row = ops.arange(ops.shape(x)[0])
     others = row[:, None] != row[None, :]
     distance = ops.where(others, distances.get("euclidean")(x, x), 0)
@@ -277,7 +284,7 @@ def _relative_distances(x: Any) -> Any:
     return ops.where(some, distance / ops.where(some, mean, 1), 0)
 
 
-def _angle_differences(teacher_at: Any, student_at: Any, teacher: Any, student: Any) -> Any:
+def _angle_differences(teacher_at: Any, student_at: Any, teacher: Tensor, student: Tensor) -> Any:
     def cosines(at: Any, every: Any) -> Any:
         rays = unit_rows(every[None, :, :] - at[:, None, :])
         return ops.matmul(rays, ops.transpose(rays, (0, 2, 1)))
@@ -286,7 +293,7 @@ def _angle_differences(teacher_at: Any, student_at: Any, teacher: Any, student: 
     return ops.sum(_huber(difference), axis=(1, 2))
 
 
-def _huber(x: Any) -> Any:
+def _huber(x: Tensor) -> Any:
     size = ops.abs(x)
     inner = ops.minimum(size, 1)
     return inner * (size - inner / 2)

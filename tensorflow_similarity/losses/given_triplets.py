@@ -9,6 +9,8 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import choice
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_flag, checked_number
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
 from tensorflow_similarity.losses.triplet_losses import triplet_margin
@@ -79,7 +81,7 @@ class TripletMarginLoss(PerExampleLoss):
     def __init__(
         self,
         margin: float | None = 1.0,
-        distance: Any = "euclidean",
+        distance: DistanceLike = "euclidean",
         in_batch_negatives: str | None = None,
         swap: bool = False,
         layout: str = "columns",
@@ -124,10 +126,10 @@ class TripletMarginLoss(PerExampleLoss):
         """Nothing: rows say themselves what belongs together."""
         return ops.zeros((0,), dtype="int32")
 
-    def counted(self, labels: Any) -> Any:
+    def counted(self, labels: Tensor) -> Any:
         return None
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each anchor, `[batch]`."""
         anchors, positives = y_pred[:, 0], y_pred[:, 1]
         near = self.distance.paired(anchors, positives)[:, None]
@@ -148,19 +150,19 @@ class TripletMarginLoss(PerExampleLoss):
         terms = triplet_margin(ops.where(counts > 0, near - far, 0), self.margin)
         return ops.sum(terms * counts, axis=1) / ops.maximum(ops.sum(counts, axis=1), 1)
 
-    def _own(self, anchors: Any, positives: Any, negatives: Any) -> Any:
+    def _own(self, anchors: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Distances of the given negatives, `[batch, negatives]`."""
         number, dim = ops.shape(negatives)[1], negatives.shape[2]
         flat = ops.reshape(negatives, (-1, dim))
 
-        def to(queries: Any) -> Any:
+        def to(queries: Tensor) -> Any:
             every = ops.reshape(ops.repeat(queries, number, axis=0), (-1, dim))
             return ops.reshape(self.distance.paired(every, flat), (-1, number))
 
         far = to(anchors)
         return ops.minimum(far, to(positives)) if self.swap else far
 
-    def _in_batch(self, anchors: Any, positives: Any, negatives: Any) -> tuple[Any, Any]:
+    def _in_batch(self, anchors: Tensor, positives: Tensor, negatives: Tensor) -> tuple[Any, Any]:
         """Distances of the positives and negatives of other rows, and which are of others."""
         replicas = self.replicas()
         rows = ops.arange(ops.shape(anchors)[0], dtype="int32")

@@ -8,6 +8,8 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_number
 from tensorflow_similarity.losses.comparison import Comparison
 from tensorflow_similarity.losses.labels import (
@@ -20,6 +22,7 @@ from tensorflow_similarity.losses.masked import masked_sum, mean_over_pairs, num
 from tensorflow_similarity.losses.metric_loss import PairwiseValuesLoss, StatisticsLoss
 from tensorflow_similarity.mining.miners import Miner, StrategyMiner
 from tensorflow_similarity.mining.pairs import Pairs
+from tensorflow_similarity.mining.strategies import MiningStrategy
 
 __all__ = [
     "ContrastiveLoss",
@@ -89,9 +92,9 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
     def __init__(
         self,
         margin: float = 1.0,
-        distance: Any = None,
-        positive_mining_strategy: Any = "all",
-        negative_mining_strategy: Any = "all",
+        distance: DistanceLike | None = None,
+        positive_mining_strategy: str | MiningStrategy = "all",
+        negative_mining_strategy: str | MiningStrategy = "all",
         name: str = "contrastive_loss",
         *,
         power: int = 2,
@@ -125,7 +128,7 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
             (masked_sum(self._push(distances), pushed), number_of(pushed, pull.dtype)),
         )
 
-    def values_loss(self, y_true: Any, y_pred: Any) -> Any:
+    def values_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         positive = ops.cast(y_true, y_pred.dtype)
         return positive * self._cost(y_pred) + (1 - positive) * self._push(y_pred)
 
@@ -207,7 +210,7 @@ class SNRContrastiveLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "snr",
+        distance: DistanceLike | None = "snr",
         pos_margin: float = 0.0,
         neg_margin: float = 1.0,
         name: str = "snr_contrastive_loss",
@@ -218,7 +221,7 @@ class SNRContrastiveLoss(StatisticsLoss):
         self.neg_margin = checked_number(neg_margin, "neg_margin")
 
     def statistics(self, pairs: Pairs) -> Any:
-        def term(costs: Any, mask: Any) -> tuple[Any, Any]:
+        def term(costs: Any, mask: Tensor) -> tuple[Any, Any]:
             active = ops.logical_and(mask, costs > 0)
             return masked_sum(costs, active), number_of(active, costs.dtype)
 
@@ -287,7 +290,7 @@ class MarginLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "euclidean",
+        distance: DistanceLike | None = "euclidean",
         margin: float = 0.2,
         beta: float | None = 1.2,
         name: str = "margin_loss",
@@ -314,7 +317,7 @@ class MarginLoss(StatisticsLoss):
                 f"ids. Received: classes={classes}."
             )
 
-    def embeddings(self, outputs: Any) -> Any:
+    def embeddings(self, outputs: Tensor) -> Tensor:
         return outputs[:, : -self.classes] if self.beta is None else outputs
 
     def statistics(self, pairs: Pairs) -> Any:
@@ -329,7 +332,7 @@ class MarginLoss(StatisticsLoss):
         pushed = number_of(ops.logical_and(negatives, push > 0), distances.dtype)
         return sums, triplets[0] * pulled + triplets[1] * pushed, boundaries
 
-    def value(self, statistics: Any, comparison: Comparison) -> Any:
+    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
         sums, terms, boundaries = statistics
         losses = mean_over_pairs(sums, terms, comparison.counted)
         return losses + self.nu * ops.where(terms > 0, boundaries, 0)
@@ -414,7 +417,7 @@ class IntraPairVarianceLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         pos_eps: float = 0.01,
         neg_eps: float = 0.01,
         name: str = "intra_pair_variance_loss",
@@ -431,7 +434,7 @@ class IntraPairVarianceLoss(StatisticsLoss):
             for mask in (pairs.positives, pairs.negatives)
         )
 
-    def value(self, statistics: Any, comparison: Comparison) -> Any:
+    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
         means = [ops.sum(sums) / ops.maximum(ops.sum(n), 1) for sums, n in statistics]
         limits = (1 - self.pos_eps) * means[0], (1 + self.neg_eps) * means[1]
         costs = comparison.gather(comparison.map(self._costs, shared=limits))
@@ -497,7 +500,7 @@ class ThresholdConsistentMarginLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         positive_margin: float = 0.9,
         negative_margin: float = 0.5,
         positive_weight: float = 1.0,

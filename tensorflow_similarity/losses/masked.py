@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from tensorflow_similarity._types import Tensor
+
 __all__ = [
     "EMPTY",
     "any_pair",
@@ -24,27 +26,27 @@ __all__ = [
 EMPTY = -1e30
 
 
-def number_of(mask: Any, dtype: Any) -> Any:
+def number_of(mask: Tensor, dtype: Any) -> Any:
     """The number of entries of each row where `mask`, as a float."""
     return ops.sum(ops.cast(mask, dtype), axis=1)
 
 
-def any_pair(mask: Any) -> Any:
+def any_pair(mask: Tensor) -> Any:
     """Which rows have an entry where `mask`, bool `[rows]`."""
     return ops.any(mask, axis=1)
 
 
-def masked_sum(values: Any, mask: Any) -> Any:
+def masked_sum(values: Tensor, mask: Tensor) -> Any:
     """Sum over the entries of each row where `mask`; 0 where there are none."""
     return ops.sum(ops.where(mask, values, 0), axis=1)
 
 
-def masked_mean(values: Any, mask: Any) -> Any:
+def masked_mean(values: Tensor, mask: Tensor) -> Any:
     """Mean over the entries of each row where `mask`; 0 where there are none."""
     return masked_sum(values, mask) / ops.maximum(number_of(mask, values.dtype), 1)
 
 
-def masked_logsumexp(values: Any, mask: Any) -> Any:
+def masked_logsumexp(values: Tensor, mask: Tensor) -> Any:
     """`log(sum(exp(values)))` over the entries of each row where `mask`.
 
     Rows without an entry are `EMPTY`, with gradient 0.
@@ -57,12 +59,12 @@ def masked_logsumexp(values: Any, mask: Any) -> Any:
     return ops.where(none, EMPTY, ops.log(ops.where(none, 1, total)) + top[:, 0])
 
 
-def log_one_plus_sum_exp(values: Any, mask: Any) -> Any:
+def log_one_plus_sum_exp(values: Tensor, mask: Tensor) -> Any:
     """`log(1 + sum(exp(values)))` over the entries of each row where `mask`; 0 without any."""
     return ops.softplus(masked_logsumexp(values, mask))
 
 
-def cross_entropy(similarities: Any, weights: Any, candidates: Any) -> Any:
+def cross_entropy(similarities: Tensor, weights: Tensor, candidates: Tensor | None) -> Tensor:
     """`-sum_j w_j / sum(w) * log softmax(s)_j` of each row, over the candidates.
 
     Args:
@@ -89,7 +91,7 @@ def cross_entropy(similarities: Any, weights: Any, candidates: Any) -> Any:
     return ops.where(some, normaliser - mean, 0)
 
 
-def mean_over_pairs(sums: Any, pairs: Any, counted: Any = None) -> Any:
+def mean_over_pairs(sums: Any, pairs: Any, counted: Tensor | None = None) -> Any:
     """Scales sums over each query's pairs, so that their mean is the mean over all pairs.
 
     Args:

@@ -10,6 +10,8 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
 from tensorflow_similarity._old_names import explains_arguments
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_class_id, checked_number
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
 from tensorflow_similarity.losses.comparison import Comparison, Examples, PairSettings
@@ -116,7 +118,7 @@ class MetricLoss(PerExampleLoss):
     @explains_arguments("MetricLoss")
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         block_size: int | None = None,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
@@ -164,14 +166,14 @@ class MetricLoss(PerExampleLoss):
                 f"{self.distance!r}."
             )
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         """The loss of some queries, `[queries]`, against all keys.
 
         A query that lacks the pairs the loss needs gets exactly 0.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `row_loss`.")
 
-    def losses(self, comparison: Comparison) -> Any:
+    def losses(self, comparison: Comparison) -> Tensor:
         """The loss of each query of a comparison, `[queries]`."""
         return comparison.map(self.row_loss)
 
@@ -179,11 +181,11 @@ class MetricLoss(PerExampleLoss):
         """The miners that select pairs, applied in turn."""
         return () if self.mining is None else (self.mining,)
 
-    def embeddings(self, outputs: Any) -> Any:
+    def embeddings(self, outputs: Tensor) -> Tensor:
         """The embeddings in the model's output: here, all of it."""
         return outputs
 
-    def compare(self, labels: Any, outputs: Any) -> Comparison:
+    def compare(self, labels: Tensor, outputs: Tensor) -> Comparison:
         """Compares a batch with itself, and with the parts of other replicas.
 
         Args:
@@ -200,12 +202,12 @@ class MetricLoss(PerExampleLoss):
 
     def query_losses(
         self,
-        query_labels: Any,
-        queries: Any,
-        key_labels: Any,
-        keys: Any,
+        query_labels: Tensor,
+        queries: Tensor,
+        key_labels: Tensor,
+        keys: Tensor,
         queries_are_keys: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """The loss of each query against keys of any origin: a memory, another tower.
 
         Args:
@@ -244,7 +246,7 @@ class MetricLoss(PerExampleLoss):
         """Whether all examples of a query's class are positives, so that no masks are needed."""
         return not self.miners() and self.relevance is None
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example of a batch against the others: `[batch]`."""
         return self.losses(self.compare(y_true, y_pred))
 
@@ -341,7 +343,9 @@ class StatisticsLoss(MetricLoss):
     ```
     """
 
-    def __init__(self, distance: Any = "cosine", name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, distance: DistanceLike | None = "cosine", name: str | None = None, **options: Any
+    ) -> None:
         super().__init__(distance=distance, name=name, **options)
         if self.reduction == "mean_over_nonzero":
             raise ValueError(
@@ -358,7 +362,7 @@ class StatisticsLoss(MetricLoss):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `statistics`.")
 
-    def value(self, statistics: Any, comparison: Comparison) -> Any:
+    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
         """The loss of each query of the whole batch, `[batch]`.
 
         Args:
@@ -370,7 +374,7 @@ class StatisticsLoss(MetricLoss):
         counted = comparison.counted
         return sum(mean_over_pairs(sums, pairs, counted) for sums, pairs in statistics)
 
-    def losses(self, comparison: Comparison) -> Any:
+    def losses(self, comparison: Comparison) -> Tensor:
         statistics = comparison.gather(comparison.map(self.statistics))
         return comparison.own(self.value(statistics, comparison))
 
@@ -397,11 +401,11 @@ class MinedLoss(MetricLoss):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `select`.")
 
-    def selected_loss(self, queries: Any, keys: Any, selection: Any) -> Any:
+    def selected_loss(self, queries: Tensor, keys: Tensor, selection: Any) -> Tensor:
         """The loss of each query `[queries]` from what `select` returned."""
         raise NotImplementedError(f"{type(self).__name__} must implement `selected_loss`.")
 
-    def losses(self, comparison: Comparison) -> Any:
+    def losses(self, comparison: Comparison) -> Tensor:
         selection = comparison.mine(self.select)
         queries, keys = (
             self.embeddings(side.outputs) for side in (comparison.queries, comparison.keys)
@@ -416,7 +420,7 @@ class PairwiseValuesLoss(MetricLoss):
     `checked_values` to check these.
     """
 
-    def values_loss(self, y_true: Any, y_pred: Any) -> Any:
+    def values_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example from pairwise values: `[batch]`."""
         raise NotImplementedError(f"{type(self).__name__} must implement `values_loss`.")
 
@@ -429,7 +433,7 @@ class PairwiseValuesLoss(MetricLoss):
             return super().checked_predictions(y_pred)
         return self.checked_values(wide_float(y_pred))
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.distance is None:
             return self.values_loss(y_true, y_pred)
         return super().call(y_true, y_pred)

@@ -137,14 +137,14 @@ class PartialProxyLoss(PerExampleLoss):
     def invalid_labels(self, y_true: Any) -> Any:
         return self.loss.invalid_labels(y_true)
 
-    def counted(self, labels: Any) -> Any:
+    def counted(self, labels: Tensor) -> Any:
         return self.loss.counted(labels)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         check_class_range(y_true, self.head.classes, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example of a batch: `[batch]`."""
         labels, counted = y_true, self.counted(y_true)
         known = ops.logical_and(labels >= 0, labels < self.head.classes)

@@ -12,6 +12,7 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.arguments import (
     checked_class_id,
     checked_number,
@@ -138,7 +139,7 @@ class ProxyLoss(PerExampleLoss):
             return ops.max(cosines, axis=2)
         return functools.reduce(ops.maximum, ops.unstack(cosines, axis=2))
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example of a batch: `[batch]`."""
         if len(y_pred.shape) == 3:
             y_pred = self.to_classes(y_pred)
@@ -151,7 +152,7 @@ class ProxyLoss(PerExampleLoss):
         losses = self._losses(replicas.gather(y_true), replicas.gather(y_pred))
         return ops.take(losses, begin + ops.arange(ops.shape(y_true)[0], dtype="int32"), axis=0)
 
-    def _losses(self, labels: Any, cosines: Any) -> Any:
+    def _losses(self, labels: Tensor, cosines: Any) -> Any:
         classes = ops.arange(ops.shape(cosines)[1], dtype=labels.dtype)
         targets = ops.equal(labels[:, None], classes[None, :])
         known = ops.any(targets, axis=1)
@@ -456,7 +457,7 @@ class SubCenterArcFaceLoss(ArcFaceLoss):
         return several_centers(super().checked_predictions(y_pred), type(self).__name__)
 
 
-def several_centers(y_pred: Any, loss: str) -> Any:
+def several_centers(y_pred: Tensor, loss: str) -> Any:
     """Returns cosines `[batch, classes, centers]`, or an error that tells how to get them."""
     if len(y_pred.shape) != 3:
         raise ValueError(

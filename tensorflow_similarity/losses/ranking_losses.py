@@ -10,6 +10,8 @@ import numpy as np
 from keras import ops
 
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_cosine, checked_positive
 from tensorflow_similarity.losses.comparison import Comparison
 from tensorflow_similarity.losses.masked import any_pair, mean_over_pairs, number_of, with_slope
@@ -75,7 +77,7 @@ class FastAPLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         num_bins: int = 10,
         name: str = "fastap_loss",
         **options: Any,
@@ -83,7 +85,7 @@ class FastAPLoss(MetricLoss):
         super().__init__(distance=checked_cosine(distance, type(self)), name=name, **options)
         self.num_bins = count(num_bins, "num_bins")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         distances, positives, negatives, *_ = pairs
         alike = soft_histogram(distances, positives, self.num_bins, 2.0)
         other = soft_histogram(distances, negatives, self.num_bins, 2.0)
@@ -148,7 +150,7 @@ class HistogramLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         num_bins: int = 100,
         name: str = "histogram_loss",
         **options: Any,
@@ -164,7 +166,7 @@ class HistogramLoss(StatisticsLoss):
             number_of(pairs.negatives, pairs.distances.dtype),
         )
 
-    def value(self, statistics: Any, comparison: Comparison) -> Any:
+    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
         positive, negative, pairs = statistics
         # The fraction of positive pairs at a node or beyond.
         nodes = ops.sum(positive, axis=0)
@@ -178,7 +180,7 @@ class HistogramLoss(StatisticsLoss):
         return {**super().get_config(), "num_bins": self.num_bins}
 
 
-def soft_histogram(values: Any, mask: Any, bins: int, maximum: float) -> Any:
+def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> Any:
     """Histogram of each row, each value shared between the two nodes around it.
 
     The nodes are at `0, maximum / bins, ..., maximum`. Values beyond the ends, which are
@@ -304,7 +306,7 @@ class SmoothAPLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         temperature: float = 0.01,
         name: str = "smooth_ap_loss",
         **options: Any,
@@ -312,7 +314,7 @@ class SmoothAPLoss(MetricLoss):
         super().__init__(distance=distance, name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         def precision(rank: Any, rank_among: Any) -> tuple[Any, Any, Any]:
             return rank_among / rank, -rank_among / ops.square(rank), 1 / rank
 
@@ -382,7 +384,7 @@ class PNPLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         variant: str = "Dq",
         alpha: float = 1.0,
         b: float = 2.0,
@@ -398,7 +400,7 @@ class PNPLoss(MetricLoss):
         self.b = checked_positive(b, "b")
         self.temperature = checked_positive(temperature, "temperature")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         def penalty(rank: Any, rank_among: Any) -> tuple[Any, Any, Any]:
             before = ops.maximum(rank - rank_among, 0)
             value, slope = self._penalty(before)
@@ -480,7 +482,7 @@ class RecallAtKSurrogateLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         k_vals: Sequence[int] = (1, 2, 4, 8, 16),
         k_temperature: float = 1.0,
         temperature: float = 0.01,
@@ -494,7 +496,7 @@ class RecallAtKSurrogateLoss(MetricLoss):
         self.k_temperature = checked_positive(k_temperature, "k_temperature")
         self.temperature = checked_positive(temperature, "temperature")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         number = ops.maximum(number_of(pairs.positives, pairs.distances.dtype), 1)
 
         def recall(rank: Any, rank_among: Any) -> tuple[Any, Any, Any]:

@@ -10,6 +10,8 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._blocks import map_row_blocks
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import (
     checked_cosine,
     checked_number,
@@ -89,7 +91,7 @@ class SupConLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         temperature: float = 0.1,
         name: str = "supcon_loss",
         **options: Any,
@@ -97,7 +99,7 @@ class SupConLoss(MetricLoss):
         super().__init__(distance=distance, name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         candidates = ops.logical_or(pairs.positives, pairs.negatives)
         similarities = pairs.distances * (-1 / self.temperature)
         return cross_entropy(similarities, _targets(pairs), candidates)
@@ -152,7 +154,7 @@ class NTXentLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         temperature: float = 0.07,
         name: str = "ntxent_loss",
         **options: Any,
@@ -214,15 +216,15 @@ class NpairsLoss(PairwiseValuesLoss):
     of_values = ("relevance",)
 
     def __init__(
-        self, distance: Any = None, name: str | None = "npairs_loss", **options: Any
+        self, distance: DistanceLike | None = None, name: str | None = "npairs_loss", **options: Any
     ) -> None:
         super().__init__(distance=distance, name=name or "npairs_loss", **options)
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         candidates = ops.logical_or(pairs.positives, pairs.negatives)
         return cross_entropy(-pairs.distances, _targets(pairs), candidates)
 
-    def values_loss(self, y_true: Any, y_pred: Any) -> Any:
+    def values_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.relevance is None:
             weights = ops.equal(y_true[:, None], y_true[None, :])
         else:
@@ -278,7 +280,7 @@ class NpairsMultilabelLoss(NpairsLoss):
 
     def __init__(
         self,
-        distance: Any = None,
+        distance: DistanceLike | None = None,
         name: str | None = "npairs_multilabel_loss",
         *,
         relevance: Any = "multi_hot",
@@ -292,7 +294,7 @@ class NpairsMultilabelLoss(NpairsLoss):
         )
 
 
-def _neighbor_log_loss(similarities: Any, pairs: Pairs) -> Any:
+def _neighbor_log_loss(similarities: Tensor, pairs: Pairs) -> Any:
     """`-log(sum over p of exp(s) / sum over all of exp(s))`; 0 where there is no positive."""
     positive = masked_logsumexp(similarities, pairs.positives)
     every = masked_logsumexp(similarities, ops.logical_or(pairs.positives, pairs.negatives))
@@ -340,7 +342,7 @@ class SoftNearestNeighborLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "squared_euclidean",
+        distance: DistanceLike | None = "squared_euclidean",
         temperature: float = 1.0,
         name: str = "soft_nearest_neighbor_loss",
         **options: Any,
@@ -348,7 +350,7 @@ class SoftNearestNeighborLoss(MetricLoss):
         super().__init__(distance=distance, name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         return _neighbor_log_loss(pairs.distances * (-1 / self.temperature), pairs)
 
     def get_config(self) -> dict[str, Any]:
@@ -393,7 +395,7 @@ class NCALoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "squared_euclidean",
+        distance: DistanceLike | None = "squared_euclidean",
         softmax_scale: float = 1.0,
         name: str = "nca_loss",
         **options: Any,
@@ -401,7 +403,7 @@ class NCALoss(MetricLoss):
         super().__init__(distance=distance, name=name, **options)
         self.softmax_scale = checked_positive(softmax_scale, "softmax_scale")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         return _neighbor_log_loss(pairs.distances * -self.softmax_scale, pairs)
 
     def get_config(self) -> dict[str, Any]:
@@ -468,7 +470,7 @@ class TupletMarginLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         margin: float = 5.73,
         scale: float = 64.0,
         name: str = "tuplet_margin_loss",
@@ -544,7 +546,7 @@ class AngularLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         alpha: float = 40.0,
         name: str = "angular_loss",
         **options: Any,
@@ -613,7 +615,7 @@ class AngularLoss(StatisticsLoss):
     def _sums_over_all(self, pairs: Pairs, query_pushes: Any) -> Any:
         """By a product of matrices, whatever the number of positives."""
 
-        def pushes(p: Any, keys: Any, query_pushes: Any) -> Any:
+        def pushes(p: Any, keys: Tensor, query_pushes: Any) -> Any:
             """`sum over n` of every query for some keys p: `[keys, queries]`."""
             return ops.matmul(self._pushes(self._distance()(p, keys)), ops.transpose(query_pushes))
 

@@ -8,13 +8,15 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._blocks import map_row_blocks
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import addons_distance, checked_flag, checked_number
 from tensorflow_similarity.losses.comparison import Comparison
 from tensorflow_similarity.losses.masked import number_of, with_slope
 from tensorflow_similarity.losses.metric_loss import MinedLoss, StatisticsLoss
 from tensorflow_similarity.mining.miners import StrategyMiner
 from tensorflow_similarity.mining.pairs import Pairs
-from tensorflow_similarity.mining.strategies import All, at, nearest_beyond
+from tensorflow_similarity.mining.strategies import All, MiningStrategy, at, nearest_beyond
 from tensorflow_similarity.mining.triplet_sums import (
     Slots,
     batch_all_hinge,
@@ -90,9 +92,9 @@ class TripletLoss(MinedLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
-        positive_mining_strategy: Any = "hard",
-        negative_mining_strategy: Any = "semi-hard",
+        distance: DistanceLike | None = "cosine",
+        positive_mining_strategy: str | MiningStrategy = "hard",
+        negative_mining_strategy: str | MiningStrategy = "semi-hard",
         soft_margin: bool = False,
         margin: float | None = 1.0,
         name: str = "triplet_loss",
@@ -130,7 +132,7 @@ class TripletLoss(MinedLoss):
         positive, negative, complete = self._miner.pick(pairs)
         return {"positive": positive, "negative": negative, "complete": complete}
 
-    def selected_loss(self, queries: Any, keys: Any, selection: Any) -> Any:
+    def selected_loss(self, queries: Tensor, keys: Tensor, selection: Any) -> Tensor:
         positives, negatives = (
             ops.take(keys, selection[side], axis=0) for side in ("positive", "negative")
         )
@@ -140,7 +142,7 @@ class TripletLoss(MinedLoss):
         gap = ops.where(complete, self._gap(queries, positives, negatives), 0)
         return ops.where(complete, triplet_margin(gap, self.margin), 0)
 
-    def _gap(self, queries: Any, positives: Any, negatives: Any) -> Any:
+    def _gap(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Any:
         """Distance to the positive minus distance to the negative, `[queries]`, from embeddings."""
         paired = self._distance().paired
         return paired(queries, positives) - paired(queries, negatives)
@@ -193,7 +195,7 @@ class TripletHardLoss(TripletLoss):
         self,
         margin: float = 1.0,
         soft: bool = False,
-        distance: Any = "euclidean",
+        distance: DistanceLike | None = "euclidean",
         name: str = "triplet_hard_loss",
         distance_metric: Any = None,
         **options: Any,
@@ -260,9 +262,9 @@ class PNLoss(TripletLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
-        positive_mining_strategy: Any = "hard",
-        negative_mining_strategy: Any = "semi-hard",
+        distance: DistanceLike | None = "cosine",
+        positive_mining_strategy: str | MiningStrategy = "hard",
+        negative_mining_strategy: str | MiningStrategy = "semi-hard",
         soft_margin: bool = False,
         margin: float | None = 1.0,
         name: str = "pn_loss",
@@ -278,7 +280,7 @@ class PNLoss(TripletLoss):
             **options,
         )
 
-    def _gap(self, queries: Any, positives: Any, negatives: Any) -> Any:
+    def _gap(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Any:
         paired = self._distance().paired
         far = ops.minimum(paired(queries, negatives), paired(positives, negatives))
         return paired(queries, positives) - far
@@ -331,7 +333,7 @@ class TripletAllLoss(StatisticsLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         margin: float = 0.1,
         active_only: bool = True,
         name: str = "triplet_all_loss",
@@ -409,7 +411,7 @@ class TripletSemiHardLoss(StatisticsLoss):
     def __init__(
         self,
         margin: float = 1.0,
-        distance: Any = "squared_euclidean",
+        distance: DistanceLike | None = "squared_euclidean",
         name: str | None = "triplet_semihard_loss",
         distance_metric: Any = None,
         **options: Any,
@@ -425,7 +427,7 @@ class TripletSemiHardLoss(StatisticsLoss):
         slots = relevance_slots(pairs.positives)
         return ((self._many(slots, pairs), ops.cast(slots.count, pairs.distances.dtype)),)
 
-    def losses(self, comparison: Comparison) -> Any:
+    def losses(self, comparison: Comparison) -> Tensor:
         if not self.all_of_a_class():
             return super().losses(comparison)
         queries, keys = comparison.queries, comparison.keys
@@ -460,11 +462,13 @@ class TripletSemiHardLoss(StatisticsLoss):
         term = comparison.gather((sums, ops.cast(slots.count, sums.dtype)))
         return comparison.own(self.value((term,), comparison))
 
-    def _many_of_a_class(self, pairs: Pairs, first: Any, count: Any, own: Any, order: Any) -> Any:
+    def _many_of_a_class(
+        self, pairs: Pairs, first: Tensor, count: Any, own: Any, order: Any
+    ) -> Any:
         return self._many(Slots(order, first, count, own), pairs)
 
     def _few_or_many(
-        self, pairs: Pairs, sums: Any, first: Any, count: Any, own: Any, order: Any, few: Any
+        self, pairs: Pairs, sums: Any, first: Tensor, count: Any, own: Any, order: Any, few: Any
     ) -> Any:
         return ops.cond(
             few,
@@ -479,7 +483,9 @@ class TripletSemiHardLoss(StatisticsLoss):
         negative = nearest_beyond(pairs.distances, pairs.negatives, near, most)
         return negative, ops.logical_and(exists, at(pairs.negatives, negative[:, 0])[:, None])
 
-    def _few(self, queries: Any, positive: Any, negative: Any, complete: Any, keys: Any) -> Any:
+    def _few(
+        self, queries: Tensor, positive: Any, negative: Any, complete: Any, keys: Tensor
+    ) -> Any:
         """Sums over few positives, whose gradient is sparse."""
 
         def selected(place: Any) -> Any:

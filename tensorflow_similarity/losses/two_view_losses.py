@@ -11,6 +11,8 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.losses.arguments import (
     checked_flag,
@@ -173,7 +175,7 @@ class SimCLRLoss(TwoViewLoss):
         super().__init__(name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         za, zb = unit_rows(za), unit_rows(zb)
         across = ops.matmul(za, ops.transpose(zb)) / self.temperature
         same = ops.sum(za * zb, axis=-1) / self.temperature
@@ -241,7 +243,7 @@ class DecoupledContrastiveLoss(TwoViewLoss):
         self.temperature = checked_positive(temperature, "temperature")
         self.sigma = None if sigma is None else checked_positive(sigma, "sigma")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         za, zb = unit_rows(za), unit_rows(zb)
         across = ops.matmul(za, ops.transpose(zb)) / self.temperature
         same = ops.sum(za * zb, axis=-1)
@@ -313,7 +315,7 @@ class SigmoidContrastiveLoss(TwoViewLoss):
         self.scale = checked_positive(scale, "scale")
         self.bias = checked_number(bias, "bias")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         scores = self.scale * ops.matmul(unit_rows(za), ops.transpose(unit_rows(zb))) + self.bias
         row = ops.arange(ops.shape(za)[0])
         own = row[:, None] == row[None, :]
@@ -376,7 +378,7 @@ class MultiNegativesRankLoss(TwoViewLoss):
 
     def __init__(
         self,
-        distance: Any = "inner_product",
+        distance: DistanceLike = "inner_product",
         scale: float = 20.0,
         name: str = "multi_negatives_rank_loss",
         symmetric: bool = False,
@@ -387,21 +389,21 @@ class MultiNegativesRankLoss(TwoViewLoss):
         self.scale = checked_positive(scale, "scale")
         self.symmetric = checked_flag(symmetric, "symmetric")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         return self.losses(za, zb, ALONE)
 
     def ranking(
         self,
-        queries: Any,
-        candidates: Any,
+        queries: Tensor,
+        candidates: Tensor,
         *,
         ids: Any = None,
         sampling_probability: Any = None,
-        negatives: Any = None,
+        negatives: Tensor | None = None,
         negative_ids: Any = None,
-        scale: Any = None,
-        sample_weight: Any = None,
-    ) -> Any:
+        scale: float | Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> Tensor:
         """The loss of queries and their candidates, with ids, negatives and sampling probabilities.
 
         Args:
@@ -471,15 +473,15 @@ class MultiNegativesRankLoss(TwoViewLoss):
 
     def losses(
         self,
-        queries: Any,
-        candidates: Any,
+        queries: Tensor,
+        candidates: Tensor,
         replicas: Replicas,
         ids: Any = None,
         probability: Any = None,
-        negatives: Any = None,
+        negatives: Tensor | None = None,
         negative_ids: Any = None,
-        scale: Any = None,
-    ) -> Any:
+        scale: float | Tensor | None = None,
+    ) -> Tensor:
         """The loss of each query of a replica, `[batch]`; see `ranking`."""
         scale = self.scale if scale is None else scale
         rows = ops.arange(ops.shape(queries)[0], dtype="int32")
@@ -498,7 +500,7 @@ class MultiNegativesRankLoss(TwoViewLoss):
         own = ops.equal(positions[:, None], columns[None, :])
         counted = _counted(own, ids, every_ids)
 
-        def scores(queries: Any, candidates: Any) -> Any:
+        def scores(queries: Tensor, candidates: Tensor) -> Any:
             return -ops.cast(scale, queries.dtype) * self.distance(queries, candidates)
 
         similarities = scores(queries, every)
@@ -540,7 +542,7 @@ def _log(probability: Any, like: Any) -> Any:
     return ops.stop_gradient(ops.log(clipped))
 
 
-def _own_of(scores: Any, own: Any) -> Any:
+def _own_of(scores: Tensor, own: Any) -> Any:
     return ops.sum(ops.where(own, scores, 0), axis=1)
 
 
@@ -551,7 +553,7 @@ def _counted(own: Any, ids: Any, every_ids: Any) -> Any:
     return ops.logical_or(own, ops.not_equal(ids[:, None], every_ids[None, :]))
 
 
-def _column(values: Any, name: str, kind: str) -> Any:
+def _column(values: Tensor, name: str, kind: str) -> Any:
     if values is None:
         return None
     values = to_tensor(values, name) if kind == "int" else ops.convert_to_tensor(values)
@@ -567,7 +569,7 @@ def _column(values: Any, name: str, kind: str) -> Any:
     return ops.reshape(values, (-1,))
 
 
-def _check_probability(values: Any, name: str) -> None:
+def _check_probability(values: Tensor, name: str) -> None:
     valid = ops.logical_and(values >= 0, values <= 1)
     message = (
         f"`{name}` must be probabilities, from 0 to 1: of counts, counts / counts.sum(); of "
@@ -642,7 +644,7 @@ class SimSiamLoss(TwoViewLoss):
         self.projection_type = projection_type
         self.margin = checked_number(margin, "margin")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         cosine = ops.sum(unit_rows(za) * unit_rows(zb), axis=-1)
         if self.projection_type == "negative_cosine_sim":
             value = -cosine
@@ -723,7 +725,7 @@ class BarlowTwinsLoss(TwoViewLoss):
         self.lambda_ = checked_number(lambda_, "lambda_")
         self.margin = checked_number(margin, "margin")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         za, zb = _standardised(za), _standardised(zb)
         correlation = ops.matmul(ops.transpose(za), zb) / batch_size_of(za)
         agreement = ops.sum(ops.square(1 - ops.diagonal(correlation)))
@@ -793,7 +795,7 @@ class VICRegLoss(TwoViewLoss):
         self.mu = checked_number(mu, "mu")
         self.nu = checked_number(nu, "nu")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         invariance = ops.mean(ops.square(za - zb), axis=1)
         za, zb = centred(za), centred(zb)
         variance = (self._variance_loss(za) + self._variance_loss(zb)) / 2
@@ -829,7 +831,7 @@ def centred(z: Any) -> Any:
     return z - ops.mean(z, axis=0, keepdims=True)
 
 
-def off_diagonal_squares(matrix: Any) -> Any:
+def off_diagonal_squares(matrix: Tensor) -> Any:
     """The sum of squares of the off-diagonal entries of a square matrix."""
     # The difference of the two sums would cancel where the diagonal is large.
     off = 1 - ops.eye(ops.shape(matrix)[0], dtype=matrix.dtype)
@@ -880,7 +882,7 @@ class InfoNCELoss(TwoViewLoss):
         super().__init__(name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         keys, queries = unit_rows(za), unit_rows(zb)
         scores = ops.matmul(queries, ops.transpose(keys)) / self.temperature
         own = ops.sum(queries * keys, axis=-1) / self.temperature
@@ -940,11 +942,11 @@ class DINOLoss(TwoViewLoss):
         self.teacher_temperature = checked_positive(teacher_temperature, "teacher_temperature")
         self.iterations = count(iterations, "iterations")
 
-    def call(self, za: Any, zb: Any) -> Any:
+    def call(self, za: Any, zb: Any) -> Tensor:
         targets = self._balanced(ops.stop_gradient(za) / self.teacher_temperature)
         return -ops.sum(targets * ops.log_softmax(zb / self.student_temperature, axis=-1), axis=-1)
 
-    def _balanced(self, scores: Any) -> Any:
+    def _balanced(self, scores: Tensor) -> Any:
         """Scales rows to sum 1 and columns to about equal sums, in log space for large scores."""
         for _ in range(self.iterations):
             scores = scores - ops.logsumexp(scores, axis=0, keepdims=True)

@@ -8,6 +8,8 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._blocks import map_row_blocks
+from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_number, checked_positive
 from tensorflow_similarity.losses.comparison import Comparison
 from tensorflow_similarity.losses.masked import (
@@ -20,6 +22,7 @@ from tensorflow_similarity.losses.masked import (
 from tensorflow_similarity.losses.metric_loss import MetricLoss, StatisticsLoss
 from tensorflow_similarity.mining.miners import Miner, MultiSimilarityMiner, StrategyMiner
 from tensorflow_similarity.mining.pairs import Pairs
+from tensorflow_similarity.mining.strategies import MiningStrategy
 from tensorflow_similarity.mining.triplet_sums import class_slots
 
 __all__ = [
@@ -82,7 +85,7 @@ class MultiSimilarityLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         alpha: float = 2.0,
         beta: float = 40.0,
         epsilon: float | None = 0.1,
@@ -103,7 +106,7 @@ class MultiSimilarityLoss(MetricLoss):
             return super().miners()
         return (*super().miners(), MultiSimilarityMiner(self.epsilon))
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         shifted = pairs.distances + (self.lmda - self.center)
         pull = log_one_plus_sum_exp(self.alpha * shifted, pairs.positives)
         push = log_one_plus_sum_exp(-self.beta * shifted, pairs.negatives)
@@ -167,7 +170,7 @@ class CircleLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "cosine",
+        distance: DistanceLike | None = "cosine",
         gamma: float = 80.0,
         margin: float = 0.4,
         name: str = "circle_loss",
@@ -177,7 +180,7 @@ class CircleLoss(MetricLoss):
         self.gamma = checked_positive(gamma, "gamma")
         self.margin = checked_number(margin, "margin")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         distances, positives, negatives, *_ = pairs
         constant = ops.stop_gradient(distances)
         pull = ops.relu(constant + self.margin) * (distances - self.margin)
@@ -238,8 +241,8 @@ class LiftedStructLoss(StatisticsLoss):
     def __init__(
         self,
         margin: float = 1.0,
-        distance: Any = "euclidean",
-        positive_mining_strategy: Any = "all",
+        distance: DistanceLike | None = "euclidean",
+        positive_mining_strategy: str | MiningStrategy = "all",
         name: str | None = "lifted_struct_loss",
         **options: Any,
     ) -> None:
@@ -255,7 +258,7 @@ class LiftedStructLoss(StatisticsLoss):
         """`log sum over n of exp(margin - d(i, n))` over the negatives of each query."""
         return masked_logsumexp(self.margin - pairs.distances, pairs.negatives)
 
-    def value(self, statistics: Any, comparison: Comparison) -> Any:
+    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
         key_pushes = statistics
         if not comparison.keys_are_batch:
             key_pushes = comparison.swapped().map(self.statistics)
@@ -294,7 +297,7 @@ class LiftedStructLoss(StatisticsLoss):
         return sums, ops.cast(count, sums.dtype)
 
     def _few(
-        self, queries: Any, push: Any, positive: Any, exists: Any, keys: Any, key_push: Any
+        self, queries: Tensor, push: Any, positive: Any, exists: Any, keys: Tensor, key_push: Any
     ) -> Any:
         """Sums over few positives, from their embeddings."""
         distances = self._distance().paired(queries[:, None, :], ops.take(keys, positive, axis=0))
@@ -360,7 +363,7 @@ class GeneralizedLiftedStructLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "euclidean",
+        distance: DistanceLike | None = "euclidean",
         neg_margin: float = 1.0,
         pos_margin: float = 0.0,
         name: str = "generalized_lifted_struct_loss",
@@ -370,7 +373,7 @@ class GeneralizedLiftedStructLoss(MetricLoss):
         self.neg_margin = checked_number(neg_margin, "neg_margin")
         self.pos_margin = checked_number(pos_margin, "pos_margin")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         pull = masked_logsumexp(pairs.distances - self.pos_margin, pairs.positives)
         push = masked_logsumexp(self.neg_margin - pairs.distances, pairs.negatives)
         return ops.relu(pull + push)
@@ -383,7 +386,7 @@ class GeneralizedLiftedStructLoss(MetricLoss):
         }
 
 
-def _weighted_mean(excess: Any, mask: Any, temperature: float) -> Any:
+def _weighted_mean(excess: Any, mask: Tensor, temperature: float) -> Any:
     """Mean over the entries where `mask`, weighed by `exp(temperature * excess)`; else 0."""
     logits = ops.where(mask, temperature * ops.stop_gradient(excess), -float("inf"))
     top = ops.max(logits, axis=1, keepdims=True)
@@ -441,7 +444,7 @@ class RankedListLoss(MetricLoss):
 
     def __init__(
         self,
-        distance: Any = "euclidean",
+        distance: DistanceLike | None = "euclidean",
         margin: float = 0.4,
         Tn: float = 10.0,
         imbalance: float = 0.5,
@@ -459,7 +462,7 @@ class RankedListLoss(MetricLoss):
         self.alpha = 1 + self.margin / 2 if alpha is None else checked_number(alpha, "alpha")
         self.Tp = checked_number(Tp, "Tp")
 
-    def row_loss(self, pairs: Pairs) -> Any:
+    def row_loss(self, pairs: Pairs) -> Tensor:
         far = pairs.distances - (self.alpha - self.margin)
         near = self.alpha - pairs.distances
         pull = _weighted_mean(far, ops.logical_and(pairs.positives, far > 0), self.Tp)
