@@ -12,6 +12,7 @@ from keras import ops
 
 from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._old_names import removed_argument
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.arguments import checked_flag, checked_text
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
@@ -40,7 +41,7 @@ _OPTIONS = {
 class _Reduction(keras.losses.Loss):
     """Keras' reduction and weighting, applied to precomputed values."""
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Any, y_pred: Any) -> Tensor:
         return y_pred
 
 
@@ -117,7 +118,7 @@ class PerExampleLoss(keras.losses.Loss):
         """This loss and the losses it calls, recursively."""
         return (self,)
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         """Predictions as a float32 tensor, or float64 if they are float64."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_predictions`.")
 
@@ -125,11 +126,11 @@ class PerExampleLoss(keras.losses.Loss):
         """Labels as a tensor of the type that `call` takes."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_labels`.")
 
-    def invalid_labels(self, y_true: Any) -> Any:
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
         """Which labels are invalid, bool `[batch]`, if that is only known inside a graph."""
         return None
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         with keras.name_scope(self.name):
             y_pred = self.checked_predictions(y_pred)
             labels = self.checked_labels(y_true, y_pred.shape[0])
@@ -137,7 +138,7 @@ class PerExampleLoss(keras.losses.Loss):
             losses = self.marked(self.call(labels, y_pred), y_true, y_pred, counted)
             return self.reduced(losses, sample_weight, counted)
 
-    def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Any:
+    def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Tensor:
         """Losses `[batch]`, NaN where an example has an invalid label or predictions that are NaN.
 
         A graph cannot refuse labels, and mining passes over distances that are NaN.
@@ -162,13 +163,13 @@ class PerExampleLoss(keras.losses.Loss):
         """The replicas that compute the batch together."""
         return current_replicas() if self.across_replicas else ALONE
 
-    def counted(self, labels: Any) -> Any:
+    def counted(self, labels: Any) -> Tensor | None:
         """Which examples are included, bool `[batch]`; None for all."""
         if self.ignore_class is None or len(labels.shape) != 1:
             return None
         return ops.not_equal(labels, number_of_id(self.ignore_class))
 
-    def reduced(self, losses: Any, sample_weight: Any = None, counted: Any = None) -> Any:
+    def reduced(self, losses: Any, sample_weight: Any = None, counted: Any = None) -> Tensor:
         """Losses `[batch]`, weighted and reduced like in Keras, over the included examples.
 
         With several replicas, the sum over them (with PyTorch: the mean) is the loss of the
@@ -195,7 +196,7 @@ class PerExampleLoss(keras.losses.Loss):
 
     def _reduced_together(
         self, losses: Any, sample_weight: Any, counted: Any, replicas: Replicas
-    ) -> Any:
+    ) -> Tensor:
         ones = ops.ones_like(losses)
         number = ones if counted is None else ops.cast(counted, losses.dtype)
         weights = number if sample_weight is None else number * ops.cast(sample_weight, ones.dtype)
@@ -230,7 +231,7 @@ def parts_of(losses: Any) -> list[Any]:
     ]
 
 
-def wide_float(x: Any) -> Any:
+def wide_float(x: Any) -> Tensor:
     """`x` as a float64 tensor if it is float64, else float32."""
     x = ops.convert_to_tensor(x)
     if keras.backend.standardize_dtype(x.dtype) == "float64":
@@ -238,7 +239,7 @@ def wide_float(x: Any) -> Any:
     return ops.cast(x, "float32")
 
 
-def _checked_weights(sample_weight: Any, batch: Any) -> Any:
+def _checked_weights(sample_weight: Any, batch: Any) -> Tensor:
     weights = ops.convert_to_tensor(sample_weight)
     shape = tuple(weights.shape)
     scalar_like = all(size == 1 for size in shape)

@@ -61,7 +61,7 @@ class Examples:
             known,
         )
 
-    def _all_known(self) -> Any:
+    def _all_known(self) -> Tensor:
         if self.known is not None:
             return self.known
         return ops.ones((ops.shape(self.outputs)[0],), dtype="bool")
@@ -190,7 +190,7 @@ class Comparison:
             )
         names = (list(queries), list(keys))
 
-        def block(*arrays: Any) -> Any:
+        def block(*arrays: Any) -> Tensor:
             parts = iter(arrays)
             q = {name: next(parts) for name in names[0]}
             own = [next(parts) for _ in rows]
@@ -251,7 +251,7 @@ class Comparison:
         return pairs
 
     @property
-    def counted(self) -> Any:
+    def counted(self) -> Tensor | None:
         """Which queries of the whole batch have a known class, bool; None for all."""
         return self.batch.known
 

@@ -93,7 +93,7 @@ class CompatibleLoss(PerExampleLoss):
     def parts(self) -> tuple[PerExampleLoss, ...]:
         return (self, *self.loss.parts())
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         """Both embeddings `[batch, 2, dim]` as a tensor of float32, or float64 if they are that.
 
         Raises:
@@ -111,10 +111,10 @@ class CompatibleLoss(PerExampleLoss):
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
         return self.loss.checked_labels(y_true, batch)
 
-    def invalid_labels(self, y_true: Any) -> Any:
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
         return self.loss.invalid_labels(y_true)
 
-    def counted(self, labels: Tensor) -> Any:
+    def counted(self, labels: Tensor) -> Tensor | None:
         return self.loss.counted(labels)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.losses import phase
 from tensorflow_similarity.losses.arguments import checked_flag
@@ -149,7 +150,7 @@ class CrossBatchMemory(PerExampleLoss):
 
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None, training: bool | None = None
-    ) -> Any:
+    ) -> Tensor:
         if training is None:
             training = self._told_training()
         with keras.name_scope(self.name):
@@ -167,10 +168,10 @@ class CrossBatchMemory(PerExampleLoss):
             losses = self.marked(losses, y_true, y_pred, counted)
             return self.reduced(losses, sample_weight, counted)
 
-    def invalid_labels(self, y_true: Any) -> Any:
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
         return self.loss.invalid_labels(to_tensor(y_true)[:, 0] if self.example_ids else y_true)
 
-    def _against_memory(self, batch: Comparison, examples: Any) -> Any:
+    def _against_memory(self, batch: Comparison, examples: Any) -> Tensor:
         """The loss of each example of the batch against the batch and the memory: `[batch]`."""
         memory, every = self.memory, batch.batch
         # The memory with this batch in front, so that the number of keys is constant.
@@ -213,7 +214,7 @@ class CrossBatchMemory(PerExampleLoss):
     def parts(self) -> tuple[PerExampleLoss, ...]:
         return (self, *self.loss.parts())
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         """Embeddings, as the wrapped loss checks them."""
         return self.loss.checked_predictions(y_pred)
 

@@ -176,7 +176,7 @@ class SimilarityDistillationLoss(DistillationLoss):
         rows = ops.arange(ops.shape(student)[0])
         others = rows[:, None] != rows[None, :]
 
-        def log_probabilities(embeddings: Any) -> Any:
+        def log_probabilities(embeddings: Any) -> Tensor:
             scores = -self.distance(embeddings, embeddings) / self.temperature
             return scores - masked_logsumexp(scores, others)[:, None]
 
@@ -275,7 +275,7 @@ class RelationalDistillationLoss(DistillationLoss):
         }
 
 
-def _relative_distances(x: Tensor) -> Any:
+def _relative_distances(x: Tensor) -> Tensor:
     row = ops.arange(ops.shape(x)[0])
     others = row[:, None] != row[None, :]
     distance = ops.where(others, distances.get("euclidean")(x, x), 0)
@@ -284,8 +284,10 @@ def _relative_distances(x: Tensor) -> Any:
     return ops.where(some, distance / ops.where(some, mean, 1), 0)
 
 
-def _angle_differences(teacher_at: Any, student_at: Any, teacher: Tensor, student: Tensor) -> Any:
-    def cosines(at: Any, every: Any) -> Any:
+def _angle_differences(
+    teacher_at: Any, student_at: Any, teacher: Tensor, student: Tensor
+) -> Tensor:
+    def cosines(at: Any, every: Any) -> Tensor:
         rays = unit_rows(every[None, :, :] - at[:, None, :])
         return ops.matmul(rays, ops.transpose(rays, (0, 2, 1)))
 
@@ -293,7 +295,7 @@ def _angle_differences(teacher_at: Any, student_at: Any, teacher: Tensor, studen
     return ops.sum(_huber(difference), axis=(1, 2))
 
 
-def _huber(x: Tensor) -> Any:
+def _huber(x: Tensor) -> Tensor:
     size = ops.abs(x)
     inner = ops.minimum(size, 1)
     return inner * (size - inner / 2)

@@ -97,7 +97,7 @@ class TripletMarginLoss(PerExampleLoss):
         self.in_batch_negatives, self.layout = in_batch_negatives, layout
         self.swap = checked_flag(swap, "swap")
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         """Triplets as a tensor `[batch, 2 + negatives, dim]`."""
         y_pred = wide_float(y_pred)
         shape = tuple(y_pred.shape)
@@ -126,7 +126,7 @@ class TripletMarginLoss(PerExampleLoss):
         """Nothing: rows say themselves what belongs together."""
         return ops.zeros((0,), dtype="int32")
 
-    def counted(self, labels: Tensor) -> Any:
+    def counted(self, labels: Tensor) -> Tensor | None:
         return None
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class TripletMarginLoss(PerExampleLoss):
         number, dim = ops.shape(negatives)[1], negatives.shape[2]
         flat = ops.reshape(negatives, (-1, dim))
 
-        def to(queries: Tensor) -> Any:
+        def to(queries: Tensor) -> Tensor:
             every = ops.reshape(ops.repeat(queries, number, axis=0), (-1, dim))
             return ops.reshape(self.distance.paired(every, flat), (-1, number))
 

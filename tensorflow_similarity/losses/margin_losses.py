@@ -112,10 +112,10 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
     def miners(self) -> tuple[Miner, ...]:
         return super().miners() if self._miner.keeps_all else (*super().miners(), self._miner)
 
-    def _cost(self, excess: Any) -> Any:
+    def _cost(self, excess: Any) -> Tensor:
         return ops.square(excess) if self.power == 2 else excess
 
-    def _push(self, distances: Any) -> Any:
+    def _push(self, distances: Any) -> Tensor:
         return self._cost(ops.relu(self.margin - distances))
 
     def statistics(self, pairs: Pairs) -> Any:
@@ -132,7 +132,7 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
         positive = ops.cast(y_true, y_pred.dtype)
         return positive * self._cost(y_pred) + (1 - positive) * self._push(y_pred)
 
-    def checked_values(self, y_pred: Any) -> Any:
+    def checked_values(self, y_pred: Any) -> Tensor:
         shape = tuple(y_pred.shape)
         if len(shape) == 2 and shape[1] == 1:
             return y_pred[:, 0]
@@ -149,7 +149,7 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
             return binary_labels(y_true, batch)
         return super().checked_labels(y_true, batch)
 
-    def invalid_labels(self, y_true: Any) -> Any:
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
         if self.distance is None:
             return invalid_binary(y_true)
         return super().invalid_labels(y_true)
@@ -332,12 +332,12 @@ class MarginLoss(StatisticsLoss):
         pushed = number_of(ops.logical_and(negatives, push > 0), distances.dtype)
         return sums, triplets[0] * pulled + triplets[1] * pushed, boundaries
 
-    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
         sums, terms, boundaries = statistics
         losses = mean_over_pairs(sums, terms, comparison.counted)
         return losses + self.nu * ops.where(terms > 0, boundaries, 0)
 
-    def _boundaries(self, pairs: Pairs) -> Any:
+    def _boundaries(self, pairs: Pairs) -> Tensor:
         """The boundary of each query, `[queries]`."""
         if self.beta is not None:
             return ops.zeros_like(pairs.outputs[:, 0]) + self.beta
@@ -354,7 +354,7 @@ class MarginLoss(StatisticsLoss):
         # Where errors cannot be raised, as in XLA, an unknown class gives NaN.
         return ops.where(valid, ops.sum(ops.where(own, boundaries, 0), axis=1), float("nan"))
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         if self.numbers_classes:
             check_class_range(y_true, self.classes, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
@@ -434,7 +434,7 @@ class IntraPairVarianceLoss(StatisticsLoss):
             for mask in (pairs.positives, pairs.negatives)
         )
 
-    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
         means = [ops.sum(sums) / ops.maximum(ops.sum(n), 1) for sums, n in statistics]
         limits = (1 - self.pos_eps) * means[0], (1 + self.neg_eps) * means[1]
         costs = comparison.gather(comparison.map(self._costs, shared=limits))
@@ -443,7 +443,7 @@ class IntraPairVarianceLoss(StatisticsLoss):
             for cost, (_, number) in zip(costs, statistics, strict=True)
         )
 
-    def _costs(self, pairs: Pairs, low: Any, high: Any) -> Any:
+    def _costs(self, pairs: Pairs, low: Any, high: Any) -> tuple[Tensor, Tensor]:
         similarities = 1 - pairs.distances
         return (
             masked_sum(ops.square(ops.relu(low - similarities)), pairs.positives),

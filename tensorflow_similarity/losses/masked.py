@@ -26,27 +26,27 @@ __all__ = [
 EMPTY = -1e30
 
 
-def number_of(mask: Tensor, dtype: Any) -> Any:
+def number_of(mask: Tensor, dtype: Any) -> Tensor:
     """The number of entries of each row where `mask`, as a float."""
     return ops.sum(ops.cast(mask, dtype), axis=1)
 
 
-def any_pair(mask: Tensor) -> Any:
+def any_pair(mask: Tensor) -> Tensor:
     """Which rows have an entry where `mask`, bool `[rows]`."""
     return ops.any(mask, axis=1)
 
 
-def masked_sum(values: Tensor, mask: Tensor) -> Any:
+def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
     """Sum over the entries of each row where `mask`; 0 where there are none."""
     return ops.sum(ops.where(mask, values, 0), axis=1)
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Any:
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the entries of each row where `mask`; 0 where there are none."""
     return masked_sum(values, mask) / ops.maximum(number_of(mask, values.dtype), 1)
 
 
-def masked_logsumexp(values: Tensor, mask: Tensor) -> Any:
+def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
     """`log(sum(exp(values)))` over the entries of each row where `mask`.
 
     Rows without an entry are `EMPTY`, with gradient 0.
@@ -59,7 +59,7 @@ def masked_logsumexp(values: Tensor, mask: Tensor) -> Any:
     return ops.where(none, EMPTY, ops.log(ops.where(none, 1, total)) + top[:, 0])
 
 
-def log_one_plus_sum_exp(values: Tensor, mask: Tensor) -> Any:
+def log_one_plus_sum_exp(values: Tensor, mask: Tensor) -> Tensor:
     """`log(1 + sum(exp(values)))` over the entries of each row where `mask`; 0 without any."""
     return ops.softplus(masked_logsumexp(values, mask))
 
@@ -91,7 +91,7 @@ def cross_entropy(similarities: Tensor, weights: Tensor, candidates: Tensor | No
     return ops.where(some, normaliser - mean, 0)
 
 
-def mean_over_pairs(sums: Any, pairs: Any, counted: Tensor | None = None) -> Any:
+def mean_over_pairs(sums: Any, pairs: Any, counted: Tensor | None = None) -> Tensor:
     """Scales sums over each query's pairs, so that their mean is the mean over all pairs.
 
     Args:
@@ -105,7 +105,7 @@ def mean_over_pairs(sums: Any, pairs: Any, counted: Tensor | None = None) -> Any
     return sums * (queries / ops.maximum(ops.sum(pairs), 1))
 
 
-def with_slope(value: Any, slope: Any, distances: Any) -> Any:
+def with_slope(value: Any, slope: Any, distances: Any) -> Tensor:
     """`value`, with `slope` for its derivative.
 
     Args:

@@ -250,7 +250,7 @@ class MetricLoss(PerExampleLoss):
         """The loss of each example of a batch against the others: `[batch]`."""
         return self.losses(self.compare(y_true, y_pred))
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         """Embeddings as a float32 tensor, or float64 if they are float64.
 
         Raises:
@@ -270,7 +270,7 @@ class MetricLoss(PerExampleLoss):
             return relevance_labels(y_true, batch, self.relevance)
         return class_ids(y_true, batch, self)
 
-    def invalid_labels(self, y_true: Any) -> Any:
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
         return None if self.relevance is not None else invalid_numbers(y_true)
 
     def _distance(self) -> distances.Distance:
@@ -362,7 +362,7 @@ class StatisticsLoss(MetricLoss):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `statistics`.")
 
-    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
         """The loss of each query of the whole batch, `[batch]`.
 
         Args:
@@ -424,11 +424,11 @@ class PairwiseValuesLoss(MetricLoss):
         """The loss of each example from pairwise values: `[batch]`."""
         raise NotImplementedError(f"{type(self).__name__} must implement `values_loss`.")
 
-    def checked_values(self, y_pred: Any) -> Any:
+    def checked_values(self, y_pred: Any) -> Tensor:
         """Pairwise values in the shape that `values_loss` expects, or a ValueError."""
         raise NotImplementedError(f"{type(self).__name__} must implement `checked_values`.")
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         if self.distance is not None:
             return super().checked_predictions(y_pred)
         return self.checked_values(wide_float(y_pred))

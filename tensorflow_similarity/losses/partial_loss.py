@@ -117,7 +117,7 @@ class PartialProxyLoss(PerExampleLoss):
             )
         return self._head
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         """Embeddings as a tensor of float32, or float64 if they are that.
 
         Raises:
@@ -134,13 +134,13 @@ class PartialProxyLoss(PerExampleLoss):
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
         return self.loss.checked_labels(y_true, batch)
 
-    def invalid_labels(self, y_true: Any) -> Any:
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
         return self.loss.invalid_labels(y_true)
 
-    def counted(self, labels: Tensor) -> Any:
+    def counted(self, labels: Tensor) -> Tensor | None:
         return self.loss.counted(labels)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         check_class_range(y_true, self.head.classes, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
 

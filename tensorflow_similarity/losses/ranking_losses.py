@@ -166,7 +166,7 @@ class HistogramLoss(StatisticsLoss):
             number_of(pairs.negatives, pairs.distances.dtype),
         )
 
-    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
         positive, negative, pairs = statistics
         # The fraction of positive pairs at a node or beyond.
         nodes = ops.sum(positive, axis=0)
@@ -180,7 +180,7 @@ class HistogramLoss(StatisticsLoss):
         return {**super().get_config(), "num_bins": self.num_bins}
 
 
-def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> Any:
+def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> Tensor:
     """Histogram of each row, each value shared between the two nodes around it.
 
     The nodes are at `0, maximum / bins, ..., maximum`. Values beyond the ends, which are
@@ -218,7 +218,7 @@ def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> A
     return histogram(share)
 
 
-def _sums_at_nodes(below: Any, share: Any, kept: Any, bins: int) -> Any:
+def _sums_at_nodes(below: Any, share: Any, kept: Any, bins: int) -> Tensor:
     """The histogram, without its gradient: `[rows, bins + 1]`."""
     if on_tensorflow_cpu():  # Whose scatter takes ten times as long as NumPy's count.
         import tensorflow as tf
@@ -523,7 +523,7 @@ class RecallAtKSurrogateLoss(MetricLoss):
 
 def sum_over_ranks(
     pairs: Pairs, temperature: float, term: Callable[[Any, Any], tuple[Any, Any, Any]]
-) -> Any:
+) -> Tensor:
     """`sum over p of term(rank(p), rank among the positives(p))` of each query.
 
     The soft rank of p is `1 + sum over k != p of sigmoid((d(a, p) - d(a, k)) / T)`,

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 
-def _targets(pairs: Pairs) -> Any:
+def _targets(pairs: Pairs) -> Tensor:
     """Target weights of the positive pairs: equal, or by relevance."""
     return pairs.positives if pairs.relevance is None else pairs.positive_weights()
 
@@ -231,7 +231,7 @@ class NpairsLoss(PairwiseValuesLoss):
             weights = ops.cast(self.relevance(y_true, y_true), y_pred.dtype)
         return cross_entropy(y_pred, weights, None)
 
-    def checked_values(self, y_pred: Any) -> Any:
+    def checked_values(self, y_pred: Any) -> Tensor:
         shape = tuple(y_pred.shape)
         square = len(shape) == 2 and (None in shape or shape[0] == shape[1])
         if not square:
@@ -294,7 +294,7 @@ class NpairsMultilabelLoss(NpairsLoss):
         )
 
 
-def _neighbor_log_loss(similarities: Tensor, pairs: Pairs) -> Any:
+def _neighbor_log_loss(similarities: Tensor, pairs: Pairs) -> Tensor:
     """`-log(sum over p of exp(s) / sum over all of exp(s))`; 0 where there is no positive."""
     positive = masked_logsumexp(similarities, pairs.positives)
     every = masked_logsumexp(similarities, ops.logical_or(pairs.positives, pairs.negatives))
@@ -415,7 +415,7 @@ class NCALoss(MetricLoss):
 _SMALLEST_SINE = 1e-3
 
 
-def _sine(distances: Any) -> Any:
+def _sine(distances: Any) -> Tensor:
     """The sine of the angle at a cosine distance."""
     square = ops.relu(distances * (2 - distances))
     steep = square < _SMALLEST_SINE**2
@@ -583,13 +583,13 @@ class AngularLoss(StatisticsLoss):
         )
         return ((sums, number),)
 
-    def _pushes(self, distances: Any) -> Any:
+    def _pushes(self, distances: Any) -> Tensor:
         return ops.exp(-4 * self._tangent() * distances)
 
     def _tangent(self) -> float:
         return math.tan(math.radians(self.alpha)) ** 2
 
-    def _costs(self, total: Any, distances: Any, exists: Any) -> Any:
+    def _costs(self, total: Any, distances: Any, exists: Any) -> Tensor:
         """The cost of positive pairs, from their sums over negatives; 0 where there is none."""
         t = self._tangent()
         some = ops.logical_and(exists, total > 0)
@@ -597,7 +597,7 @@ class AngularLoss(StatisticsLoss):
         costs = ops.softplus(push - 2 * (1 + t) * (1 - distances))
         return masked_sum(costs, exists)
 
-    def _sums_over_few(self, pairs: Pairs, query_pushes: Any, key_pushes: Any, most: int) -> Any:
+    def _sums_over_few(self, pairs: Pairs, query_pushes: Any, key_pushes: Any, most: int) -> Tensor:
         """By a pass over the rows of both ends for each positive, of which a query has `most`."""
         keys = ops.shape(pairs.positives)[1]
         flags = ops.cast(pairs.positives, "float32")
@@ -612,10 +612,10 @@ class AngularLoss(StatisticsLoss):
         near = ops.take_along_axis(pairs.distances, place, axis=1)
         return self._costs(ops.stack(totals, axis=1), near, found > 0)
 
-    def _sums_over_all(self, pairs: Pairs, query_pushes: Any) -> Any:
+    def _sums_over_all(self, pairs: Pairs, query_pushes: Any) -> Tensor:
         """By a product of matrices, whatever the number of positives."""
 
-        def pushes(p: Any, keys: Tensor, query_pushes: Any) -> Any:
+        def pushes(p: Any, keys: Tensor, query_pushes: Any) -> Tensor:
             """`sum over n` of every query for some keys p: `[keys, queries]`."""
             return ops.matmul(self._pushes(self._distance()(p, keys)), ops.transpose(query_pushes))
 

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-def triplet_margin(gap: Any, margin: float | None) -> Any:
+def triplet_margin(gap: Any, margin: float | None) -> Tensor:
     """`max(0, gap + margin)`, or the soft margin `log(1 + exp(gap))` if margin is None."""
     return ops.softplus(gap) if margin is None else ops.relu(gap + margin)
 
@@ -142,7 +142,7 @@ class TripletLoss(MinedLoss):
         gap = ops.where(complete, self._gap(queries, positives, negatives), 0)
         return ops.where(complete, triplet_margin(gap, self.margin), 0)
 
-    def _gap(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Any:
+    def _gap(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         """Distance to the positive minus distance to the negative, `[queries]`, from embeddings."""
         paired = self._distance().paired
         return paired(queries, positives) - paired(queries, negatives)
@@ -280,7 +280,7 @@ class PNLoss(TripletLoss):
             **options,
         )
 
-    def _gap(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Any:
+    def _gap(self, queries: Tensor, positives: Tensor, negatives: Tensor) -> Tensor:
         paired = self._distance().paired
         far = ops.minimum(paired(queries, negatives), paired(positives, negatives))
         return paired(queries, positives) - far
@@ -464,12 +464,12 @@ class TripletSemiHardLoss(StatisticsLoss):
 
     def _many_of_a_class(
         self, pairs: Pairs, first: Tensor, count: Any, own: Any, order: Any
-    ) -> Any:
+    ) -> Tensor:
         return self._many(Slots(order, first, count, own), pairs)
 
     def _few_or_many(
         self, pairs: Pairs, sums: Any, first: Tensor, count: Any, own: Any, order: Any, few: Any
-    ) -> Any:
+    ) -> Tensor:
         return ops.cond(
             few,
             lambda: sums,
@@ -485,16 +485,16 @@ class TripletSemiHardLoss(StatisticsLoss):
 
     def _few(
         self, queries: Tensor, positive: Any, negative: Any, complete: Any, keys: Tensor
-    ) -> Any:
+    ) -> Tensor:
         """Sums over few positives, whose gradient is sparse."""
 
-        def selected(place: Any) -> Any:
+        def selected(place: Any) -> Tensor:
             return self._distance().paired(queries[:, None, :], ops.take(keys, place, axis=0))
 
         gap = ops.where(complete, selected(positive) - selected(negative), 0)
         return ops.sum(ops.where(complete, ops.relu(gap + self.margin), 0), axis=1)
 
-    def _many(self, slots: Slots, pairs: Pairs) -> Any:
+    def _many(self, slots: Slots, pairs: Pairs) -> Tensor:
         """Sums over many positives: a sort of each row, and a dense gradient."""
         distances = ops.stop_gradient(pairs.distances)
         value, derivative = semi_hard_hinge(distances, pairs.negatives, slots, self.margin)

@@ -78,13 +78,13 @@ class TwoViewLoss(PerExampleLoss):
     def __init__(self, name: str | None = None, **options: Any) -> None:
         super().__init__(name=name, **options)
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         return _checked_view(y_pred, "y_pred", self)
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
         return _checked_view(y_true, "y_true", self)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         shapes = tuple(getattr(y_true, "shape", ())), tuple(getattr(y_pred, "shape", ()))
         known = all(len(shape) == 2 for shape in shapes)
         compared = 2 if self.one_size else 1
@@ -112,7 +112,7 @@ class TwoViewLoss(PerExampleLoss):
             return self.reduced(losses, sample_weight)
 
 
-def _checked_view(z: Any, name: str, loss: Any) -> Any:
+def _checked_view(z: Any, name: str, loss: Any) -> Tensor:
     if z is None:
         raise ValueError(
             f"`{name}` must be the embeddings of a view, [batch, dim]: {type(loss).__name__} takes "
@@ -182,7 +182,7 @@ class SimCLRLoss(TwoViewLoss):
         place = ops.arange(ops.shape(za)[0])
         others = ops.not_equal(place[:, None], place[None, :])
 
-        def one_way(view: Any, across: Any) -> Any:
+        def one_way(view: Any, across: Any) -> Tensor:
             within = ops.matmul(view, ops.transpose(view)) / self.temperature
             every = ops.concatenate([across, within], axis=1)
             counted = ops.concatenate([ops.ones_like(others), others], axis=1)
@@ -254,7 +254,7 @@ class DecoupledContrastiveLoss(TwoViewLoss):
             n = ops.cast(ops.shape(za)[0], same.dtype)
             pull = pull * (2 - n * ops.softmax(ops.stop_gradient(same) / self.sigma))
 
-        def one_way(view: Any, across: Any) -> Any:
+        def one_way(view: Any, across: Any) -> Tensor:
             within = ops.matmul(view, ops.transpose(view)) / self.temperature
             every = ops.concatenate([across, within], axis=1)
             return masked_logsumexp(every, ops.concatenate([others, others], axis=1)) - pull
@@ -500,7 +500,7 @@ class MultiNegativesRankLoss(TwoViewLoss):
         own = ops.equal(positions[:, None], columns[None, :])
         counted = _counted(own, ids, every_ids)
 
-        def scores(queries: Tensor, candidates: Tensor) -> Any:
+        def scores(queries: Tensor, candidates: Tensor) -> Tensor:
             return -ops.cast(scale, queries.dtype) * self.distance(queries, candidates)
 
         similarities = scores(queries, every)
@@ -537,23 +537,23 @@ class MultiNegativesRankLoss(TwoViewLoss):
 _LEAST_PROBABILITY = 1e-6
 
 
-def _log(probability: Any, like: Any) -> Any:
+def _log(probability: Any, like: Any) -> Tensor:
     clipped = ops.clip(ops.cast(probability, like.dtype), _LEAST_PROBABILITY, 1)
     return ops.stop_gradient(ops.log(clipped))
 
 
-def _own_of(scores: Tensor, own: Any) -> Any:
+def _own_of(scores: Tensor, own: Any) -> Tensor:
     return ops.sum(ops.where(own, scores, 0), axis=1)
 
 
-def _counted(own: Any, ids: Any, every_ids: Any) -> Any:
+def _counted(own: Any, ids: Any, every_ids: Any) -> Tensor:
     """Candidates in the softmax: the query's own, and those with a different id."""
     if ids is None:
         return ops.ones_like(own, dtype="bool")
     return ops.logical_or(own, ops.not_equal(ids[:, None], every_ids[None, :]))
 
 
-def _column(values: Tensor, name: str, kind: str) -> Any:
+def _column(values: Tensor, name: str, kind: str) -> Tensor:
     if values is None:
         return None
     values = to_tensor(values, name) if kind == "int" else ops.convert_to_tensor(values)
@@ -666,7 +666,7 @@ class SimSiamLoss(TwoViewLoss):
 _SMALLEST_VARIANCE = 1e-20
 
 
-def _standardised(z: Any) -> Any:
+def _standardised(z: Any) -> Tensor:
     """Standardises features to mean 0 and variance 1; constant features become 0."""
     z = centred(z)
     variance = ops.mean(ops.square(z), axis=0, keepdims=True)
@@ -802,7 +802,7 @@ class VICRegLoss(TwoViewLoss):
         covariance = _covariance_loss(za) + _covariance_loss(zb)
         return self.lambda_ * invariance + self.mu * variance + self.nu * covariance
 
-    def _variance_loss(self, z: Any) -> Any:
+    def _variance_loss(self, z: Any) -> Tensor:
         deviation = ops.sqrt(ops.mean(ops.square(z), axis=0) + self.std_const)
         return ops.mean(ops.relu(1 - deviation))
 
@@ -816,22 +816,22 @@ class VICRegLoss(TwoViewLoss):
         }
 
 
-def _covariance_loss(z: Any) -> Any:
+def _covariance_loss(z: Any) -> Tensor:
     covariance = ops.matmul(ops.transpose(z), z) / ops.maximum(batch_size_of(z) - 1, 1)
     return off_diagonal_squares(covariance) / z.shape[1]
 
 
-def batch_size_of(z: Any) -> Any:
+def batch_size_of(z: Any) -> Tensor:
     """The number of rows, in the dtype of z."""
     return ops.sum(ops.ones_like(z[:, 0]))
 
 
-def centred(z: Any) -> Any:
+def centred(z: Any) -> Tensor:
     """`z` minus the mean of each feature over the batch."""
     return z - ops.mean(z, axis=0, keepdims=True)
 
 
-def off_diagonal_squares(matrix: Tensor) -> Any:
+def off_diagonal_squares(matrix: Tensor) -> Tensor:
     """The sum of squares of the off-diagonal entries of a square matrix."""
     # The difference of the two sums would cancel where the diagonal is large.
     off = 1 - ops.eye(ops.shape(matrix)[0], dtype=matrix.dtype)
@@ -946,7 +946,7 @@ class DINOLoss(TwoViewLoss):
         targets = self._balanced(ops.stop_gradient(za) / self.teacher_temperature)
         return -ops.sum(targets * ops.log_softmax(zb / self.student_temperature, axis=-1), axis=-1)
 
-    def _balanced(self, scores: Tensor) -> Any:
+    def _balanced(self, scores: Tensor) -> Tensor:
         """Scales rows to sum 1 and columns to about equal sums, in log space for large scores."""
         for _ in range(self.iterations):
             scores = scores - ops.logsumexp(scores, axis=0, keepdims=True)

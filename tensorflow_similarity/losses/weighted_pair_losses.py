@@ -258,7 +258,7 @@ class LiftedStructLoss(StatisticsLoss):
         """`log sum over n of exp(margin - d(i, n))` over the negatives of each query."""
         return masked_logsumexp(self.margin - pairs.distances, pairs.negatives)
 
-    def value(self, statistics: Any, comparison: Comparison) -> Tensor:
+    def value(self, statistics: Any, comparison: Comparison) -> Any:
         key_pushes = statistics
         if not comparison.keys_are_batch:
             key_pushes = comparison.swapped().map(self.statistics)
@@ -298,14 +298,14 @@ class LiftedStructLoss(StatisticsLoss):
 
     def _few(
         self, queries: Tensor, push: Any, positive: Any, exists: Any, keys: Tensor, key_push: Any
-    ) -> Any:
+    ) -> Tensor:
         """Sums over few positives, from their embeddings."""
         distances = self._distance().paired(queries[:, None, :], ops.take(keys, positive, axis=0))
         cost = ops.logaddexp(push[:, None], ops.take(key_push, positive, axis=0)) + distances
         cost = ops.square(ops.relu(ops.where(exists, cost, 0)))
         return masked_sum(cost, exists)
 
-    def _few_or_many(self, pairs: Pairs, sums: Any, push: Any, key_push: Any, few: Any) -> Any:
+    def _few_or_many(self, pairs: Pairs, sums: Any, push: Any, key_push: Any, few: Any) -> Tensor:
         return ops.cond(few, lambda: sums, lambda: self._sums(pairs, push, key_push)[0])
 
     def _sums(self, pairs: Pairs, push: Any, key_push: Any) -> tuple[Any, Any]:
@@ -386,7 +386,7 @@ class GeneralizedLiftedStructLoss(MetricLoss):
         }
 
 
-def _weighted_mean(excess: Any, mask: Tensor, temperature: float) -> Any:
+def _weighted_mean(excess: Any, mask: Tensor, temperature: float) -> Tensor:
     """Mean over the entries where `mask`, weighed by `exp(temperature * excess)`; else 0."""
     logits = ops.where(mask, temperature * ops.stop_gradient(excess), -float("inf"))
     top = ops.max(logits, axis=1, keepdims=True)

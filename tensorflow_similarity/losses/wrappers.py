@@ -9,6 +9,7 @@ import keras
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
+from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.losses.arguments import checked_flag, checked_positive
 from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
@@ -35,7 +36,7 @@ class _LossOfLosses(PerExampleLoss):
         """The distance of the wrapped loss; of the first, if there are several."""
         return getattr(self._calls[0], "distance", None)
 
-    def checked_predictions(self, y_pred: Any) -> Any:
+    def checked_predictions(self, y_pred: Any) -> Tensor:
         return self._calls[0].checked_predictions(y_pred)
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
@@ -128,7 +129,7 @@ class MatryoshkaLoss(_LossOfLosses):
         self.normalize = checked_flag(normalize, "normalize")
         self.ranks = self.loss.ranks
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         with keras.name_scope(self.name):
             y_pred = self._whole(y_pred, "y_pred")
             if self.takes_views:
@@ -143,7 +144,9 @@ class MatryoshkaLoss(_LossOfLosses):
                 for size, weight in zip(self.sizes, self.weights, strict=True)
             )
 
-    def ranking(self, queries: Any, candidates: Any, *, negatives: Any = None, **known: Any) -> Any:
+    def ranking(
+        self, queries: Any, candidates: Any, *, negatives: Any = None, **known: Any
+    ) -> Tensor:
         """Like `MultiNegativesRankLoss.ranking`, if that is the wrapped loss."""
         sides = {
             "queries": self._whole(queries, "queries"),
@@ -159,7 +162,7 @@ class MatryoshkaLoss(_LossOfLosses):
             for size, weight in zip(self.sizes, self.weights, strict=True)
         )
 
-    def _whole(self, embeddings: Any, name: str) -> Any:
+    def _whole(self, embeddings: Any, name: str) -> Tensor:
         embeddings = wide_float(embeddings)
         dim = embeddings.shape[-1] if len(embeddings.shape) > 1 else None
         if dim != max(self.sizes):
@@ -170,7 +173,7 @@ class MatryoshkaLoss(_LossOfLosses):
             )
         return embeddings
 
-    def _prefix(self, embeddings: Any, size: int) -> Any:
+    def _prefix(self, embeddings: Any, size: int) -> Tensor:
         prefix = embeddings[..., :size]
         return unit_rows(prefix) if self.normalize else prefix
 
@@ -240,7 +243,7 @@ class WeightedSumLoss(_LossOfLosses):
         super().__init__(self.losses, name)
         self.weights = _checked_weights(weights, len(self.losses), "losses")
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         with keras.name_scope(self.name):
             return sum(
                 weight * loss(y_true, y_pred, sample_weight)
