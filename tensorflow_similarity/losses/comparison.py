@@ -259,7 +259,7 @@ class Comparison:
         """Floats `[queries, ...]`, or a structure of them, for the queries of all replicas."""
         return self.replicas.gather_structure(values)
 
-    def own(self, values: Any) -> Any:
+    def own(self, values: Tensor) -> Any:
         """The rows of this replica's queries, of values for those of all replicas."""
         if self.replicas.count == 1:
             return values

@@ -287,7 +287,7 @@ def _relative_distances(x: Tensor) -> Tensor:
 def _angle_differences(
     teacher_at: Any, student_at: Any, teacher: Tensor, student: Tensor
 ) -> Tensor:
-    def cosines(at: Any, every: Any) -> Tensor:
+    def cosines(at: Tensor, every: Tensor) -> Tensor:
         rays = unit_rows(every[None, :, :] - at[:, None, :])
         return ops.matmul(rays, ops.transpose(rays, (0, 2, 1)))
 

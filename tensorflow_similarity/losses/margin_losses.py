@@ -115,7 +115,7 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
     def _cost(self, excess: Any) -> Tensor:
         return ops.square(excess) if self.power == 2 else excess
 
-    def _push(self, distances: Any) -> Tensor:
+    def _push(self, distances: Tensor) -> Tensor:
         return self._cost(ops.relu(self.margin - distances))
 
     def statistics(self, pairs: Pairs) -> Any:
@@ -443,7 +443,7 @@ class IntraPairVarianceLoss(StatisticsLoss):
             for cost, (_, number) in zip(costs, statistics, strict=True)
         )
 
-    def _costs(self, pairs: Pairs, low: Any, high: Any) -> tuple[Tensor, Tensor]:
+    def _costs(self, pairs: Pairs, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         similarities = 1 - pairs.distances
         return (
             masked_sum(ops.square(ops.relu(low - similarities)), pairs.positives),

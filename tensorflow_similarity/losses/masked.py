@@ -91,7 +91,7 @@ def cross_entropy(similarities: Tensor, weights: Tensor, candidates: Tensor | No
     return ops.where(some, normaliser - mean, 0)
 
 
-def mean_over_pairs(sums: Any, pairs: Any, counted: Tensor | None = None) -> Tensor:
+def mean_over_pairs(sums: Tensor, pairs: Any, counted: Tensor | None = None) -> Tensor:
     """Scales sums over each query's pairs, so that their mean is the mean over all pairs.
 
     Args:
@@ -105,7 +105,7 @@ def mean_over_pairs(sums: Any, pairs: Any, counted: Tensor | None = None) -> Ten
     return sums * (queries / ops.maximum(ops.sum(pairs), 1))
 
 
-def with_slope(value: Any, slope: Any, distances: Any) -> Tensor:
+def with_slope(value: Any, slope: Any, distances: Tensor) -> Tensor:
     """`value`, with `slope` for its derivative.
 
     Args:

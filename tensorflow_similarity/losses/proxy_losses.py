@@ -122,7 +122,7 @@ class ProxyLoss(PerExampleLoss):
         )
         self.ignore_class = checked_class_id(ignore_class, "ignore_class")
 
-    def class_losses(self, cosines: Any, targets: Any) -> Tensor:
+    def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
         """The loss of each example, `[batch]`.
 
         Args:
@@ -132,7 +132,7 @@ class ProxyLoss(PerExampleLoss):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `class_losses`.")
 
-    def to_classes(self, cosines: Any) -> Tensor:
+    def to_classes(self, cosines: Tensor) -> Tensor:
         """Cosines to classes, from those to their centers, `[batch, classes, centers]`."""
         centers = cosines.shape[2]
         if centers is None or centers > _FEW_CENTERS:
@@ -152,7 +152,7 @@ class ProxyLoss(PerExampleLoss):
         losses = self._losses(replicas.gather(y_true), replicas.gather(y_pred))
         return ops.take(losses, begin + ops.arange(ops.shape(y_true)[0], dtype="int32"), axis=0)
 
-    def _losses(self, labels: Tensor, cosines: Any) -> Tensor:
+    def _losses(self, labels: Tensor, cosines: Tensor) -> Tensor:
         classes = ops.arange(ops.shape(cosines)[1], dtype=labels.dtype)
         targets = ops.equal(labels[:, None], classes[None, :])
         known = ops.any(targets, axis=1)
@@ -211,7 +211,7 @@ class SoftmaxProxyLoss(ProxyLoss):
 
     scale: float
 
-    def class_losses(self, cosines: Any, targets: Any) -> Tensor:
+    def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
         own = ops.sum(ops.where(targets, cosines, 0), axis=1)
         return ops.logsumexp(self.scale * cosines, axis=1) - self.scale * own
 
@@ -224,11 +224,11 @@ class MarginProxyLoss(SoftmaxProxyLoss):
     subclass, in `own_class`.
     """
 
-    def own_class(self, cosines: Any) -> Tensor:
+    def own_class(self, cosines: Tensor) -> Tensor:
         """The handicapped cosines to the own classes, from the true ones, `[batch]`."""
         raise NotImplementedError(f"{type(self).__name__} must implement `own_class`.")
 
-    def class_losses(self, cosines: Any, targets: Any) -> Tensor:
+    def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
         own = ops.sum(ops.where(targets, cosines, 0), axis=1)
         own = self.own_class(own)
         logits = self.scale * ops.where(targets, own[:, None], cosines)
@@ -394,7 +394,7 @@ class ArcFaceLoss(MarginProxyLoss):
             )
         self.scale = checked_positive(scale, "scale")
 
-    def own_class(self, cosines: Any) -> Tensor:
+    def own_class(self, cosines: Tensor) -> Tensor:
         # 1 - c^2, where c may have been rounded beyond 1. The root has no
         # gradient at 0; there the embedding's, through the cosine, is 0 too.
         squares = (1 - cosines) * (1 + cosines)
@@ -512,7 +512,7 @@ class CosFaceLoss(MarginProxyLoss):
         self.margin = checked_number(margin, "margin")
         self.scale = checked_positive(scale, "scale")
 
-    def own_class(self, cosines: Any) -> Tensor:
+    def own_class(self, cosines: Tensor) -> Tensor:
         return cosines - self.margin
 
     def get_config(self) -> dict[str, Any]:
@@ -568,7 +568,7 @@ class SphereFaceLoss(MarginProxyLoss):
         self.margin = count(margin, "margin")
         self.scale = checked_positive(scale, "scale")
 
-    def own_class(self, cosines: Any) -> Tensor:
+    def own_class(self, cosines: Tensor) -> Tensor:
         before, multiple = ops.ones_like(cosines), cosines
         for _ in range(self.margin - 1):  # Chebyshev: cos of 2θ, 3θ …
             before, multiple = multiple, 2 * cosines * multiple - before
@@ -636,10 +636,10 @@ class SoftTripleLoss(MarginProxyLoss):
         self.gamma = checked_positive(gamma, "gamma")
         self.margin = checked_number(margin, "margin")
 
-    def to_classes(self, cosines: Any) -> Tensor:
+    def to_classes(self, cosines: Tensor) -> Tensor:
         return ops.sum(ops.softmax(cosines / self.gamma, axis=2) * cosines, axis=2)
 
-    def own_class(self, cosines: Any) -> Tensor:
+    def own_class(self, cosines: Tensor) -> Tensor:
         return cosines - self.margin
 
     def checked_predictions(self, y_pred: Any) -> Tensor:
@@ -711,7 +711,7 @@ class ProxyAnchorLoss(ProxyLoss):
         self.margin = checked_number(margin, "margin")
         self.alpha = checked_positive(alpha, "alpha")
 
-    def class_losses(self, cosines: Any, targets: Any) -> Tensor:
+    def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
         # From here on, a row is a proxy against the examples of the batch.
         rows, members = ops.transpose(cosines), ops.transpose(targets)
         pull = log_one_plus_sum_exp(-self.alpha * (rows - self.margin), members)
@@ -763,5 +763,5 @@ class P2SGradLoss(ProxyLoss):
     def __init__(self, name: str = "p2s_grad_loss", **options: Any) -> None:
         super().__init__(name=name, **options)
 
-    def class_losses(self, cosines: Any, targets: Any) -> Tensor:
+    def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
         return ops.sum(ops.square(cosines - ops.cast(targets, cosines.dtype)), axis=1)

@@ -206,7 +206,7 @@ def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> T
         return _sums_at_nodes(below, share, kept, bins)
 
     @ops.custom_gradient
-    def histogram(share: Any) -> Any:
+    def histogram(share: Tensor) -> Any:
         def grad(*arguments: Any, upstream: Any = None) -> Any:
             # A value that moves up takes from the node below and gives to the one above.
             (upstream,) = arguments if upstream is None else (upstream,)
@@ -218,7 +218,7 @@ def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> T
     return histogram(share)
 
 
-def _sums_at_nodes(below: Any, share: Any, kept: Any, bins: int) -> Tensor:
+def _sums_at_nodes(below: Any, share: Tensor, kept: Any, bins: int) -> Tensor:
     """The histogram, without its gradient: `[rows, bins + 1]`."""
     if on_tensorflow_cpu():  # Whose scatter takes ten times as long as NumPy's count.
         import tensorflow as tf

@@ -415,7 +415,7 @@ class NCALoss(MetricLoss):
 _SMALLEST_SINE = 1e-3
 
 
-def _sine(distances: Any) -> Tensor:
+def _sine(distances: Tensor) -> Tensor:
     """The sine of the angle at a cosine distance."""
     square = ops.relu(distances * (2 - distances))
     steep = square < _SMALLEST_SINE**2
@@ -583,13 +583,13 @@ class AngularLoss(StatisticsLoss):
         )
         return ((sums, number),)
 
-    def _pushes(self, distances: Any) -> Tensor:
+    def _pushes(self, distances: Tensor) -> Tensor:
         return ops.exp(-4 * self._tangent() * distances)
 
     def _tangent(self) -> float:
         return math.tan(math.radians(self.alpha)) ** 2
 
-    def _costs(self, total: Any, distances: Any, exists: Any) -> Tensor:
+    def _costs(self, total: Any, distances: Tensor, exists: Any) -> Tensor:
         """The cost of positive pairs, from their sums over negatives; 0 where there is none."""
         t = self._tangent()
         some = ops.logical_and(exists, total > 0)
@@ -615,7 +615,7 @@ class AngularLoss(StatisticsLoss):
     def _sums_over_all(self, pairs: Pairs, query_pushes: Any) -> Tensor:
         """By a product of matrices, whatever the number of positives."""
 
-        def pushes(p: Any, keys: Tensor, query_pushes: Any) -> Tensor:
+        def pushes(p: Tensor, keys: Tensor, query_pushes: Any) -> Tensor:
             """`sum over n` of every query for some keys p: `[keys, queries]`."""
             return ops.matmul(self._pushes(self._distance()(p, keys)), ops.transpose(query_pushes))
 

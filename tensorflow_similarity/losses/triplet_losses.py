@@ -463,12 +463,19 @@ class TripletSemiHardLoss(StatisticsLoss):
         return comparison.own(self.value((term,), comparison))
 
     def _many_of_a_class(
-        self, pairs: Pairs, first: Tensor, count: Any, own: Any, order: Any
+        self, pairs: Pairs, first: Tensor, count: Any, own: Tensor, order: Any
     ) -> Tensor:
         return self._many(Slots(order, first, count, own), pairs)
 
     def _few_or_many(
-        self, pairs: Pairs, sums: Any, first: Tensor, count: Any, own: Any, order: Any, few: Any
+        self,
+        pairs: Pairs,
+        sums: Tensor,
+        first: Tensor,
+        count: Any,
+        own: Tensor,
+        order: Any,
+        few: Any,
     ) -> Tensor:
         return ops.cond(
             few,
@@ -476,7 +483,7 @@ class TripletSemiHardLoss(StatisticsLoss):
             lambda: self._many_of_a_class(pairs, first, count, own, order),
         )
 
-    def _mine_few(self, pairs: Pairs, positive: Any, exists: Any) -> tuple[Any, Any]:
+    def _mine_few(self, pairs: Pairs, positive: Tensor, exists: Any) -> tuple[Any, Any]:
         """The negative of each of few positives, by a pass over the row for each."""
         near = ops.take_along_axis(pairs.distances, positive, axis=1)
         most = ops.max(ops.sum(ops.cast(exists, "int32"), axis=1))
@@ -484,7 +491,7 @@ class TripletSemiHardLoss(StatisticsLoss):
         return negative, ops.logical_and(exists, at(pairs.negatives, negative[:, 0])[:, None])
 
     def _few(
-        self, queries: Tensor, positive: Any, negative: Any, complete: Any, keys: Tensor
+        self, queries: Tensor, positive: Tensor, negative: Tensor, complete: Any, keys: Tensor
     ) -> Tensor:
         """Sums over few positives, whose gradient is sparse."""
 

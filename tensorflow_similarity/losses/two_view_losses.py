@@ -112,7 +112,7 @@ class TwoViewLoss(PerExampleLoss):
             return self.reduced(losses, sample_weight)
 
 
-def _checked_view(z: Any, name: str, loss: Any) -> Tensor:
+def _checked_view(z: Tensor, name: str, loss: Any) -> Tensor:
     if z is None:
         raise ValueError(
             f"`{name}` must be the embeddings of a view, [batch, dim]: {type(loss).__name__} takes "
@@ -175,7 +175,7 @@ class SimCLRLoss(TwoViewLoss):
         super().__init__(name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         za, zb = unit_rows(za), unit_rows(zb)
         across = ops.matmul(za, ops.transpose(zb)) / self.temperature
         same = ops.sum(za * zb, axis=-1) / self.temperature
@@ -243,7 +243,7 @@ class DecoupledContrastiveLoss(TwoViewLoss):
         self.temperature = checked_positive(temperature, "temperature")
         self.sigma = None if sigma is None else checked_positive(sigma, "sigma")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         za, zb = unit_rows(za), unit_rows(zb)
         across = ops.matmul(za, ops.transpose(zb)) / self.temperature
         same = ops.sum(za * zb, axis=-1)
@@ -315,7 +315,7 @@ class SigmoidContrastiveLoss(TwoViewLoss):
         self.scale = checked_positive(scale, "scale")
         self.bias = checked_number(bias, "bias")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         scores = self.scale * ops.matmul(unit_rows(za), ops.transpose(unit_rows(zb))) + self.bias
         row = ops.arange(ops.shape(za)[0])
         own = row[:, None] == row[None, :]
@@ -389,7 +389,7 @@ class MultiNegativesRankLoss(TwoViewLoss):
         self.scale = checked_positive(scale, "scale")
         self.symmetric = checked_flag(symmetric, "symmetric")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         return self.losses(za, zb, ALONE)
 
     def ranking(
@@ -542,11 +542,11 @@ def _log(probability: Any, like: Any) -> Tensor:
     return ops.stop_gradient(ops.log(clipped))
 
 
-def _own_of(scores: Tensor, own: Any) -> Tensor:
+def _own_of(scores: Tensor, own: Tensor) -> Tensor:
     return ops.sum(ops.where(own, scores, 0), axis=1)
 
 
-def _counted(own: Any, ids: Any, every_ids: Any) -> Tensor:
+def _counted(own: Tensor, ids: Any, every_ids: Any) -> Tensor:
     """Candidates in the softmax: the query's own, and those with a different id."""
     if ids is None:
         return ops.ones_like(own, dtype="bool")
@@ -644,7 +644,7 @@ class SimSiamLoss(TwoViewLoss):
         self.projection_type = projection_type
         self.margin = checked_number(margin, "margin")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         cosine = ops.sum(unit_rows(za) * unit_rows(zb), axis=-1)
         if self.projection_type == "negative_cosine_sim":
             value = -cosine
@@ -666,7 +666,7 @@ class SimSiamLoss(TwoViewLoss):
 _SMALLEST_VARIANCE = 1e-20
 
 
-def _standardised(z: Any) -> Tensor:
+def _standardised(z: Tensor) -> Tensor:
     """Standardises features to mean 0 and variance 1; constant features become 0."""
     z = centred(z)
     variance = ops.mean(ops.square(z), axis=0, keepdims=True)
@@ -725,7 +725,7 @@ class BarlowTwinsLoss(TwoViewLoss):
         self.lambda_ = checked_number(lambda_, "lambda_")
         self.margin = checked_number(margin, "margin")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         za, zb = _standardised(za), _standardised(zb)
         correlation = ops.matmul(ops.transpose(za), zb) / batch_size_of(za)
         agreement = ops.sum(ops.square(1 - ops.diagonal(correlation)))
@@ -795,14 +795,14 @@ class VICRegLoss(TwoViewLoss):
         self.mu = checked_number(mu, "mu")
         self.nu = checked_number(nu, "nu")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         invariance = ops.mean(ops.square(za - zb), axis=1)
         za, zb = centred(za), centred(zb)
         variance = (self._variance_loss(za) + self._variance_loss(zb)) / 2
         covariance = _covariance_loss(za) + _covariance_loss(zb)
         return self.lambda_ * invariance + self.mu * variance + self.nu * covariance
 
-    def _variance_loss(self, z: Any) -> Tensor:
+    def _variance_loss(self, z: Tensor) -> Tensor:
         deviation = ops.sqrt(ops.mean(ops.square(z), axis=0) + self.std_const)
         return ops.mean(ops.relu(1 - deviation))
 
@@ -816,17 +816,17 @@ class VICRegLoss(TwoViewLoss):
         }
 
 
-def _covariance_loss(z: Any) -> Tensor:
+def _covariance_loss(z: Tensor) -> Tensor:
     covariance = ops.matmul(ops.transpose(z), z) / ops.maximum(batch_size_of(z) - 1, 1)
     return off_diagonal_squares(covariance) / z.shape[1]
 
 
-def batch_size_of(z: Any) -> Tensor:
+def batch_size_of(z: Tensor) -> Tensor:
     """The number of rows, in the dtype of z."""
     return ops.sum(ops.ones_like(z[:, 0]))
 
 
-def centred(z: Any) -> Tensor:
+def centred(z: Tensor) -> Tensor:
     """`z` minus the mean of each feature over the batch."""
     return z - ops.mean(z, axis=0, keepdims=True)
 
@@ -882,7 +882,7 @@ class InfoNCELoss(TwoViewLoss):
         super().__init__(name=name, **options)
         self.temperature = checked_positive(temperature, "temperature")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         keys, queries = unit_rows(za), unit_rows(zb)
         scores = ops.matmul(queries, ops.transpose(keys)) / self.temperature
         own = ops.sum(queries * keys, axis=-1) / self.temperature
@@ -942,7 +942,7 @@ class DINOLoss(TwoViewLoss):
         self.teacher_temperature = checked_positive(teacher_temperature, "teacher_temperature")
         self.iterations = count(iterations, "iterations")
 
-    def call(self, za: Any, zb: Any) -> Tensor:
+    def call(self, za: Tensor, zb: Tensor) -> Tensor:
         targets = self._balanced(ops.stop_gradient(za) / self.teacher_temperature)
         return -ops.sum(targets * ops.log_softmax(zb / self.student_temperature, axis=-1), axis=-1)
 

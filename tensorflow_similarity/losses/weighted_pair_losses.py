@@ -270,7 +270,7 @@ class LiftedStructLoss(StatisticsLoss):
         sums, pairs = comparison.gather(term)
         return mean_over_pairs(sums, pairs, comparison.counted) / 2
 
-    def _by_class(self, comparison: Comparison, push: Any, key_push: Any) -> tuple[Any, Any]:
+    def _by_class(self, comparison: Comparison, push: Tensor, key_push: Tensor) -> tuple[Any, Any]:
         """Sums and numbers of pairs: of few positives a query without another matrix."""
         queries, keys = comparison.queries, comparison.keys
         slots = class_slots(queries.labels, keys.labels, comparison.positions, keys.known)
@@ -297,7 +297,13 @@ class LiftedStructLoss(StatisticsLoss):
         return sums, ops.cast(count, sums.dtype)
 
     def _few(
-        self, queries: Tensor, push: Any, positive: Any, exists: Any, keys: Tensor, key_push: Any
+        self,
+        queries: Tensor,
+        push: Tensor,
+        positive: Tensor,
+        exists: Any,
+        keys: Tensor,
+        key_push: Tensor,
     ) -> Tensor:
         """Sums over few positives, from their embeddings."""
         distances = self._distance().paired(queries[:, None, :], ops.take(keys, positive, axis=0))
@@ -305,10 +311,12 @@ class LiftedStructLoss(StatisticsLoss):
         cost = ops.square(ops.relu(ops.where(exists, cost, 0)))
         return masked_sum(cost, exists)
 
-    def _few_or_many(self, pairs: Pairs, sums: Any, push: Any, key_push: Any, few: Any) -> Tensor:
+    def _few_or_many(
+        self, pairs: Pairs, sums: Tensor, push: Tensor, key_push: Tensor, few: Any
+    ) -> Tensor:
         return ops.cond(few, lambda: sums, lambda: self._sums(pairs, push, key_push)[0])
 
-    def _sums(self, pairs: Pairs, push: Any, key_push: Any) -> tuple[Any, Any]:
+    def _sums(self, pairs: Pairs, push: Tensor, key_push: Tensor) -> tuple[Any, Any]:
         cost = ops.logaddexp(push[:, None], key_push[None, :]) + pairs.distances
         cost = ops.square(ops.relu(ops.where(pairs.positives, cost, 0)))
         return masked_sum(cost, pairs.positives), number_of(pairs.positives, cost.dtype)
