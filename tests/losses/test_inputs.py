@@ -34,7 +34,7 @@ def test_an_embedding_that_is_not_a_number_shows(name):
     loss = CASES[name].make(reduction=None)
     assert np.isnan(loss(y_true, y_pred)[2])
     if name in ("triplet", "contrastive"):
-        assert np.isnan(CrossBatchMemory(loss, 16)(y_true, y_pred)).any()
+        assert np.isnan(CrossBatchMemory(loss, 16)(y_true, y_pred, training=True)).any()
 
 
 def test_an_embedding_that_is_not_a_number_may_be_ignored():
