@@ -99,10 +99,12 @@ def losses(options: Any) -> Iterator[Row]:
         for name, (_, theirs, _) in beside.LOSSES.items():
             if not theirs or (options.losses and name not in options.losses):
                 continue
+            # The peer takes one anchor and one positive of each class; ours is given the same.
+            what = f"{name} of one pair a class" if name in beside.OF_PAIRS else name
             first = [peer.ask(name=name, size=size) for peer in peers]
             seconds_each = [t for t in first if isinstance(t, float)]
             if len(seconds_each) < len(peers):
-                print(f"{name}, batch {size:,}: {first}")
+                print(f"{what}, batch {size:,}: {first}")
                 continue
             rounds: tuple[list[float], list[float]] = ([], [])
             # What takes long is no close call.
@@ -113,7 +115,7 @@ def losses(options: Any) -> Iterator[Row]:
                         seconds.append(again)
             if min(map(len, rounds)) > 1:
                 yield row(
-                    f"{name}, batch {size:,}", "pytorch-metric-learning", rounds, 1.5, faster=True
+                    f"{what}, batch {size:,}", "pytorch-metric-learning", rounds, 1.5, faster=True
                 )
     for peer in peers:
         peer.process.terminate()
