@@ -16,7 +16,7 @@ from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.arguments import checked_flag, checked_text
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
-__all__ = ["PerExampleLoss", "parts_of", "wide_float"]
+__all__ = ["LossAroundAnother", "PerExampleLoss", "parts_of", "wide_float"]
 
 #: The arguments shared by losses, as documented in their docstrings.
 _OPTIONS = {
@@ -220,6 +220,21 @@ class PerExampleLoss(keras.losses.Loss):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+class LossAroundAnother(PerExampleLoss):
+    """Base of losses that call another one, `loss`, which says what labels must be."""
+
+    loss: PerExampleLoss
+
+    def checked_labels(self, y_true: Any, batch: Any) -> Any:
+        return self.loss.checked_labels(y_true, batch)
+
+    def invalid_labels(self, y_true: Any) -> Tensor | None:
+        return self.loss.invalid_labels(y_true)
+
+    def counted(self, labels: Any) -> Tensor | None:
+        return self.loss.counted(labels)
 
 
 def parts_of(losses: Any) -> list[Any]:

@@ -10,14 +10,14 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.losses.arguments import checked_positive
-from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
-from tensorflow_similarity.losses.metric_loss import MetricLoss
+from tensorflow_similarity.losses.base import LossAroundAnother, PerExampleLoss, wide_float
+from tensorflow_similarity.losses.metric_loss import checked_metric_loss
 
 __all__ = ["CompatibleLoss"]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class CompatibleLoss(PerExampleLoss):
+class CompatibleLoss(LossAroundAnother):
     """Backward-compatible training: a model whose queries search the index of an older model.
 
     `loss_i = loss(new_i, new) + weight * loss(new_i, old)`: the loss of each query against the
@@ -68,13 +68,7 @@ class CompatibleLoss(PerExampleLoss):
     """
 
     def __init__(self, loss: Any, weight: float = 1.0, name: str = "compatible_loss") -> None:
-        if isinstance(loss, dict):
-            loss = keras.saving.deserialize_keras_object(loss)
-        if not isinstance(loss, MetricLoss):
-            raise TypeError(
-                "`loss` must be a loss on pairs of embeddings, a MetricLoss such as "
-                f"TripletLoss(). Received: {loss!r}."
-            )
+        loss = checked_metric_loss(loss)
         if loss.distance is None or loss.reads_head:
             raise ValueError(
                 "`loss` must form pairs of embeddings itself, and take nothing of a head. "
@@ -107,15 +101,6 @@ class CompatibleLoss(PerExampleLoss):
                 f"{tuple(y_pred.shape)}."
             )
         return y_pred
-
-    def checked_labels(self, y_true: Any, batch: Any) -> Any:
-        return self.loss.checked_labels(y_true, batch)
-
-    def invalid_labels(self, y_true: Any) -> Tensor | None:
-        return self.loss.invalid_labels(y_true)
-
-    def counted(self, labels: Tensor) -> Tensor | None:
-        return self.loss.counted(labels)
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example of a batch: `[batch]`."""

@@ -16,7 +16,7 @@ from tensorflow_similarity.losses.arguments import checked_flag
 from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.losses.comparison import Comparison, Examples
 from tensorflow_similarity.losses.labels import to_tensor
-from tensorflow_similarity.losses.metric_loss import MetricLoss
+from tensorflow_similarity.losses.metric_loss import checked_metric_loss
 
 __all__ = ["CrossBatchMemory"]
 
@@ -110,13 +110,7 @@ class CrossBatchMemory(PerExampleLoss):
         *,
         batch_loss: bool = True,
     ) -> None:
-        if isinstance(loss, dict):
-            loss = keras.saving.deserialize_keras_object(loss)
-        if not isinstance(loss, MetricLoss):
-            raise TypeError(
-                "`loss` must be a loss on pairs of embeddings, a MetricLoss such as "
-                f"TripletLoss(). Received: {loss!r}."
-            )
+        loss = checked_metric_loss(loss)
         if loss.distance is None:
             raise ValueError(
                 "`loss` must form pairs of embeddings itself. Received: "

@@ -26,7 +26,14 @@ from tensorflow_similarity.losses.replicas import ALONE
 from tensorflow_similarity.mining.miners import Miner, get_miner
 from tensorflow_similarity.mining.pairs import Pairs, get_relevance, relevance_config
 
-__all__ = ["MetricLoss", "MinedLoss", "PairwiseValuesLoss", "StatisticsLoss", "checked_number"]
+__all__ = [
+    "MetricLoss",
+    "MinedLoss",
+    "PairwiseValuesLoss",
+    "StatisticsLoss",
+    "checked_metric_loss",
+    "checked_number",
+]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -441,3 +448,19 @@ class PairwiseValuesLoss(MetricLoss):
 
 def _by_name(name: str) -> Any:
     return distances.get(name) if name in distances.names() else None
+
+
+def checked_metric_loss(loss: object) -> MetricLoss:
+    """The `loss` argument of a loss that calls another one on pairs; its config is read, too.
+
+    Raises:
+        TypeError: If it is not a `MetricLoss`.
+    """
+    if isinstance(loss, dict):
+        loss = keras.saving.deserialize_keras_object(loss)
+    if not isinstance(loss, MetricLoss):
+        raise TypeError(
+            "`loss` must be a loss on pairs of embeddings, a MetricLoss such as "
+            f"TripletLoss(). Received: {loss!r}."
+        )
+    return loss

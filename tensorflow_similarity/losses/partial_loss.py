@@ -12,7 +12,7 @@ from tensorflow_similarity._checks import count
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.layers.partial_proxy_head import PartialProxyHead
-from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+from tensorflow_similarity.losses.base import LossAroundAnother, wide_float
 from tensorflow_similarity.losses.labels import check_class_range, refuse_in_graph
 from tensorflow_similarity.losses.proxy_losses import SoftmaxProxyLoss
 from tensorflow_similarity.mining.miners import numbers_from
@@ -21,7 +21,7 @@ __all__ = ["PartialProxyLoss"]
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class PartialProxyLoss(PerExampleLoss):
+class PartialProxyLoss(LossAroundAnother):
     """A softmax over very many classes, taken over those of the batch and a sample of the others.
 
     The loss within, on the proxies of the classes in the batch and of `num_negatives` others.
@@ -130,15 +130,6 @@ class PartialProxyLoss(PerExampleLoss):
                 f"makes them. Received: shape {tuple(y_pred.shape)}."
             )
         return y_pred
-
-    def checked_labels(self, y_true: Any, batch: Any) -> Any:
-        return self.loss.checked_labels(y_true, batch)
-
-    def invalid_labels(self, y_true: Any) -> Tensor | None:
-        return self.loss.invalid_labels(y_true)
-
-    def counted(self, labels: Tensor) -> Tensor | None:
-        return self.loss.counted(labels)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         check_class_range(y_true, self.head.classes, self.ignore_class)
