@@ -7,7 +7,7 @@ from typing import Any
 from tensorflow_similarity import distances
 from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.distances.base import DistanceLike
-from tensorflow_similarity.losses import CrossBatchMemory, MarginLoss, MetricLoss
+from tensorflow_similarity.losses import CrossBatchMemory, MetricLoss
 from tensorflow_similarity.models import SimilarityModel
 from tensorflow_similarity.models.embedding import Embedder, output_names
 from tensorflow_similarity.models.index_distance import distance_and_output
@@ -88,7 +88,7 @@ def loss_on_pairs(model: Any, output: int | str | None = None) -> MetricLoss | N
     """
     on_pairs = {}
     for key, loss in _losses(model).items():
-        if isinstance(loss, MarginLoss) and loss.beta is None:
+        if getattr(loss, "reads_head", False):
             continue  # It takes more than embeddings.
         if isinstance(loss, MetricLoss) and loss.distance is not None and loss.relevance is None:
             on_pairs[key] = loss

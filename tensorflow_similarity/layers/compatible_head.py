@@ -53,9 +53,37 @@ class CompatibleHead(keras.layers.Layer):
     ```
     """
 
+    #: It reads an embedding, the first of its inputs, which is what to index.
+    reads_embedding = True
+    holds_two_models = True
+
     def __init__(self, **kwargs: Any) -> None:
         # Half precision of the compute dtype must not round what an index holds.
         super().__init__(autocast=False, **kwargs)
+
+    def check_loss(self, loss: Any) -> None:
+        """Refuses a loss that would take the two embeddings for one."""
+        if not loss.compares_models:
+            raise ValueError(
+                "CompatibleLoss and the output of layers.CompatibleHead()([new, old]) belong "
+                f"together. Received: {loss!r} on a CompatibleHead."
+            )
+
+    def check_model(self, model: keras.Model, node: int) -> None:
+        """Refuses a model that would train the older one.
+
+        Args:
+            model: The functional model that this layer ends.
+            node: The call of this layer in it.
+        """
+        _, old = self._inbound_nodes[node].input_tensors
+        trained = keras.Model(model.inputs, old).trainable_weights
+        if trained:
+            raise ValueError(
+                "The older model of a CompatibleHead must be frozen: set old.trainable = False, "
+                "and make its output by old(inputs, training=False). Received: trainable weights "
+                f"{[weight.path for weight in trained[:3]]}."
+            )
 
     def build(self, input_shape: Any) -> None:
         self._check(input_shape)

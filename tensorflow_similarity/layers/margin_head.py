@@ -60,12 +60,28 @@ class MarginHead(keras.layers.Layer):
     ```
     """
 
+    #: It reads an embedding, which is what to index.
+    reads_embedding = True
+
     def __init__(self, classes: int = 1, beta: float = 1.2, **kwargs: Any) -> None:
         # Half precision of the compute dtype would round the boundaries.
         super().__init__(autocast=False, **kwargs)
         self.classes = count(classes, "classes")
         self.beta = float(beta)
         self.input_spec = keras.layers.InputSpec(ndim=2)
+
+    @property
+    def boundary_classes(self) -> int:
+        """The number of boundaries behind the embedding."""
+        return self.classes
+
+    def check_loss(self, loss: Any) -> None:
+        """Refuses a loss that would read the boundaries as a part of the embedding."""
+        if not loss.reads_head:
+            raise ValueError(
+                "`loss` must be MarginLoss(beta=None) for an output of layers.MarginHead, whose "
+                f"last columns are boundaries and no embedding. Received: {loss!r}."
+            )
 
     def build(self, input_shape: Shape) -> None:
         self.boundaries = self.add_weight(

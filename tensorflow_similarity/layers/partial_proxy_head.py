@@ -60,6 +60,14 @@ class PartialProxyHead(ProxyHead):
     ```
     """
 
+    def check_loss(self, loss: Any) -> None:
+        """Refuses a loss that does not take its own sample of the classes."""
+        if not loss.samples_classes:
+            raise ValueError(
+                "PartialProxyLoss and an output of layers.PartialProxyHead belong together. "
+                f"Received: {loss!r} on an output of PartialProxyHead."
+            )
+
     def __init__(
         self,
         classes: int,

@@ -80,6 +80,9 @@ class ProxyHead(keras.layers.Layer):
     ```
     """
 
+    #: It reads an embedding, which is what to index.
+    reads_embedding = True
+
     def __init__(
         self,
         classes: int,

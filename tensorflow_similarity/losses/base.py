@@ -12,7 +12,7 @@ from keras import ops
 
 from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._old_names import removed_argument
-from tensorflow_similarity._types import Tensor
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.losses.arguments import checked_flag, checked_text
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
@@ -62,6 +62,12 @@ class PerExampleLoss(keras.losses.Loss):
     takes_views: bool = False
     #: Whether `y_pred` is the output of a `ProxyHead`.
     on_proxies: bool = False
+    #: Whether `y_pred` holds trained boundaries behind the embedding, those of a `MarginHead`.
+    reads_head: bool = False
+    #: Whether `y_pred` holds the embeddings of two models, `[batch, 2, dim]`.
+    compares_models: bool = False
+    #: Whether the loss takes a sample of the classes of a `PartialProxyHead` itself.
+    samples_classes: bool = False
     #: Whether `y_pred` is ready-made triplets, `[batch, 2 + negatives, dim]`.
     takes_triplets: bool = False
     #: Whether the loss has `ranking`, which compares queries with candidates.
@@ -117,6 +123,27 @@ class PerExampleLoss(keras.losses.Loss):
     def parts(self) -> tuple[PerExampleLoss, ...]:
         """This loss and the losses it calls, recursively."""
         return (self,)
+
+    def bind(self, head: object) -> None:
+        """Takes the layer that makes `y_pred`; `compile` of a functional model calls it.
+
+        Args:
+            head: The layer or operation. One with a method `check_loss(loss)` is asked.
+
+        Raises:
+            ValueError: If the two do not belong together.
+        """
+        check = getattr(head, "check_loss", None)
+        if check is not None:
+            check(self)
+
+    def classes_of(self, shape: Shape) -> int | None:
+        """How many classes the ids must be of, 0 to one less; None for any ids.
+
+        Args:
+            shape: Of `y_pred`.
+        """
+        return None
 
     def checked_predictions(self, y_pred: Any) -> Tensor:
         """Predictions as a float32 tensor, or float64 if they are float64."""

@@ -67,6 +67,8 @@ class CompatibleLoss(LossAroundAnother):
         Knowledge Transfer*, CVPR 2021, https://arxiv.org/abs/2006.16331
     """
 
+    compares_models = True
+
     def __init__(self, loss: Any, weight: float = 1.0, name: str = "compatible_loss") -> None:
         loss = checked_metric_loss(loss)
         if loss.distance is None or loss.reads_head:
@@ -78,6 +80,13 @@ class CompatibleLoss(LossAroundAnother):
         self.loss = loss
         self.weight = checked_positive(weight, "weight")
         self.ignore_class = loss.ignore_class
+
+    def bind(self, head: object) -> None:
+        if not getattr(head, "holds_two_models", False):
+            raise ValueError(
+                "CompatibleLoss and the output of layers.CompatibleHead()([new, old]) belong "
+                f"together. Received: {self!r} on an output of another layer."
+            )
 
     @property
     def distance(self) -> distances.Distance | None:

@@ -129,6 +129,7 @@ class CrossBatchMemory(PerExampleLoss):
             )
         super().__init__(name=name, reduction=loss.reduction)
         self.loss = loss
+        self.reads_head = loss.reads_head
         self.across_replicas = loss.across_replicas
         self.memory_size = count(memory_size, "memory_size")
         self.warmup_steps = count(warmup_steps, "warmup_steps", minimum=0)
@@ -204,6 +205,9 @@ class CrossBatchMemory(PerExampleLoss):
             )
         told.called.append(self)
         return told.training
+
+    def bind(self, head: object) -> None:
+        self.loss.bind(head)
 
     def parts(self) -> tuple[PerExampleLoss, ...]:
         return (self, *self.loss.parts())

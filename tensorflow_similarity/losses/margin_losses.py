@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._checks import count
-from tensorflow_similarity._types import Tensor
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_number
 from tensorflow_similarity.losses.comparison import Comparison
@@ -316,6 +316,22 @@ class MarginLoss(StatisticsLoss):
                 "`relevance` must be left out with a boundary for each class: labels must be class "
                 f"ids. Received: classes={classes}."
             )
+
+    def bind(self, head: object) -> None:
+        if not self.reads_head:
+            super().bind(head)
+            return
+        classes = getattr(head, "boundary_classes", None)
+        if classes != self.classes:
+            raise ValueError(
+                f"`loss` takes {self.classes} boundaries from behind the embedding: the output "
+                f"must be that of layers.MarginHead({self.classes}). Received: "
+                f"{'a MarginHead of ' + str(classes) if classes else 'no MarginHead'}, with "
+                f"{self!r}."
+            )
+
+    def classes_of(self, shape: Shape) -> int | None:
+        return self.classes if self.numbers_classes else None
 
     def embeddings(self, outputs: Tensor) -> Tensor:
         return outputs[:, : -self.classes] if self.beta is None else outputs

@@ -119,8 +119,6 @@ class MetricLoss(PerExampleLoss):
     of_values: ClassVar[tuple[str, ...]] = ()
     #: Whether class ids must be those of a head, rather than any integers.
     numbers_classes: bool = False
-    #: Whether a head appends more than embeddings to `y_pred`.
-    reads_head: bool = False
 
     @explains_arguments("MetricLoss")
     def __init__(

@@ -9,7 +9,7 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
-from tensorflow_similarity._types import Tensor
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.layers.partial_proxy_head import PartialProxyHead
 from tensorflow_similarity.losses.base import LossAroundAnother, wide_float
@@ -74,6 +74,7 @@ class PartialProxyLoss(LossAroundAnother):
     """
 
     on_proxies = True
+    samples_classes = True
     #: The distance of the embedding below the proxies, which an index follows.
     distance: distances.Distance = distances.CosineDistance()
 
@@ -99,13 +100,24 @@ class PartialProxyLoss(LossAroundAnother):
         self.ignore_class = loss.ignore_class
         self._head: PartialProxyHead | None = None
 
-    def bind(self, head: PartialProxyHead) -> None:
+    def bind(self, head: object) -> None:
         """Says which layer has the proxies; `SimilarityModel.compile` does so.
 
         Args:
             head: The layer.
+
+        Raises:
+            ValueError: If it is no `PartialProxyHead`.
         """
+        if not isinstance(head, PartialProxyHead):
+            raise ValueError(
+                "PartialProxyLoss and an output of layers.PartialProxyHead belong together. "
+                f"Received: {self!r} on an output of {type(head).__name__}."
+            )
         self._head = head
+
+    def classes_of(self, shape: Shape) -> int | None:
+        return self.head.classes
 
     @property
     def head(self) -> PartialProxyHead:

@@ -12,7 +12,7 @@ from keras import ops
 
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
-from tensorflow_similarity._types import Tensor
+from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.losses.arguments import (
     checked_class_id,
     checked_number,
@@ -103,6 +103,10 @@ class ProxyLoss(PerExampleLoss):
 
     options: ClassVar[tuple[str, ...]] = ("reduction", "dtype", "ignore_class", "across_replicas")
     on_proxies = True
+
+    def classes_of(self, shape: Shape) -> int | None:
+        return shape[1] if len(shape) > 1 else None
+
     #: Whether the loss of an example depends on the others of its batch.
     compares_examples: bool = False
     #: The distance between embeddings, which the index follows.

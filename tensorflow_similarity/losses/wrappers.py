@@ -28,6 +28,10 @@ class _LossOfLosses(PerExampleLoss):
         ignored = {part.ignore_class for part in self.parts()[1:] if not part.parts()[1:]}
         self.ignore_class = ignored.pop() if len(ignored) == 1 else None
 
+    def bind(self, head: object) -> None:
+        for loss in self._calls:
+            loss.bind(head)
+
     def parts(self) -> tuple[PerExampleLoss, ...]:
         return (self, *(part for loss in self._calls for part in loss.parts()))
 
@@ -55,7 +59,7 @@ def _checked_part(loss: Any, argument: str) -> PerExampleLoss:
             f"TripletLoss(). Received: {loss!r}."
         )
     of_embeddings = getattr(loss, "distance", None) is not None and not loss.on_proxies
-    of_embeddings = of_embeddings and not getattr(loss, "reads_head", False)
+    of_embeddings = of_embeddings and not loss.reads_head
     if not loss.takes_views and not of_embeddings:
         raise ValueError(
             f"`{argument}` must compare embeddings. Received: {loss!r}, which takes what a head "

@@ -8,22 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from tensorflow_similarity.layers import CompatibleHead, MarginHead, PartialProxyHead, ProxyHead
-from tensorflow_similarity.losses import (
-    CompatibleLoss,
-    CrossBatchMemory,
-    MarginLoss,
-    MetricLoss,
-    PartialProxyLoss,
-    ProxyLoss,
-)
-from tensorflow_similarity.losses.base import PerExampleLoss, parts_of
+from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.losses.labels import check_class_range
 
 __all__ = [
-    "bind_partial_heads",
-    "check_compatible_heads",
-    "check_margin_heads",
+    "bind_heads",
     "check_targets",
     "embedding_below_head",
     "refuse_two_views",
@@ -33,7 +22,7 @@ __all__ = [
 def embedding_below_head(model: keras.Model) -> str | None:
     """The name of the output or layer that a head at the end of a model reads.
 
-    A head is a `ProxyHead`, a `MarginHead` or a `CompatibleHead`.
+    A head is a layer that says `reads_embedding`, such as a `ProxyHead`.
 
     Args:
         model: A functional model.
@@ -60,99 +49,32 @@ def embedding_below_head(model: keras.Model) -> str | None:
     return names[0]
 
 
-def check_margin_heads(model: keras.Model, loss: object) -> None:
-    """Checks that boundaries go where a loss takes them for that, and nowhere else.
+def bind_heads(model: keras.Model, loss: object) -> None:
+    """Shows each loss the layer that makes its output, and lets both say what does not fit.
 
     Args:
-        model: A model; only functional ones can be checked.
+        model: A model; only functional ones have layers at their outputs.
         loss: What is given to `compile`.
 
     Raises:
-        ValueError: If a `MarginLoss(beta=None)` is not on a `MarginHead` of as many
-            classes, or another loss on embeddings is on one.
+        ValueError: If a head and a loss do not belong together, or a head refuses the model.
     """
+    sampling: list[PerExampleLoss] = []
     for place, name, tensor in _outputs(model):
         own = _of_output(loss, place, name)
-        own = own.loss if isinstance(own, CrossBatchMemory) else own
-        head = tensor._keras_history.operation
-        classes = head.classes if isinstance(head, MarginHead) else None
-        if isinstance(own, MarginLoss) and own.beta is None:
-            if classes != own.classes:
+        head, node, _ = tensor._keras_history
+        if isinstance(own, PerExampleLoss):
+            if any(own is other for other in sampling):
                 raise ValueError(
-                    f"`loss` takes {own.classes} boundaries from behind the embedding: the output "
-                    f"must be that of layers.MarginHead({own.classes}). Received: "
-                    f"{'a MarginHead of ' + str(classes) if classes else 'no MarginHead'}, with "
-                    f"{own!r}."
+                    f"`loss` must be another {type(own).__name__} for each output. Received: the "
+                    f"same one, {own.name!r}, for several."
                 )
-        elif classes is not None and isinstance(own, MetricLoss):
-            raise ValueError(
-                "`loss` must be MarginLoss(beta=None) for an output of layers.MarginHead, whose "
-                f"last columns are boundaries and no embedding. Received: {own!r}."
-            )
-
-
-def check_compatible_heads(model: keras.Model, loss: object) -> None:
-    """Checks that the older model below a `CompatibleHead` is frozen, and its loss in place.
-
-    Args:
-        model: A model; only functional ones can be checked.
-        loss: What is given to `compile`.
-
-    Raises:
-        ValueError: If weights of the older model would be trained, or one of head and loss is
-            without the other.
-    """
-    for place, name, tensor in _outputs(model):
-        own = _of_output(loss, place, name)
-        compares = any(isinstance(one, CompatibleLoss) for one in parts_of(own))
-        operation, node, _ = tensor._keras_history
-        headed = isinstance(operation, CompatibleHead)
-        if compares != headed and isinstance(own, PerExampleLoss):
-            raise ValueError(
-                "CompatibleLoss and the output of layers.CompatibleHead()([new, old]) belong "
-                f"together. Received: {own!r} on "
-                f"{'a CompatibleHead' if headed else 'an output of another layer'}."
-            )
-        if not headed:
-            continue
-        _, old = operation._inbound_nodes[node].input_tensors
-        trained = keras.Model(model.inputs, old).trainable_weights
-        if trained:
-            raise ValueError(
-                "The older model of a CompatibleHead must be frozen: set old.trainable = False, "
-                "and make its output by old(inputs, training=False). Received: trainable weights "
-                f"{[weight.path for weight in trained[:3]]}."
-            )
-
-
-def bind_partial_heads(model: Any, loss: Any) -> None:
-    """Gives each `PartialProxyLoss` the head at its output.
-
-    Args:
-        model: A model; only functional ones have heads at their outputs.
-        loss: What is given to `compile`.
-
-    Raises:
-        ValueError: If one of head and loss is without the other.
-    """
-    heads: list[PartialProxyLoss] = []
-    for place, name, tensor in _outputs(model):
-        own = _of_output(loss, place, name)
-        head = tensor._keras_history.operation
-        partial = isinstance(own, PartialProxyLoss)
-        if isinstance(own, PerExampleLoss) and partial != isinstance(head, PartialProxyHead):
-            raise ValueError(
-                "PartialProxyLoss and an output of layers.PartialProxyHead belong together. "
-                f"Received: {own!r} on an output of {type(head).__name__}."
-            )
-        if partial:
-            if any(own is other for other in heads):
-                raise ValueError(
-                    "`loss` must be another PartialProxyLoss for each output. Received: the same "
-                    f"one, {own.name!r}, for several."
-                )
-            heads.append(own)
+            if own.samples_classes:  # of the one head that it is bound to
+                sampling.append(own)
             own.bind(head)
+        check_model = getattr(head, "check_model", None)
+        if check_model is not None:
+            check_model(model, node)
 
 
 def check_targets(model: keras.Model, y: object) -> None:
@@ -171,13 +93,12 @@ def check_targets(model: keras.Model, y: object) -> None:
         own, target = (_of_output(each, place, name) for each in (model.loss, y))
         if target is None or keras.tree.is_nested(target):
             continue
-        if isinstance(own, ProxyLoss):
-            check_class_range(target, tensor.shape[1], own.ignore_class)
-        elif isinstance(own, PartialProxyLoss):
-            check_class_range(target, own.head.classes, own.ignore_class)
-        elif isinstance(own, MarginLoss) and own.numbers_classes:
-            check_class_range(target, own.classes, own.ignore_class)
-        if isinstance(own, PerExampleLoss) and isinstance(target, np.ndarray):
+        if not isinstance(own, PerExampleLoss):
+            continue
+        classes = own.classes_of(tensor.shape)
+        if classes is not None:
+            check_class_range(target, classes, own.ignore_class)
+        if isinstance(target, np.ndarray):
             own.checked_labels(target, None)
 
 
@@ -201,7 +122,7 @@ def _of_output(given: object, place: int, name: str) -> Any:
 def _input_of_head(tensor: Any) -> Any:
     """The tensor that a head made `tensor` of; None if it was made otherwise."""
     operation, node, _ = tensor._keras_history
-    if not isinstance(operation, (ProxyHead, MarginHead, CompatibleHead)):
+    if not getattr(operation, "reads_embedding", False):
         return None
     return operation._inbound_nodes[node].input_tensors[0]
 

@@ -17,7 +17,6 @@ from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity._types import ArrayLike, Tensor
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import Index, MilvusIndex
-from tensorflow_similarity.losses import CrossBatchMemory
 from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
@@ -29,9 +28,7 @@ from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
 from tensorflow_similarity.models.embedding import divisible, examine_inputs, output_names
 from tensorflow_similarity.models.functional import functional_class, is_functional_call
 from tensorflow_similarity.models.heads import (
-    bind_partial_heads,
-    check_compatible_heads,
-    check_margin_heads,
+    bind_heads,
     check_targets,
     embedding_below_head,
     refuse_two_views,
@@ -222,9 +219,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             refuse_two_views(loss)
         if not self._loading:
             warn_of_doubtful(loss)
-        check_margin_heads(self, loss)
-        check_compatible_heads(self, loss)
-        bind_partial_heads(self, loss)
+        bind_heads(self, loss)
         if micro_batch_size is not None:
             micro_batch_size = checks.count(micro_batch_size, "micro_batch_size")
         resolved, output = self._resolve(loss, distance, embedding_output)
@@ -345,7 +340,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         if keras.backend.backend() != "jax":
             return variables
         losses = parts_of(getattr(self, "loss", None))
-        banks = [loss.memory for loss in losses if isinstance(loss, CrossBatchMemory)]
+        banks = [loss.memory for loss in losses if hasattr(loss, "memory")]
         return [*variables, *(variable for bank in banks for variable in bank.variables)]
 
     def _targets_for_jax(self, x: object, y: object) -> Any:
