@@ -13,6 +13,7 @@ __all__ = [
     "EMPTY",
     "any_pair",
     "cross_entropy",
+    "log_add_exp",
     "log_one_plus_sum_exp",
     "masked_logsumexp",
     "masked_mean",
@@ -57,6 +58,15 @@ def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
     total = ops.sum(ops.exp(masked - top), axis=1)
     none = top[:, 0] <= EMPTY
     return ops.where(none, EMPTY, ops.log(ops.where(none, 1, total)) + top[:, 0])
+
+
+def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
+    """`log(exp(a) + exp(b))`, with half of the gradient each where they are equal.
+
+    Keras' `logaddexp` takes a maximum there, whose gradient goes to one of them alone.
+    """
+    top = ops.stop_gradient(ops.maximum(a, b))
+    return ops.log(ops.exp(a - top) + ops.exp(b - top)) + top
 
 
 def log_one_plus_sum_exp(values: Tensor, mask: Tensor) -> Tensor:

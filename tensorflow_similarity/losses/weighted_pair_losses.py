@@ -13,6 +13,7 @@ from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_number, checked_positive
 from tensorflow_similarity.losses.comparison import Comparison
 from tensorflow_similarity.losses.masked import (
+    log_add_exp,
     log_one_plus_sum_exp,
     masked_logsumexp,
     masked_sum,
@@ -307,7 +308,7 @@ class LiftedStructLoss(StatisticsLoss):
     ) -> Tensor:
         """Sums over few positives, from their embeddings."""
         distances = self._distance().paired(queries[:, None, :], ops.take(keys, positive, axis=0))
-        cost = ops.logaddexp(push[:, None], ops.take(key_push, positive, axis=0)) + distances
+        cost = log_add_exp(push[:, None], ops.take(key_push, positive, axis=0)) + distances
         cost = ops.square(ops.relu(ops.where(exists, cost, 0)))
         return masked_sum(cost, exists)
 
@@ -317,7 +318,7 @@ class LiftedStructLoss(StatisticsLoss):
         return ops.cond(few, lambda: sums, lambda: self._sums(pairs, push, key_push)[0])
 
     def _sums(self, pairs: Pairs, push: Tensor, key_push: Tensor) -> tuple[Any, Any]:
-        cost = ops.logaddexp(push[:, None], key_push[None, :]) + pairs.distances
+        cost = log_add_exp(push[:, None], key_push[None, :]) + pairs.distances
         cost = ops.square(ops.relu(ops.where(pairs.positives, cost, 0)))
         return masked_sum(cost, pairs.positives), number_of(pairs.positives, cost.dtype)
 

@@ -157,3 +157,27 @@ def test_half_precision_is_not_what_the_loss_sees():
     new, old = (x.astype("float16") for x in (NEW, OLD))
     found = CompatibleHead(dtype="mixed_float16")([new, old])
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
+
+
+def test_gradient_of_lifted_structures_where_both_models_mirror_each_other():
+    """There `log(exp(a) + exp(b))` has equal terms, whose gradient is half of each."""
+    import tensorflow as tf
+
+    labels = np.array([0, 0, 3, 1, 0, 1, 1, 2])
+    x = np.random.default_rng(3).normal(size=(8, 4))
+    old = x[:, ::-1].copy()
+    loss = losses.CompatibleLoss(losses.LiftedStructLoss())
+
+    def value(new):
+        return float(loss(labels, np.stack([new, old], axis=1)))
+
+    new = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(new)
+        result = loss(labels, tf.stack([new, old], axis=1))
+    numeric = np.zeros_like(x)
+    for place in np.ndindex(*x.shape):
+        step = np.zeros_like(x)
+        step[place] = 1e-6
+        numeric[place] = (value(x + step) - value(x - step)) / 2e-6
+    np.testing.assert_allclose(tape.gradient(result, new), numeric, atol=1e-6)
