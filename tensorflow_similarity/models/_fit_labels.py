@@ -286,7 +286,9 @@ def losses_of_classes(model: keras.Model) -> dict[Any, Any]:
 # Weights of classes ---------------------------------------------------------------------------
 
 
-def _weights_of_examples(model: Any, y: Any, ids: Any, weights: Any) -> np.ndarray | None:
+def _weights_of_examples(
+    model: Any, y: Any, ids: Any, weights: Any, whole: bool = True
+) -> np.ndarray | None:
     """The weights of classes by example, where Keras would not find them; else None.
 
     Args:
@@ -294,6 +296,7 @@ def _weights_of_examples(model: Any, y: Any, ids: Any, weights: Any) -> np.ndarr
         y: Labels, as they were given.
         ids: What `numbers_of_labels` made of them.
         weights: `class_weight`, or None.
+        whole: Whether these are all labels; a batch need not have the classes that are weighed.
     """
     loss = losses_by_output(model).get(None)
     if not isinstance(weights, Mapping) or not isinstance(loss, PerExampleLoss) or ids is None:
@@ -306,28 +309,38 @@ def _weights_of_examples(model: Any, y: Any, ids: Any, weights: Any) -> np.ndarr
             "`class_weight` is for labels of one class per example. Received: labels of shape "
             f"{shape}. Pass `sample_weight`."
         )
-    keys = list(weights)
     known = targets.get(y, "y") if isinstance(y, Targets) or _may_hold_names(y) else None
     names = None if known is None or known.class_names is None else known.decode(known.ids)
-    by_name = names is not None
+    _check_keys(weights, by_name=names is not None)
+    if names is not None:
+        labels = names.tolist()
+    else:
+        labels = np.asarray(keras.ops.convert_to_numpy(ids)).reshape(-1).tolist()
+        if all(-(2**31) <= number < 2**31 for number in (*weights, *labels)):
+            return None  # Keras reads 32 bits.
+    if whole and weights and set(weights).isdisjoint(labels):
+        raise ValueError(
+            f"`class_weight` must have classes of `y`. Received: {list(weights)[:5]}, none of "
+            "which is there."
+        )
+    return np.array([weights.get(label, 1.0) for label in labels], "float32")
+
+
+def _check_keys(weights: Mapping[Any, float], by_name: bool) -> None:
+    keys = list(weights)
     if any(isinstance(key, str) != by_name for key in keys):
         raise TypeError(
             f"`class_weight` must have class {'names' if by_name else 'ids'} for keys, as `y` "
             f"does. Received: {keys[:5]}."
         )
-    if names is not None:
-        labels = names.tolist()
-    else:
-        labels = np.asarray(keras.ops.convert_to_numpy(ids)).reshape(-1).tolist()
-        if all(-(2**31) <= number < 2**31 for number in (*keys, *labels)):
-            return None  # Keras reads 32 bits.
-    missing = [key for key in keys if key not in set(labels)]
-    if missing and len(missing) == len(keys):
-        raise ValueError(
-            f"`class_weight` must have classes of `y`. Received: {missing[:5]}, none of which is "
-            "there."
-        )
-    return np.array([weights.get(label, 1.0) for label in labels], "float32")
+
+
+def _refuse_both() -> None:
+    """Raises, as Keras does, where batches have weights of their own beside `class_weight`."""
+    raise ValueError(
+        "`class_weight` must be None where batches have sample weights. Received: both. Multiply "
+        "the sample weights by those of the classes."
+    )
 
 
 # Datasets -------------------------------------------------------------------------------------
@@ -345,10 +358,15 @@ def _numbered_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
         parts = tuple(batch) if isinstance(batch, list) else batch
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(parts)
         ids = model.numbers_of_labels(y)
-        by_example = _weights_of_examples(model, y, ids, weights) if by_name else None
+        if isinstance(weights, Mapping) and _may_hold_names(_host_text(y)):
+            _check_keys(weights, by_name=True)
+        by_example = _weights_of_examples(model, y, ids, weights, False) if by_name else None
         if ids is y and by_example is None:
             return batch
-        sample_weight = sample_weight if by_example is None else by_example
+        if by_example is not None:
+            if sample_weight is not None:
+                _refuse_both()
+            sample_weight = by_example
         return (x, ids) if sample_weight is None else (x, ids, sample_weight)
 
     left = None if by_name else weights
@@ -422,6 +440,10 @@ def _numbered_tf_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
     )
     model.numbers_of_labels(example)
     by_name = isinstance(weights, Mapping)
+    if by_name:
+        _check_keys(weights, by_name)
+        if len(spec) > 2:
+            _refuse_both()
 
     def of(function: Callable[[Any], np.ndarray], names: Any, dtype: Any) -> Any:
         found = tf.numpy_function(function, [names], dtype)

@@ -276,6 +276,53 @@ def test_classes_of_a_dataset_have_weights(kind):
     assert found[1] == pytest.approx(2 * found[0], rel=1e-5)
 
 
+class InBatches(keras.utils.PyDataset):
+    """Batches as they are given."""
+
+    def __init__(self, *batches):
+        super().__init__()
+        self._batches = batches
+
+    @property
+    def num_batches(self):
+        return len(self._batches)
+
+    def __getitem__(self, index):
+        return self._batches[index]
+
+
+def in_tf_data(*batches):
+    tf = pytest.importorskip("tensorflow")
+    parts = [np.concatenate(part) for part in zip(*batches, strict=True)]
+    return tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(len(batches[0][0]))
+
+
+BATCHES = {"steps_per_epoch": 1, "shuffle": False, "verbose": 0}
+KINDS = [InBatches, lambda *batches: iter(batches), in_tf_data]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_need_not_have_the_classes_that_are_weighed(kind):
+    batches = [(X[:8], np.tile(names, 4)) for names in (["owl", "cat"], ["dog", "bat"])]
+    model = made(losses.SupConLoss())
+    weights = {"owl": 0.0, "cat": 0.0}
+    history = model.fit(kind(*batches), class_weight=weights, **(BATCHES | {"steps_per_epoch": 2}))
+    assert np.isfinite(history.history["loss"][0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_of_classes_beside_those_of_examples_are_refused(kind):
+    data = kind((X, NAMES, np.full(len(X), 5.0, "float32")))
+    with pytest.raises(ValueError, match="`class_weight` must be None where batches have"):
+        made(losses.SupConLoss()).fit(data, class_weight=BY_NAME, **BATCHES)
+
+
+@pytest.mark.parametrize("kind", [InBatches, in_tf_data])  # Keras takes no ids with generators
+def test_weights_of_ids_are_not_for_names(kind):
+    with pytest.raises(TypeError, match="`class_weight` must have class names"):
+        made(losses.SupConLoss()).fit(kind((X, NAMES)), class_weight={0: 9.0}, **BATCHES)
+
+
 def test_weights_of_classes_that_are_not_there_are_refused():
     model = made(losses.SupConLoss())
     for y, weights, error in [
