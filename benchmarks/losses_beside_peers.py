@@ -21,12 +21,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+from processes import Asked
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 DIM, PER_CLASS = 128, 4
@@ -203,46 +203,25 @@ def serve(library: str) -> None:
         print("RESULT " + json.dumps(answer), flush=True)
 
 
-class Peer:
+class Peer(Asked):
     """A library in a process of its own."""
 
     def __init__(self, library: str, interpreter: str, patience: int) -> None:
-        self.patience = patience
-        self.command = [interpreter, os.path.abspath(__file__), "--serve", library]
-        self.library = library
-        self._begin()
-
-    def _begin(self) -> None:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        environment = {**os.environ, "PYTHONPATH": here if self.library == "ours" else ""}
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-            cwd="/",
+        super().__init__(
+            [interpreter, os.path.abspath(__file__), "--serve", library],
+            patience,
+            PYTHONPATH=here if library == "ours" else "",
         )
+        self.library = library
 
     def has(self, name: str) -> bool:
         return self.library == "ours" or bool(LOSSES[name][1 if self.library == "pml" else 2])
 
     def ask(self, **request: Any) -> float | str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        timer = threading.Timer(self.patience, self.process.kill)
-        timer.start()
-        try:
-            for line in self.process.stdout:
-                if line.startswith("RESULT "):
-                    return json.loads(line[7:])
-        finally:
-            timer.cancel()
-        self._begin()
-        return f"> {self.patience} s"
+        """Seconds, or why there are none."""
+        answer = super().ask(**request)
+        return answer["error"] if isinstance(answer, dict) else answer
 
 
 def compare(peers: list[Peer], name: str, size: int, rounds: int) -> dict[str, float | str]:

@@ -36,6 +36,10 @@ class Asked:
             cwd="/",
         )
 
+    def end(self) -> None:
+        """Ends the process."""
+        self._process.terminate()
+
     def ask(self, **request: Any) -> Any:
         """The answer; a dict with an `error` where it took too long."""
         assert self._process.stdin is not None

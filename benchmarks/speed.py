@@ -118,7 +118,7 @@ def losses(options: Any) -> Iterator[Row]:
                     f"{what}, batch {size:,}", "pytorch-metric-learning", rounds, 1.5, faster=True
                 )
     for peer in peers:
-        peer.process.terminate()
+        peer.end()
 
 
 def products(options: Any) -> Iterator[Row]:

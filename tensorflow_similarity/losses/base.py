@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 from keras import ops
@@ -16,7 +16,16 @@ from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.losses.arguments import checked_flag, checked_text
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
-__all__ = ["LossAroundAnother", "PerExampleLoss", "parts_of", "wide_float"]
+__all__ = [
+    "LossAroundAnother",
+    "PerExampleLoss",
+    "embedding_rows",
+    "given_loss",
+    "parts_of",
+    "wide_float",
+]
+
+_Loss = TypeVar("_Loss", bound="PerExampleLoss")
 
 #: The arguments shared by losses, as documented in their docstrings.
 _OPTIONS = {
@@ -271,6 +280,44 @@ def parts_of(losses: Any) -> list[Any]:
         for loss in keras.tree.flatten(losses)
         for part in (loss.parts() if isinstance(loss, PerExampleLoss) else (loss,))
     ]
+
+
+def given_loss(loss: object, kind: type[_Loss], expected: str, argument: str = "loss") -> _Loss:
+    """The loss that another one is to call, given as an object or by its config.
+
+    Args:
+        loss: What was passed.
+        kind: The class that it must be of.
+        expected: What that is, for the error.
+        argument: The argument's name, for the error.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if isinstance(loss, dict):
+        loss = keras.saving.deserialize_keras_object(loss)
+    if not isinstance(loss, kind):
+        raise TypeError(f"`{argument}` must be {expected}. Received: {loss!r}.")
+    return loss
+
+
+def embedding_rows(y_pred: Any, whose: str) -> Tensor:
+    """Embeddings `[batch, dim]` as a tensor of float32, or float64 if they are that.
+
+    Args:
+        y_pred: The predictions.
+        whose: Who takes or makes them, for the error.
+
+    Raises:
+        ValueError: If they are not `[batch, dim]`.
+    """
+    y_pred = wide_float(y_pred)
+    if len(y_pred.shape) != 2:
+        raise ValueError(
+            f"`y_pred` must be embeddings of shape [batch, dim]{whose}. "
+            f"Received: shape {tuple(y_pred.shape)}."
+        )
+    return y_pred
 
 
 def wide_float(x: Any) -> Tensor:

@@ -13,7 +13,7 @@ from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.arguments import checked_class_id, checked_number
-from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+from tensorflow_similarity.losses.base import PerExampleLoss, embedding_rows, given_loss, wide_float
 from tensorflow_similarity.losses.comparison import Comparison, Examples, PairSettings
 from tensorflow_similarity.losses.labels import (
     class_ids,
@@ -261,13 +261,7 @@ class MetricLoss(PerExampleLoss):
         Raises:
             ValueError: If they are not `[batch, dim]`.
         """
-        y_pred = wide_float(y_pred)
-        if len(y_pred.shape) != 2:
-            raise ValueError(
-                f"`y_pred` must be embeddings of shape [batch, dim] for {type(self).__name__} "
-                f"with a distance. Received: shape {tuple(y_pred.shape)}."
-            )
-        return y_pred
+        return embedding_rows(y_pred, f" for {type(self).__name__} with a distance")
 
     def checked_labels(self, y_true: Any, batch: Any) -> Any:
         """Labels as a tensor: class ids `[batch]`, or what `relevance` takes."""
@@ -454,11 +448,5 @@ def checked_metric_loss(loss: object) -> MetricLoss:
     Raises:
         TypeError: If it is not a `MetricLoss`.
     """
-    if isinstance(loss, dict):
-        loss = keras.saving.deserialize_keras_object(loss)
-    if not isinstance(loss, MetricLoss):
-        raise TypeError(
-            "`loss` must be a loss on pairs of embeddings, a MetricLoss such as "
-            f"TripletLoss(). Received: {loss!r}."
-        )
-    return loss
+    expected = "a loss on pairs of embeddings, a MetricLoss such as TripletLoss()"
+    return given_loss(loss, MetricLoss, expected)

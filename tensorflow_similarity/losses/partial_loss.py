@@ -12,7 +12,7 @@ from tensorflow_similarity._checks import count
 from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.layers.partial_proxy_head import PartialProxyHead
-from tensorflow_similarity.losses.base import LossAroundAnother, wide_float
+from tensorflow_similarity.losses.base import LossAroundAnother, embedding_rows, given_loss
 from tensorflow_similarity.losses.labels import check_class_range, refuse_in_graph
 from tensorflow_similarity.losses.proxy_losses import SoftmaxProxyLoss
 from tensorflow_similarity.mining.miners import numbers_from
@@ -85,13 +85,8 @@ class PartialProxyLoss(LossAroundAnother):
         seed: int = 0,
         name: str = "partial_proxy_loss",
     ) -> None:
-        if isinstance(loss, dict):
-            loss = keras.saving.deserialize_keras_object(loss)
-        if not isinstance(loss, SoftmaxProxyLoss):
-            raise TypeError(
-                "`loss` must be a softmax over cosines to proxies, such as ArcFaceLoss(). "
-                f"Received: {loss!r}."
-            )
+        expected = "a softmax over cosines to proxies, such as ArcFaceLoss()"
+        loss = given_loss(loss, SoftmaxProxyLoss, expected)
         loss.checked_predictions([[0.0, 0.0]])  # refuses one proxy a class where several must be
         super().__init__(name=name, reduction=loss.reduction, across_replicas=loss.across_replicas)
         self.loss = loss
@@ -135,13 +130,7 @@ class PartialProxyLoss(LossAroundAnother):
         Raises:
             ValueError: If they are not `[batch, dim]`.
         """
-        y_pred = wide_float(y_pred)
-        if len(y_pred.shape) != 2:
-            raise ValueError(
-                "`y_pred` must be embeddings of shape [batch, dim], as layers.PartialProxyHead "
-                f"makes them. Received: shape {tuple(y_pred.shape)}."
-            )
-        return y_pred
+        return embedding_rows(y_pred, ", as layers.PartialProxyHead makes them")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         check_class_range(y_true, self.head.classes, self.ignore_class)

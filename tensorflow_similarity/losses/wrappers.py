@@ -12,7 +12,7 @@ from tensorflow_similarity._checks import count
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.losses.arguments import checked_flag, checked_positive
-from tensorflow_similarity.losses.base import PerExampleLoss, wide_float
+from tensorflow_similarity.losses.base import PerExampleLoss, given_loss, wide_float
 
 __all__ = ["MatryoshkaLoss", "WeightedSumLoss"]
 
@@ -51,13 +51,8 @@ class _LossOfLosses(PerExampleLoss):
 
 
 def _checked_part(loss: Any, argument: str) -> PerExampleLoss:
-    if isinstance(loss, dict):
-        loss = keras.saving.deserialize_keras_object(loss)
-    if not isinstance(loss, PerExampleLoss):
-        raise TypeError(
-            f"`{argument}` must be a loss of tensorflow_similarity on embeddings, such as "
-            f"TripletLoss(). Received: {loss!r}."
-        )
+    expected = "a loss of tensorflow_similarity on embeddings, such as TripletLoss()"
+    loss = given_loss(loss, PerExampleLoss, expected, argument)
     of_embeddings = getattr(loss, "distance", None) is not None and not loss.on_proxies
     of_embeddings = of_embeddings and not loss.reads_head
     if not loss.takes_views and not of_embeddings:
