@@ -70,7 +70,7 @@ def measure(case: dict[str, Any]) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
     return {
         **case,
-        "seconds": statistics.median(seconds[1:]),
+        "seconds": statistics.median(seconds[1:] or seconds),
         "gib": peak_gib() - before,
         "loss": loss,
     }
