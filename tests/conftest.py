@@ -41,6 +41,24 @@ def pytest_collection():
         gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
+def pytest_collection_modifyitems(config, items):
+    """Marks as slow what `further` says, and refuses it where it names no case."""
+    unknown = {}
+    for item in items:
+        mark = item.get_closest_marker("further")
+        if mark is None:
+            continue
+        case = item.callspec.id if hasattr(item, "callspec") else None
+        if case not in mark.args:
+            item.add_marker(pytest.mark.slow)
+        test = item.nodeid.split("[")[0]
+        unknown.setdefault(test, set(mark.args)).discard(case)
+    unknown = {test: names for test, names in unknown.items() if names}
+    if unknown and not any("::" in str(argument) for argument in config.args):
+        raise pytest.UsageError(f"`further` names cases that do not exist: {unknown}")
+
+
 @pytest.fixture(scope="session")
 def _tensorflow_is_seeded() -> None:
     import keras
@@ -67,7 +85,7 @@ def _xla_where_it_is_asked_for(request):
     """Models of the fast tests are compiled by XLA only with `jit_compile=True`.
 
     It is Keras' default, and takes longer to compile than small models to train. The slow tests
-    have the default.
+    have the default, besides those that are but `further` cases of a fast one.
     """
     import keras
 
@@ -78,7 +96,9 @@ def _xla_where_it_is_asked_for(request):
     def without(self, *args, **kwargs):
         return compile_(self, *args, **{"jit_compile": False} | kwargs)
 
-    if request.node.get_closest_marker("slow") or keras.backend.backend() != "tensorflow":
+    node = request.node
+    as_users_do = node.get_closest_marker("slow") and not node.get_closest_marker("further")
+    if as_users_do or keras.backend.backend() != "tensorflow":
         yield
     else:
         with mock.patch.object(owner, "compile", without):

@@ -458,6 +458,7 @@ def odd_arrays():
         yield f"changed-{number}.{'npz' if number % 2 else 'npy'}", bytes(changed)
 
 
+@pytest.mark.further
 def test_arrays_that_are_none_get_a_line(capsys, folder):
     run(capsys, "index", "model.keras", "records.npz")
     for name, content in odd_arrays():

@@ -45,6 +45,7 @@ def test_there_are_golden_values_of_every_loss():
     assert {entry["loss"] for entry in ENTRIES} == set(FUNCTIONS)
 
 
+@pytest.mark.further("ContrastiveLoss", "LiftedStructLoss", "NpairsLoss", "NpairsMultilabelLoss")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_classes_and_functions_give_the_values_of_addons(name):
     for entry in ENTRIES:
@@ -61,6 +62,7 @@ def test_classes_and_functions_give_the_values_of_addons(name):
         np.testing.assert_allclose(value, wanted, rtol=tolerance, atol=1e-6, err_msg=entry["id"])
 
 
+@pytest.mark.further("TripletHardLoss-defaults1", "ContrastiveLoss-defaults3")
 @pytest.mark.parametrize(
     ("name", "defaults"),
     [
@@ -100,6 +102,7 @@ def all_against_all(embeddings):
     return keras.ops.sum(keras.ops.abs(difference), axis=-1)
 
 
+@pytest.mark.further("TripletHardLoss-arguments1")
 @pytest.mark.parametrize(
     ("name", "arguments"), [("TripletSemiHardLoss", {}), ("TripletHardLoss", {"soft": True})]
 )
@@ -113,6 +116,7 @@ def test_a_distance_metric_of_one_argument(name, arguments):
     np.testing.assert_allclose(again(y, x), wanted(y, x), rtol=1e-5)
 
 
+@pytest.mark.further
 def test_a_distance_metric_of_one_argument_in_blocks():
     x, y = embeddings()
     whole = tfa.TripletSemiHardLoss(distance_metric=all_against_all)(y, x)
@@ -150,6 +154,7 @@ def model():
     return SimilarityModel(inputs, L2Embedding(3)(inputs))
 
 
+@pytest.mark.further("loss3")
 @pytest.mark.parametrize(
     "loss",
     [

@@ -188,6 +188,7 @@ class Nth(MatchNearest):
         return {"n": self.n}
 
 
+@pytest.mark.further("matcher2")
 @pytest.mark.parametrize("matcher", [Farthest(), Unnamed(), Nth(1)])
 def test_a_matcher_of_one_s_own_is_that_of_the_calibration(matcher, tmp_path):
     made = model()
@@ -212,6 +213,7 @@ def test_a_matcher_of_one_s_own_is_that_of_the_calibration(matcher, tmp_path):
     np.testing.assert_array_equal(third.match(X), wanted)
 
 
+@pytest.mark.further("mse-<lambda>0")
 @pytest.mark.parametrize(
     "callback", [lambda **k: TrainingDoctor(X, Y, **k), lambda **k: EvalCallback(X, Y, **k)]
 )
@@ -303,6 +305,7 @@ def test_eval_callback_takes_the_positional_arguments_of_0_17():
     assert not any(name.startswith("val_") for name in logs)
 
 
+@pytest.mark.further
 def test_queries_that_are_the_gallery():
     metric = PrecisionAtK(k=3)
     _, alone = logs_of(EvalCallback(X, Y, retrieval_metrics=[metric], metrics=()))
@@ -329,6 +332,7 @@ def test_recall_means_one_thing(indexed):
     }
 
 
+@pytest.mark.further
 def test_names_and_objects_together():
     _, logs = logs_of(EvalCallback(X, Y, retrieval_metrics=["map@r", RecallAtK(k=2)]))
     assert {"val_map_at_r", "hit_rate@2", "f1", "binary_accuracy"} <= set(logs)
@@ -361,6 +365,7 @@ def test_a_retrieval_metric_that_does_not_exist_is_refused_at_construction(wrong
         EvalCallback(X, Y, retrieval_metrics=wrong)
 
 
+@pytest.mark.further
 def test_early_stopping_on_the_name_that_was_given():
     callback = EvalCallback(X[:8], Y[:8], X, Y, metrics=["f1score"])
     stop = keras.callbacks.EarlyStopping("f1score", mode="max", patience=0, baseline=2.0)

@@ -84,6 +84,7 @@ def test_a_graph_that_cannot_be_written_fails_a_save_by_an_os_error(tmp_path, fa
     assert Index.load(tmp_path / "index").engine == "failing"
 
 
+@pytest.mark.further
 def test_a_change_that_is_due_for_a_snapshot_is_made_though_that_fails(tmp_path, failing):
     """It raised though the records were there: a caller who tried again doubled them."""
     wide = 1024  # so that the journal is soon longer than what a snapshot waits for
@@ -136,6 +137,7 @@ def test_a_failed_build_is_told_once(failing):
     assert told[0].filename == __file__
 
 
+@pytest.mark.further
 def test_a_build_that_failed_is_tried_again_later(failing):
     index = Index(DIM, "euclidean", search="failing")
     index.add(vectors(2100))

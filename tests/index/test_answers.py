@@ -162,6 +162,7 @@ def test_what_cannot_be(index, options, kind, match):
         index.lookup(QUERIES, **options)
 
 
+@pytest.mark.further("exact", "nmslib", "scann")
 def test_through_an_engine(make):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(3000, 8)).astype(np.float32)

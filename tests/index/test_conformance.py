@@ -41,6 +41,16 @@ def test_finds_the_nearest_with_true_distances(make, engine, distance):
     assert index.engine == (engine if knows else "exact")
 
 
+@pytest.mark.further(
+    "exact-cosine",
+    "exact-euclidean",
+    "exact-inner_product",
+    "faiss-euclidean",
+    "faiss_ivf-inner_product",
+    "nmslib-inner_product",
+    "scann-euclidean",
+    "usearch-inner_product",
+)
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product"])
 def test_a_life(make, distance):
     """Whatever happens, results are those of an index built of what is there."""
@@ -86,6 +96,7 @@ def test_a_life(make, distance):
     assert_equal_to_reference(index, records, q, 9)  # k is more than there are
 
 
+@pytest.mark.further("exact", "faiss_ivf", "faiss_pq", "nmslib", "scann")
 def test_what_was_added_is_found_at_once(make):
     index = make(12, "euclidean")
     x = vectors(300)
@@ -100,6 +111,7 @@ def test_what_was_added_is_found_at_once(make):
         assert index.lookup(row[None], k=1).ids.item() != id_
 
 
+@pytest.mark.further("exact", "faiss_ivf", "faiss_pq", "nmslib", "scann")
 def test_never_fewer_than_k_while_there_are_k(make):
     """Tombstones where the query is: all its near records are gone."""
     index = make(12, "euclidean")
@@ -113,6 +125,18 @@ def test_never_fewer_than_k_while_there_are_k(make):
     assert len(set(found.ids[0].tolist())) == 50
 
 
+@pytest.mark.further(
+    "exact-cosine",
+    "exact-euclidean",
+    "exact-squared_euclidean",
+    "faiss-cosine",
+    "faiss_ivf-euclidean",
+    "faiss_pq-euclidean",
+    "nmslib-euclidean",
+    "prefix-squared_euclidean",
+    "scann-euclidean",
+    "usearch-squared_euclidean",
+)
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "squared_euclidean"])
 def test_a_record_is_at_distance_exactly_zero_from_itself(make, distance):
     index = make(12, distance)
@@ -179,6 +203,7 @@ def test_no_queries_and_no_records(make):
     assert list(found) == []
 
 
+@pytest.mark.further("exact-1", "exact-25", "faiss_ivf-25", "nmslib-1", "scann-25")
 @pytest.mark.parametrize("queries", [1, 25])
 def test_filters(make, queries):
     index = make(12, "euclidean")
@@ -227,6 +252,7 @@ def test_clear(make):
     np.testing.assert_array_equal(index.lookup(np.eye(3), k=1).ids[:, 0], [3, 4, 5])
 
 
+@pytest.mark.further("exact", "nmslib", "faiss_ivf")
 def test_a_large_k(make):
     index = make(12, "euclidean")
     x = vectors(600)

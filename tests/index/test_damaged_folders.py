@@ -48,6 +48,7 @@ def test_a_folder_that_was_only_begun(tmp_path, size):
         assert len(index) == 1
 
 
+@pytest.mark.further("None-True", "1-False")
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("size", [None, 0, 1, 15])
 def test_a_journal_that_is_missing(tmp_path, closed, size):
@@ -83,6 +84,7 @@ def test_a_journal_that_was_cut_after_it_was_closed(tmp_path):
         assert len(index) == 10
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_flip_in_the_last_change(tmp_path, closed):
     """A process that dies leaves the beginning of a change, and never a whole one with a flip."""
@@ -167,6 +169,9 @@ def columns(**changed):
     return {name: array for name, array in made.items() if array is not None}
 
 
+@pytest.mark.further(
+    "change0-arrays0", "change4-arrays4", "change9-arrays9", "change17-arrays17", "None-arrays18"
+)
 @pytest.mark.parametrize(
     ("change", "arrays"),
     [

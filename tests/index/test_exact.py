@@ -59,6 +59,7 @@ def test_k_near_the_number_of_keys(distance):
     assert all(len(set(row)) == 4990 for row in positions.tolist())
 
 
+@pytest.mark.further("cosine", "euclidean", "squared_euclidean")
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "squared_euclidean", "manhattan"])
 def test_a_record_is_at_distance_exactly_zero_from_itself(distance):
     _, x = data(1, 3000, 19, offset=3.0)
@@ -98,6 +99,7 @@ def test_masses_of_ties_are_split(monkeypatch):
     np.testing.assert_array_equal(positions, np.tile(np.arange(3), (50, 1)))
 
 
+@pytest.mark.further("1-euclidean", "1-squared_euclidean")
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
 @pytest.mark.parametrize("queries", [1, 30])
 def test_near_neighbours_far_from_the_origin(distance, queries):

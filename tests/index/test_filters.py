@@ -113,6 +113,7 @@ def slow(filter, id_, label, data):
     return True
 
 
+@pytest.mark.further
 @pytest.mark.filterwarnings("ignore:`filter` compares")
 @settings(max_examples=300, deadline=None)
 @given(

@@ -266,6 +266,7 @@ def fuzz(tmp_path, seed, trials, search="exact"):
     return refused
 
 
+@pytest.mark.further("2")
 @pytest.mark.parametrize("seed", range(3))
 def test_one_wrong_thing(tmp_path, seed):
     assert 10 < fuzz(tmp_path, seed, 60) < 60

@@ -48,6 +48,7 @@ def in_fork(task):
     raise AssertionError(f"the forked process did not come back within {_SECONDS} s")
 
 
+@pytest.mark.further("exact", "nmslib")
 @pytest.mark.parametrize("search", ENGINES)
 def test_a_lookup_after_a_fork(search):
     require(search)
@@ -67,6 +68,7 @@ def test_a_lookup_after_a_fork(search):
     np.testing.assert_array_equal(index.lookup(Q, k=5).ids, before.ids)
 
 
+@pytest.mark.further
 def test_a_graph_is_built_after_a_fork():
     require("faiss")
     first = Index(32, "cosine", search="faiss")

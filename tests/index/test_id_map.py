@@ -1,6 +1,7 @@
 """The id map against a dictionary."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,7 @@ def test_huge_ids():
     np.testing.assert_array_equal(map_.find(ids[1:] - 1), [-1, -1, 2])
 
 
+@pytest.mark.further
 def test_many_single_insertions_are_merged():
     ids = np.random.default_rng(0).permutation(12_000)
     map_ = IdMap()

@@ -581,6 +581,7 @@ def test_a_journal_that_was_only_begun(folder, tmp_path):
             assert len(again) == 2
 
 
+@pytest.mark.further
 def test_a_flipped_byte_before_whole_changes_is_noticed(folder, tmp_path):
     index = Index(DIM, path=folder)
     index.add(vectors(2), data=["a", "b"])

@@ -128,6 +128,7 @@ class Life:
 OPERATIONS = [name for name in vars(Life) if not name.startswith("_") and name != "rows"]
 
 
+@pytest.mark.further("memory")
 @pytest.mark.parametrize("where", ["memory", "folder"])
 @settings(max_examples=15, deadline=None)
 @given(

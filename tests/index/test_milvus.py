@@ -156,6 +156,7 @@ class TestAsInMemory:
         both("add", X[:2], None, ["of another kind", None])
         assert one.get(one.ids).data == ["of another kind", None]
 
+    @pytest.mark.further
     def test_many_batches(self, pair, monkeypatch, capsys):
         monkeypatch.setattr(collection, "_BYTES", 1 << 17)
         monkeypatch.setattr(collection, "_IDS_AT_ONCE", 100)

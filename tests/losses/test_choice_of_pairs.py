@@ -50,6 +50,7 @@ def test_a_miner_leaves_its_pairs_to_the_loss(name):
     assert not np.allclose(ours, case.make(reduction=None)(labels, x)), "nothing was mined"
 
 
+@pytest.mark.further("contrastive-False")
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=slow)])
 @pytest.mark.parametrize("name", few(ONE_EACH))
 def test_a_miner_in_blocks_and_graphs(name, jit_compile):
@@ -69,6 +70,7 @@ def test_a_miner_in_blocks_and_graphs(name, jit_compile):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.further
 def test_a_miner_in_blocks_under_xla():
     test_a_miner_in_blocks_and_graphs("contrastive", True)
 
@@ -105,6 +107,7 @@ def with_unknown(labels, x, seed=0):
 REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
 
 
+@pytest.mark.further("triplet_semi_hard-mean_with_sample_weight")
 @pytest.mark.parametrize(
     ("name", "reduction"),
     [
@@ -197,6 +200,7 @@ def multi_hot(n, seed):
     return np.random.default_rng(seed).random((n, CLASSES)) < 0.25
 
 
+@pytest.mark.further("contrastive", "lifted_struct")
 @pytest.mark.parametrize("name", few(ON_CLASSES))
 def test_multi_hot_labels(name):
     case = CASES[name]
@@ -256,6 +260,7 @@ def close_in_time(query_labels, key_labels):
     return ops.abs(query_labels[:, None, 0] - key_labels[None, :, 0]) < 2.5
 
 
+@pytest.mark.further("contrastive", "triplet_semi_hard")
 @pytest.mark.parametrize("name", few(ONE_EACH))
 def test_a_function_of_labels(name):
     case = CASES[name]
@@ -271,6 +276,7 @@ def test_a_function_of_labels(name):
     np.testing.assert_allclose(again(times, x), expected, rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.further("multi_hot")
 @pytest.mark.parametrize("relevance", ["multi_hot", close_in_time])
 def test_other_labels_in_a_graph_of_unknown_batch_size(relevance):
     labels = multi_hot(9, seed=42).astype("float32")

@@ -21,6 +21,18 @@ BOTH = np.stack([NEW, OLD], axis=1)
 WITH_KEYS = [name for name in ON_CLASSES if CASES[name].any_keys]
 
 
+@pytest.mark.further(
+    "triplet_hard",
+    "lifted_struct",
+    "contrastive",
+    "npairs",
+    "multi_similarity",
+    "circle",
+    "supcon",
+    "margin",
+    "fastap",
+    "histogram",
+)
 @pytest.mark.parametrize("name", WITH_KEYS)
 def test_it_is_the_loss_here_and_against_the_older_keys(name):
     loss = CASES[name].make()
@@ -44,6 +56,7 @@ def test_the_gradient_is_that_of_the_new_embeddings_alone():
     np.testing.assert_array_equal(gradient[:, 1], 0)
 
 
+@pytest.mark.further("contrastive")
 @pytest.mark.parametrize("name", ["contrastive", "lifted_struct"])
 def test_blocks_change_nothing(name):
     whole, parts = (CompatibleLoss(CASES[name].make(block_size=size)) for size in (None, 3))
@@ -159,6 +172,7 @@ def test_half_precision_is_not_what_the_loss_sees():
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
 
 
+@pytest.mark.further
 def test_gradient_of_lifted_structures_where_both_models_mirror_each_other():
     """There `log(exp(a) + exp(b))` has equal terms, whose gradient is half of each."""
     import tensorflow as tf

@@ -39,6 +39,7 @@ def without_radial_part(gradient, x):
     return gradient - np.sum(gradient * unit, axis=1, keepdims=True) * unit
 
 
+@pytest.mark.further("mem1000/warm0-multisim", "mem24/warm0-triplet", "mem1000/warm2-multisim")
 @pytest.mark.parametrize("case", ["multisim", "triplet"])
 @pytest.mark.parametrize("setting", ["mem1000/warm0", "mem24/warm0", "mem1000/warm2"])
 def test_steps_of_tensorflow_similarity(case, setting):
@@ -92,6 +93,7 @@ class Contrastive(ThroughQueriesOnly, StatisticsLoss):
         )
 
 
+@pytest.mark.further("CrossBatchMemory(ContrastiveLoss(), D, 40)-inner2")
 @pytest.mark.parametrize(
     ("name", "inner"),
     [
@@ -117,6 +119,13 @@ def test_steps_of_pytorch_metric_learning(name, inner):
             np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.further(
+    "supcon-False",
+    "contrastive-False",
+    "lifted_struct-False",
+    "triplet-False",
+    "multi_similarity-False",
+)
 @pytest.mark.parametrize(
     ("name", "batch_loss"),
     [
@@ -150,6 +159,7 @@ def test_every_loss_sees_batch_and_memory_and_no_empty_places(name, batch_loss):
     assert int(loss.memory.filled) == 13
 
 
+@pytest.mark.further
 def test_the_first_step_is_the_loss_itself_and_evaluation_always_is():
     case = CASES["triplet"]
     inner = TripletLoss()
@@ -173,6 +183,7 @@ def test_a_batch_larger_than_the_memory_is_the_loss_itself():
     assert int(loss.memory.filled) == 4
 
 
+@pytest.mark.further("uint64")
 @pytest.mark.parametrize("dtype", ["int64", "uint64", "int8"])
 def test_any_integer_is_a_class_id(dtype):
     ends = np.iinfo(dtype)
@@ -206,6 +217,7 @@ def test_an_example_seen_again_is_not_its_own_positive():
     assert abs(other - float(inner(y, moved))) > 1e-3
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("jit", [True, pytest.param(False, marks=slow)])
 def test_compiled_steps_are_traced_once_for_a_batch_size(jit):
     inner = MultiSimilarityLoss()

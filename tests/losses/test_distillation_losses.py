@@ -88,6 +88,7 @@ FORMULAS = {
 each = pytest.mark.parametrize("name", FORMULAS)
 
 
+@pytest.mark.further("embeddings", "similarities", "relations", "distances")
 @each
 def test_value_and_gradient_are_the_formulas(name):
     make, formula, teacher = FORMULAS[name]
@@ -107,6 +108,7 @@ def test_a_student_that_is_the_teacher_has_nothing_to_learn(name):
     np.testing.assert_allclose(gradient, 0, atol=1e-12)
 
 
+@pytest.mark.further("embeddings", "similarities", "distances")
 @each
 def test_finite_in_the_corners(name):
     make, _, _ = FORMULAS[name]
@@ -159,6 +161,7 @@ def test_refusals(make, match):
         make()
 
 
+@pytest.mark.further
 def test_a_student_learns_its_teachers_neighbours():
     x = np.random.default_rng(0).normal(size=(128, 6)).astype("float32")
     teacher = x[:, :3] / np.linalg.norm(x[:, :3], axis=1, keepdims=True)

@@ -114,6 +114,9 @@ def test_reduction_is_that_of_keras(make):
         assert make(reduction=reduction)(y_true, y_pred).shape == ((6,) if not reduction else ())
 
 
+@pytest.mark.further(
+    "LiftedStructLoss", "ContrastiveLoss", "NpairsLoss", "NpairsMultilabelLoss", "TripletHardLoss"
+)
 @pytest.mark.parametrize("make", LOSSES)
 def test_call_with_sample_weight(make):
     loss, rows = make(), make(reduction=None)

@@ -50,6 +50,7 @@ ARGUMENTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.further
 @settings(max_examples=60, deadline=None)
 @given(ARGUMENTS, st.integers(1, 6), st.integers(0, 3), st.integers(0, 1000))
 def test_values(arguments, rows, negatives, seed):

@@ -50,6 +50,7 @@ def test_leave_one_out(digits):
     ]  # fmt: skip
 
 
+@pytest.mark.further
 def test_gallery_datasets_and_shared_examples(digits):
     x, y = digits[0][:150], digits[1][:150]
     model, untrained = trained(x, y)

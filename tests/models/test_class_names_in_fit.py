@@ -40,6 +40,7 @@ def of_ids():
     return results(losses.MultiSimilarityLoss(), IDS)
 
 
+@pytest.mark.further("list", "column", "categories")
 @pytest.mark.parametrize(
     "names",
     [
@@ -60,6 +61,7 @@ def test_names_are_class_ids(names, of_ids):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.further("WeightedSumLoss")
 @pytest.mark.parametrize(
     "loss",
     [
@@ -89,6 +91,7 @@ def test_labels_of_another_kind_are_no_names():
         made(losses.SupConLoss(relevance="multi_hot")).train_on_batch(X, NAMES)
 
 
+@pytest.mark.further
 def test_a_memory_knows_a_name_again():
     memories = []
     for y in (NAMES, IDS):
