@@ -104,6 +104,7 @@ def test_a_memory_knows_a_name_again():
     np.testing.assert_array_equal(*same)
 
 
+@pytest.mark.further
 def test_none_is_unknown_where_the_loss_has_an_id_for_it():
     names = NAMES.astype(object)
     names[:5] = None
@@ -118,6 +119,7 @@ def test_none_is_unknown_where_the_loss_has_an_id_for_it():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.further("pairs")
 @pytest.mark.parametrize(
     ("loss", "head"),
     [(losses.SupConLoss, None), (losses.ArcFaceLoss, ProxyHead(4))],
@@ -132,6 +134,7 @@ def test_none_among_ids_is_unknown_too(loss, head):
         made(loss(), head).test_on_batch(X, with_none)
 
 
+@pytest.mark.further
 def test_outputs_have_names_of_their_own():
     inputs = keras.Input((5,))
     outputs = {"a": L2Embedding(3, name="a")(inputs), "b": L2Embedding(2, name="b")(inputs)}
@@ -150,6 +153,7 @@ PATHS = [("bird" if i in (0, 3) else "beast", ["owl", "cat", "dog", "bat"][i]) f
 TAGS = np.eye(4)[IDS] + np.eye(4)[(IDS + 1) % 4]
 
 
+@pytest.mark.further("y2-multi_hot-rows2")
 @pytest.mark.parametrize(
     ("y", "relevance", "rows"),
     [
@@ -221,6 +225,7 @@ def as_data(kind, y):
     return tf.data.Dataset.from_tensor_slices((X, y)).batch(8)
 
 
+@pytest.mark.further("tf.data")
 @pytest.mark.parametrize("kind", ["PyDataset", "generator", "tf.data"])
 def test_datasets_yield_names(kind):
     options = {"verbose": 0, "shuffle": False, "epochs": 2}
@@ -244,6 +249,7 @@ BY_NAME = {"owl": 2.0, "cat": 0.5, "dog": 0.0}
 BY_ID = {0: 2.0, 1: 0.5, 2: 0.0}
 
 
+@pytest.mark.further("names")
 @pytest.mark.parametrize(
     ("y", "weights"),
     [
@@ -266,6 +272,7 @@ def test_classes_have_weights(y, weights):
     assert found.history["val_loss"][0] != pytest.approx(expected.history["loss"][0], rel=1e-3)
 
 
+@pytest.mark.further("PyDataset")
 @pytest.mark.parametrize("kind", ["PyDataset", "generator", "tf.data", "sampler"])
 def test_classes_of_a_dataset_have_weights(kind):
     found = []
@@ -304,6 +311,7 @@ BATCHES = {"steps_per_epoch": 1, "shuffle": False, "verbose": 0}
 KINDS = [InBatches, lambda *batches: iter(batches), in_tf_data]
 
 
+@pytest.mark.further("InBatches")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_need_not_have_the_classes_that_are_weighed(kind):
     batches = [(X[:8], np.tile(names, 4)) for names in (["owl", "cat"], ["dog", "bat"])]

@@ -74,6 +74,7 @@ def test_every_way_indexes_and_looks_up(way, digits):
     assert isinstance(model, SimilarityModel)
 
 
+@pytest.mark.further("functional")
 @pytest.mark.parametrize("way", ["functional", "subclassed"])
 def test_training_changes_the_weights(way, digits):
     model = WAYS[way]()
@@ -186,6 +187,7 @@ def test_precision_policies_train_and_index(digits):
     assert model.lookup(x, k=1, verbose=0).distances.max() < 1e-3
 
 
+@pytest.mark.further
 def test_callbacks_and_export(digits, tmp_path):
     x, y = digits[0][:32], digits[1][:32]
     model = functional()

@@ -64,6 +64,7 @@ def make(method="SimCLR", augmenter=True, normalised=False, **compiled):
     return model
 
 
+@pytest.mark.further("SimCLR-True", "BYOL-True")
 @pytest.mark.parametrize(
     ("method", "eagerly"),
     [
