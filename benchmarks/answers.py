@@ -1,6 +1,10 @@
 """What answers beyond the k nearest cost: distances, pairs, groups, filters, selections, storage.
 
-Each is measured beside a plain lookup of the same index: run it on a quiet machine.
+    python benchmarks/answers.py                                  # 10,000 and 100,000 records
+    python benchmarks/answers.py --records 1000000 --search exact --parts lookups filters
+
+Each is measured beside a plain lookup of the same index: run it on a quiet machine. With 1,000,000
+records it takes 2 GiB; all pairs of them by exact search take half an hour, by a graph minutes.
 """
 
 from __future__ import annotations
@@ -44,13 +48,19 @@ def seconds(call: Callable[[], Any], times: int) -> float:
     return statistics.median(taken)
 
 
-def answers(n: int, search: str, times: int) -> list[dict[str, Any]]:
+PARTS = ("lookups", "filters", "pairs", "storages")
+
+
+def answers(n: int, search: str, times: int, parts: list[str]) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     x = clustered(rng, n, n // 50)
     queries = clustered(rng, QUERIES)
     index = Index(DIM, "euclidean", search)
-    data = [{"price": float(p), "shop": f"s{i % 97}"} for i, p in enumerate(rng.random(n))]
-    index.add(x, np.arange(n) // 50, data)
+    prices = rng.random(n)
+    for start in range(0, n, 100_000):
+        some = range(start, min(start + 100_000, n))
+        data = [{"price": float(prices[i]), "shop": f"s{i % 97}"} for i in some]
+        index.add(x[some.start : some.stop], np.array(some) // 50, data)
     plain = seconds(lambda: index.lookup(queries, K), times)
     alone = seconds(lambda: index.lookup(queries[:1], K), 5 * times)
     rows: list[dict[str, Any]] = []
@@ -61,46 +71,56 @@ def answers(n: int, search: str, times: int) -> list[dict[str, Any]]:
 
     row(f"lookup of {QUERIES}", plain, None)
     row("lookup of one", alone, None)
-    limit = float(np.median(index.lookup(queries, 50).distances[:, -1]))
-    found = index.lookup(queries, max_distance=limit)
-    taken = seconds(lambda: index.lookup(queries, max_distance=limit), times)
-    row(f"within a distance, {QUERIES}", taken, plain, f"{len(found.ids) / QUERIES:.0f} each")
-    for name, options in (
-        ("distinct labels", {"distinct": "label"}),
-        ("distinct values of a key", {"distinct": "shop"}),
-        ("without 20 ids each", {"exclude": [list(range(20))] * QUERIES}),
-        ("the tenth page", {"offset": 9 * K}),
-    ):
-        row(
-            name, seconds(lambda options=options: index.lookup(queries, K, **options), times), plain
-        )
-    begin = time.perf_counter()
-    index.count({"price": {"lt": 0.5}})
-    row("a key is read for the first time", time.perf_counter() - begin, alone)
-    for share in SHARES:
-        limits = iter(share * (1 - 1e-9 * np.arange(10_000)))
+    if "lookups" in parts:
+        limit = float(np.median(index.lookup(queries, 50).distances[:, -1]))
+        found = index.lookup(queries, max_distance=limit)
+        taken = seconds(lambda: index.lookup(queries, max_distance=limit), times)
+        row(f"within a distance, {QUERIES}", taken, plain, f"{len(found.ids) / QUERIES:.0f} each")
+        for name, options in (
+            ("distinct labels", {"distinct": "label"}),
+            ("distinct values of a key", {"distinct": "shop"}),
+            ("without 20 ids each", {"exclude": [list(range(20))] * QUERIES}),
+            ("the tenth page", {"offset": 9 * K}),
+        ):
+            row(
+                name,
+                seconds(lambda options=options: index.lookup(queries, K, **options), times),
+                plain,
+            )
+    if "filters" in parts:
+        begin = time.perf_counter()
+        index.count({"price": {"lt": 0.5}})
+        row("a key is read for the first time", time.perf_counter() - begin, alone)
+        for share in SHARES:
+            limits = iter(share * (1 - 1e-9 * np.arange(10_000)))
 
-        def new(batch: np.ndarray, limits: Any = limits) -> None:
-            index.lookup(batch, K, {"price": {"lt": next(limits)}})
+            def new(batch: np.ndarray, limits: Any = limits) -> None:
+                index.lookup(batch, K, {"price": {"lt": next(limits)}})
 
-        def same(batch: np.ndarray, share: float = share) -> None:
-            index.lookup(batch, K, {"price": {"lt": share}})
+            def same(batch: np.ndarray, share: float = share) -> None:
+                index.lookup(batch, K, {"price": {"lt": share}})
 
-        note = f"lets {share:.1%} through"
-        row(f"a new filter, {QUERIES}", seconds(lambda f=new: f(queries), times), plain, note)
-        row("a new filter, one", seconds(lambda f=new: f(queries[:1]), 5 * times), alone, note)
-        row("the same filter, one", seconds(lambda f=same: f(queries[:1]), 5 * times), alone, note)
-    row("count by a filter", seconds(lambda: index.count({"shop": "s5"}), times), alone)
-    row("get by a filter", seconds(lambda: index.get(filter={"shop": "s5"}), times), alone)
-    begin = time.perf_counter()
-    index.delete(filter={"shop": "s5"})
-    row("delete by a filter", time.perf_counter() - begin, alone, "1 % of the records")
-    begin = time.perf_counter()
-    pairs = sum(len(first) for first, _, _ in index.pairs(0.1))
-    row("pairs", time.perf_counter() - begin, None, f"{pairs:,} pairs")
-    begin = time.perf_counter()
-    groups = index.groups(0.1)
-    row("groups", time.perf_counter() - begin, None, f"{len(groups):,} groups")
+            note = f"lets {share:.1%} through"
+            row(f"a new filter, {QUERIES}", seconds(lambda f=new: f(queries), times), plain, note)
+            row("a new filter, one", seconds(lambda f=new: f(queries[:1]), 5 * times), alone, note)
+            row(
+                "the same filter, one",
+                seconds(lambda f=same: f(queries[:1]), 5 * times),
+                alone,
+                note,
+            )
+        row("count by a filter", seconds(lambda: index.count({"shop": "s5"}), times), alone)
+        row("get by a filter", seconds(lambda: index.get(filter={"shop": "s5"}), times), alone)
+        begin = time.perf_counter()
+        index.delete(filter={"shop": "s5"})
+        row("delete by a filter", time.perf_counter() - begin, alone, "1 % of the records")
+    if "pairs" in parts:
+        begin = time.perf_counter()
+        pairs = sum(len(first) for first, _, _ in index.pairs(0.1))
+        row("pairs", time.perf_counter() - begin, None, f"{pairs:,} pairs")
+        begin = time.perf_counter()
+        groups = index.groups(0.1)
+        row("groups", time.perf_counter() - begin, None, f"{len(groups):,} groups")
     return rows
 
 
@@ -143,6 +163,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", nargs="+", type=int, default=[10_000, 100_000])
     parser.add_argument("--search", nargs="+", default=["exact", "nmslib"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--times", type=int, default=5, help="runs of each measurement")
     parser.add_argument("--json", metavar="PATH", help="write the figures there, too")
     options = parser.parse_args()
@@ -150,13 +171,15 @@ def main() -> int:
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
     figures: list[dict[str, Any]] = []
     for n in options.records:
-        for search in options.search:
+        for search in options.search if set(options.parts) - {"storages"} else ():
             print(f"\n{n:,} records of {DIM} numbers, {search}")
-            for each in answers(n, search, options.times):
+            for each in answers(n, search, options.times, options.parts):
                 figures.append({"records": n, "search": search, **each})
                 ratio = "" if each["ratio"] is None else f"{each['ratio']:8.1f}x"
                 line = f"  {each['what']:<34}{each['seconds'] * 1e3:>11.2f} ms{ratio:>9}"
                 print(f"{line}  {each['note']}".rstrip(), flush=True)
+        if "storages" not in options.parts:
+            continue
         print(f"\n{n:,} records of {DIM} numbers in fewer bytes, euclidean, exact")
         for each in storages(n):
             figures.append({"records": n, **each})

@@ -16,11 +16,19 @@ import numpy as np
 
 from tensorflow_similarity.index._errors import CorruptIndexError, IndexFileError
 from tensorflow_similarity.index._journal import FRAMES
-from tensorflow_similarity.index._keys import keys_in
+from tensorflow_similarity.index._keys import keys_in, packed
 from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._vectors import STORAGES, EncodedRows
 
-__all__ = ["LIVE", "check_columns", "check_config", "check_meta", "naming", "required"]
+__all__ = [
+    "LIVE",
+    "all_distinct",
+    "check_columns",
+    "check_config",
+    "check_meta",
+    "naming",
+    "required",
+]
 
 #: The name of the column of which rows are alive.
 LIVE = "live"
@@ -178,10 +186,7 @@ def check_columns(
     )
     ids = np.asarray(arrays["ids"])
     required(not rows or int(ids.min()) >= 0, "ids are negative")
-    alive = ids[arrays[LIVE]] if LIVE in arrays else ids
-    # Mostly they increase, which needs no sorting.
-    distinct = len(alive) < 2 or bool((np.diff(alive) > 0).all())
-    required(distinct or len(np.unique(alive)) == len(alive), "ids are there twice")
+    required(all_distinct(ids[arrays[LIVE]] if LIVE in arrays else ids), "ids are there twice")
     if "vectors" in arrays:
         _check_vectors(arrays, rows, size, storage, look)
     else:
@@ -191,6 +196,13 @@ def check_columns(
     if keys:
         _check_keys(arrays, rows)
     return rows
+
+
+def all_distinct(values: np.ndarray) -> bool:
+    """Whether each of some integers is there once."""
+    # Mostly they increase, which needs no sorting; and for many, sorting is faster than sets.
+    steps = np.diff(values)
+    return bool((steps > 0).all() or (np.diff(np.sort(values)) > 0).all())
 
 
 def _check_label_sets(arrays: Mapping[str, Any], rows: int) -> None:
@@ -282,6 +294,13 @@ def _check_keys(arrays: Mapping[str, Any], rows: int) -> None:
     """Keys are strings, each once among the records that are alive."""
     _check_texts("keys", arrays, rows)
     alive = np.flatnonzero(arrays[LIVE]) if LIVE in arrays else np.arange(rows)
-    keys = keys_in(JsonPayload(arrays["keys.text"], arrays["keys.ends"]), alive).tolist()
-    required(all(isinstance(key, str) and key for key in keys), "keys are no strings")
+    kept = JsonPayload(arrays["keys.text"], arrays["keys.ends"])
+    keys = keys_in(kept, alive).tolist()
+    required(set(map(type, keys)) <= {str} and all(keys), "keys are no strings")
     required(len(set(keys)) == len(keys), "keys are there twice")
+    # Otherwise none of them is found.
+    live, again = kept.take(alive), packed(keys)
+    as_written = np.array_equal(live.ends, again.ends) and np.array_equal(
+        live.text[:], again.text[:]
+    )
+    required(as_written, "keys are written as no index writes them")

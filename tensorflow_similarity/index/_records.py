@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import operator
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import targets
 from tensorflow_similarity.index._columns import Column, RowArray
-from tensorflow_similarity.index._keys import hashes_of, keys_in, texts_of
+from tensorflow_similarity.index._keys import equal, hashes_of, keys_in
 from tensorflow_similarity.index._label_sets import LabelSets, LabelTable
 from tensorflow_similarity.index._payload import JsonPayload, Payload, PayloadRows
 from tensorflow_similarity.index._vectors import EncodedRows, VectorColumn
@@ -25,6 +24,9 @@ __all__ = ["Batch", "IdMap", "Records", "Rows", "Store"]
 # everything, so it must not be too small.
 _SMALLEST_MERGE = 4096
 _MERGE_SHARE = 16
+
+# So many are searched for in order.
+_MANY = 4096
 
 _NO_IDS = np.empty(0, np.int64)
 
@@ -88,6 +90,8 @@ class IdMap:
         increasing = len(new) < 2 or bool((np.diff(new) > 0).all())
         if self.in_order and increasing and (start == 0 or new[0] > column[start - 1]):
             return IdMap(ids=column)
+        if not start:
+            return IdMap.of_column(column)
         recent_ids, recent_rows = _merge(
             self.recent_ids, self.recent_rows, new, np.arange(start, len(column))
         )
@@ -102,7 +106,12 @@ class IdMap:
 def _find(keys: np.ndarray, rows: np.ndarray | None, ids: np.ndarray) -> np.ndarray:
     if not len(keys):
         return np.full(len(ids), -1, np.int64)
-    place = np.searchsorted(keys, ids)
+    if len(ids) < _MANY:
+        place = np.searchsorted(keys, ids)
+    else:  # in their order, which reads memory once from end to end
+        order = np.argsort(ids)
+        place = np.empty(len(ids), np.int64)
+        place[order] = np.searchsorted(keys, ids[order])
     place[place == len(keys)] = 0
     return np.where(keys[place] == ids, place if rows is None else rows[place], -1)
 
@@ -236,24 +245,17 @@ class Rows:
 
     def find_keys(self, keys: JsonPayload) -> np.ndarray:
         """The live row of each key, -1 where there is none."""
-        wanted = texts_of(keys, np.arange(len(keys)))
         if self.keys is None or not len(self):
-            return np.full(len(wanted), -1)
-        rows = self.key_map.find(hashes_of(wanted))
-        found = texts_of(self.keys, np.maximum(rows, 0))
-        there = rows >= 0
-        alive = there & self.live[rows]
-        differ = np.fromiter(map(operator.ne, wanted, found), bool, len(wanted))
-        for place in np.flatnonzero(there & (differ | ~alive)).tolist():
-            # Two keys of one number: next to never. A record that is deleted may hide another.
-            same = wanted[place] == found[place]
-            rows[place] = -1 if same else self._look_for(self.keys, wanted[place])
-        return rows
-
-    def _look_for(self, keys: JsonPayload, text: bytes) -> int:
-        rows = np.flatnonzero(self.live)
-        found = zip(rows.tolist(), texts_of(keys, rows), strict=True)
-        return next((row for row, own in found if own == text), -1)
+            return np.full(len(keys), -1)
+        rows = self.key_map.find(hashes_of(keys))
+        places = np.flatnonzero(rows >= 0)
+        same = equal(keys, places, self.keys, rows[places])
+        for place in places[~same].tolist():
+            # Two keys of one number: next to never. One that is deleted may hide another.
+            own = np.flatnonzero(self.live)
+            own = own[equal(self.keys, own, keys, np.full(len(own), place))]
+            rows[place] = own[-1] if len(own) else -1
+        return np.where(self.live[rows] & (rows >= 0), rows, -1)
 
     def records(self, rows: np.ndarray) -> Records:
         """Copies out these rows."""
@@ -436,4 +438,4 @@ class Store:
 
 
 def _hashes(keys: JsonPayload | None) -> np.ndarray:
-    return _NO_IDS if keys is None else hashes_of(texts_of(keys, np.arange(len(keys))))
+    return _NO_IDS if keys is None else hashes_of(keys)

@@ -31,6 +31,7 @@ from tensorflow_similarity.index._columns import (
 )
 from tensorflow_similarity.index._contents import (
     LIVE,
+    all_distinct,
     check_columns,
     check_config,
     check_meta,
@@ -148,7 +149,7 @@ def read_graph(
     required(rows.ndim == 1 and rows.dtype == np.int64 and len(rows) > 0, "its graph has no rows")
     there = rows[rows >= 0]
     required(bool((rows >= -1).all()) and bool((rows < len(vectors)).all()), "rows of its graph")
-    required(len(np.unique(there)) == len(there), "rows of its graph are there twice")
+    required(all_distinct(there), "rows of its graph are there twice")
     shared = [_built_of(archive, rows, vectors)] if saved.get("shared") else []
     with temporary_folder() as folder:
         file = os.path.join(folder, "graph")

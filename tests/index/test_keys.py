@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracle.engines import ENGINES
-from tensorflow_similarity.index import CorruptIndexError, Index, MilvusIndex, _records
+from tensorflow_similarity.index import CorruptIndexError, Index, MilvusIndex, _keys, _records
+from tensorflow_similarity.index._payload import JsonPayload
 from tests.index.test_forged_files import Forged
 
 KEYS = ["sku-1", "ä", "7", '"quoted"\\', "a b", "\ud800", "x" * 300]
@@ -278,13 +279,52 @@ def test_ids_that_answers_give_are_taken_too():
 
 
 def test_keys_of_one_number(monkeypatch):
-    monkeypatch.setattr(_records, "hashes_of", lambda texts: np.zeros(len(texts), np.int64))
+    monkeypatch.setattr(_records, "hashes_of", lambda keys: np.zeros(len(keys), np.int64))
     index = filled(keys=["a", "b"])
     index.add([[9.0, 9.0]], ids=["c"])
     assert [key in index for key in ("a", "b", "c", "d")] == [True, True, True, False]
     index.delete("c")
     index.upsert(["b", "d"], [[7.0, 7.0], [8.0, 8.0]])
     assert positions(index) == {"a": 0, "b": 7, "d": 8}
+
+
+TEXTS = st.text(max_size=20).filter(bool) | st.sampled_from(
+    ["x" * n for n in (7, 8, 9, 16, 509, 510, 511, 2000)] + ["y" + "x" * 600, "x" * 600 + "y"]
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(keys=st.lists(TEXTS, min_size=1, max_size=30), data=st.data())
+def test_columns_of_keys_against_strings(keys, data):
+    """Packed, read, compared and numbered, in blocks of any size, as the strings themselves."""
+    rows = np.array(data.draw(st.lists(st.integers(-1, len(keys) - 1), max_size=20)), np.int64)
+    block = data.draw(st.integers(1, 40))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_keys, "_ROWS", block)
+        column = _keys.packed(keys)
+        assert _keys.keys_in(column, np.arange(len(keys))).tolist() == keys
+        expected = [None if row < 0 else keys[row] for row in rows]
+        assert _keys.keys_in(column, rows).tolist() == expected
+        numbers = _keys.hashes_of(column)
+        assert (numbers >= 0).all()
+        assert len(set(numbers.tolist())) == len(set(keys))
+        rows = rows[rows >= 0]
+        others = column.take(np.arange(len(keys))[::-1])
+        same = _keys.equal(column, rows, others, np.resize(np.arange(len(keys)), len(rows)))
+        expected = [keys[row] == keys[-1 - i % len(keys)] for i, row in enumerate(rows)]
+        assert same.tolist() == expected
+    assert (_keys.hashes_of(column) == numbers).all()
+    assert isinstance(column, JsonPayload)
+
+
+def test_two_surrogates_are_the_character_that_they_stand_for():
+    both = ["\ud83d\ude00", "\U0001f600"]
+    with pytest.raises(ValueError, match="distinct"):
+        Index(1, "euclidean").add([[0.0], [1.0]], ids=both)
+    index = filled(keys=["\ud83d", "\ude00", both[0]])
+    assert index.keys.tolist() == ["\ud83d", "\ude00", both[1]]
+    assert all(key in index for key in both)
+    assert index.ids_of([both[0], "\ud83d"]).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("mmap", [False, True])
@@ -324,6 +364,8 @@ def test_a_reader_of_the_folder_sees_keys(tmp_path):
         ('"a""a"', [3, 6], "there twice"),
         ('"a"7', [3, 4], "no strings"),
         ('"a"""', [3, 5], "no strings"),
+        ('"a""\\u0062"', [3, 11], "as no index writes"),
+        ('"a" "b"', [4, 7], "as no index writes"),
         ('"a"xx', [3, 5], "JSONDecodeError"),
         ('"a"', [3, 9], "does not fit"),
         ('"a"', [3], "should have"),
