@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from tensorflow_similarity import calibration, distances, evaluation, samplers
+from tensorflow_similarity import (
+    calibration,
+    distances,
+    evaluation,
+    losses,
+    samplers,
+    training_metrics,
+)
 from tensorflow_similarity.calibration import Calibration, calibrate
 from tensorflow_similarity.index import Index, exact_search
 from tensorflow_similarity.retrieval_metrics import PrecisionAtK
@@ -17,6 +24,10 @@ def _index() -> Index:
     index = Index(3, "euclidean")
     index.add(X, labels=Y, ids=[1, 2, 3, 4])
     return index
+
+
+def _rows(x: object) -> int:
+    return x.shape[0] if hasattr(x, "shape") else len(x)
 
 
 #: name -> (what takes the values, values that it takes). All of the public face that takes arrays.
@@ -34,6 +45,11 @@ VECTORS = {
     "paired": lambda x: distances.get("euclidean").paired(x, X),
     "payload": lambda x: Index(3).add(X, data=x),
     "sampler x": lambda x: samplers.MultiShotMemorySampler(x, Y),
+    "loss": lambda x: losses.TripletLoss()(Y, x),
+    "view": lambda x: losses.SimCLRLoss()(x, X[: _rows(x)]),
+    "teacher": lambda x: losses.EmbeddingDistillationLoss()(x, X[: _rows(x)]),
+    "proxies": lambda x: losses.ArcFaceLoss()([0, 1, 2, 0], x),
+    "training metric": lambda x: training_metrics.MeanCosine().update_state(Y, x),
     "lookup distances": lambda x: calibration.match(x, np.zeros(x.shape, int), 0.5),
 }
 IDS = {
@@ -46,6 +62,9 @@ IDS = {
     "filter labels": lambda y: _index().lookup(X, filter={"labels": y}),
     "sampler y": lambda y: samplers.MultiShotMemorySampler(X, y),
     "select y": lambda y: samplers.select_examples(X, y),
+    "labels of a loss": lambda y: losses.TripletLoss()(y, X),
+    "labels of proxies": lambda y: losses.ArcFaceLoss()(y, np.ones((4, 9), np.float32)),
+    "labels of a training metric": lambda y: training_metrics.MeanCosine().update_state(y, X),
     "calibrate": lambda y: calibrate(np.ones((4, 1)), np.zeros((4, 1), int), y),
     "metric": lambda y: PrecisionAtK(k=1).compute(query_labels=y, lookup_labels=Y[:, None]),
 }
@@ -74,6 +93,21 @@ def test_rows_that_are_partly_there(door, partial, advice):
 def test_ids_that_are_partly_there(door, partial):
     with pytest.raises(TypeError, match="must not be a masked array"):
         IDS[door](partial)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ma.MaskedArray(np.ones(4), mask=[0, 1, 0, 0]), "must not be a masked array"),
+        (list("abcd"), "must be real numbers"),
+        (np.array([1, None, 1, 1]), "must be real numbers"),
+    ],
+    ids=["masked", "text", "None"],
+)
+@pytest.mark.parametrize("what", [losses.TripletLoss(), training_metrics.MeanCosine()])
+def test_weights_that_are_partly_there(what, weights, message):
+    with pytest.raises(TypeError, match=f"`sample_weight` {message}"):
+        getattr(what, "update_state", what)(Y, X, sample_weight=weights)
 
 
 def test_a_masked_id_deletes_nothing():

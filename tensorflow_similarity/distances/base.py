@@ -14,7 +14,14 @@ from tensorflow_similarity._configured import Configured
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.product import Product
 
-__all__ = ["CallableDistance", "Distance", "DistanceLike", "product_of", "promote"]
+__all__ = [
+    "CallableDistance",
+    "Distance",
+    "DistanceLike",
+    "product_of",
+    "promote",
+    "real_numbers",
+]
 
 
 def promote(a: Tensor, b: Tensor) -> tuple[Any, Any]:
@@ -27,7 +34,7 @@ def promote(a: Tensor, b: Tensor) -> tuple[Any, Any]:
         TypeError: If one is masked, sparse or ragged, or holds no real numbers.
         ValueError: If one is a single number, or their last axes differ.
     """
-    a, b = _tensor(a, "queries"), _tensor(b, "keys")
+    a, b = real_numbers(a, "queries"), real_numbers(b, "keys")
     shapes = tuple(a.shape), tuple(b.shape)
     if not all(shapes):
         raise ValueError(
@@ -45,8 +52,12 @@ def promote(a: Tensor, b: Tensor) -> tuple[Any, Any]:
     return ops.cast(a, dtype), ops.cast(b, dtype)
 
 
-def _tensor(values: Tensor, name: str) -> Tensor:
-    """A tensor of real numbers; what is masked, sparse or ragged is refused."""
+def real_numbers(values: Any, name: str) -> Tensor:
+    """A tensor of real numbers of any type.
+
+    Raises:
+        TypeError: If they are masked, sparse or ragged, or no real numbers.
+    """
     checks.refuse_partial(values, name)
     try:
         tensor = ops.convert_to_tensor(values)

@@ -230,7 +230,13 @@ class _Computed:
         values = [] if self._data is None else self._data.get(new)
         for row, value in zip(new, values, strict=True):
             key = self._function(value)
-            known = self._numbers.setdefault(key, len(self._numbers))
+            try:
+                known = self._numbers.setdefault(key, len(self._numbers))
+            except TypeError as error:
+                raise TypeError(
+                    "`distinct` must give a value that can be hashed for each payload, such as a "
+                    f"string or a tuple. Received: {type(key).__name__}."
+                ) from error
             self._known[row] = -1 if key is None else known
         return self._known[rows]
 
@@ -448,7 +454,7 @@ def reranked(
     Raises:
         ValueError: If it gives another shape, or NaN for a neighbour.
     """
-    values = np.asarray(rerank(queries, neighbors), np.float64)
+    values = checks.numbers(rerank(queries, neighbors), "rerank")
     there = neighbors.ids >= 0
     if values.shape != neighbors.ids.shape or np.isnan(values[there]).any():
         raise ValueError(

@@ -13,14 +13,17 @@ from keras import ops
 from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._old_names import removed_argument
 from tensorflow_similarity._types import Shape, Tensor
+from tensorflow_similarity.distances.base import real_numbers
 from tensorflow_similarity.losses.arguments import checked_flag, checked_text
 from tensorflow_similarity.losses.replicas import ALONE, Replicas, current_replicas
 
 __all__ = [
     "LossAroundAnother",
     "PerExampleLoss",
+    "checked_weights",
     "embedding_rows",
     "given_loss",
+    "no_losses",
     "parts_of",
     "wide_float",
 ]
@@ -79,6 +82,8 @@ class PerExampleLoss(keras.losses.Loss):
     samples_classes: bool = False
     #: Whether `y_pred` is ready-made triplets, `[batch, 2 + negatives, dim]`.
     takes_triplets: bool = False
+    #: Whether the loss keeps embeddings of earlier batches, all of one size.
+    remembers: bool = False
     #: Whether the loss has `ranking`, which compares queries with candidates.
     ranks: bool = False
     #: Class id of examples that are left out; None if every id is a class.
@@ -171,13 +176,20 @@ class PerExampleLoss(keras.losses.Loss):
             y_pred = self.checked_predictions(y_pred)
             labels = self.checked_labels(y_true, y_pred.shape[0])
             counted = self.counted(labels)
+            if self.lacks_examples(y_pred):
+                return self.reduced(no_losses(y_pred))
             losses = self.marked(self.call(labels, y_pred), y_true, y_pred, counted)
             return self.reduced(losses, sample_weight, counted)
 
-    def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Tensor:
-        """Losses `[batch]`, NaN where an example has an invalid label or predictions that are NaN.
+    def lacks_examples(self, y_pred: Tensor) -> bool:
+        """Whether a batch is known to be empty, on all replicas: its loss is 0."""
+        return y_pred.shape[0] == 0 and self.replicas().count == 1
 
-        A graph cannot refuse labels, and mining passes over distances that are NaN.
+    def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Tensor:
+        """Losses `[batch]`, NaN where an example has an invalid label or predictions not finite.
+
+        A graph cannot refuse labels, and mining passes over distances that are NaN, such as those
+        of what overflows half precision.
 
         Args:
             losses: `[batch]`.
@@ -185,7 +197,7 @@ class PerExampleLoss(keras.losses.Loss):
             y_pred: The predictions, `[batch, ...]`.
             counted: Which examples count, bool `[batch]`; None for all.
         """
-        nan = ops.isnan(y_pred)
+        nan = ops.logical_not(ops.isfinite(y_pred))
         if len(nan.shape) > 1:
             nan = ops.any(nan, axis=tuple(range(1, len(nan.shape))))
         if counted is not None:
@@ -211,8 +223,11 @@ class PerExampleLoss(keras.losses.Loss):
         With several replicas, the sum over them (with PyTorch: the mean) is the loss of the
         whole batch.
         """
+        if losses.shape == (0,) and self.replicas().count == 1:
+            # Keras would return it as it is, unreduced.
+            return losses if self.reduction in (None, "none") else ops.sum(losses)
         if sample_weight is not None:
-            sample_weight = _checked_weights(sample_weight, losses.shape[0])
+            sample_weight = checked_weights(sample_weight, losses.shape[0])
         if self.reduction == "mean_over_nonzero":
             active = losses != 0
             counted = active if counted is None else ops.logical_and(active, counted)
@@ -320,16 +335,31 @@ def embedding_rows(y_pred: Any, whose: str) -> Tensor:
     return y_pred
 
 
-def wide_float(x: Any) -> Tensor:
-    """`x` as a float64 tensor if it is float64, else float32."""
-    x = ops.convert_to_tensor(x)
+def no_losses(y_pred: Tensor) -> Tensor:
+    """The losses of an empty batch, `[0]`, with its gradient of 0."""
+    return 0 * ops.sum(y_pred, axis=tuple(range(1, len(y_pred.shape))))
+
+
+def wide_float(x: Any, name: str = "y_pred") -> Tensor:
+    """`x` as a float64 tensor if it is float64, else float32.
+
+    Raises:
+        TypeError: If it is masked, sparse or ragged, or holds no real numbers.
+    """
+    x = real_numbers(x, name)
     if keras.backend.standardize_dtype(x.dtype) == "float64":
         return x
     return ops.cast(x, "float32")
 
 
-def _checked_weights(sample_weight: Any, batch: Any) -> Tensor:
-    weights = ops.convert_to_tensor(sample_weight)
+def checked_weights(sample_weight: Any, batch: Any) -> Tensor:
+    """Weights of examples, a scalar or `[batch]`.
+
+    Raises:
+        TypeError: If they are masked, sparse or ragged, or no real numbers.
+        ValueError: If their shape is another.
+    """
+    weights = real_numbers(sample_weight, "sample_weight")
     shape = tuple(weights.shape)
     scalar_like = all(size == 1 for size in shape)
     per_query = len(shape) in (1, 2) and (batch is None or shape[0] in (None, batch))

@@ -13,7 +13,7 @@ from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.layers.memory_bank import MemoryBank
 from tensorflow_similarity.losses import phase
 from tensorflow_similarity.losses.arguments import checked_flag
-from tensorflow_similarity.losses.base import PerExampleLoss
+from tensorflow_similarity.losses.base import PerExampleLoss, no_losses
 from tensorflow_similarity.losses.comparison import Comparison, Examples
 from tensorflow_similarity.losses.labels import to_tensor
 from tensorflow_similarity.losses.metric_loss import checked_metric_loss
@@ -100,6 +100,8 @@ class CrossBatchMemory(PerExampleLoss):
         https://arxiv.org/abs/1912.06798
     """
 
+    remembers = True
+
     def __init__(
         self,
         loss: Any,
@@ -151,6 +153,8 @@ class CrossBatchMemory(PerExampleLoss):
         with keras.name_scope(self.name):
             y_pred = self.checked_predictions(y_pred)
             labels, examples = self.checked_labels(y_true, y_pred.shape[0])
+            if self.lacks_examples(y_pred):
+                return self.reduced(no_losses(y_pred))
             self.memory.build_for(y_pred)
             batch = self.loss.compare(labels, y_pred)
             losses = self.loss.losses(batch) if self.batch_loss or not training else 0

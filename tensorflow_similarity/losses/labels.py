@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tensorflow_similarity._checks import host_array, refuse_partial
 from tensorflow_similarity._class_numbers import id_dtype, ids_of, numbers_of
 from tensorflow_similarity.mining.pairs import hierarchy, jaccard, matrix, multi_hot
 
@@ -36,7 +37,7 @@ def to_tensor(y_true: Any, name: str = "y_true") -> Any:
     """Converts labels to a tensor without changing their type.
 
     Raises:
-        TypeError: If they are strings or objects.
+        TypeError: If they are strings, objects or masked.
         ValueError: If there are none.
     """
     if y_true is None:
@@ -46,8 +47,10 @@ def to_tensor(y_true: Any, name: str = "y_true") -> Any:
             "them, fit(x, y), or data that yields (x, y). To train without labels, use "
             "ContrastiveModel; on pairs without classes, DualEncoder."
         )
+    if isinstance(y_true, np.ma.MaskedArray):
+        refuse_partial(y_true, name)
     if not hasattr(y_true, "dtype") or _is_of_another_library(y_true):
-        y_true = np.asarray(y_true)
+        y_true = host_array(y_true, name)
     if isinstance(y_true, np.ndarray) and y_true.dtype.kind not in "iubf":
         raise TypeError(
             f"`{name}` must be integer class ids of shape [batch] or [batch, 1]. Received: array "

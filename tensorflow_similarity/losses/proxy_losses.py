@@ -7,7 +7,6 @@ import math
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 from keras import ops
 
 from tensorflow_similarity import distances
@@ -174,7 +173,8 @@ class ProxyLoss(PerExampleLoss):
         return ops.where(known, losses, float("nan"))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        shape = tuple(y_pred.shape if hasattr(y_pred, "shape") else np.shape(y_pred))
+        y_pred = self.checked_predictions(y_pred)
+        shape = tuple(y_pred.shape)
         check_class_range(y_true, shape[1] if len(shape) > 1 else None, self.ignore_class)
         return super().__call__(y_true, y_pred, sample_weight)
 

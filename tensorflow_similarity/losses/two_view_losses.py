@@ -119,7 +119,7 @@ def _checked_view(z: Tensor, name: str, loss: Any) -> Tensor:
             "two views and no labels. Received: None. To train on two views with `fit`, use "
             "ContrastiveModel; on pairs, DualEncoder."
         )
-    z = wide_float(z)
+    z = wide_float(z, name)
     if len(z.shape) != 2:
         raise ValueError(
             f"`{name}` must be the embeddings of a view, [batch, dim], for "
@@ -438,7 +438,7 @@ class MultiNegativesRankLoss(TwoViewLoss):
         loss.ranking(pairs, pairs, ids=[7, 7, 8])  # 7 twice: no negatives of each other
         ```
         """
-        queries, candidates = wide_float(queries), wide_float(candidates)
+        queries, candidates = wide_float(queries, "queries"), wide_float(candidates, "candidates")
         known = [tuple(x.shape) for x in (queries, candidates)]
         if any(len(shape) != 2 for shape in known) or known[0][1] != known[1][1]:
             raise ValueError(
@@ -457,7 +457,7 @@ class MultiNegativesRankLoss(TwoViewLoss):
                 f"ids={'None' if ids is None else 'given'}."
             )
         if negatives is not None:
-            negatives = ops.reshape(wide_float(negatives), (-1, known[1][1]))
+            negatives = ops.reshape(wide_float(negatives, "negatives"), (-1, known[1][1]))
         with keras.name_scope(self.name):
             losses = self.losses(
                 queries,

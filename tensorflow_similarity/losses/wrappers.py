@@ -90,8 +90,8 @@ class MatryoshkaLoss(_LossOfLosses):
 
     Raises:
         TypeError: If `loss` is not a loss, or `sizes` are not integers.
-        ValueError: If `loss` takes the output of a head, sizes repeat, or the largest is not
-            the size of the embedding.
+        ValueError: If `loss` takes the output of a head or keeps a memory, sizes repeat, or the
+            largest is not the size of the embedding.
 
     Example:
 
@@ -116,6 +116,12 @@ class MatryoshkaLoss(_LossOfLosses):
         name: str = "matryoshka_loss",
     ) -> None:
         self.loss = _checked_part(loss, "loss")
+        if any(part.remembers for part in self.loss.parts()):
+            raise ValueError(
+                "`loss` must not be a CrossBatchMemory: it keeps embeddings of one size, and each "
+                "prefix has another. Give the model an output `EmbeddingPrefix(size)` for each, "
+                f"each with a CrossBatchMemory of its own. Received: {self.loss!r}."
+            )
         super().__init__([self.loss], name)
         if isinstance(sizes, str | bytes | Mapping) or not hasattr(sizes, "__len__"):
             raise TypeError(f"`sizes` must be a list of integers. Received: {sizes!r}.")
@@ -162,7 +168,7 @@ class MatryoshkaLoss(_LossOfLosses):
         )
 
     def _whole(self, embeddings: Any, name: str) -> Tensor:
-        embeddings = wide_float(embeddings)
+        embeddings = wide_float(embeddings, name)
         dim = embeddings.shape[-1] if len(embeddings.shape) > 1 else None
         if dim != max(self.sizes):
             raise ValueError(

@@ -11,7 +11,7 @@ from keras import ops
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._class_numbers import number_of_id
 from tensorflow_similarity._types import Tensor
-from tensorflow_similarity.losses.base import wide_float
+from tensorflow_similarity.losses.base import checked_weights, wide_float
 from tensorflow_similarity.losses.labels import class_ids, invalid_numbers, relevance_labels
 from tensorflow_similarity.losses.replicas import current_replicas
 from tensorflow_similarity.mining.pairs import (
@@ -39,6 +39,9 @@ class BatchMetric(keras.metrics.Metric):
         relevance: How labels other than class ids determine which pairs are positive, as for
             losses: see `mining.get_relevance`. Defaults to `None`.
     """
+
+    #: Whether the result depends on embeddings, rather than on labels alone.
+    of_embeddings: bool = True
 
     def __init__(
         self,
@@ -72,7 +75,8 @@ class BatchMetric(keras.metrics.Metric):
             positives: Bool `[batch, batch]`, the positive pairs; none with itself.
             negatives: Bool `[batch, batch]`, the negative pairs.
             embeddings: `[batch, dim]`, float32 (float64 if given so).
-            weights: `[batch]`, of that dtype, the weights of the queries.
+            weights: `[batch]`, of that dtype, the weights of the queries. NaN for all, if an
+                embedding is not finite or a label none: so must be the result.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `update`.")
 
@@ -95,10 +99,8 @@ class BatchMetric(keras.metrics.Metric):
             )
         weights = ops.ones_like(embeddings[:, 0])
         if sample_weight is not None:
-            sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), weights.dtype)
-            if len(sample_weight.shape):
-                sample_weight = ops.reshape(sample_weight, (-1,))
-            weights = weights * sample_weight
+            sample_weight = checked_weights(sample_weight, embeddings.shape[0])
+            weights = weights * ops.cast(sample_weight, weights.dtype)
         invalid = None
         ignored = None if self.ignore_class is None else number_of_id(self.ignore_class)
         if self.relevance is None:
@@ -108,10 +110,19 @@ class BatchMetric(keras.metrics.Metric):
                 weights = ops.where(ops.equal(labels, ignored), 0, weights)
         else:
             labels = relevance_labels(y_true, embeddings.shape[0], self.relevance)
-        if invalid is not None:  # Shows in the result.
-            embeddings = ops.where(invalid[:, None], float("nan"), embeddings)
+        # Distances that are NaN are no one's nearest or farthest: weights show them in the result.
+        finite = ops.all(ops.isfinite(embeddings), axis=1)
+        if not self.of_embeddings:
+            finite = ops.ones_like(finite)
+        if invalid is not None:
+            finite = ops.logical_and(finite, ops.logical_not(invalid))
+        if ignored is not None:
+            finite = ops.logical_or(finite, ops.equal(labels, ignored))
         replicas = current_replicas()
+        if embeddings.shape[0] == 0 and replicas.count == 1:
+            return
         embeddings, labels, weights = (replicas.gather(x) for x in (embeddings, labels, weights))
+        weights = ops.where(ops.all(replicas.gather(finite)), weights, float("nan"))
         positions = ops.arange(ops.shape(embeddings)[0], dtype="int32")
         if self.relevance is not None:
             relevance = self.relevance(labels, labels)

@@ -191,6 +191,8 @@ class QueriesWithoutPositives(BatchMean):
     ```
     """
 
+    of_embeddings = False
+
     def __init__(
         self,
         name: str | None = "queries_without_positives",

@@ -145,7 +145,9 @@ class EffectiveRank(BatchMetric):
         self._build(embeddings.shape[1])
         # Batches are merged about their means (Chan et al.), which a common offset of
         # the embeddings does not disturb.
-        counted = ops.cast(weights > 0, embeddings.dtype)[:, None]
+        # Weights that are NaN count, and show.
+        counted = ops.where(ops.isnan(weights), weights, ops.cast(weights > 0, weights.dtype))
+        counted = counted[:, None]
         number = ops.sum(counted)
         mean = ops.sum(embeddings * counted, axis=0) / ops.maximum(number, 1)
         centred = (embeddings - mean) * counted
@@ -167,4 +169,5 @@ class EffectiveRank(BatchMetric):
         varies = trace > 0
         shares = self._scatter / ops.where(varies, trace, 1.0)
         rank = 1.0 / ops.where(varies, ops.sum(ops.square(shares)), 1.0)
-        return ops.where(self._count > 0, ops.where(varies, rank, 0.0), float("nan"))
+        rank = ops.where(ops.isnan(trace), trace, ops.where(varies, rank, 0.0))
+        return ops.where(self._count > 0, rank, float("nan"))

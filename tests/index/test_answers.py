@@ -145,6 +145,7 @@ def test_rerank(index):
     [
         ({"distinct": 3}, TypeError, "`distinct` must be 'label'"),
         ({"distinct": "nothing"}, ValueError, "a key that records have in their `data`"),
+        ({"distinct": lambda data: [data]}, TypeError, "can be hashed.*Received: list"),
         ({"exclude": [1, 2]}, TypeError, "a list of ids for each query"),
         ({"exclude": [[1]]}, ValueError, "expected 12. Received: 1"),
         ({"exclude": 3}, TypeError, "`exclude` must be a list"),
@@ -153,6 +154,7 @@ def test_rerank(index):
         ({"offset": 1.5}, TypeError, "`offset` must be an integer"),
         ({"rerank": 3}, TypeError, "`rerank` must be a function"),
         ({"rerank": lambda q, n: n.ids[0]}, ValueError, "a number for each neighbor"),
+        ({"rerank": lambda q, n: "near"}, TypeError, "`rerank` must be real numbers"),
         ({"rerank": lambda q, n: n.ids, "offset": 1}, ValueError, "cannot be combined"),
         ({"filter": [None]}, ValueError, "expected 12. Received: 1"),
     ],

@@ -5,17 +5,24 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from every import every
 from oracle.loss_cases import CASES, ON_CLASSES, few, one_each
 from tensorflow_similarity.losses import (
+    ArcFaceLoss,
     ContrastiveLoss,
     CrossBatchMemory,
     LiftedStructLoss,
+    MatryoshkaLoss,
     MetricLoss,
     NpairsLoss,
     NpairsMultilabelLoss,
+    RelationalDistillationLoss,
+    SimCLRLoss,
     TripletHardLoss,
     TripletLoss,
+    TripletMarginLoss,
     TripletSemiHardLoss,
+    VICRegLoss,
 )
 
 X = np.random.default_rng(40).normal(size=(8, 4)).astype("float32")
@@ -27,10 +34,11 @@ def per_query(name, n=8, **kwargs):
     return y_true, y_pred, np.asarray(CASES[name].make(reduction=None)(y_true, y_pred))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ON_CLASSES)
-def test_an_embedding_that_is_not_a_number_shows(name):
+def test_an_embedding_that_is_not_finite_shows(name, value):
     y_true, y_pred = CASES[name].batch(8, seed=41)
-    y_pred[2, 1] = np.nan
+    y_pred[2, 1] = value
     loss = CASES[name].make(reduction=None)
     assert np.isnan(loss(y_true, y_pred)[2])
     if name in ("triplet", "contrastive"):
@@ -41,6 +49,28 @@ def test_an_embedding_that_is_not_a_number_may_be_ignored():
     y, x = np.array([0, 1, 0, 1, -1]), np.vstack([X[:4], np.full((1, 4), np.nan, "float32")])
     loss = TripletLoss(ignore_class=-1)
     np.testing.assert_allclose(loss(y, x), loss(y[:4], x[:4]), rtol=1e-6)
+
+
+def test_an_empty_batch_has_no_loss():
+    # As with Keras' losses, whose value is unreduced there.
+    no_rows, no_ids = np.zeros((0, 4), "float32"), np.zeros(0, int)
+
+    def check(loss, y_true, y_pred, **more):
+        value = loss(y_true, tf.constant(y_pred), **more)
+        assert value.shape == ()
+        assert value == 0
+
+    pairs = [(CASES[name].make(), no_ids, no_rows) for name in ON_CLASSES]
+    views = [SimCLRLoss(), VICRegLoss(), RelationalDistillationLoss()]
+    others = [
+        (ArcFaceLoss(), no_ids, no_rows),
+        (TripletMarginLoss(), no_ids, no_rows[:, None].repeat(3, axis=1)),
+        (MatryoshkaLoss(TripletLoss(), [2, 4]), no_ids, no_rows),
+    ]
+    every(check, pairs + [(loss, no_rows, no_rows) for loss in views] + others)
+    check(CrossBatchMemory(TripletLoss(), 8), no_ids, no_rows, training=True)
+    for name in ("triplet", "contrastive"):
+        assert CASES[name].make(reduction=None)(no_ids, no_rows).shape == (0,)
 
 
 @pytest.mark.parametrize("name", few(n for n, c in CASES.items() if c.labels != "multi_hot"))

@@ -87,6 +87,13 @@ def test_config(loss):
     assert repr(again) == repr(loss)
 
 
+def test_prefixes_have_no_common_memory():
+    memory = losses.CrossBatchMemory(losses.TripletLoss(), 12)
+    for loss in (memory, losses.WeightedSumLoss([losses.NCALoss(), memory])):
+        with pytest.raises(ValueError, match=r"`loss` must not be a CrossBatchMemory.*EmbeddingPr"):
+            losses.MatryoshkaLoss(loss, [4, 8])
+
+
 def test_trains_and_saves_with_a_memory_within(tmp_path):
     inputs = keras.Input((8,))
     model = SimilarityModel(inputs, L2Embedding(8)(inputs))

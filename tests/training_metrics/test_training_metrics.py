@@ -249,6 +249,28 @@ def test_nothing_to_measure_is_nan():
     assert value_of(metric, batches) == 2
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", CASES)
+def test_embeddings_that_are_not_finite_show(name, value):
+    x = np.random.default_rng(3).normal(size=(6, 3))
+    x[2, 1] = value
+    metric = CASES[name][0]()
+    metric.update_state([0, 0, 1, 1, 2, 2], x)
+    # Which examples are alone in their class, labels tell.
+    assert np.isnan(float(metric.result())) == (name != "without_positives")
+    metric.reset_state()
+    metric.update_state([0, 0, 1, 1], x[:2].repeat(2, axis=0))
+    assert not np.isnan(float(metric.result()))
+
+
+def test_an_empty_batch_changes_nothing():
+    metric = training_metrics.MeanCosine()
+    metric.update_state([0, 1], [[1.0, 0.0], [1.0, 1.0]])
+    before = float(metric.result())
+    metric.update_state(np.zeros(0, int), np.zeros((0, 2)))
+    assert float(metric.result()) == before
+
+
 def test_large_ids_stay_apart():
     y = np.array([2**24, 2**24 + 1, 2**24, 2**24 + 1])
     assert value_of(QueriesWithoutPositives(), [(y[:2], np.ones((2, 1)))]) == 1
