@@ -50,6 +50,18 @@ class Examples:
     outputs: Any
     known: Any = None
 
+    @classmethod
+    def of(cls, labels: Any, outputs: Tensor, known: Tensor | None = None) -> Examples:
+        """Examples, of which those that are not known may be NaN or infinite.
+
+        What is masked still takes part in products, and 0 times NaN is NaN in their gradient.
+        """
+        if known is not None:
+            column = ops.reshape(known, (-1,) + (1,) * (len(outputs.shape) - 1))
+            usable = ops.logical_or(column, ops.isfinite(outputs))
+            outputs = ops.where(usable, outputs, 0)
+        return cls(labels, outputs, known)
+
     def followed_by(self, others: Examples) -> Examples:
         """These examples and others behind them."""
         known = None

@@ -190,7 +190,9 @@ class CrossBatchMemory(PerExampleLoss):
         if counted is not None:
             known = ops.logical_and(known, counted)
         remembered = ops.stop_gradient(ops.cast(remembered, every.outputs.dtype))
-        losses = self.loss.losses(batch.with_keys(Examples(labels, remembered, known)))
+        # One batch that overflowed would make those after it NaN, until the memory forgets it.
+        known = ops.logical_and(known, ops.all(ops.isfinite(remembered), axis=1))
+        losses = self.loss.losses(batch.with_keys(Examples.of(labels, remembered, known)))
         # The loss within the batch is already included.
         return ops.where(some, losses, 0) if self.batch_loss else losses
 

@@ -197,7 +197,7 @@ class MetricLoss(PerExampleLoss):
             labels: As `checked_labels` returns them.
             outputs: As `checked_predictions` returns them.
         """
-        batch = Examples(labels, outputs, self.counted(labels))
+        batch = Examples.of(labels, outputs, self.counted(labels))
         return Comparison.of_batch(self._pair_settings(), batch, self.replicas())
 
     def _pair_settings(self) -> PairSettings:
@@ -230,7 +230,7 @@ class MetricLoss(PerExampleLoss):
             None if labels is None else to_tensor(labels) for labels in (query_labels, key_labels)
         )
         sides = (
-            Examples(labels, outputs, None if labels is None else self.counted(labels))
+            Examples.of(labels, outputs, None if labels is None else self.counted(labels))
             for labels, outputs in ((query_labels, queries), (key_labels, keys))
         )
         rows = ops.arange(ops.shape(queries)[0], dtype="int32")

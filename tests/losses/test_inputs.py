@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from every import every
+from oracle.gradients import value_and_gradient
 from oracle.loss_cases import CASES, ON_CLASSES, few, one_each
 from tensorflow_similarity.losses import (
     ArcFaceLoss,
@@ -45,10 +46,36 @@ def test_an_embedding_that_is_not_finite_shows(name, value):
         assert np.isnan(CrossBatchMemory(loss, 16)(y_true, y_pred, training=True)).any()
 
 
-def test_an_embedding_that_is_not_a_number_may_be_ignored():
-    y, x = np.array([0, 1, 0, 1, -1]), np.vstack([X[:4], np.full((1, 4), np.nan, "float32")])
-    loss = TripletLoss(ignore_class=-1)
-    np.testing.assert_allclose(loss(y, x), loss(y[:4], x[:4]), rtol=1e-6)
+@pytest.mark.parametrize("name", few(ON_CLASSES))
+def test_an_embedding_that_is_not_a_number_may_be_ignored(name):
+    # In the gradient too: 0 times NaN is NaN.
+    y, x = np.append(Y, -1), np.vstack([X, np.full((1, 4), np.nan, "float32")])
+    loss = CASES[name].make(ignore_class=-1)
+    value, gradient = value_and_gradient(loss, y, x)
+    expected, wanted = value_and_gradient(loss, Y, X)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    wanted = np.vstack([wanted, np.zeros((1, 4))])
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["contrastive", "npairs", "triplet"])
+def test_a_memory_passes_over_what_is_not_finite(name):
+    memory = CrossBatchMemory(CASES[name].make(), 16)
+    overflowed = X.copy()
+    overflowed[2, 1] = np.inf
+    assert np.isnan(memory(Y, overflowed, training=True))
+    without = CrossBatchMemory(CASES[name].make(), 16)
+    without(np.delete(Y, 2), np.delete(X, 2, axis=0), training=True)
+
+    def following(remembers):
+        return value_and_gradient(
+            lambda y, x, sample_weight: remembers(y, x, sample_weight, training=True), Y, X
+        )
+
+    value, gradient = following(memory)
+    expected, wanted = following(without)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_an_empty_batch_has_no_loss():
