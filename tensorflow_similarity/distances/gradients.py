@@ -13,7 +13,7 @@ from keras import ops
 
 from tensorflow_similarity._types import Tensor
 
-__all__ = ["negative_products", "squares", "squares_among", "with_gradient"]
+__all__ = ["negative_products", "slope_of", "squares", "squares_among", "with_gradient"]
 
 
 def with_gradient(
@@ -33,6 +33,21 @@ def with_gradient(
     import tensorflow as tf
 
     return tf.custom_gradient(function)(x)
+
+
+def slope_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The derivative of an elementwise function at `x`, for a gradient of `with_gradient`.
+
+    Args:
+        function: Maps each entry of a tensor by itself.
+        x: The tensor.
+    """
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        values = function(x)
+    return tape.gradient(values, x, unconnected_gradients="zero")
 
 
 def negative_products(queries: Tensor, keys: Tensor) -> Tensor:

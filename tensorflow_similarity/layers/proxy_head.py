@@ -133,6 +133,8 @@ class ProxyHead(keras.layers.Layer):
         optimizer.
         """
         stored = ops.convert_to_tensor(self._scaled_proxies)
+        if self.learning_rate_multiplier == 1:
+            return stored
         rest = (self.learning_rate_multiplier - 1) * stored
         return stored + ops.stop_gradient(rest)
 
@@ -140,11 +142,14 @@ class ProxyHead(keras.layers.Layer):
         if self.proxy_regularizer is not None:
             self.add_loss(self.proxy_regularizer(self.proxies))
         wide = "float64" if self.variable_dtype == "float64" else "float32"
-        proxies = ops.reshape(self.proxies, (self.classes * self.centers, -1))
+        # Losses go through the cosines class by class, which is fast where centers come first.
+        proxies = ops.transpose(self.proxies, (1, 0, 2))
+        proxies = ops.reshape(proxies, (self.centers * self.classes, -1))
         proxies = unit_rows(ops.cast(proxies, wide))
         cosines = ops.matmul(unit_rows(ops.cast(inputs, wide)), ops.transpose(proxies))
         if self.centers > 1:
-            cosines = ops.reshape(cosines, (-1, self.classes, self.centers))
+            cosines = ops.reshape(cosines, (-1, self.centers, self.classes))
+            cosines = ops.transpose(cosines, (0, 2, 1))
         return cosines
 
     def compute_output_shape(self, input_shape: Shape) -> tuple[int | None, ...]:

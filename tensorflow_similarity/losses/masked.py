@@ -13,6 +13,7 @@ __all__ = [
     "EMPTY",
     "any_pair",
     "cross_entropy",
+    "entries",
     "log_add_exp",
     "log_one_plus_sum_exp",
     "masked_logsumexp",
@@ -20,6 +21,7 @@ __all__ = [
     "masked_sum",
     "mean_over_pairs",
     "number_of",
+    "with_entries",
     "with_slope",
 ]
 
@@ -113,6 +115,48 @@ def mean_over_pairs(sums: Tensor, pairs: Any, counted: Tensor | None = None) -> 
     ones = ops.ones_like(pairs)
     queries = ops.sum(ones if counted is None else ops.cast(counted, sums.dtype))
     return sums * (queries / ops.maximum(ops.sum(pairs), 1))
+
+
+def entries(table: Tensor, columns: Tensor) -> Tensor:
+    """The entry of each row in a column of its own.
+
+    Args:
+        table: Float `[rows, columns]`.
+        columns: int32 `[rows]`, from 0.
+
+    Returns:
+        `[rows]`.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":  # Keras' `take_along_axis` takes a dozen steps more.
+        import tensorflow as tf
+
+        return tf.gather_nd(table, _places(columns))
+    if backend == "torch":
+        return ops.take_along_axis(table, columns[:, None], axis=1)[:, 0]
+    return masked_sum(table, _own_column(table, columns))
+
+
+def with_entries(table: Tensor, columns: Tensor, values: Tensor) -> Tensor:
+    """The table, with a value in place of one entry of each row.
+
+    Args:
+        table: Float `[rows, columns]`.
+        columns: int32 `[rows]`, from 0.
+        values: Float `[rows]`.
+    """
+    if keras.backend.backend() == "jax":  # XLA makes no pass of its own of it.
+        return ops.where(_own_column(table, columns), values[:, None], table)
+    return ops.scatter_update(table, _places(columns), values)
+
+
+def _own_column(table: Tensor, columns: Tensor) -> Any:
+    return ops.equal(columns[:, None], ops.arange(ops.shape(table)[1], dtype="int32")[None, :])
+
+
+def _places(columns: Tensor) -> Any:
+    rows = ops.arange(ops.shape(columns)[0], dtype="int32")
+    return ops.stack([rows, columns], axis=1)
 
 
 def with_slope(value: Any, slope: Any, distances: Tensor) -> Tensor:

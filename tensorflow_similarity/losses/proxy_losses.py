@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -12,6 +12,7 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
 from tensorflow_similarity._types import Shape, Tensor
+from tensorflow_similarity.distances.gradients import slope_of, with_gradient
 from tensorflow_similarity.losses.arguments import (
     checked_class_id,
     checked_number,
@@ -24,7 +25,12 @@ from tensorflow_similarity.losses.labels import (
     invalid_numbers,
     refuse_in_graph,
 )
-from tensorflow_similarity.losses.masked import log_one_plus_sum_exp, number_of
+from tensorflow_similarity.losses.masked import (
+    entries,
+    log_one_plus_sum_exp,
+    number_of,
+    with_entries,
+)
 
 __all__ = [
     "ArcFaceLoss",
@@ -38,10 +44,6 @@ __all__ = [
     "SphereFaceLoss",
     "SubCenterArcFaceLoss",
 ]
-
-
-# With up to this many centers per class, the maximum takes one pass for each.
-_FEW_CENTERS = 8
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -135,12 +137,19 @@ class ProxyLoss(PerExampleLoss):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement `class_losses`.")
 
+    def own_losses(self, cosines: Tensor, own: Tensor) -> Tensor:
+        """`class_losses`, where each example's own class is given by its number.
+
+        Args:
+            cosines: Float `[batch, classes]`.
+            own: int32 `[batch]`; -1 for examples that do not count.
+        """
+        classes = ops.arange(ops.shape(cosines)[1], dtype="int32")
+        return self.class_losses(cosines, ops.equal(own[:, None], classes[None, :]))
+
     def to_classes(self, cosines: Tensor) -> Tensor:
         """Cosines to classes, from those to their centers, `[batch, classes, centers]`."""
-        centers = cosines.shape[2]
-        if centers is None or centers > _FEW_CENTERS:
-            return ops.max(cosines, axis=2)
-        return functools.reduce(ops.maximum, ops.unstack(cosines, axis=2))
+        return with_gradient(_nearest, _centers_first(cosines))
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """The loss of each example of a batch: `[batch]`."""
@@ -156,15 +165,15 @@ class ProxyLoss(PerExampleLoss):
         return ops.take(losses, begin + ops.arange(ops.shape(y_true)[0], dtype="int32"), axis=0)
 
     def _losses(self, labels: Tensor, cosines: Tensor) -> Tensor:
-        classes = ops.arange(ops.shape(cosines)[1], dtype=labels.dtype)
-        targets = ops.equal(labels[:, None], classes[None, :])
-        known = ops.any(targets, axis=1)
+        classes = ops.cast(ops.shape(cosines)[1], labels.dtype)
+        known = ops.logical_and(labels >= 0, labels < classes)
         counted = self.counted(labels)
+        usable = known if counted is None else ops.logical_and(known, counted)
+        own = ops.cast(ops.where(usable, labels, -1), "int32")
         if counted is None:
-            losses = self.class_losses(cosines, targets)
+            losses = self.own_losses(cosines, own)
         else:
-            targets = ops.logical_and(targets, counted[:, None])
-            losses = self.class_losses(ops.where(counted[:, None], cosines, -1e4), targets)
+            losses = self.own_losses(ops.where(counted[:, None], cosines, -1e4), own)
             losses = ops.where(counted, losses, 0)
             known = ops.logical_or(known, ops.logical_not(counted))
         refuse_in_graph(
@@ -206,37 +215,72 @@ class ProxyLoss(PerExampleLoss):
         return invalid_numbers(y_true)
 
 
+def _centers_first(cosines: Tensor) -> Tensor:
+    """`[batch, classes, centers]` -> `[batch, centers, classes]`.
+
+    A pass along classes is several times as fast as one along a few centers. `ProxyHead` turns its
+    cosines the other way last, so that a graph holds neither.
+    """
+    return ops.transpose(cosines, (0, 2, 1))
+
+
+def _nearest(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """The largest over centers, `[batch, centers, classes]` -> `[batch, classes]`."""
+    largest = ops.max(cosines, axis=1)
+
+    def gradient(upstream: Tensor) -> Tensor:
+        nearest = ops.cast(ops.equal(cosines, largest[:, None]), cosines.dtype)
+        return nearest * (upstream / ops.sum(nearest, axis=1))[:, None]
+
+    return largest, gradient
+
+
 class SoftmaxProxyLoss(ProxyLoss):
     """Base of losses with a softmax over classes.
 
-    `loss = -log(exp(scale * cos_y) / sum over classes j of exp(scale * cos_j))`, for the own
-    class y.
+    `loss = -log(exp(scale * t) / (exp(scale * t) + sum over other classes j of
+    exp(scale * cos_j)))`, where t is the cosine to the own class, or what a subclass makes of it
+    in `own_class`.
     """
 
     scale: float
 
-    def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
-        own = ops.sum(ops.where(targets, cosines, 0), axis=1)
-        return ops.logsumexp(self.scale * cosines, axis=1) - self.scale * own
-
-
-class MarginProxyLoss(SoftmaxProxyLoss):
-    """Base of losses with a softmax over classes and a handicap for the own class.
-
-    `loss = -log(exp(scale * t) / (exp(scale * t) + sum over other classes j of
-    exp(scale * cos_j)))`, where t is computed from the cosine to the own class by a
-    subclass, in `own_class`.
-    """
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        # A formula of one's own, in a subclass, is the one that counts.
+        if "class_losses" in cls.__dict__ and "own_losses" not in cls.__dict__:
+            cls.own_losses = ProxyLoss.own_losses  # type: ignore[method-assign]
 
     def own_class(self, cosines: Tensor) -> Tensor:
-        """The handicapped cosines to the own classes, from the true ones, `[batch]`."""
-        raise NotImplementedError(f"{type(self).__name__} must implement `own_class`.")
+        """The cosines to the own classes with their handicap, from the true ones, `[batch]`."""
+        return cosines
 
     def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
-        own = ops.sum(ops.where(targets, cosines, 0), axis=1)
-        own = self.own_class(own)
-        logits = self.scale * ops.where(targets, own[:, None], cosines)
-        return ops.logsumexp(logits, axis=1) - self.scale * own
+        classes = ops.arange(ops.shape(cosines)[1], dtype="int32")
+        own = ops.sum(ops.where(targets, classes[None, :], 0), axis=1)  # of one in each row
+        return SoftmaxProxyLoss.own_losses(self, cosines, ops.cast(own, "int32"))
+
+    def own_losses(self, cosines: Tensor, own: Tensor) -> Tensor:
+        # Which class is taken of examples without one is the same: they do not count.
+        own = ops.maximum(own, 0)
+
+        def cross_entropy(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+            taken = entries(cosines, own)
+            logit = self.scale * self.own_class(taken)
+            logits = with_entries(self.scale * cosines, own, logit)
+            top = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
+            powers = ops.exp(logits - top)
+            total = ops.sum(powers, axis=1, keepdims=True)
+
+            def gradient(upstream: Tensor) -> Tensor:
+                slope = self.scale * upstream
+                slopes = powers * (slope[:, None] / total)
+                of_own = (entries(slopes, own) - slope) * slope_of(self.own_class, taken)
+                return with_entries(slopes, own, of_own)
+
+            return ops.log(total[:, 0]) + (top[:, 0] - logit), gradient
+
+        return with_gradient(cross_entropy, cosines)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -337,7 +381,7 @@ class ProxyNCALoss(SoftmaxProxyLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class ArcFaceLoss(MarginProxyLoss):
+class ArcFaceLoss(SoftmaxProxyLoss):
     """ArcFace: softmax over cosines to proxies, with an angular margin for the own class.
 
     With θ the angle to the proxy of the own class and c_j the cosines to others,
@@ -473,7 +517,7 @@ def several_centers(y_pred: Tensor, loss: str) -> Tensor:
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class CosFaceLoss(MarginProxyLoss):
+class CosFaceLoss(SoftmaxProxyLoss):
     """CosFace: softmax over cosines to proxies, with a cosine margin for the own class.
 
     For cosines c_j and own class y,
@@ -524,7 +568,7 @@ class CosFaceLoss(MarginProxyLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class SphereFaceLoss(MarginProxyLoss):
+class SphereFaceLoss(SoftmaxProxyLoss):
     """SphereFace: softmax over cosines to proxies, with a multiple of the own class's angle.
 
     With θ the angle to the proxy of the own class and c_j the cosines to others,
@@ -587,7 +631,7 @@ class SphereFaceLoss(MarginProxyLoss):
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
-class SoftTripleLoss(MarginProxyLoss):
+class SoftTripleLoss(SoftmaxProxyLoss):
     """SoftTriple: softmax over classes with several centers each, softly assigned.
 
     With c_jk the cosine to center k of class j, the similarity to the class is
@@ -641,7 +685,20 @@ class SoftTripleLoss(MarginProxyLoss):
         self.margin = checked_number(margin, "margin")
 
     def to_classes(self, cosines: Tensor) -> Tensor:
-        return ops.sum(ops.softmax(cosines / self.gamma, axis=2) * cosines, axis=2)
+        return with_gradient(self._softly_assigned, _centers_first(cosines))
+
+    def _softly_assigned(self, cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Similarities `[batch, classes]`, from `[batch, centers, classes]`."""
+        top = ops.stop_gradient(ops.max(cosines, axis=1, keepdims=True))
+        powers = ops.exp((cosines - top) / self.gamma)
+        total = ops.sum(powers, axis=1)
+        means = ops.sum(powers * cosines, axis=1) / total
+
+        def gradient(upstream: Tensor) -> Tensor:
+            slope = (upstream / (self.gamma * total))[:, None]
+            return powers * slope * (cosines - (means - self.gamma)[:, None])
+
+        return means, gradient
 
     def own_class(self, cosines: Tensor) -> Tensor:
         return cosines - self.margin

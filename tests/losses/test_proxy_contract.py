@@ -220,6 +220,32 @@ def test_wrong_shapes_are_refused(name):
         make(name)([0, 1, 2], batch(name, 3)[1], sample_weight=[1.0, 2.0])
 
 
+def test_a_formula_of_ones_own_counts_in_a_subclass_of_any_loss():
+    class AndOne(losses.ArcFaceLoss):
+        def class_losses(self, cosines, targets):
+            assert tuple(targets.shape) == (9, CLASSES)
+            return super().class_losses(cosines, targets) + 1
+
+    class AndTwo(AndOne):
+        def own_class(self, cosines):
+            return cosines - 0.25
+
+    labels, table = batch("arcface")
+    value = AndOne(reduction=None)(labels, table)
+    np.testing.assert_allclose(value, oracle.arcface(table, labels) + 1, rtol=1e-12)
+    value = AndTwo(reduction=None)(labels, table)
+    np.testing.assert_allclose(value, oracle.cosface(table, labels, margin=0.25) + 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["arcface_centers", "soft_triple"])
+def test_centers_that_are_equally_near_share_the_gradient(name):
+    labels, table = batch(name)
+    table[:] = table[..., :1]
+    _, gradient = gradients.value_and_gradient(make(name), labels, table)
+    np.testing.assert_allclose(gradient, np.broadcast_to(gradient[..., :1], table.shape), 1e-12)
+    assert np.abs(gradient).max() > 0
+
+
 @every
 def test_serialisation(name):
     loss = make(name, reduction="sum")

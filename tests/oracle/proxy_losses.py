@@ -22,7 +22,7 @@ def cosines(embeddings, proxies):
 
 def _cross_entropy(logits, label):
     top = max(logits)
-    return top + math.log(sum(math.exp(v - top) for v in logits)) - logits[label]
+    return math.log(sum(math.exp(v - top) for v in logits)) + (top - logits[label])
 
 
 def _softmax_loss(table, labels, scale, own):
