@@ -85,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
     index.add_argument("data", help=_WHAT)
     index.add_argument("-o", "--output", help="where to save (default: the model itself)")
     index.add_argument("--distance", help="of a new index (default: that of the loss, or cosine)")
+    index.add_argument(
+        "--ids", metavar="FILE", help="ids or keys of the records: .txt with one a line, or .npy"
+    )
     index.add_argument("--reset", action="store_true", help="remove the records there are first")
 
     lookup = command("lookup", "Find the nearest records of examples.", [common, data])

@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow_similarity import evaluation
 from tensorflow_similarity._json import plain
 from tensorflow_similarity._text_table import text_table
-from tensorflow_similarity.cli.examples import Examples, read_examples
+from tensorflow_similarity.cli.examples import Examples, ids_in, read_examples
 from tensorflow_similarity.cli.pictures import draw
 from tensorflow_similarity.compat import migration
 from tensorflow_similarity.index import Index
@@ -64,6 +64,7 @@ def index(options: argparse.Namespace) -> None:
         examples.x,
         labels if examples.paths is None else None,
         data=data,
+        ids=None if options.ids is None else ids_in(options.ids),
         batch_size=options.batch_size,
         verbose=int(not options.quiet),
     )

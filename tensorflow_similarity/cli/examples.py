@@ -216,6 +216,20 @@ def _archive(path: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
     return found["x"], found.get("y")
 
 
+def ids_in(path: str) -> Any:
+    """The ids or keys in a file: a .txt with one a line, or a .npy.
+
+    Raises:
+        ValueError: If the file is not such.
+    """
+    if Path(path).suffix.lower() != ".txt":
+        return _one_array(path, repr(path))
+    keys = Path(path).read_text(encoding="utf-8").splitlines()
+    if not all(keys):
+        raise ValueError(f"{path!r} must have a key in each line. Received: an empty line.")
+    return keys
+
+
 def _array(path: str, name: str, labels: str | None) -> Examples:
     y = None
     if Path(path).suffix.lower() == ".npz":

@@ -67,7 +67,7 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
             they are to be distinct) is there twice.
     """
     array = checks.host_array(ids, "ids")
-    if array.dtype.kind == "O" and array.size and isinstance(array.flat[0], int):
+    if array.dtype.kind == "O" and any(type(each) is int and each >= 2**63 for each in array.flat):
         raise ValueError(f"`ids` must be below 2**63. Received: {ids!r}. Larger ones as strings.")
     if array.ndim == 0 and array.dtype.kind in "iu":
         array = array[None]
@@ -79,6 +79,11 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
         raise TypeError(
             f"`ids` must be integers of shape [n]. Received: array of shape {array.shape} and "
             f"dtype {array.dtype}. Keys of your own are strings: ids=['a-1', ...]."
+        )
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(
+            f"`ids` must be integers of shape [n]. Received: array of shape {array.shape} and "
+            f"dtype {array.dtype}. Write ids.astype('int64') where they are whole numbers."
         )
     array = checks.class_ids(array if array.dtype.kind in "iu" else ids, "ids")
     if length is not None and len(array) != length:

@@ -127,7 +127,13 @@ def _part(key: Any, value: Any, classes: ClassNames, name: str) -> Condition:
         if not isinstance(value, Mapping):  # an id or several
             if _FIELDS[key] == "label":
                 value = classes.wanted(value)
-            ids = checks.class_ids(np.atleast_1d(checks.host_array(value, name)), name)
+            found = np.atleast_1d(checks.host_array(value, name))
+            if _FIELDS[key] == "id" and found.size and found.dtype.kind not in "iu":
+                raise TypeError(
+                    f"`{name}` must be integer ids, below 2**63, or keys, all strings. Received: "
+                    f"{value!r}."
+                )
+            ids = checks.class_ids(found, name)
             return Tested(_FIELDS[key], key, "in", ids.tolist())
         if _FIELDS[key] == "label":
             value = _with_ids(value, classes)

@@ -290,6 +290,28 @@ class Index:
             raise TypeError(f"`keys` must be strings. Received: {keys!r}.")
         return self._ids_of(found)
 
+    def keys_of(self, ids: Any) -> np.ndarray:
+        """The keys of records, by the ids that the index gave them.
+
+        Args:
+            ids: Ids `[n]` in use, or one, such as those of `pairs`.
+
+        Returns:
+            Strings `[n]` in an array of objects.
+
+        Raises:
+            KeyError: If an id is not in use.
+            TypeError: If they are not integers, or the records have no keys.
+        """
+        chosen = self._backend.at(self._chosen(ids, distinct=False))
+        kept = chosen.source.keys
+        if kept is None:
+            raise TypeError(
+                "`ids` must be those of records with keys. Received: ids of an index whose "
+                "records have none."
+            )
+        return keys_in(kept, chosen.rows)
+
     def _ids_of(self, keys: list[str]) -> np.ndarray:
         found = self._backend.ids_of(packed(keys))
         if not self._backend.keyed() and len(self):

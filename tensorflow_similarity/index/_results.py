@@ -274,17 +274,22 @@ class Neighbors:
         return [Lookup(rank, *values) for rank, values in enumerate(columns, 1)]
 
     def __repr__(self) -> str:
+        shown_of = self[:3]  # whose keys alone are read
+        names = shown_of.ids if shown_of.keys is None else shown_of.keys
         shown = "\n".join(
             "  "
             + ", ".join(
-                f"{id_} ({distance:.4g})"
-                for id_, distance in zip(ids.tolist(), distances.tolist(), strict=True)
+                f"{name!r} ({distance:.4g})"
+                for id_, name, distance in zip(*(each.tolist() for each in row), strict=True)
                 if id_ >= 0
             )
-            for ids, distances in zip(self.ids[:3, :5], self.distances[:3, :5], strict=True)
+            for row in zip(
+                shown_of.ids[:, :5], names[:, :5], shown_of.distances[:, :5], strict=True
+            )
         )
+        of = "id" if shown_of.keys is None else "key"
         more = "\n  …" if len(self) > 3 else ""
-        return f"Neighbors({len(self)} queries, k={self.k}), id (distance):\n{shown}{more}"
+        return f"Neighbors({len(self)} queries, k={self.k}), {of} (distance):\n{shown}{more}"
 
 
 def text(of: dict[str, Any]) -> str:
@@ -298,6 +303,7 @@ def text(of: dict[str, Any]) -> str:
         ("records", records),
         ("labels", labels),
         ("data", of["data"] or "none"),
+        *([("keys", "strings, in place of ids")] if of.get("keys") else []),
         ("embeddings", f"{of['embedding_size']} numbers, {of['distance']} distance"),
     ]
     if "bytes" in of:

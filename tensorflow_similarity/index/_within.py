@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.index._keys import keys_in
 from tensorflow_similarity.index._records import Rows
 from tensorflow_similarity.index._results import Lookup, Neighbors
 from tensorflow_similarity.index._search import State, search
@@ -272,10 +273,12 @@ class Groups:
     Attributes:
         ids: The ids of all grouped records, group after group: int64 `[m]`.
         offsets: Where each begins, and the end of the last: int64 `[groups + 1]`.
+        keys: The keys of `ids`, strings `[m]`; None where records have none.
     """
 
     ids: np.ndarray
     offsets: np.ndarray
+    keys: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -333,7 +336,8 @@ def groups_of(pairs: Pairs) -> Groups:
     np.minimum.at(smallest, root, ids)
     order = np.lexsort((ids, smallest[root], -sizes[root]))
     starts = np.flatnonzero(np.diff(root[order], prepend=-1))
-    return Groups(ids[order], np.append(starts, len(ids)))
+    keys = None if source.keys is None else keys_in(source.keys, rows[order])
+    return Groups(ids[order], np.append(starts, len(ids)), keys)
 
 
 def _roots(parent: np.ndarray, rows: np.ndarray) -> np.ndarray:

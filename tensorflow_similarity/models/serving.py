@@ -105,6 +105,10 @@ class _Records(tf.Module):
         self.search: GraphSearch = graph_search(index.distance, records.embeddings)
         # One more at the end: what pads.
         self.ids = _variable(np.append(records.ids, -1))
+        self.keys = None
+        if records.keys is not None:
+            texts = [key.encode("utf-8", "surrogatepass") for key in records.keys.tolist()]
+            self.keys = _variable(np.array([*texts, b""], object))
         if any(isinstance(label, tuple) for label in records.labels):
             raise TypeError(
                 "The records of the index must have one label each to be exported. Received: "
@@ -121,7 +125,8 @@ class _Records(tf.Module):
     def lookup(self, queries: Tensor, k: Any) -> dict[str, Any]:
         """What a lookup returns, in columns."""
         positions, distances = self._nearest(queries, k)
-        return {
+        keys = {} if self.keys is None else {"keys": tf.gather(self.keys, positions)}
+        return keys | {
             "ids": tf.gather(self.ids, positions),
             "distances": distances,
             "labels": self.shown(tf.gather(self.labels, positions)),
@@ -215,7 +220,7 @@ def _column(labels: Tensor, place: Any, distances: Tensor) -> tuple[Any, Any]:
 
 
 def _variable(values: np.ndarray) -> tf.Variable:
-    return tf.Variable(values, trainable=False)
+    return tf.Variable(tf.constant(values), trainable=False)
 
 
 def _check_size(index: Index, max_bytes: int) -> None:

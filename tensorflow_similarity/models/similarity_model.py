@@ -569,7 +569,8 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         - `serving_default`: the inputs of the model -> `ids` int64, `distances`
           float32 and `labels` int64, `[n, k]` each, as returned by `lookup`; with
           fewer than k records, padded with id -1, label -1 and distance inf. With class names,
-          labels are strings, and the empty string means none.
+          labels are strings, and the empty string means none. Where records have keys, also
+          `keys`, strings in UTF-8, likewise.
         - `lookup_k`: the inputs and a scalar int32 `k` -> the same for that k.
         - `match`, if the index is calibrated: the inputs -> `labels` `[n]`, -1 for no
           match, and `distances` `[n]`, which were compared with the threshold.

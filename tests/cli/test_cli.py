@@ -42,6 +42,8 @@ def files(tmp_path_factory):
     (path / "program.py").write_text("print(1)")
     (path / "photo.png").write_bytes(PNG)
     (path / "empty").touch()
+    (path / "one.txt").write_text("one\n")
+    (path / "line.txt").write_text("one\n\ntwo\n")
     inputs = keras.Input((2,))
     outputs = keras.layers.Dense(2, kernel_initializer="identity", name="embedding")(inputs)
     keras.Model(inputs, outputs, name="plain").save(path / "plain.keras")
@@ -146,6 +148,18 @@ def test_records_with_keys(capsys):
     assert "item-5" in run(capsys, "lookup", "records.index", "queries.npz", "-k", 1)
     found = run_json(capsys, "match", "records.index", "queries.npz")
     assert [each["key"] for each in found] == ["item-1", "item-5", "item-9"]
+
+
+def test_records_get_keys_or_ids_from_a_file(capsys, folder):
+    keys = [f"ä-{i}" for i in range(len(X))]
+    (folder / "keys.txt").write_text("\n".join(keys) + "\n", encoding="utf-8")
+    run(capsys, "index", "model.keras", "x.npy", "--ids", "keys.txt", "-o", "keyed.keras")
+    found = run_json(capsys, "lookup", "keyed.keras", "queries.npz", "-k", 1)
+    assert [each["neighbors"][0]["key"] for each in found] == ["ä-1", "ä-5", "ä-9"]
+    np.save(folder / "ids.npy", 7 * np.arange(len(X)))
+    run(capsys, "index", "model.keras", "x.npy", "--ids", "ids.npy")
+    found = run_json(capsys, "lookup", "model.keras", "queries.npz", "-k", 1)
+    assert [each["neighbors"][0]["id"] for each in found] == [7, 35, 63]
 
 
 def test_info_tells_of_model_index_and_calibration(capsys):
@@ -305,6 +319,10 @@ def test_scale_and_size_of_images(capsys, images):
         (["index", "model.keras", "records.npz", "-o", "out.h5"], "end in .keras"),
         (["index", "model.keras", "records.npz", "--distance", "cosine"], "euclidean"),
         (["index", "model.keras", "."], "take images"),
+        (["index", "model.keras", "x.npy", "--ids", "one.txt"], "expected 12. Received: 1"),
+        (["index", "model.keras", "x.npy", "--ids", "line.txt"], "Received: an empty line"),
+        (["index", "model.keras", "x.npy", "--ids", "none.txt"], "none.txt"),
+        (["index", "model.keras", "x.npy", "--ids", "program.py"], "program.py"),
         (["index", "model.keras", "x.npy", "--labels", "x.npy"], "labels"),
         (["evaluate", "model.keras", "x.npy"], "class ids"),
         (["evaluate", "model.keras", "records.npz", "--leave-one-out", "--metrics", "x"], "'x'"),

@@ -236,6 +236,14 @@ def test_filters(filter, expected):
         (lambda i: i.ids_of([1]), TypeError, "must be strings"),
         (lambda i: i.count({"ids": {"lt": "b"}}), TypeError, "Use 'in' or 'not_in'"),
         (lambda i: i.count({"ids": ["a", 1]}), TypeError, "all strings, or all integers"),
+        (lambda i: i.count({"ids": None}), TypeError, "must be integer ids.* or keys"),
+        (lambda i: i.count({"ids": [1.0]}), TypeError, "must be integer ids.* or keys"),
+        (lambda i: i.count({"ids": 2**70}), TypeError, r"must be integer ids, below 2\*\*63"),
+        (lambda i: i.count({"ids": b"a"}), TypeError, "bytes.*decode"),
+        (lambda i: i.get([1.0]), TypeError, "must be integers.*astype"),
+        (lambda i: i.get([1, None]), TypeError, "must be integers.*object"),
+        (lambda i: i.get([1, 2**70]), ValueError, r"below 2\*\*63"),
+        (lambda i: i.get(b"a"), TypeError, "bytes.*decode"),
         (lambda i: i.lookup([[0.0, 0.0]], exclude=[["a", 1]]), TypeError, "all strings"),
     ],
 )
@@ -268,6 +276,29 @@ def test_records_without_keys_have_none(call):
     assert index.lookup([[0.0, 0.0]])[0][0].key is None
     with pytest.raises(ValueError, match="have no keys"):
         index.lookup([[0.0, 0.0]], max_distance=1).sets("keys")
+
+
+def test_pairs_and_groups():
+    index = filled(keys=["c", "a", "b", "far"])
+    index.update("far", [[9.0, 9.0]])
+    index.delete("c")
+    index.add([[2.0, 2.1]], ids=["d"])
+    first, second, _ = index.pairs(max_distance=1.45).columns()
+    pairs = zip(index.keys_of(first), index.keys_of(second), strict=True)
+    assert {frozenset(pair) for pair in pairs} == {frozenset("ab"), frozenset("bd")}
+    groups = index.groups(max_distance=1.45)
+    assert groups.keys.tolist() == ["a", "b", "d"]
+    assert index.keys_of(groups[0]).tolist() == index.keys_of(["a", "b", "d"]).tolist()
+    index.delete(groups.keys[1:])
+    assert index.keys.tolist() == ["a", "far"]
+    assert index.groups(max_distance=1.45).keys.tolist() == []
+    with pytest.raises(KeyError, match="in use"):
+        index.keys_of([77])
+    plain = Index(1, "euclidean")
+    plain.add([[0.0], [0.0]])
+    assert plain.groups(1).keys is None
+    with pytest.raises(TypeError, match="with keys"):
+        plain.keys_of([0])
 
 
 def test_ids_that_answers_give_are_taken_too():
@@ -393,6 +424,11 @@ def test_tables():
     assert index.to_data_frame()["key"].tolist() == ["a", "b"]
     assert index.lookup(np.zeros((1, 2)), k=2).to_data_frame()["key"].tolist() == ["a", "b"]
     assert "key='a'" in repr(index.lookup(np.zeros((1, 2)), k=1)[0])
+    near = index.lookup(np.zeros((5, 2)), k=3)
+    assert "key (distance):\n  'a' (0), 'b' (1.414)\n" in repr(near)
+    told = []
+    index.summary(told.append)
+    assert "keys:" in told[0]
     stats = index.stats()
     assert stats["keys"] is True
     assert Index(2).stats()["keys"] is False

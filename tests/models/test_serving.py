@@ -66,6 +66,21 @@ class TestSignatures:
         with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be at least 1"):
             lookup(inputs=tf.constant(X[:3]), k=tf.constant(0))
 
+    def test_keys(self, tmp_path):
+        model = make()
+        model.reset_index()
+        keys = ["sku-1", "ä", "\ud800", "x" * 300]
+        model.index(X[:4], Y[:4], ids=keys, verbose=0)
+        model.export_serving(tmp_path / "m", k=5)
+        found = signature(tmp_path / "m")(inputs=tf.constant(X[:4]))
+        expected = model.lookup(X[:4], k=5, verbose=0)
+        same(found, expected)
+        texts = [
+            [b"" if key is None else key.encode("utf-8", "surrogatepass") for key in row]
+            for row in expected.keys
+        ]
+        assert found["keys"].numpy().tolist() == texts
+
     def test_it_matches_as_match_does(self, exported):
         model, folder = exported
         queries = RNG.normal(size=(200, 6)).astype("float32")
