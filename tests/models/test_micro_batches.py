@@ -230,6 +230,35 @@ def test_several_inputs_and_outputs_and_a_subclass(data):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("graph", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_steps_that_are_masked_stay_out_of_the_loss_of_an_output(graph):
+    # Keras' losses find the mask on the tensor that they get.
+    words = np.random.default_rng(5).integers(1, 9, (BATCH, 4))
+    words[::2, 2:] = 0
+    words[::5, 1:] = 0
+    y, results = np.arange(BATCH) % 5, []
+    for size in (None, 7):
+        keras.utils.set_random_seed(2)
+        inputs = keras.Input((4,), dtype="int32")
+        x = keras.layers.Embedding(9, 3, mask_zero=True)(inputs)
+        pooled = keras.layers.GlobalAveragePooling1D()(x)
+        outputs = {"e": keras.layers.Dense(4)(pooled), "next": keras.layers.Dense(9, "softmax")(x)}
+        model = SimilarityModel(inputs, outputs)
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            {"e": losses.SupConLoss(), "next": "sparse_categorical_crossentropy"},
+            embedding_output="e",
+            micro_batch_size=size,
+            run_eagerly=not graph,
+            jit_compile=False,
+        )
+        targets = {"e": y, "next": np.roll(words, -1, axis=1)}
+        history = model.fit(words, targets, batch_size=BATCH, epochs=2, verbose=0).history
+        results.append([*map(np.asarray, history.values()), *model.get_weights()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_it_is_saved_with_the_model(data, tmp_path):
     inputs, x = network(normalised=True)
     model = SimilarityModel(inputs, x)

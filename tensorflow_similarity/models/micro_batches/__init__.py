@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 __all__ = ["call_in_parts"]
 
@@ -52,11 +53,22 @@ def call_in_parts(model: keras.Model, forward: Callable[[Any], Any], x: object, 
         left = iter(parts)
         full = [None if each is None else next(left) for each in given]
         outputs = forward(keras.tree.pack_sequence_as(x, full))
-        _check_rows(outputs, parts[0].shape[0])
-        return outputs
+        masks = _masks(outputs)
+        _check_rows((outputs, masks), parts[0].shape[0])
+        return outputs, masks
 
     name = f"{__name__}.{keras.backend.backend()}"
-    return importlib.import_module(name).call_in_parts(model, of_flat, flat, size)
+    outputs, masks = importlib.import_module(name).call_in_parts(model, of_flat, flat, size)
+    for position, output in enumerate(keras.tree.flatten(outputs)):
+        if str(position) in masks:
+            set_keras_mask(output, masks[str(position)])
+    return outputs
+
+
+def _masks(outputs: Any) -> dict[str, Any]:
+    """The masks of outputs, by position: Keras' losses read them off the tensors."""
+    masks = [get_keras_mask(output) for output in keras.tree.flatten(outputs)]
+    return {str(position): mask for position, mask in enumerate(masks) if mask is not None}
 
 
 def _check_rows(outputs: Any, rows: int | None) -> None:
