@@ -504,7 +504,9 @@ class TripletSemiHardLoss(StatisticsLoss):
     def _many(self, slots: Slots, pairs: Pairs) -> Tensor:
         """Sums over many positives: a sort of each row, and a dense gradient."""
         distances = ops.stop_gradient(pairs.distances)
-        value, derivative = semi_hard_hinge(distances, pairs.negatives, slots, self.margin)
+        value, derivative = semi_hard_hinge(
+            distances, pairs.positives, pairs.negatives, slots, self.margin
+        )
         return with_slope(value, derivative, pairs.distances)
 
     def get_config(self) -> dict[str, Any]:

@@ -6,7 +6,9 @@ faster thanks to vector instructions. Under XLA and on other backends, `keras.op
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +18,7 @@ from keras import ops
 
 from tensorflow_similarity._types import Tensor
 
-__all__ = ["on_tensorflow_cpu", "places_beyond", "sort_rows"]
+__all__ = ["on_all_cores", "on_tensorflow_cpu", "places_beyond", "sort_rows", "sortable_bits"]
 
 # Rows that NumPy sorts at a time: 64 rows of a few thousand keys fit the cache.
 _ROWS = 64
@@ -39,39 +41,54 @@ def on_tensorflow_cpu() -> bool:
     return not in_xla and not tf.config.list_logical_devices("GPU")
 
 
-def _sort_block(values: np.ndarray) -> np.ndarray:
-    """Places of the entries of float32 rows in ascending order, int32.
+def sortable_bits(values: np.ndarray) -> np.ndarray:
+    """int32 in the order of the float32 `values`: their bits, those of negative ones turned round.
 
-    The bits of a float, with those of negative ones turned round, are in the
-    order of the floats. With its place behind them each entry is one integer,
-    and integers are what NumPy sorts fastest.
+    Its own inverse, but for the type.
     """
     bits = values.view(np.int32)
-    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32
+    return bits if bits.min(initial=0) >= 0 else bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def _sort_block(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in ascending order, and the places where the entries were, int32.
+
+    With its place behind its bits each entry is one integer, and integers are what
+    NumPy sorts fastest.
+    """
+    if values.dtype != np.float32:
+        order = np.argsort(values, axis=1, kind="stable").astype(np.int32)
+        return np.take_along_axis(values, order, axis=1), order
+    keys = sortable_bits(values).astype(np.int64)
+    keys <<= 32
     keys |= np.arange(values.shape[1])
     keys.sort(axis=1)
-    return keys.astype(np.int32)  # The low half: the place.
+    ordered = sortable_bits((keys >> 32).astype(np.int32)).view(np.float32)
+    return ordered, keys.astype(np.int32)  # The low half: the place.
+
+
+def on_all_cores(function: Callable[[slice], None], rows: int) -> None:
+    """Calls `function` with slices that cover the rows, one for each core at most."""
+    parts = max(min(os.cpu_count() or 1, rows // _ROWS), 1)
+    ends = [rows * part // parts for part in range(parts + 1)]
+    slices = [slice(*both) for both in itertools.pairwise(ends)]
+    if parts == 1:
+        function(slices[0])
+    else:  # NumPy leaves the interpreter lock while it sorts.
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(function, slices))
 
 
 def _numpy_sort(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.empty(values.shape, np.int32)
     ordered = np.empty_like(values)
 
-    def sort(begin: int) -> None:
-        rows = slice(begin, begin + _ROWS)
-        if values.dtype == np.float32:
-            order[rows] = _sort_block(values[rows])
-        else:
-            order[rows] = np.argsort(values[rows], axis=1, kind="stable")
-        ordered[rows] = np.take_along_axis(values[rows], order[rows], axis=1)
+    def sort(rows: slice) -> None:
+        for begin in range(rows.start, rows.stop, _ROWS):
+            block = slice(begin, min(begin + _ROWS, rows.stop))
+            ordered[block], order[block] = _sort_block(values[block])
 
-    begins = range(0, len(values), _ROWS)
-    if len(begins) <= 1:
-        for begin in begins:
-            sort(begin)
-    else:  # NumPy leaves the interpreter lock while it sorts.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(sort, begins))
+    on_all_cores(sort, len(values))
     return ordered, order
 
 

@@ -12,6 +12,8 @@ from keras import ops
 
 from tensorflow_similarity._blocks import MINING_ROWS, map_row_blocks
 from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.mining import sorting
+from tensorflow_similarity.mining.semi_hard_on_host import semi_hard_on_host
 from tensorflow_similarity.mining.sorting import places_beyond, sort_rows
 from tensorflow_similarity.mining.strategies import at, nearest
 
@@ -199,7 +201,7 @@ _CHUNK = 512
 
 
 def semi_hard_hinge(
-    distances: Tensor, negatives: Tensor, slots: Slots, margin: float
+    distances: Tensor, positives: Tensor, negatives: Tensor, slots: Slots, margin: float
 ) -> tuple[Any, Any]:
     """`sum over p of max(0, margin + d(a, p) - d(a, n*(p)))`, and its derivative.
 
@@ -210,14 +212,26 @@ def semi_hard_hinge(
 
     Args:
         distances: Float `[queries, keys]`. Nothing is differentiated.
+        positives: Bool `[queries, keys]`.
         negatives: Bool `[queries, keys]`.
-        slots: The positives of the same queries.
+        slots: The positives once more, by number.
         margin: The margin.
 
     Returns:
         The sums `[queries]`, and the derivatives `[queries, keys]`, to be taken
         as constants.
     """
+    if sorting.on_tensorflow_cpu():
+        import tensorflow as tf
+
+        value, derivative = tf.numpy_function(
+            semi_hard_on_host,
+            [distances, positives, negatives, ops.convert_to_tensor(margin, distances.dtype)],
+            (distances.dtype, distances.dtype),
+            stateful=False,
+        )
+        shape = distances.shape
+        return tf.ensure_shape(value, shape[:1]), tf.ensure_shape(derivative, shape)
     order_is_shared = len(slots.order.shape) == 1
     rows = (distances, negatives, slots.first, slots.count, slots.own)
 

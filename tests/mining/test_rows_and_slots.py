@@ -107,26 +107,41 @@ def test_places_beyond(keys, either_form):
     np.testing.assert_array_equal(sorting.places_beyond(ordered, values), expected)
 
 
+# Rounded distances have ties, and both zeros.
+@pytest.mark.parametrize("decimals", [1, 7])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("classes", "size"), [(1, 5), (2, 70), (4, 20)])
 @pytest.mark.parametrize("margin", [0.3, 2.0])
-def test_semi_hard_hinge(margin, either_form):
+def test_semi_hard_hinge(margin, classes, size, dtype, decimals, either_form):
     rng = np.random.default_rng(4)
-    labels = labels_of(20, seed=5).astype("int64")
-    labels[3] = 8
-    places = np.arange(20, dtype="int32")
-    distances = rng.uniform(size=(20, 20)).astype("float32")
+    labels = rng.integers(0, classes, size).astype("int64")
+    if classes > 1:
+        labels[3] = 8
+    places = np.arange(size, dtype="int32")
+    distances = rng.normal(size=(size, size)).round(decimals).astype(dtype)
     positives, negatives = pairs_by_class(labels, labels, places)
     slots = class_slots(labels, labels, places)
-    value, derivative = semi_hard_hinge(distances, negatives, slots, margin)
-    expected, counts = np.zeros(20), np.zeros((20, 20))
+    found = semi_hard_hinge(distances, positives, negatives, slots, margin)
+    value, derivative = (np.asarray(x) for x in found)
+    assert value.dtype == derivative.dtype == dtype
+    expected, counts = np.zeros(size), np.zeros((size, size))
+    # Of negatives that are equally far either may be the nearest: their counts are added up.
+    ties = np.array([[np.flatnonzero(row == d)[0] for d in row] for row in distances])
     for i, row in enumerate(distances):
+        others = np.flatnonzero(np.asarray(negatives)[i])
         for p in np.flatnonzero(np.asarray(positives)[i]):
-            others = np.flatnonzero(np.asarray(negatives)[i])
             beyond = [n for n in others if row[n] > row[p]]
-            n = min(beyond, key=lambda n: row[n]) if beyond else max(others, key=lambda n: row[n])
-            gap = margin + row[p] - row[n]
+            n = max(others, key=lambda n: row[n], default=None)
+            n = min(beyond, key=lambda n: row[n]) if beyond else n
+            gap = -1 if n is None else np.dtype(dtype).type(margin) + row[p] - row[n]
             if gap > 0:
                 expected[i] += gap
                 counts[i, p] += 1
                 counts[i, n] -= 1
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(derivative, counts)
+    of_negatives = np.asarray(negatives)
+    for i in range(size):
+        for mask in (of_negatives[i], ~of_negatives[i]):
+            np.testing.assert_array_equal(
+                *(np.bincount(ties[i][mask], c[i][mask], size) for c in (derivative, counts))
+            )
