@@ -25,7 +25,7 @@ __all__ = [
     "PNPLoss",
     "RecallAtKSurrogateLoss",
     "SmoothAPLoss",
-    "soft_histogram",
+    "soft_histograms",
     "sum_over_ranks",
 ]
 
@@ -87,8 +87,7 @@ class FastAPLoss(MetricLoss):
 
     def row_loss(self, pairs: Pairs) -> Tensor:
         distances, positives, negatives, *_ = pairs
-        alike = soft_histogram(distances, positives, self.num_bins, 2.0)
-        other = soft_histogram(distances, negatives, self.num_bins, 2.0)
+        alike, other = soft_histograms(distances, positives, negatives, self.num_bins, 2.0)
         cumulated = ops.cumsum(alike, axis=1)
         every = ops.cumsum(alike + other, axis=1)
         some = every > 0
@@ -160,10 +159,10 @@ class HistogramLoss(StatisticsLoss):
 
     def statistics(self, pairs: Pairs) -> Any:
         """For each query: histograms of its positives and negatives, and number of negatives."""
+        distances, positives, negatives, *_ = pairs
         return (
-            soft_histogram(pairs.distances, pairs.positives, self.num_bins, 2.0),
-            soft_histogram(pairs.distances, pairs.negatives, self.num_bins, 2.0),
-            number_of(pairs.negatives, pairs.distances.dtype),
+            *soft_histograms(distances, positives, negatives, self.num_bins, 2.0),
+            number_of(negatives, distances.dtype),
         )
 
     def value(self, statistics: Any, comparison: Comparison) -> Any:
@@ -180,32 +179,31 @@ class HistogramLoss(StatisticsLoss):
         return {**super().get_config(), "num_bins": self.num_bins}
 
 
-def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> Tensor:
-    """Histogram of each row, each value shared between the two nodes around it.
+def soft_histograms(
+    values: Tensor, first: Tensor, second: Tensor, bins: int, maximum: float
+) -> tuple[Any, Any]:
+    """Histograms of two parts of each row, each value shared between the two nodes around it.
 
     The nodes are at `0, maximum / bins, ..., maximum`. Values beyond the ends, which are
     due to rounding, count as the ends.
 
     Args:
         values: Float `[rows, keys]`.
-        mask: Bool `[rows, keys]`, the values that are counted.
+        first: Bool `[rows, keys]`, the values that are counted in the first histogram.
+        second: Bool `[rows, keys]`, those of the second: none is counted in both.
         bins: The number of intervals.
         maximum: The last node.
 
     Returns:
-        `[rows, bins + 1]`; a row's entries add up to its number of values.
+        Two histograms, `[rows, bins + 1]`; a row's entries add up to its number of values.
     """
     place = ops.clip(values * (bins / maximum), 0, bins)
     below = ops.minimum(ops.floor(ops.stop_gradient(place)), bins - 1)
     share = place - below
-    below = ops.cast(below, "int32")
-    kept = ops.cast(mask, place.dtype)
+    kept = ops.cast(ops.logical_or(first, second), place.dtype)
+    # The nodes of the second histogram stand behind those of the first.
+    below = ops.cast(below, "int32") + ops.where(first, 0, bins + 1)
 
-    if keras.backend.backend() != "tensorflow":
-        # JAX's own gradients may hold nothing of what is traced around them, such as `below`.
-        return _sums_at_nodes(below, share, kept, bins)
-
-    @ops.custom_gradient
     def histogram(share: Tensor) -> Any:
         def grad(*arguments: Any, upstream: Any = None) -> Any:
             # A value that moves up takes from the node below and gives to the one above.
@@ -213,9 +211,12 @@ def soft_histogram(values: Tensor, mask: Tensor, bins: int, maximum: float) -> T
             slope = upstream[:, 1:] - upstream[:, :-1]
             return ops.take_along_axis(slope, below, axis=1) * kept
 
-        return _sums_at_nodes(below, share, kept, bins), grad
+        return _sums_at_nodes(below, share, kept, 2 * bins + 1), grad
 
-    return histogram(share)
+    # JAX's own gradients may hold nothing of what is traced around them, such as `below`.
+    plain = keras.backend.backend() != "tensorflow"
+    both = histogram(share)[0] if plain else ops.custom_gradient(histogram)(share)
+    return both[:, : bins + 1], both[:, bins + 1 :]
 
 
 def _sums_at_nodes(below: Any, share: Tensor, kept: Any, bins: int) -> Tensor:

@@ -5,14 +5,19 @@ import pytest
 import tensorflow as tf
 
 from tensorflow_similarity.losses import FastAPLoss, ranking_losses
-from tensorflow_similarity.losses.ranking_losses import soft_histogram
+from tensorflow_similarity.losses.ranking_losses import soft_histograms
 
 RNG = np.random.default_rng(0)
 VALUES = np.vstack([RNG.uniform(-0.05, 2.05, size=(4, 9)), np.linspace(0, 2, 9)[None]])
-MASK = RNG.random((5, 9)) < 0.7
+PART = RNG.integers(0, 3, size=(5, 9))
+MASKS = PART == 1, PART == 2
 
 
-def loops(values, mask, bins, maximum):
+def loops(values, bins, maximum):
+    return np.hstack([loops_of_one(values, mask, bins, maximum) for mask in MASKS])
+
+
+def loops_of_one(values, mask, bins, maximum):
     out = np.zeros((len(values), bins + 1))
     width = maximum / bins
     for i, row in enumerate(values):
@@ -27,12 +32,12 @@ def loops(values, mask, bins, maximum):
 def test_value_and_gradient(monkeypatch, bins, way):
     if way == "scatter":
         monkeypatch.setattr(ranking_losses, "on_tensorflow_cpu", lambda: False)
-    weights = RNG.normal(size=(5, bins + 1))
+    weights = RNG.normal(size=(5, 2 * (bins + 1)))
 
     def value_and_gradient(values):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            counts = soft_histogram(values, MASK, bins, 2.0)
+            counts = tf.concat(soft_histograms(values, *MASKS, bins, 2.0), axis=1)
             total = tf.reduce_sum(counts * weights)
         return counts, tape.gradient(total, values)
 
@@ -41,7 +46,7 @@ def test_value_and_gradient(monkeypatch, bins, way):
             value_and_gradient, jit_compile=way == "xla", autograph=False
         )
     counts, gradient = value_and_gradient(tf.constant(VALUES))
-    np.testing.assert_allclose(counts, loops(VALUES, MASK, bins, 2.0), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(counts, loops(VALUES, bins, 2.0), rtol=1e-9, atol=1e-12)
     # Values at nodes have no derivative.
     inside = np.abs(VALUES * bins / 2 % 1 - 0.5) < 0.499
     for i, j in zip(*np.nonzero(inside), strict=True):
@@ -49,7 +54,7 @@ def test_value_and_gradient(monkeypatch, bins, way):
         for step in (1e-6, -1e-6):
             moved = VALUES.copy()
             moved[i, j] += step
-            ends.append(np.sum(loops(moved, MASK, bins, 2.0) * weights))
+            ends.append(np.sum(loops(moved, bins, 2.0) * weights))
         np.testing.assert_allclose(gradient[i, j], (ends[0] - ends[1]) / 2e-6, atol=1e-6)
 
 
