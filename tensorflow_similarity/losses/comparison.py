@@ -103,6 +103,7 @@ class Comparison:
         replicas: The replicas.
         keys_are_batch: Whether the keys are the queries of all replicas, in their order.
         places: int32 `[queries]`, the row of each query in `batch`; None: that of `positions`.
+        formed: All pairs, where `map` is to form them only once; None: each time.
     """
 
     settings: PairSettings
@@ -113,6 +114,7 @@ class Comparison:
     replicas: Replicas = ALONE
     keys_are_batch: bool = False
     places: Any = None
+    formed: Pairs | None = None
 
     @classmethod
     def of_batch(cls, settings: PairSettings, batch: Examples, replicas: Replicas) -> Comparison:
@@ -128,7 +130,14 @@ class Comparison:
 
     def with_keys(self, more: Examples) -> Comparison:
         """The same with further keys, behind those that are there."""
-        return dataclasses.replace(self, keys=self.keys.followed_by(more), keys_are_batch=False)
+        keys = self.keys.followed_by(more)
+        return dataclasses.replace(self, keys=keys, keys_are_batch=False, formed=None)
+
+    def with_pairs(self) -> Comparison:
+        """The same for several passes over the pairs, which are formed once unless in blocks."""
+        if self.settings.block_size is not None:
+            return self
+        return dataclasses.replace(self, formed=self.pairs())
 
     def with_key_outputs(self, outputs: Tensor) -> Comparison:
         """The same queries, of a batch, with other outputs for its examples as keys.
@@ -141,6 +150,7 @@ class Comparison:
             positions=ops.zeros_like(self.positions) - 1,
             places=self.positions,
             keys_are_batch=False,
+            formed=None,
         )
 
     def swapped(self) -> Comparison:
@@ -175,6 +185,8 @@ class Comparison:
             rows: Further arrays `[queries, ...]`.
             shared: Further arrays, given whole. What is differentiated must be here.
         """
+        if self.formed is not None:
+            return function(self.formed, *rows, *shared)
         return self._map(function, rows, shared, self.settings.block_size, gradient=True)
 
     def mine(

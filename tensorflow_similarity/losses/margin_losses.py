@@ -450,6 +450,9 @@ class IntraPairVarianceLoss(StatisticsLoss):
             for mask in (pairs.positives, pairs.negatives)
         )
 
+    def losses(self, comparison: Comparison) -> Tensor:
+        return super().losses(comparison.with_pairs())
+
     def value(self, statistics: Any, comparison: Comparison) -> Any:
         means = [ops.sum(sums) / ops.maximum(ops.sum(n), 1) for sums, n in statistics]
         limits = (1 - self.pos_eps) * means[0], (1 + self.neg_eps) * means[1]
