@@ -37,7 +37,9 @@ def semi_hard_on_host(
             these = slice(begin, min(begin + _ROWS, rows.stop))
             totals[these] = _semi_hard_rows(
                 sort,
-                *(x[these] for x in (distances, positives, negatives)),
+                distances[these],
+                positives[these],
+                negatives[these],
                 margin,
                 derivative[these],
             )
@@ -59,8 +61,10 @@ class _Sort:
         self._places = np.arange(keys, dtype=np.int32)
         shape = (_ROWS, keys)
         if dtype == np.float32:
-            self._values, self._low = np.empty(shape, np.float32), np.empty(shape, np.int32)
-            self._keys, self._is_other = np.empty(shape, np.int64), np.empty(shape, np.bool_)
+            self._values: np.ndarray = np.empty(shape, np.float32)
+            self._low: np.ndarray = np.empty(shape, np.int32)
+            self._keys: np.ndarray = np.empty(shape, np.int64)
+            self._is_other: np.ndarray = np.empty(shape, np.bool_)
 
     def __call__(self, distances: np.ndarray, negatives: np.ndarray) -> tuple[np.ndarray, ...]:
         """Places in ascending order, and which of the sorted keys are no negatives."""
@@ -68,9 +72,8 @@ class _Sort:
             order = np.lexsort((~negatives, distances), axis=1)
             return order, ~np.take_along_axis(negatives, order, axis=1)
         rows = len(distances)
-        values, low, keys, is_other = (
-            x[:rows] for x in (self._values, self._low, self._keys, self._is_other)
-        )
+        values, low = self._values[:rows], self._low[:rows]
+        keys, is_other = self._keys[:rows], self._is_other[:rows]
         np.add(distances, 0, out=values)  # -0 equals 0, but its bits do not.
         keys[...] = sortable_bits(values)
         np.left_shift(keys, 32, out=keys)
