@@ -87,7 +87,7 @@ def differs(name, options, weighted, sizes, compatible=False):
     return None
 
 
-def trained(make_loss, strategy, head, metrics):
+def trained(make_loss, strategy, head, metrics, labels, class_weight):
     """The weights after an epoch of three steps, the last of them ragged."""
     x = np.random.default_rng(0).normal(size=(43, 6)).astype("float32")
     y = np.arange(43) % 6
@@ -98,15 +98,18 @@ def trained(make_loss, strategy, head, metrics):
         model = SimilarityModel(inputs, outputs if head is None else head()(outputs))
         optimizer = keras.optimizers.SGD(0.1)
         model.compile(optimizer, make_loss(), jit_compile=False, metrics=metrics())
-    history = model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history
+    history = model.fit(
+        x, labels(y), batch_size=16, shuffle=False, verbose=0, class_weight=class_weight
+    ).history
     model.index(x, y, verbose=0)
     assert model.lookup(x[:3], k=1, verbose=0).ids.shape == (3, 1)
     return [np.asarray(w) for w in model.get_weights()], history
 
 
-def fit_differs(make_loss, head=None, metrics=list):
-    one, history = trained(make_loss, None, head, metrics)
-    two, other = trained(make_loss, STRATEGY, head, metrics)
+def fit_differs(make_loss, head=None, metrics=list, labels=lambda y: y, class_weight=None):
+    options = head, metrics, labels, class_weight
+    one, history = trained(make_loss, None, *options)
+    two, other = trained(make_loss, STRATEGY, *options)
     difference = max(np.abs(a - b).max() for a, b in zip(one, two, strict=True))
     if not difference < 1e-4:
         return f"weights differ by {difference:.1e}"
@@ -115,6 +118,7 @@ def fit_differs(make_loss, head=None, metrics=list):
     return f"metrics differ: {wrong}" if wrong else None
 
 
+NAMES = np.array(["ant", "bee", "cat", "dog", "elk", "fox"])
 FITS = {
     "triplet": {"make_loss": losses.TripletLoss},
     "histogram": {"make_loss": losses.HistogramLoss},
@@ -123,6 +127,22 @@ FITS = {
     "metrics": {
         "make_loss": losses.SupConLoss,
         "metrics": lambda: [training_metrics.EffectiveRank()],
+    },
+    "names": {"make_loss": losses.TripletLoss, "labels": lambda y: NAMES[y]},
+    "class weights": {
+        "make_loss": losses.ProxyAnchorLoss,
+        "head": lambda: layers.ProxyHead(6, 2),
+        "class_weight": {0: 3.0, 1: 0.5, 2: 1.0, 3: 1.0, 4: 2.0, 5: 0.0},
+    },
+    "unknown classes": {
+        "make_loss": lambda: losses.ArcFaceLoss(scale=8.0, ignore_class=-1),
+        "head": lambda: layers.ProxyHead(6, 3),
+        "labels": lambda y: np.where(np.arange(len(y)) % 3, y, -1),
+    },
+    "a sum of losses": {
+        "make_loss": lambda: losses.WeightedSumLoss(
+            [losses.MatryoshkaLoss(losses.MultiSimilarityLoss(), [2, 4]), losses.PNPLoss()]
+        ),
     },
 }
 if WHAT == "fit":

@@ -39,8 +39,8 @@ def test_every_loss_is_that_of_one_device(replicas):
 
 
 def test_fit_under_a_strategy_trains_as_one_device():
-    """With proxies, a memory and metrics of training, and a ragged last batch."""
-    check("fit", 2, 5)
+    """With proxies, a memory, metrics, labels of any kind, weights, and a ragged last batch."""
+    check("fit", 2, 9)
 
 
 def test_two_workers_on_loopback_train_as_one_process(tmp_path):
