@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.samplers._distinct import distinct
 from tensorflow_similarity.samplers._epochs import seed_sequence
 from tensorflow_similarity.samplers._labels import Labels, class_list_ids, read_labels
 from tensorflow_similarity.samplers.class_choice import ClassChoice, UniformClasses
 from tensorflow_similarity.targets import TargetsLike
 
 __all__ = ["BalancedDraws"]
+
+# Batches that are drawn together, and the positions in them: few enough that a batch alone is
+# not dear, many enough that a batch among others costs nearly nothing.
+_TOGETHER, _POSITIONS = 128, 8192
+# What is drawn is kept, as batches may be asked for in any order: so many positions.
+_KEPT = 2**21
 
 
 class BalancedDraws:
@@ -121,6 +129,11 @@ class BalancedDraws:
             self.positions = np.unique(self.positions)
         self._choice = UniformClasses() if class_choice is None else class_choice
         self._choice.bind(classes, self.classes_per_batch, known.class_names)
+        self._together = 1
+        if self._choice.ahead:
+            self._together = min(_TOGETHER, max(1, _POSITIONS // self.batch_size))
+        self._slots = max(1, _KEPT // (self._together * self.batch_size))
+        self._kept: dict[int, tuple[int, int, np.ndarray]] = {}
         self._warn_of_small_classes()
 
     def _warn_of_small_classes(self) -> None:
@@ -159,12 +172,32 @@ class BalancedDraws:
         Returns:
             int64 positions `[classes_per_batch * examples_per_class]`, class by class.
         """
-        # Philox is counter-based: each (epoch, step) has 2**128 draws of the stream to itself.
-        rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, step, epoch]))
-        chosen = self._choice.choose(rng, self.classes_per_batch)
-        members = _members(rng, self._sizes[chosen], self.examples_per_class)
-        drawn = self._grouped[self._starts[chosen, None] + members]
-        return (self._without_repeats(rng, chosen, drawn) if self._several else drawn).ravel()
+        run, place = divmod(step, self._together)
+        if not self._choice.ahead:
+            return self._drawn(epoch, run)[0]
+        # Threads may draw the same at the same time, with the same result.
+        slot = run % self._slots
+        kept = self._kept.get(slot)
+        if kept is None or kept[0] != epoch or kept[1] != run:
+            kept = self._kept[slot] = epoch, run, self._drawn(epoch, run)
+        # Whoever gets it may write to it.
+        return kept[2][place].copy()
+
+    def _drawn(self, epoch: int, run: int) -> np.ndarray:
+        """Draws batches that follow one another: int64 `[batches, batch_size]`."""
+        # Philox is counter-based: each (epoch, run) has 2**128 draws of the stream to itself.
+        rng = np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, run, epoch]))
+        batches, count, each = self._together, self.classes_per_batch, self.examples_per_class
+        chosen = self._choice.choose_many(rng, count, batches).reshape(-1)
+        members = distinct(rng, self._sizes[chosen], each)
+        drawn = self._grouped[self._starts[chosen, None] + members].reshape(batches, count, each)
+        if self._several:
+            for classes, batch in zip(chosen.reshape(batches, count), drawn, strict=True):
+                batch[:] = self._without_repeats(rng, classes, batch)
+        return drawn.reshape(batches, count * each)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": {}}
 
     def _without_repeats(
         self, rng: np.random.Generator, chosen: np.ndarray, drawn: np.ndarray
@@ -207,37 +240,3 @@ def _runs(starts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """The indices of all runs `start, start + 1, …`, one after the other."""
     ends = np.cumsum(sizes)
     return np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)
-
-
-def _members(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
-    """`count` integers below each size, in random order: distinct ones, if there are so many.
-
-    Vectorised, at a cost that does not depend on the sizes: rows are drawn independently, and
-    drawn again if two values collide. Where collisions would be frequent, the members are
-    shuffled instead.
-    """
-    members = rng.integers(0, sizes[:, None], (len(sizes), count))
-    crowded = 2 * sizes < count * count
-    if crowded.any():
-        members[crowded] = _shuffled(rng, sizes[crowded], count)
-        rows = np.flatnonzero(~crowded)
-    else:
-        rows = np.arange(len(sizes))
-    drawn = members if len(rows) == len(members) else members[rows]
-    while True:
-        ordered = drawn.copy()
-        ordered.sort(axis=1)
-        meet = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-        if not meet.any():
-            return members
-        rows = rows[meet]
-        drawn = rng.integers(0, sizes[rows, None], (len(rows), count))
-        members[rows] = drawn
-
-
-def _shuffled(rng: np.random.Generator, sizes: np.ndarray, count: int) -> np.ndarray:
-    """`count` of the integers below each size, shuffled, repeated if there are too few."""
-    width = max(count, int(sizes.max()))
-    keys = np.where(np.arange(width) < sizes[:, None], rng.random((len(sizes), width)), np.inf)
-    order = np.argsort(keys, axis=1)
-    return np.take_along_axis(order, np.arange(count) % sizes[:, None], axis=1)

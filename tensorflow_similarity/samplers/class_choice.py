@@ -6,6 +6,8 @@ import abc
 
 import numpy as np
 
+from tensorflow_similarity.samplers._distinct import distinct
+
 __all__ = ["ClassChoice", "UniformClasses", "others"]
 
 
@@ -13,7 +15,8 @@ class ClassChoice(abc.ABC):
     """Base of the rules by which `BalancedDraws` chooses the classes of a batch.
 
     A subclass writes `choose`, and `prepare` if it needs to set itself up. Use one object
-    per sampler.
+    per sampler. One that chooses the classes of many batches at once, by `choose_many`, sets
+    `ahead = True`.
 
     Example:
 
@@ -37,6 +40,9 @@ class ClassChoice(abc.ABC):
     classes: np.ndarray
     #: The names of classes 0, 1, 2, …, where labels are names.
     class_names: list[str] | None = None
+    #: Whether batches may be chosen long before they are made, and kept. Only where a choice
+    #: depends on nothing but `rng`: not on what changes while a model trains.
+    ahead = False
 
     def bind(self, classes: np.ndarray, count: int, class_names: list[str] | None = None) -> None:
         """Called by `BalancedDraws` with the classes to choose from.
@@ -77,6 +83,19 @@ class ClassChoice(abc.ABC):
             Distinct positions in `self.classes`, integers `[count]`.
         """
 
+    def choose_many(self, rng: np.random.Generator, count: int, batches: int) -> np.ndarray:
+        """Chooses the classes of several batches: by default one after the other.
+
+        Args:
+            rng: The only source of randomness to use.
+            count: Number of classes in a batch.
+            batches: Number of batches; 1, unless `ahead` is True.
+
+        Returns:
+            Positions in `self.classes`, integers `[batches, count]`, distinct within a batch.
+        """
+        return np.stack([self.choose(rng, count) for _ in range(batches)])
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -84,8 +103,13 @@ class ClassChoice(abc.ABC):
 class UniformClasses(ClassChoice):
     """Chooses classes uniformly at random: the default."""
 
+    ahead = True
+
     def choose(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        return rng.choice(len(self.classes), count, replace=False)
+        return self.choose_many(rng, count, 1)[0]
+
+    def choose_many(self, rng: np.random.Generator, count: int, batches: int) -> np.ndarray:
+        return distinct(rng, np.full(batches, len(self.classes)), count)
 
 
 def others(rng: np.random.Generator, total: int, taken: np.ndarray, count: int) -> np.ndarray:

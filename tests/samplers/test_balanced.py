@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -6,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tensorflow_similarity.samplers import BalancedDraws, RowSampler
+from tensorflow_similarity.samplers._distinct import distinct
 from tensorflow_similarity.targets import Targets
 
 
@@ -151,3 +153,80 @@ def test_repr_says_what_is_drawn():
     assert repr(draws) == (
         "BalancedDraws(classes=2, examples=4, classes_per_batch=2, examples_per_class=2, seed=7)"
     )
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.sampled_from([1, 2, 3, 7, 40, 511, 513, 700, 10**6]), min_size=1, max_size=6),
+    st.sampled_from([1, 2, 5, 33, 520]),
+    st.integers(0, 1000),
+)
+def test_rows_are_distinct_and_below_their_bounds(below, count, seed):
+    below = np.array(below)
+    found = distinct(np.random.default_rng(seed), below, count)
+    assert found.shape == (len(below), count)
+    for bound, row in zip(below.tolist(), found.tolist(), strict=True):
+        assert all(0 <= number < bound for number in row)
+        times = Counter(row).values()
+        # Each once, or all of them as evenly as can be.
+        assert len(times) == min(bound, count)
+        assert max(times) - min(times) <= 1
+
+
+@pytest.mark.parametrize(("bound", "count"), [(40, 4), (5, 4), (600, 40), (3, 1)])
+def test_distinct_integers_are_uniform_in_every_place(bound, count):
+    found = distinct(np.random.default_rng(0), np.full(2000, bound), count)
+    expected = 2000 / bound
+    for place in range(count):
+        uses = np.bincount(found[:, place], minlength=bound)
+        assert (np.abs(uses - expected) < 6 * np.sqrt(expected)).all()
+
+
+def test_integers_are_below_bounds_of_any_size():
+    class Largest:
+        """A source of randomness that always gives its largest number."""
+
+        def random(self, shape):
+            return np.full(shape, 1 - 2.0**-53)
+
+    below = np.array([1, 2, 3, 5, 7, 2**20, 2**40 - 1, 2**52 - 1, 2**52])
+    found = distinct(Largest(), below, 1)[:, 0]
+    np.testing.assert_array_equal(found, below - 1)
+
+
+def test_batches_in_any_order_and_from_any_process_are_the_same():
+    labels = np.repeat(np.arange(50), 20)
+    steps = np.random.default_rng(0).permutation(1000)
+    one, two = (BalancedDraws(labels, 8, 4, seed=3) for _ in range(2))
+    forward = [one.draw(1, step).tolist() for step in range(1000)]
+    another = pickle.loads(pickle.dumps(one))
+    assert len(pickle.dumps(one)) < 40_000  # Without what was drawn.
+    assert all(two.draw(1, int(step)).tolist() == forward[step] for step in steps)
+    assert all(another.draw(1, step).tolist() == forward[step] for step in range(0, 1000, 90))
+    assert len({tuple(batch) for batch in forward}) == 1000
+    # Whoever gets a batch may write to it.
+    one.draw(1, 0)[:] = -1
+    assert one.draw(1, 0).tolist() == forward[0]
+
+
+def test_what_is_kept_of_draws_is_bounded(monkeypatch):
+    monkeypatch.setattr("tensorflow_similarity.samplers.balanced._KEPT", 2000)
+    draws = BalancedDraws(np.repeat(np.arange(50), 20), 8, 4, seed=3)
+    seen = {step: draws.draw(0, step).tolist() for step in range(0, 3000, 7)}
+    assert sum(drawn.size for _, _, drawn in draws._kept.values()) <= 128 * 32
+    assert all(draws.draw(0, step).tolist() == batch for step, batch in seen.items())
+
+
+def test_every_example_is_drawn_sooner_or_later():
+    labels = np.random.default_rng(0).integers(20, size=500)
+    draws = BalancedDraws(labels, 5, 4, seed=0)
+    assert len(set(np.concatenate([draws.draw(0, s) for s in range(400)]).tolist())) == 500
+
+
+def test_half_a_million_classes_cost_no_more_memory_than_their_labels():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(500_000), 2))
+    draws = BalancedDraws(labels, 32, 2, seed=0)
+    for step in range(300):
+        classes = labels[draws.draw(0, step)].reshape(32, 2)
+        assert (classes[:, 0] == classes[:, 1]).all()
+        assert len(np.unique(classes)) == 32

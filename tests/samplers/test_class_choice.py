@@ -196,3 +196,38 @@ def test_reprs_say_what_is_chosen():
         "HierarchicalClasses(categories=3, categories_per_batch=2)"
     )
     assert repr(HardClasses()) == "HardClasses(share=0.5, neighbors=10, distance='cosine')"
+
+
+def test_what_the_model_learned_is_seen_by_the_next_batch():
+    hard = HardClasses(share=1.0, neighbors=3)
+    draws = BalancedDraws(LABELS, 4, 2, class_choice=hard, seed=0)
+    before = [classes_of(draws, step) for step in range(20)]
+    assert before == [classes_of(draws, step) for step in range(20)]
+    angles = LABELS / 10 * 0.25
+    hard.update(np.stack([np.cos(angles), np.sin(angles)], axis=1), LABELS)
+    after = [classes_of(draws, step) for step in range(20)]
+    assert after != before
+    # Of a class and its three nearest, which lie beside it on the circle.
+    assert all(max(batch) - min(batch) <= 6 for batch in after)
+
+
+def test_a_choice_of_ones_own_may_choose_ahead():
+    class Two(ClassChoice):
+        calls = 0
+
+        def choose(self, rng, count):
+            type(self).calls += 1
+            return rng.permutation(len(self.classes))[:count]
+
+    class Ahead(Two):
+        ahead, calls = True, 0
+
+        def choose_many(self, rng, count, batches):
+            type(self).calls += 1
+            return rng.permuted(np.tile(np.arange(12), (batches, 1)), axis=1)[:, :count]
+
+    for choice, calls in ((Two(), 100), (Ahead(), 1)):
+        draws = BalancedDraws(LABELS, 3, 2, class_choice=choice, seed=0)
+        batches = [classes_of(draws, step) for step in range(100)]
+        assert all(len(set(batch)) == 3 for batch in batches)
+        assert choice.calls == calls
