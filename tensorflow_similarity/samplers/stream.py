@@ -6,20 +6,17 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import keras
-
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import ArrayLike, Tensor
+from tensorflow_similarity.samplers._regrouping import Regrouping, regrouped, rows_at_a_time
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = ["balanced_stream"]
 
-# Slots for classes. Two classes that share a slot are never in one batch: rare and harmless.
-_SLOTS = 8192
 # This many consecutive groups without a place mean that there are too few classes.
 _PATIENCE = 50_000
 
@@ -82,50 +79,34 @@ def balanced_stream(
     x, y = next(iter(batches))  # 12 examples: 4 classes, 3 times each
     ```
     """
-    # tf.data operations throughout: a Python generator that reads one dataset to feed another
-    # deadlocks if TensorFlow has a single thread.
-    import tensorflow as tf
-
     count = checks.count(classes_per_batch, "classes_per_batch")
     each = checks.count(examples_per_class_per_batch, "examples_per_class_per_batch")
     _check(ds, label_output, class_names)
-    ds = _with_ids(ds, label_output, class_names, ignore_class)
-    if count > _SLOTS:
-        raise ValueError(f"`classes_per_batch` must be at most {_SLOTS}. Received: {count}.")
+    rows = rows_at_a_time(ds.element_spec, count * each)
+    return of_chunks(ds.batch(rows), rows, count, each, label_output, class_names, ignore_class)
 
-    def label(y: object) -> Any:
-        return tf.reshape(tf.cast(_label(y, label_output), tf.int64), [-1])[0]
 
-    def choose(state: Any, group: Any) -> Any:
-        """Decides whether the current batch takes a group."""
-        batch, size, last, refused = state
-        slot = tf.math.floormod(label(group[1]), _SLOTS)
-        taken = tf.not_equal(last[slot], batch)
-        refused = tf.where(taken, tf.zeros_like(refused), refused + 1)
-        tf.debugging.Assert(
-            refused < _PATIENCE, [f"`ds` must have at least {count} classes, well mixed."]
-        )
-        last = tf.tensor_scatter_nd_update(last, [[slot]], [batch])
-        size += tf.cast(taken, tf.int64)
-        batch += size // count
-        return (batch, size % count, last, refused), (taken, group)
+def of_chunks(
+    chunks: tf.data.Dataset,
+    rows: int,
+    count: int,
+    each: int,
+    label_output: int | str | None = None,
+    class_names: Sequence[str] | None = None,
+    ignore_class: object = None,
+) -> tf.data.Dataset:
+    """`balanced_stream` of examples that come some rows at a time."""
+    import tensorflow as tf
 
-    zero = tf.constant(0, tf.int64)
-    groups = ds.group_by_window(
-        key_func=lambda x, y, *weight: label(y),
-        reduce_func=lambda _, group: group.batch(each, drop_remainder=True),
-        window_size=each,
-    )
-    chosen = groups.scan((zero, zero, tf.fill([_SLOTS], zero - 1), zero), choose)
-    batches = chosen.filter(lambda taken, _: taken).batch(count, drop_remainder=True)
+    chunks, ignored = _with_ids(chunks, label_output, class_names, ignore_class)
 
-    def joined(leaf: Any) -> Any:
-        shape = tf.concat([[count * each], tf.shape(leaf)[2:]], 0)
-        return tf.ensure_shape(tf.reshape(leaf, shape), [count * each, *leaf.shape[2:]])
+    def labels_of(x: object, y: object, *weight: object) -> Any:
+        return tf.reshape(tf.cast(_label(y, label_output), tf.int64), [-1])
 
-    return batches.map(lambda _, group: keras.tree.map_structure(joined, group)).prefetch(
-        tf.data.AUTOTUNE
-    )
+    # A Python generator that reads one dataset to feed another would deadlock if TensorFlow has a
+    # single thread; a function of what was read does not.
+    regrouping = Regrouping(count, each, rows, ignored, _PATIENCE)
+    return regrouped(chunks, labels_of, regrouping).prefetch(tf.data.AUTOTUNE)
 
 
 def _label(y: Any, label_output: int | str | None) -> Any:
@@ -134,12 +115,12 @@ def _label(y: Any, label_output: int | str | None) -> Any:
 
 def _with_ids(
     ds: Any, label_output: int | str | None, class_names: Sequence[str] | None, ignore_class: object
-) -> Any:
-    """Replaces names and floats by class ids, and drops examples of unknown class."""
+) -> tuple[Any, int | None]:
+    """Replaces names and floats by class ids. Also returns the id of an unknown class, or None."""
     import tensorflow as tf
 
     dtype = _label(ds.element_spec[1], label_output).dtype
-    ignored = ignore_class
+    ignored: Any = ignore_class
     number: Callable[[Any], Any] | None = None
     if dtype == tf.string:
         names = list(targets.Targets.classes([], names=class_names).class_names or ())
@@ -186,14 +167,7 @@ def _with_ids(
             return x, tuple(made), *weight
 
         ds = ds.map(numbered, num_parallel_calls=tf.data.AUTOTUNE)
-    if ignored is None:
-        return ds
-
-    def is_known(x: object, y: object, *weight: Any) -> Any:
-        label = tf.reshape(_label(y, label_output), [-1])[0]
-        return tf.not_equal(tf.cast(label, tf.int64), ignored)
-
-    return ds.filter(is_known)
+    return ds, ignored
 
 
 def _check(ds: Any, label_output: int | str | None, class_names: Sequence[str] | None) -> None:
@@ -219,6 +193,13 @@ def _check(ds: Any, label_output: int | str | None, class_names: Sequence[str] |
         raise KeyError(
             f"`label_output` must be one of {list(entries)}, the entries of y. Received: "
             f"{label_output!r}."
+        )
+    odd = [leaf for leaf in tf.nest.flatten(spec) if not isinstance(leaf, tf.TensorSpec)]
+    if odd:
+        raise TypeError(
+            "`ds` must yield tensors of one shape. Received: elements with "
+            f"{type(odd[0]).__name__}. Pad them first, e.g. "
+            "ds.map(lambda x, y: (x.to_tensor(), y)), or see TFDataSampler."
         )
     label = _label(spec[1], label_output)
     if label.shape.rank is None or label.shape.num_elements() != 1:

@@ -238,6 +238,11 @@ class _Parser:
         self._dtype, self._shape = dtype, shape
         self.class_names, self.unknown = class_names, unknown
 
+    @property
+    def of_one_shape(self) -> bool:
+        """Whether all examples have one shape, and are no sequences of different lengths."""
+        return not (self._shape and self._shape[0] == -1)
+
     def __call__(self, serialized: Any) -> tuple[Any, Any]:
         import tensorflow as tf
 
@@ -250,7 +255,7 @@ class _Parser:
         found = reader(serialized, features)
         x, dtype = found["x"], tf.as_dtype(self._dtype)
         if dtype != tf.string:
-            if many and self._shape and self._shape[0] == -1:
+            if many and not self.of_one_shape:
                 return self._sequences(x, dtype), found["y"]
             x = tf.io.decode_raw(x, tf.uint8 if dtype == tf.bool else dtype)
             x = tf.cast(tf.reshape(x, [-1, *self._shape] if many else self._shape), dtype)

@@ -15,12 +15,13 @@ from tensorflow_similarity import _old_names
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.samplers._inputs import as_arrays, is_text, to_host
 from tensorflow_similarity.samplers._labels import read_labels
+from tensorflow_similarity.samplers._regrouping import rows_at_a_time
 from tensorflow_similarity.samplers.balanced import BalancedDraws
 from tensorflow_similarity.samplers.class_choice import ClassChoice
 from tensorflow_similarity.samplers.loading import stack
 from tensorflow_similarity.samplers.padding import Padding
 from tensorflow_similarity.samplers.sampler import Sampler
-from tensorflow_similarity.samplers.stream import balanced_stream
+from tensorflow_similarity.samplers.stream import balanced_stream, of_chunks
 from tensorflow_similarity.samplers.tfrecord_files import Shards, tfrecord_parser
 from tensorflow_similarity.targets import Targets, TargetsLike
 
@@ -270,13 +271,15 @@ def TFRecordDatasetSampler(  # noqa: N802 (TensorFlow Similarity's name)
         deterministic=True,
     )
     ds = ds.shuffle(checks.count(shuffle_buffer, "shuffle_buffer"), seed=seed)
-    ds = ds.map(parse, num_parallel_calls=parallelism, deterministic=True)
-    batches = balanced_stream(
-        ds,
-        batch_size // each,
-        each,
-        label_output,
-        class_names=class_names,
-        ignore_class=ignore_class,
-    )
+    count = batch_size // each
+    if deserialization_fn is None and parse.of_one_shape:
+        # Many records are parsed at once, in a fraction of the time of one by one.
+        rows = rows_at_a_time(ds.map(parse).element_spec, batch_size)
+        chunks = ds.batch(rows).map(parse, num_parallel_calls=parallelism, deterministic=True)
+        batches = of_chunks(chunks, rows, count, each, ignore_class=ignore_class)
+    else:
+        ds = ds.map(parse, num_parallel_calls=parallelism, deterministic=True)
+        batches = balanced_stream(
+            ds, count, each, label_output, class_names=class_names, ignore_class=ignore_class
+        )
     return batches if prefetch_size is None else batches.prefetch(prefetch_size)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tensorflow_similarity.samplers import BalancedDraws, Padding, TFDataSampler, balanced_stream
+from tensorflow_similarity.samplers._regrouping import rows_at_a_time
 from tensorflow_similarity.targets import Targets
 
 LABELS = np.random.default_rng(0).integers(9, size=400)
@@ -274,3 +275,73 @@ def test_a_stream_of_too_few_classes_fails(monkeypatch):
 def test_bad_streams_are_named(error, match, make):
     with pytest.raises(error, match=match):
         balanced_stream(make())
+
+
+def by_hand(labels, count, each, ignored=None):
+    """The batches of a stream, one example after the other."""
+    waiting, batch, classes, batches = {}, [], set(), []
+    for position, label in enumerate(labels.tolist()):
+        if label == ignored:
+            continue
+        waiting.setdefault(label, []).append(position)
+        if len(waiting[label]) == each:
+            group = waiting.pop(label)
+            if label in classes:
+                continue
+            classes.add(label)
+            batch += group
+            if len(classes) == count:
+                batches.append(batch)
+                batch, classes = [], set()
+    return batches
+
+
+@pytest.mark.parametrize("rows", [1, 7, 256])
+@pytest.mark.parametrize(
+    ("number", "classes", "count", "each"),
+    [(400, 9, 3, 2), (2000, 700, 4, 3), (300, 3, 3, 1), (5, 5, 2, 2), (4, 2, 3, 2)],
+)
+def test_streams_take_examples_as_by_hand(monkeypatch, rows, number, classes, count, each):
+    monkeypatch.setattr("tensorflow_similarity.samplers._regrouping._ROWS", rows)
+    labels = np.random.default_rng(number).integers(-2, classes - 2, size=number)
+    x = {"number": np.arange(number), "text": np.arange(number).astype(str)}
+    stream = balanced_stream(dataset(x, labels[:, None]), count, each, ignore_class=-1)
+    found = list(stream)
+    assert [x["number"].numpy().tolist() for x, _ in found] == by_hand(labels, count, each, -1)
+    for x, y in found:
+        assert x["text"].numpy().astype(int).tolist() == x["number"].numpy().tolist()
+        np.testing.assert_array_equal(labels[x["number"], None], y)
+
+
+def test_a_stream_of_images_whose_shape_is_not_known():
+    def image(x, y):
+        side = tf.random.uniform([], 5, 6, tf.int32)
+        return tf.cast(tf.fill([side, side, 3], x[0]), tf.bfloat16), y
+
+    stream = balanced_stream(dataset().map(image), 3, 2)
+    found = [x.numpy()[:, 0, 4, 1].astype(int).tolist() for x, _ in stream]
+    x = np.arange(400).astype(tf.bfloat16.as_numpy_dtype).astype(int)
+    assert found == [x[batch].tolist() for batch in by_hand(LABELS, 3, 2)]
+
+
+def test_a_stream_is_read_twice_at_the_same_time():
+    stream = balanced_stream(dataset(), 3, 2)
+    pairs = [
+        (rows(a).tolist(), rows(b).tolist()) for (a, _), (b, _) in zip(stream, stream, strict=True)
+    ]
+    assert [a for a, _ in pairs] == [b for _, b in pairs] == by_hand(LABELS, 3, 2)
+
+
+def test_ragged_examples_of_a_stream_are_refused():
+    ds = tf.data.Dataset.from_tensor_slices((tf.ragged.constant([[1], [2, 3]]), [0, 1]))
+    with pytest.raises(TypeError, match=r"RaggedTensorSpec.*Pad them"):
+        balanced_stream(ds)
+
+
+def test_few_large_and_many_small_examples_are_read_at_a_time():
+    small, large = tf.TensorSpec([4]), tf.TensorSpec([1024, 1024, 3])
+    assert rows_at_a_time({"a": small, "b": small}, 32) == 256
+    assert rows_at_a_time((large, small), 32) == 1
+    assert rows_at_a_time(tf.TensorSpec([256, 256, 4], tf.uint8), 32) == 16
+    assert rows_at_a_time(tf.TensorSpec([None, 3]), 32) == 32
+    assert rows_at_a_time(tf.TensorSpec([], tf.string), 3000) == 256
