@@ -22,14 +22,17 @@ class MultiShotFileSampler(MultiShotMemorySampler):
     """Class-balanced batches of examples that are loaded from files on demand.
 
     Like `MultiShotMemorySampler`, but of paths: files are loaded batch by batch, and only the
-    paths are kept in memory. Set `workers=` to load in several threads. `from_folder` makes a
-    sampler of a folder with one subfolder per class.
+    paths are kept in memory. Images of a `target_size` are loaded on all cores; with another
+    loader, set `workers=` to load in several threads. `from_folder` makes a sampler of a folder
+    with one subfolder per class.
 
     Args:
         x: Paths `[n]`, or anything that `load_example_fn` turns into examples.
         y: Labels, as for `MultiShotMemorySampler`, such as class ids or names.
         load_example_fn: Loads an example from an element of `x`: an array, or a tuple or
-            dict of arrays. Defaults to `load_image`.
+            dict of arrays. If it has an attribute `many`, a function of an array of elements
+            that returns all of their examples, that is called once for each batch. Defaults to
+            `load_image`, which has.
         classes_per_batch: Number of classes in a batch. Defaults to 2.
         examples_per_class_per_batch: Examples of each class in a batch. Defaults
             to 2. Classes with fewer examples repeat them, with one warning.

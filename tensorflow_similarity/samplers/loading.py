@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +18,22 @@ def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | 
     """Loads the examples of a batch and stacks them.
 
     Args:
-        load: Turns one element into an array, or a tuple or dict of arrays.
+        load: Turns one element into an array, or a tuple or dict of arrays. If it has an
+            attribute `many`, that is a function of many elements which returns the examples of
+            all, and is called in place of it.
         elements: What to load from, `[n]`, or a tuple or dict of such arrays.
         padding: If given, sequences may differ in length.
 
     Raises:
         ValueError: If an example cannot be loaded, or examples differ in shape.
     """
+    many = _many(load)
+    if many is not None and isinstance(elements, np.ndarray):
+        try:
+            loaded = many(elements)
+            return loaded if isinstance(loaded, np.ndarray) else stack(list(loaded), padding)
+        except Exception:
+            pass  # One by one, the error says which element it was.
     examples = []
     for i in range(len(keras.tree.flatten(elements)[0])):
         element = keras.tree.map_structure(lambda leaf, i=i: leaf[i], elements)
@@ -32,6 +42,14 @@ def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | 
         except Exception as error:
             raise ValueError(f"Loading {element!r} failed: {error}") from error
     return stack(examples, padding)
+
+
+def _many(load: Callable[[Any], Any]) -> Callable[[Any], Any] | None:
+    """How many elements are loaded at once; None where they are loaded one by one."""
+    if isinstance(load, functools.partial):
+        inner = _many(load.func)
+        return None if inner is None else functools.partial(inner, *load.args, **load.keywords)
+    return getattr(load, "many", None)
 
 
 def stack(examples: list[Any], padding: Padding | None = None) -> Any:

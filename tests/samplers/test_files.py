@@ -1,8 +1,11 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from tensorflow_similarity.samplers import MultiShotFileSampler, image_folder, load_image
+from tensorflow_similarity.samplers.images import load_images
 
 
 def save(path, value, size=(6, 8), channels=3):
@@ -140,3 +143,49 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         MultiShotFileSampler([good, other], [0, 1], examples_per_class_per_batch=1)[0]
     with pytest.raises(TypeError, match="load_example_fn"):
         MultiShotFileSampler([good, other], [0, 1], load_example_fn="png")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("interpolation", ["lanczos3", "area"])
+def test_images_loaded_at_once_are_those_loaded_one_by_one(tmp_path, dtype, interpolation):
+    rng = np.random.default_rng(0)
+    paths = []
+    for i, suffix in enumerate(["png", "jpg", "bmp", "gif"] * 2):
+        paths.append(tmp_path / f"{i}.{suffix}")
+        keras.utils.save_img(str(paths[-1]), rng.integers(0, 255, (7 + i, 9, 3)), scale=False)
+    load = functools.partial(
+        load_image, target_size=(5, 4), dtype=dtype, interpolation=interpolation
+    )
+    one_by_one = [load(path) for path in paths]
+    together = load_images(paths, (5, 4), dtype=dtype, interpolation=interpolation)
+    assert together.dtype == dtype
+    np.testing.assert_array_equal(together, one_by_one)
+    sampler = MultiShotFileSampler(paths, np.arange(8) % 2, load, seed=0)
+    x, _ = sampler[0]
+    assert {image.tobytes() for image in x} <= {image.tobytes() for image in one_by_one}
+
+
+def test_a_loader_of_many_is_called_once_for_a_batch():
+    calls = []
+
+    def load(number, scale=1):
+        calls.append(1)
+        return np.array([number * scale])
+
+    def many(numbers, scale=1):
+        calls.append(len(numbers))
+        if (numbers == 7).any():
+            raise OSError("seven")
+        return numbers[:, None] * scale
+
+    load.many = many
+    numbers, labels = np.arange(7), np.arange(7) % 2
+    x, _ = MultiShotFileSampler(numbers, labels, load, seed=0)[0]
+    twice, _ = MultiShotFileSampler(numbers, labels, functools.partial(load, scale=2), seed=0)[0]
+    np.testing.assert_array_equal(twice, 2 * x)
+    assert calls == [4, 4]
+    # What many cannot load is loaded one by one, so that an error names the element.
+    calls.clear()
+    sampler = MultiShotFileSampler(np.full(4, 7), [0, 0, 1, 1], load, seed=0)
+    np.testing.assert_array_equal(sampler[0][0], 7)
+    assert calls == [4, 1, 1, 1, 1]
