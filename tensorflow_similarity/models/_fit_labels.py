@@ -1,13 +1,14 @@
-"""What `fit` and `evaluate` take as labels: names, None and `Targets` become numbers.
+"""Converts the labels that `fit` and `evaluate` take to numbers: names, None and `Targets`.
 
-Keras lets neither text nor objects through to a loss, and reads class ids for `class_weight` in 32
-bits.
+Keras passes neither text nor objects to a loss, and reads the class ids of `class_weight` as 32-bit
+integers.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import targets
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.losses import MetricLoss
 from tensorflow_similarity.losses.base import PerExampleLoss
 from tensorflow_similarity.mining import pairs
@@ -24,6 +26,7 @@ from tensorflow_similarity.samplers._epochs import EpochDataset
 from tensorflow_similarity.targets import Targets
 
 __all__ = [
+    "WatchedWeights",
     "compares_classes",
     "hashed_names",
     "ids_of_names",
@@ -33,7 +36,7 @@ __all__ = [
     "with_numbers",
 ]
 
-#: What labels `fit` takes as `Targets`: those of which each example has a row of its own.
+#: The kinds of `Targets` that `fit` takes: those with a row for each example.
 _KINDS = ("classes", "multi_hot", "soft", "hierarchy", "pairs")
 
 
@@ -48,7 +51,7 @@ def with_numbers(model: Any, given: dict[str, Any]) -> None:
             `sample_weight`, `validation_split`.
 
     Raises:
-        ValueError: As `ids_of_names`; or if `class_weight` has a class that is not there.
+        ValueError: As `ids_of_names`; or if `class_weight` has no class of the labels.
     """
     data, weights = given.get("x"), given.get("class_weight")
     if is_dataset(data):
@@ -60,7 +63,7 @@ def with_numbers(model: Any, given: dict[str, Any]) -> None:
         given["y"] = model.numbers_of_labels(y)
         by_example = _weights_of_examples(model, y, given["y"], weights)
         if by_example is not None and given.get("sample_weight") is None:
-            # Keras weighs no validation data by class.
+            # Keras does not apply class weights to validation data.
             ends = len(by_example) * (1 - (given.get("validation_split") or 0.0))
             by_example[int(np.floor(ends)) :] = 1.0
             given["sample_weight"] = by_example
@@ -76,7 +79,7 @@ def with_numbers(model: Any, given: dict[str, Any]) -> None:
 
 
 def ids_of_names(model: keras.Model, y: object) -> Any:
-    """Labels with class names, None or `Targets` as arrays of numbers, which Keras lets through.
+    """Converts class names, None or `Targets` to arrays of numbers, which Keras accepts.
 
     The id of a name is a hash of it, the same in every batch, process and memory.
 
@@ -107,7 +110,7 @@ def ids_of_names(model: keras.Model, y: object) -> Any:
 
 
 def hashed_names(y: Any, name: str = "y") -> Any:
-    """Names as ids of 63 bits, in their shape; anything that is no text as it is."""
+    """Names as 63-bit ids of the same shape; anything but text is returned unchanged."""
     y = _host_text(y)
     if not _may_hold_names(y, one_value=False):
         return y
@@ -150,7 +153,7 @@ def _ids_of_names(loss: Any, y: Any, name: str = "y") -> Any:
 
 
 def _refuse_text(loss: Any, y: Any, name: str) -> None:
-    """Raises if there are names, for a loss that takes the numbers of classes, or none."""
+    """Raises if there are names, and the loss needs class numbers or takes no classes."""
     values = np.asarray(y).reshape(-1)
     text = next((str(each) for each in values.tolist() if isinstance(each, (str, bytes))), None)
     if text is None:
@@ -176,7 +179,7 @@ def _host_text(y: Any) -> Any:
 
 
 def _array_of(values: Any) -> Any:
-    """A list of numbers as an array, which Keras takes; anything else as it is."""
+    """A list of numbers as an array, which Keras accepts; anything else is returned unchanged."""
     numbers = (int, float, np.number, np.bool_)
     if isinstance(values, list) and values and all(isinstance(v, numbers) for v in values):
         return np.asarray(values)
@@ -188,14 +191,14 @@ def _name_of(loss: object) -> str:
 
 
 def _hashed(classes: Targets) -> np.ndarray:
-    """Class ids; where classes have names, hashes of these."""
+    """Class ids, or hashes of the class names if there are names."""
     if classes.class_names is None:
         return classes.ids
     hashes = np.array([_hash(name) for name in classes.class_names], np.int64)
     return hashes[np.where(classes.known, classes.ids, 0)] if len(hashes) else classes.ids
 
 
-#: The relevance of a loss by which it takes each kind of `Targets`.
+#: The values of `relevance` with which a loss takes each kind of `Targets`.
 _TAKEN = {
     "hierarchy": (pairs.hierarchy,),
     "multi_hot": (pairs.multi_hot, pairs.jaccard),
@@ -207,13 +210,13 @@ _ROWS = (pairs.hierarchy, pairs.multi_hot, pairs.jaccard)
 
 
 def _rows_of(loss: object, found: Targets) -> np.ndarray:
-    """Labels that are no classes as the rows that losses take."""
+    """Converts labels other than classes to the rows that losses take."""
     for part in losses_on_pairs(loss):
         if found.kind == "pairs":
             fits, advice = part.distance is None, "Pairs that are given are for SiameseModel."
         else:
             taken = _TAKEN[found.kind]
-            # A function of one's own takes what it takes.
+            # It is up to a custom function what it takes.
             fits = part.relevance not in (None, pairs.matrix, *_ROWS) or part.relevance in taken
             advice = f'Make it {_name_of(part)}(relevance="{pairs.relevance_config(taken[0])}").'
         if not fits:
@@ -238,7 +241,7 @@ def _rows_of(loss: object, found: Targets) -> np.ndarray:
 
 
 def _may_hold_names(y: object, one_value: bool = True) -> bool:
-    """Whether labels may be names: those of one value per example, or of any shape."""
+    """Whether labels may be names; `one_value` requires one value per example."""
     if y is None or keras.ops.is_tensor(y) or isinstance(y, (Mapping, str, bytes)):
         return False
     try:
@@ -254,20 +257,20 @@ def _hash(name: str) -> int:
 
 
 def losses_by_output(model: keras.Model) -> dict[Any, Any]:
-    """The losses of a model, by output; None for the only one."""
+    """The losses of a model by output, or under None if there is only one."""
     loss = getattr(model, "loss", None)
     losses = dict(enumerate(loss)) if isinstance(loss, (list, tuple)) else loss
     return dict(losses) if isinstance(losses, Mapping) else {None: losses}
 
 
 def losses_on_pairs(loss: object) -> list[MetricLoss]:
-    """The losses on pairs that a loss is, or calls in turn."""
+    """The pair losses that a loss consists of: itself, or those it wraps."""
     parts = loss.parts() if isinstance(loss, PerExampleLoss) else ()
     return [part for part in parts if isinstance(part, MetricLoss)]
 
 
 def compares_classes(loss: object) -> bool:
-    """Whether a loss compares embeddings of different classes, whatever their ids are."""
+    """Whether a loss compares embeddings by class, and only the equality of ids matters."""
     parts = losses_on_pairs(loss)
     return bool(parts) and all(
         part.distance is not None
@@ -279,24 +282,62 @@ def compares_classes(loss: object) -> bool:
 
 
 def losses_of_classes(model: keras.Model) -> dict[Any, Any]:
-    """The losses that compare embeddings of different classes, by output."""
+    """The losses that compare embeddings by class, by output."""
     return {key: loss for key, loss in losses_by_output(model).items() if compares_classes(loss)}
 
 
 # Weights of classes ---------------------------------------------------------------------------
 
 
+class WatchedWeights(dict[Any, float]):
+    """`class_weight`, which notes the labels that it is asked for with `get`.
+
+    The package and Keras read weights by `get`, so that after an epoch this knows which classes
+    no batch held. A table that Keras makes of all weights (for `tf.data` with ids) asks for none.
+
+    Attributes:
+        asked: The labels that were asked for.
+        is_complete: Whether all labels are noted here: other processes note for themselves.
+    """
+
+    def __init__(self, weights: Mapping[Any, float]) -> None:
+        super().__init__(weights)
+        self.asked: set[Any] = set()
+        self.is_complete = True
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def warn_of_unused(self, where: str) -> None:
+        """Warns if there are weights of classes that were not asked for, and of others that were.
+
+        Args:
+            where: The labels that were there, to say in the message.
+        """
+        unused = [key for key in self if key not in self.asked]
+        if not unused or not self.asked or not self.is_complete:
+            return
+        there = sorted(self.asked - set(self), key=str) or sorted(self.asked, key=str)
+        warnings.warn(
+            f"`class_weight` has weights without effect, of classes that are not {where}: "
+            f"{str(unused[:5])[1:-1]}. Classes that are there, such as {str(there[:5])[1:-1]}, "
+            "have weight 1 unless `class_weight` names them.",
+            stacklevel=levels_to_the_caller("keras."),
+        )
+
+
 def _weights_of_examples(
     model: Any, y: Any, ids: Any, weights: Any, whole: bool = True
 ) -> np.ndarray | None:
-    """The weights of classes by example, where Keras would not find them; else None.
+    """The class weights of each example, if Keras cannot look them up itself; else None.
 
     Args:
         model: A compiled model.
         y: Labels, as they were given.
         ids: What `numbers_of_labels` made of them.
         weights: `class_weight`, or None.
-        whole: Whether these are all labels; a batch need not have the classes that are weighed.
+        whole: Whether these are all labels: a single batch may lack weighted classes.
     """
     loss = losses_by_output(model).get(None)
     if not isinstance(weights, Mapping) or not isinstance(loss, PerExampleLoss) or ids is None:
@@ -316,14 +357,18 @@ def _weights_of_examples(
         labels = names.tolist()
     else:
         labels = np.asarray(keras.ops.convert_to_numpy(ids)).reshape(-1).tolist()
-        if all(-(2**31) <= number < 2**31 for number in (*weights, *labels)):
-            return None  # Keras reads 32 bits.
     if whole and weights and set(weights).isdisjoint(labels):
         raise ValueError(
             f"`class_weight` must have classes of `y`. Received: {list(weights)[:5]}, none of "
             "which is there."
         )
-    return np.array([weights.get(label, 1.0) for label in labels], "float32")
+    by_example = np.array([weights.get(label, 1.0) for label in labels], "float32")
+    if whole and isinstance(weights, WatchedWeights):
+        weights.warn_of_unused("in `y`")
+        weights.is_complete = False  # Nothing is left to report after training.
+    if names is None and all(-(2**31) <= number < 2**31 for number in (*weights, *labels)):
+        return None  # Keras looks these up itself.
+    return by_example
 
 
 def _check_keys(weights: Mapping[Any, float], by_name: bool) -> None:
@@ -336,7 +381,7 @@ def _check_keys(weights: Mapping[Any, float], by_name: bool) -> None:
 
 
 def _refuse_both() -> None:
-    """Raises, as Keras does, where batches have weights of their own beside `class_weight`."""
+    """Raises, as Keras does, if batches have sample weights and `class_weight` is given."""
     raise ValueError(
         "`class_weight` must be None where batches have sample weights. Received: both. Multiply "
         "the sample weights by those of the classes."
@@ -347,7 +392,7 @@ def _refuse_both() -> None:
 
 
 def _numbered_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
-    """A dataset whose batches have numbers for names, and the `class_weight` left for Keras."""
+    """A dataset with numbers in place of names, and the `class_weight` to pass on to Keras."""
     by_name = isinstance(weights, Mapping) and any(isinstance(key, str) for key in weights)
     if isinstance(data, EpochDataset):
         return data, _weights_by_id(data, weights) if by_name else weights
@@ -376,16 +421,20 @@ def _numbered_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
         first = data[0] if data.num_batches != 0 else None
         if first is None or numbered(first) is first:
             return data, weights
+        if by_name and data.use_multiprocessing and isinstance(weights, WatchedWeights):
+            weights.is_complete = False
         return _NumberedDataset(data, numbered), left
     if _yields_text(data):
         made = copy.copy(data)
         made.collate_fn = _NumberedCollate(data.collate_fn, numbered)
+        if getattr(data, "num_workers", 0) and isinstance(weights, WatchedWeights):
+            weights.is_complete = False
         return made, left
     return data, weights
 
 
 def _weights_by_id(sampler: Any, weights: Mapping[Any, float]) -> dict[int, float]:
-    """`class_weight` by the ids that a sampler gives to names."""
+    """`class_weight` keyed by the ids that a sampler gives to names."""
     names = list(getattr(sampler, "class_names", None) or [])
     missing = [key for key in weights if key not in names]
     if missing:
@@ -397,7 +446,7 @@ def _weights_by_id(sampler: Any, weights: Mapping[Any, float]) -> dict[int, floa
 
 
 def _yields_text(loader: Any) -> bool:
-    """Whether the labels of a `DataLoader` of PyTorch are text, by its first example."""
+    """Whether the labels of a PyTorch `DataLoader` are text, judging by its first example."""
     dataset: Any = getattr(loader, "dataset", None)
     if not hasattr(loader, "collate_fn") or not hasattr(dataset, "__getitem__"):
         return False
@@ -408,7 +457,7 @@ def _yields_text(loader: Any) -> bool:
 
 
 class _NumberedCollate:
-    """Makes batches as another function does, with numbers for names."""
+    """Collates batches with another function, and replaces names by numbers."""
 
     def __init__(self, collate: Callable[[Any], Any], numbered: Callable[[Any], Any]) -> None:
         self._collate, self._numbered = collate, numbered
@@ -434,7 +483,7 @@ def _numbered_tf_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
 
     if not any(is_text(leaf) for leaf in keras.tree.flatten(spec[1])):
         return data, weights
-    # What does not take names says so.
+    # Raises if the loss does not take names.
     example = keras.tree.map_structure(
         lambda leaf: np.array(["a", "b"]) if is_text(leaf) else np.zeros(2), spec[1]
     )
@@ -465,7 +514,7 @@ def _numbered_tf_data(model: Any, data: Any, weights: Any) -> tuple[Any, Any]:
 
 
 class _NumberedDataset(keras.utils.PyDataset):
-    """A dataset of batches, with numbers for names."""
+    """A dataset of batches with numbers in place of names."""
 
     def __init__(self, data: keras.utils.PyDataset, numbered: Callable[[Any], Any]) -> None:
         super().__init__(

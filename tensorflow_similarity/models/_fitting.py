@@ -1,4 +1,4 @@
-"""What `fit` and `evaluate` do for samplers, and where labels cannot train or tell anything."""
+"""How `fit` and `evaluate` handle samplers, and labels from which nothing can be learnt."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import Logs
 from tensorflow_similarity.models._fit_labels import (
+    WatchedWeights,
     losses_by_output,
     losses_of_classes,
     losses_on_pairs,
@@ -36,7 +37,7 @@ _GIVEN = (
 
 
 def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> Any:
-    """Calls Keras' `fit`, where samplers follow its epochs and labels have several classes.
+    """Calls Keras' `fit` with samplers that follow its epochs, after checks of the labels.
 
     Args:
         model: The model.
@@ -52,22 +53,29 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
     except TypeError:
         return fit(*args, **kwargs)  # Keras' own error.
     del given["self"]
+    weights = given.get("class_weight")
+    if isinstance(weights, Mapping):
+        given["class_weight"] = weights = WatchedWeights(weights)
     with_numbers(model, given)
+    watching: list[keras.callbacks.Callback] = []
+    if isinstance(weights, WatchedWeights) and weights.is_complete:
+        watching.append(_WatchWeights(weights))
     sampler, validation = given.get("x"), given.get("validation_data")
     comparing = losses_of_classes(model)
     _check_for_one_class(comparing, given.get("y"))
     warn_of_sorted_labels(model, validation)
+    watching += _watching(model, comparing)
     if not isinstance(sampler, EpochDataset):
-        with _added(given, _watching(model, comparing)):
+        with _added(given, watching):
             return fit(**given)
     if not isinstance(validation, EpochDataset):
         validation = None
     _build_apart_from_workers(model, sampler)
-    # Batches are random as they are. Keras would mix them by a seed of its own.
+    # Batches are random already. Keras would shuffle them with its own seed.
     given["shuffle"] = False
     steps = given.pop("steps_per_epoch", None)
     validation_steps = given.pop("validation_steps", None) if validation is not None else None
-    added = [FollowEpochs(sampler, validation), *_watching(model, comparing)]
+    added = [FollowEpochs(sampler, validation), *watching]
     with (
         _added(given, added),
         _steps(sampler, steps),
@@ -77,7 +85,7 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
 
 
 def _build_apart_from_workers(model: keras.Model, sampler: EpochDataset) -> None:
-    """Builds model, loss and metrics on a batch, as Keras does at the beginning of `fit`.
+    """Builds model, loss and metrics with a batch, as Keras does at the start of `fit`.
 
     On JAX and PyTorch, Keras takes a batch from the workers for that, and trains on those that
     they had made ready behind it before the epoch begins.
@@ -97,7 +105,7 @@ def _added(given: dict[str, Any], more: list[keras.callbacks.Callback]) -> Itera
         given["callbacks"] = [*more, *(other for other in others if other is not None)]
         yield
         return
-    # A list of Keras' is taken as it is, and given back as it was.
+    # A CallbackList is used as it is, and restored afterwards.
     usual = list(callbacks.callbacks)
     callbacks.callbacks[:0] = more
     try:
@@ -108,9 +116,9 @@ def _added(given: dict[str, Any], more: list[keras.callbacks.Callback]) -> Itera
 
 @contextlib.contextmanager
 def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
-    """Gives a sampler epochs of so many batches, for the time being.
+    """Temporarily sets the number of batches in the epochs of a sampler.
 
-    Keras would else go on in the middle of an epoch of the sampler.
+    Otherwise Keras would continue in the middle of an epoch of the sampler.
     """
     if steps is None:
         yield
@@ -123,7 +131,7 @@ def _steps(sampler: Any, steps: int | None) -> Iterator[None]:
 
 
 def _labels_of(y: Any, key: Any) -> np.ndarray | None:
-    """One label for each example of an output, `[n]`; None where `y` is something else."""
+    """One label for each example of an output, `[n]`; None if `y` has another form."""
     if key is not None:
         fits = isinstance(y, Mapping) if isinstance(key, str) else isinstance(y, (list, tuple))
         if not fits or (key not in y if isinstance(key, str) else key >= len(y)):
@@ -142,7 +150,7 @@ def _labels_of(y: Any, key: Any) -> np.ndarray | None:
 
 
 def _check_for_one_class(losses: dict[Any, Any], y: object) -> None:
-    """Raises where all labels are the same and the loss is 0 then; warns where it is not."""
+    """Raises if all labels are equal and the loss is then 0; warns if it is not 0."""
     for key, loss in losses.items():
         labels = _labels_of(y, key)
         if labels is None or len(labels) < 2 or not (labels == labels[0]).all():
@@ -168,7 +176,7 @@ def _is_zero_for_one_class(loss: object) -> bool:
 def warn_of_sorted_labels(
     model: keras.Model, x: object, y: object = None, batch_size: int = 32
 ) -> None:
-    """Warns where a loss on pairs is evaluated on batches that hold one class each.
+    """Warns if a pair loss is evaluated on batches that hold one class each.
 
     Args:
         model: A compiled model.
@@ -208,23 +216,23 @@ def warn_of_sorted_labels(
 
 
 def _some_batches(dataset: Any) -> list[Any]:
-    """Two batches of a dataset that can be read again, and is not drawn by class; else none."""
+    """Two batches of a dataset that can be reread and is not drawn by class; else none."""
     if isinstance(dataset, EpochDataset) or hasattr(dataset, "__next__"):
         return []
     if isinstance(dataset, keras.utils.PyDataset):
         return [dataset[i] for i in range(min(2, dataset.num_batches or 2))]
-    if getattr(dataset, "num_workers", 0):  # of PyTorch: it would begin processes for two batches.
+    if getattr(dataset, "num_workers", 0):  # PyTorch would start processes just for two batches.
         return []
     batches = list(itertools.islice(iter(dataset), 2))
     return [tuple(batch) if isinstance(batch, list) else batch for batch in batches]
 
 
-#: One batch alone may have no pair by chance.
+#: A single batch may have no pair by chance.
 _FIRST = 3
 
 
 def _watching(model: keras.Model, losses: dict[Any, Any]) -> list[keras.callbacks.Callback]:
-    """What watches the losses of some outputs, by the names that Keras may log them under."""
+    """A callback that watches the losses of some outputs under their names in the logs."""
     outputs = getattr(model, "output_names", ())
     names = [
         f"{outputs[key] if isinstance(key, int) and key < len(outputs) else key}_loss"
@@ -234,9 +242,9 @@ def _watching(model: keras.Model, losses: dict[Any, Any]) -> list[keras.callback
 
 
 class _Watch(keras.callbacks.Callback):
-    """Warns where a loss is exactly 0 in the first batches, or in the whole first epoch."""
+    """Warns if a loss is exactly 0 in the first batches, or in the whole first epoch."""
 
-    # Keras need not wait for a step on its account: it reads what Keras has read for itself.
+    # Keras need not wait for steps because of it: it only reads logs that Keras has read too.
     async_safe = True
 
     def __init__(self, logged: list[str]) -> None:
@@ -251,7 +259,7 @@ class _Watch(keras.callbacks.Callback):
             self._zero = self._is_zero(logs)  # Keras logs the mean over the batches.
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        # Not where the batch ends, as that may be in a thread of Keras.
+        # Not at the end of the batch, which may be in a thread of Keras.
         if self._zero:
             self._warn(f"in the first {_FIRST} batches")
 
@@ -276,6 +284,21 @@ class _Watch(keras.callbacks.Callback):
             )
 
     def _is_finite(self) -> bool:
-        """Whether the weights are numbers: a loss of embeddings that are NaN may be 0, too."""
+        """Whether the weights are finite: with NaN embeddings, the loss may be 0 as well."""
         weights = map(keras.ops.convert_to_tensor, self.model.trainable_variables)
         return all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in weights)
+
+
+class _WatchWeights(keras.callbacks.Callback):
+    """Warns after the first epoch of weights of classes that no batch held."""
+
+    async_safe = True
+
+    def __init__(self, weights: WatchedWeights) -> None:
+        super().__init__()
+        self._weights, self._looked = weights, False
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if not self._looked:
+            self._looked = True
+            self._weights.warn_of_unused("in any batch of the first epoch")

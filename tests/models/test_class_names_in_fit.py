@@ -334,9 +334,45 @@ def test_weights_of_ids_are_not_for_names(kind):
         made(losses.SupConLoss()).fit(kind((X, NAMES)), class_weight={0: 9.0}, **BATCHES)
 
 
+MISSPELT = {"owl": 2.0, "aegle": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "weights"),
+    [
+        *((kind, NAMES, MISSPELT) for kind in KINDS),
+        (InBatches, IDS, {0: 2.0, 77: 3.0}),  # which Keras reads
+    ],
+)
+def test_a_misspelt_class_in_a_dataset_is_told_after_the_first_epoch(kind, names, weights):
+    wrong = list(weights)[1]
+    model = made(losses.SupConLoss())
+    expected = rf"not in any batch of the first epoch: {wrong!r}\..*such as .*have weight 1"
+    with pytest.warns(UserWarning, match=expected) as told:
+        model.fit(kind((X, names), (X, names)), class_weight=weights, **BATCHES | {"epochs": 2})
+    assert len(told) == 1
+
+
+def test_a_misspelt_class_in_a_sampler_of_ids_is_told_after_the_first_epoch():
+    sampler = MultiShotMemorySampler(X, IDS, 4, 2, steps_per_epoch=1)
+    with pytest.warns(UserWarning, match="not in any batch of the first epoch: 77"):
+        made(losses.SupConLoss()).fit(sampler, class_weight={0: 2.0, 77: 3.0}, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("y", "weights"),
+    [(NAMES, MISSPELT), (IDS, {0: 2.0, 77: 3.0}), (IDS + 2**40, {2**40: 2.0, 77: 3.0})],
+)
+def test_a_misspelt_class_among_others_is_told_before_training(y, weights):
+    with pytest.warns(UserWarning, match=r"not in `y`: ('aegle'|77)\.") as told:
+        made(losses.SupConLoss()).fit(X, y, class_weight=weights, verbose=0)
+    assert len(told) == 1
+
+
 def test_weights_of_classes_that_are_not_there_are_refused():
     model = made(losses.SupConLoss())
     for y, weights, error in [
+        (IDS, {77: 2.0}, ValueError),
         (NAMES, {0: 2.0}, TypeError),
         (IDS, {"owl": 2.0}, TypeError),
         (NAMES, {"eagle": 2.0}, ValueError),
