@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.classification_metrics import (
     ClassificationMetric,
     make_classification_metric,
 )
 
-__all__ = ["Target", "choose_all", "make_targets"]
+__all__ = ["Target", "choose_all", "make_targets", "warn_of_order"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +92,44 @@ def choose_all(targets: Sequence[Target], reached: Sequence[np.ndarray]) -> list
                 continue
             chosen[i] = max(place, chosen[i] or 0)
     return chosen
+
+
+def warn_of_order(
+    targets: Sequence[Target], reached: Sequence[np.ndarray], chosen: Sequence[int | None]
+) -> None:
+    """Warns if a target that limits no mistakes accepts less than one that does.
+
+    Both are as documented, but a cutpoint that is called "loose" may then be the stricter one.
+
+    Args:
+        targets: The targets.
+        reached: The result of `Target.reached` for each, bool `[thresholds]`.
+        chosen: The result of `choose_all`.
+    """
+    every = list(zip(targets, reached, chosen, strict=True))
+    for small, held, place in every:
+        if place is None or not small.takes_smallest:
+            continue
+        wider = [
+            (there, limited)
+            for limited, _, there in every
+            if there is not None and not limited.takes_smallest and there > place and held[there]
+        ]
+        if not wider:
+            continue
+        limited = max(wider, key=lambda pair: pair[0])[1]
+        both = {
+            metric.name: limit
+            for target in (small, limited)
+            for metric, limit in zip(target.metrics, target.limits, strict=True)
+        }
+        warnings.warn(
+            f"The cutpoint {small.name!r} ({small.describe()}) accepts less than {limited.name!r} "
+            f"({limited.describe()}), which reaches {small.describe()} too: a target without a "
+            "limit on mistakes takes the smallest threshold. To accept as much, write "
+            f"{small.name!r}: {both}.",
+            stacklevel=levels_to_the_caller(),
+        )
 
 
 def make_targets(targets: object, default: ClassificationMetric) -> list[Target]:

@@ -21,7 +21,12 @@ from tensorflow_similarity.calibration.matchers import (
 )
 from tensorflow_similarity.calibration.probabilities import fit_probabilities
 from tensorflow_similarity.calibration.results import Calibration
-from tensorflow_similarity.calibration.targets import Target, choose_all, make_targets
+from tensorflow_similarity.calibration.targets import (
+    Target,
+    choose_all,
+    make_targets,
+    warn_of_order,
+)
 from tensorflow_similarity.classification_metrics import (
     ClassificationMetric,
     classification_metrics,
@@ -61,7 +66,8 @@ def calibrate(
     fpr. Among the candidates that reach a target, precision and fpr take the largest (most
     queries answered), the others the smallest (fewest mistakes). If one target implies another
     (`{"precision": 0.99, "recall": 0.5}` and `{"recall": 0.5}`), the stronger never accepts more:
-    the weaker then takes the same threshold. A target that no candidate reaches gets no
+    the weaker then takes the same threshold. A target of recall or f1 alone that accepts less
+    than one with a limit on mistakes gives a warning. A target that no candidate reaches gets no
     cutpoint; it is listed in `unreached`, with a warning.
 
     Queries must not be in the index. An indexed query finds itself at distance 0, which makes
@@ -121,7 +127,7 @@ def calibrate(
         distances=[[0.1], [0.2], [0.4], [0.5]],
         neighbor_labels=[[1], [2], [3], [1]],
         query_labels=[1, 2, 3, 4],
-        thresholds_targets={"strict": {"precision": 0.99}, "loose": 0.5},
+        thresholds_targets={"strict": {"precision": 0.99}, "loose": 0.9},
     )
     print(calibration)
     ```
@@ -176,7 +182,9 @@ def calibrate(
 
     add("optimal", candidates[_best(metric, curve, counts)], metric)
     reached = [_reached(target, counts, confidence, guarantee) for target in targets]
-    for target, place in zip(targets, choose_all(targets, reached), strict=True):
+    chosen = choose_all(targets, reached)
+    warn_of_order(targets, reached, chosen)
+    for target, place in zip(targets, chosen, strict=True):
         if place is None:
             unreached[target.name] = target.describe()
         else:

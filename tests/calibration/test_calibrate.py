@@ -1,6 +1,8 @@
 """calibrate() and match() against loops over queries and thresholds."""
 
+import ast
 import json
+import re
 import warnings
 
 import numpy as np
@@ -86,7 +88,7 @@ def test_optimal_is_the_best_value(matcher, metric):
 def test_a_target_of_several_metrics_holds_all():
     distances, found, labels = lookup(2, queries=200)
     target = {"precision": 0.6, "recall": 0.5}
-    result = calibrate(distances, found, labels, {"both": target, "loose": 0.3})
+    result = quietly(distances, found, labels, {"both": target, "loose": 0.3})
     point = result.cutpoints["both"]
     assert point["precision"] >= 0.6
     assert point["recall"] >= 0.5
@@ -94,6 +96,33 @@ def test_a_target_of_several_metrics_holds_all():
     curve = result.thresholds
     both = (curve["precision"] >= 0.6) & (curve["recall"] >= 0.5)
     assert point["distance"] == curve["distance"][both].max()
+
+
+@pytest.mark.parametrize(
+    ("strict", "loose", "warns"),
+    [
+        ({"precision": 0.7}, {"recall": 0.5}, True),  # reached at 0.4, and at 0.2
+        ({"fpr": 0.5}, 0.5, True),
+        ({"precision": 0.99}, {"recall": 0.9}, False),
+        ({"precision": 0.7}, {"recall": 0.5, "precision": 0.7}, False),
+    ],
+)
+def test_a_target_of_recall_that_accepts_less_than_one_of_precision_is_told(strict, loose, warns):
+    distances, found = [[0.1], [0.2], [0.3], [0.4]], [[1], [2], [3], [4]]
+    labels = [1, 2, 9, 4]
+    arguments = distances, found, labels, {"strict": strict, "loose": loose}
+    if not warns:
+        result = calibrate(*arguments)
+        assert result.distance("strict") <= result.distance("loose")
+        return
+    with pytest.warns(UserWarning, match="'loose' .* accepts less than 'strict'") as told:
+        result = calibrate(*arguments)
+    assert len(told) == 1
+    assert result.distance("loose") < result.distance("strict")
+    # What the warning says to write: a target with both.
+    both = ast.literal_eval(re.search(r"write 'loose': (\{.*\})\.", str(told[0].message))[1])
+    again = calibrate(*arguments[:3], {"strict": strict, "loose": both})
+    assert again.distance("loose") == again.distance("strict")
 
 
 def test_unreachable_targets_are_said_plainly():
