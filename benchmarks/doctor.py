@@ -1,7 +1,7 @@
-"""How often `TrainingDoctor` is wrong: false alarms on sound training, misses where something is.
+"""How often `TrainingDoctor` is wrong: false alarms on sound training, and faults that it misses.
 
-Eight data sets that need no download at run time, three networks and two losses, trained as they
-should be, and with five things made to go wrong. Prints the tables of docs/training.md:
+Trains three networks with two losses on eight data sets that need no download: once as it should
+be, and once with each of five faults. Prints the table of docs/training.md:
 
     python benchmarks/doctor.py [data set …]
 
@@ -63,8 +63,8 @@ def load(name: str) -> tuple[np.ndarray, np.ndarray, list[str] | None]:
     return (centres[y] + 0.6 * rng.normal(size=(2000, 20))).astype("float32"), y, None
 
 
-def noisy(y: np.ndarray, share: float, seed: int = 0) -> np.ndarray:
-    """Labels, of which so many are replaced by another class."""
+def noisy(y: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Labels, with this share of them replaced by another class."""
     rng = np.random.default_rng(seed)
     wrong = rng.random(len(y)) < share
     classes = int(y.max()) + 1
@@ -88,17 +88,17 @@ def build(network: str, shape: tuple, loss, rate: float = 1e-3) -> SimilarityMod
     return model
 
 
-def batches(x: np.ndarray, y: np.ndarray, steps: int = STEPS) -> MultiShotMemorySampler:
-    """Balanced batches of 64, or near it."""
+def batches(x: np.ndarray, y: np.ndarray, seed: int) -> MultiShotMemorySampler:
+    """Balanced batches of 64 examples, or nearly so."""
     classes = min(8, len(np.unique(y)))
-    return MultiShotMemorySampler(x, y, classes, 64 // classes, steps_per_epoch=steps, seed=0)
+    return MultiShotMemorySampler(x, y, classes, 64 // classes, steps_per_epoch=STEPS, seed=seed)
 
 
-def examined(x, y, network, loss, rate=1e-3, data=None, seed=1):
-    """The names of what the doctor finds, and the model."""
+def examined(x, y, network, loss, seed, rate=1e-3, data=None):
+    """The names of the doctor's findings, and the trained model."""
     keras.utils.set_random_seed(seed)
     model = build(network, x.shape[1:], loss, rate)
-    data = batches(x, y) if data is None else data
+    data = batches(x, y, seed) if data is None else data
     doctor = TrainingDoctor(data, freq=EVERY)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -126,17 +126,17 @@ class Batches(keras.utils.PyDataset):
         return self.x[self.rows[i]], self.y[self.rows[i]]
 
 
-def lonely(x, y):
-    """Batches with one example of each class, of classes of two examples each."""
-    rng = np.random.default_rng(1)
+def lonely(x, y, seed):
+    """Batches with one example of each class, from classes of two examples each."""
+    rng = np.random.default_rng(seed)
     few = np.arange(len(y)) // 2
     rows = [np.sort(rng.permutation(few.max() + 1)[:48] * 2) for _ in range(STEPS)]
     return Batches(x, few, rows)
 
 
-def uniform(x, y):
+def uniform(x, y, seed):
     """Batches of one class each."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     members = [np.flatnonzero(y == c) for c in np.unique(y)]
     rows = [rng.choice(members[i % len(members)], 48) for i in range(STEPS)]
     return Batches(x, y, rows)
@@ -146,8 +146,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", default=SETS, help=f"of {', '.join(SETS)}")
     parser.add_argument("--wrong", nargs="+", type=float, default=(0.1, 0.2), metavar="SHARE")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--seed", type=int, default=1, help="of labels, batches and weights")
     options = parser.parse_args()
-    sets, wrong = options.sets or SETS, options.wrong
+    sets, wrong, seed = options.sets or SETS, options.wrong, options.seed
     shown: dict[str, Counter] = {}
     false: list[str] = []
     start = time.perf_counter()
@@ -166,26 +168,26 @@ def main() -> None:
 
     for name in sets:
         x, y, _ = load(name)
-        for network in NETWORKS:
+        for network in options.networks:
             for loss, make in LOSSES.items():
                 run = f"{name}, {network}, {loss}"
-                note("nothing", run, examined(x, y, network, make())[0], "nothing")
+                note("nothing", run, examined(x, y, network, make(), seed)[0], "nothing")
                 for share in wrong:
-                    found = examined(x, noisy(y, share, seed=1), network, make())[0]
+                    found = examined(x, noisy(y, share, seed), network, make(), seed)[0]
                     note(f"{share:.0%} of the labels wrong", run, found, "suspicious_labels")
             run = f"{name}, {network}"
-            shuffled = np.random.default_rng(1).permutation(y)
-            found = examined(x, shuffled, network, MultiSimilarityLoss())[0]
+            shuffled = np.random.default_rng(seed).permutation(y)
+            found = examined(x, shuffled, network, MultiSimilarityLoss(), seed)[0]
             note("labels shuffled", run, found, "not_learning")
             for row, data, expected in (
-                ("no positives", lonely(x, y), "no_positives"),
-                ("no negatives", uniform(x, y), "no_negatives"),
+                ("no positives", lonely(x, y, seed), "no_positives"),
+                ("no negatives", uniform(x, y, seed), "no_negatives"),
             ):
-                found = examined(x, y, network, MultiSimilarityLoss(), data=data)[0]
+                found = examined(x, y, network, MultiSimilarityLoss(), seed, data=data)[0]
                 note(row, run, found, expected)
-            keras.utils.set_random_seed(1)
+            keras.utils.set_random_seed(seed)
             before = spread(build(network, x.shape[1:], TripletHardLoss()), x)
-            found, model = examined(x, y, network, TripletHardLoss(), rate=0.03)
+            found, model = examined(x, y, network, TripletHardLoss(), seed, rate=0.03)
             collapsed = spread(model, x) < 0.1 * before
             row = "collapsed" if collapsed else "a rate too high, no collapse"
             note(row, run, found, "collapse" if collapsed else "nothing")
