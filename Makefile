@@ -7,9 +7,10 @@ PML ?=
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-# Neighbours in a file share models: a process keeps a stretch of them, and the first to end takes over.
+# Tests that are next to each other in a file share models, so each process runs a contiguous range of
+# them; one that finishes early takes over part of another's.
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
-# The other backends, and what their tests install.
+# The other backends, and the packages that their tests need.
 BACKENDS ?= jax torch
 PACKAGE_jax := jax
 PACKAGE_torch := torch==2.13.0
@@ -33,7 +34,7 @@ test-slow: $(VENV)/.installed-test-slow  ## Run the slow tests only
 test-all: $(VENV)/.installed-test-slow  ## Run every test
 	@$(PYTEST) -m "slow or not slow"
 
-coverage: $(VENV)/.installed-coverage  ## Run the fast tests and tell which lines they reach, in out/coverage
+coverage: $(VENV)/.installed-coverage  ## Run the fast tests and report the lines they reach, in out/coverage
 	@$(PYTEST) --cov=tensorflow_similarity --cov=_tfsim --cov-report=term:skip-covered --cov-report=html:out/coverage
 
 test-jax: $(VENV)-jax/.installed  ## Run the fast tests of the JAX backend
@@ -42,38 +43,38 @@ test-jax: $(VENV)-jax/.installed  ## Run the fast tests of the JAX backend
 test-torch: $(VENV)-torch/.installed  ## Run the fast tests of the PyTorch backend
 	@KERAS_BACKEND=torch $(VENV)-torch/bin/python -m pytest -q tests/backends
 
-test-backends: $(BACKENDS:%=$(VENV)-%/.installed)  ## Run every test of both (BACKENDS=jax|torch: of one)
+test-backends: $(BACKENDS:%=$(VENV)-%/.installed)  ## Run every test of both backends (BACKENDS=jax or torch for one)
 	@set -e; for backend in $(BACKENDS); do \
 		KERAS_BACKEND=$$backend $(VENV)-$$backend/bin/python -m pytest -q tests/backends -m "slow or not slow"; done
 
-lint: $(VENV)/.installed-lint  ## Check style and formatting
+lint: $(VENV)/.installed-lint  ## Check code style and formatting
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-format: $(VENV)/.installed-lint  ## Mend what the linter can mend
+format: $(VENV)/.installed-lint  ## Fix what the linter can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-types: $(VENV)/.installed-lint  ## Check the annotations of the package
+types: $(VENV)/.installed-lint  ## Check type annotations
 	@$(BIN)/mypy
 
-docs: $(VENV)/.installed-docs  ## Build the site into site/, warnings are errors
+docs: $(VENV)/.installed-docs  ## Build the site into site/; warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open site/index.html, or run: make docs-serve"
 
-docs-serve: $(VENV)/.installed-docs  ## Serve the site on this machine, rebuilt on change
+docs-serve: $(VENV)/.installed-docs  ## Serve the site locally, rebuilt on every change
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
-bench: $(VENV)/.installed-test  ## Measure speed, compare with the last time, write docs/speed.md (PML=python with pytorch-metric-learning)
+bench: $(VENV)/.installed-test  ## Measure speed, compare with the last run, write docs/speed.md (PML=a python with pytorch-metric-learning)
 	@$(BIN)/python benchmarks/speed.py --pml "$(PML)"
 
 build: $(VENV)/.installed-test  ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --quiet
 
-clean:  ## Remove everything that was made here
+clean:  ## Remove everything that make created
 	@rm -rf $(VENV) $(VENV)-jax $(VENV)-torch build dist site out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# One stamp per set of extras: installed again when pyproject.toml changes, else nothing is done.
+# One stamp file per set of extras: they are installed again only when pyproject.toml changes.
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
 	@echo "Installing keras-similarity[$(EXTRAS)] into $(VENV) (the first time takes some minutes)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[$(EXTRAS)]"

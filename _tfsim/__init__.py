@@ -1,7 +1,7 @@
-"""The command `tfsim`: arguments are read and checked here, before anything heavy is imported.
+"""The command `tfsim`: parses and checks its arguments before anything heavy is imported.
 
-It lies beside `tensorflow_similarity`, because importing a part of a package imports the
-package first, and this one needs Keras.
+This is a separate package because importing a part of `tensorflow_similarity` imports the whole
+package first, and with it Keras.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from _tfsim.files import check
 
 __all__ = ["main"]
 
-# What a wrong file or argument raises. Anything else is a defect, and shows its traceback.
+# Errors caused by a wrong file or argument. Anything else is a bug, shown with its traceback.
 _USER_ERRORS = (ImportError, KeyError, OSError, TypeError, ValueError)
 
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             check(options)
             _command(options.command)(options)
-        except BrokenPipeError:  # the reader, such as `head`, has enough
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             return 0
         except _USER_ERRORS as error:
             if options.traceback:
@@ -52,11 +52,11 @@ def _command(name: str) -> Callable[[Any], None]:
 
 @contextlib.contextmanager
 def _without_start_messages() -> Iterator[None]:
-    """Keeps what TensorFlow writes when it starts off the screen, unless it fails to start."""
+    """Hides the messages that TensorFlow writes on start-up, unless it fails to start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         screen = os.dup(2)
-    except OSError:  # there is none
+    except OSError:  # no standard error
         yield
         return
     with tempfile.TemporaryFile() as kept:

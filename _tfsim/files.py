@@ -1,4 +1,4 @@
-"""Whether the files that were named can be what they are named for."""
+"""Checks files named on the command line."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["ARRAYS", "IMAGES", "STANDARD_INPUT", "check"]
 ARRAYS = (".npy", ".npz")
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 STANDARD_INPUT = "-"
-_INDEX = b"TFSIMIDX"  # what a saved index begins with
+_INDEX = b"TFSIMIDX"  # the first bytes of a saved index
 
 
 def check(options: argparse.Namespace) -> None:
-    """Checks what can be told from names and first bytes; turns file: URLs into paths.
+    """Checks names and first bytes of files, and turns file: URLs into paths.
 
     Raises:
-        ValueError: If a file is missing, or cannot be what it is named for.
+        ValueError: If a file is missing or of the wrong type.
     """
     if options.command == "migrate":
         options.files = [_program(_path(name)) for name in options.files]
@@ -47,7 +47,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def _path(name: str) -> str:
-    """The path of a file: URL; anything else as it is."""
+    """The path of a file: URL; anything else is returned unchanged."""
     parts = urlsplit(name)
     if parts.scheme != "file":
         return name

@@ -1,4 +1,4 @@
-"""The parts of the package, in the order in which they may import each other.
+"""The parts of the package, in the order in which they may import one another.
 
 `python tests/house.py` writes the map in `CONTRIBUTING.md` from this list;
 `tests/package/test_imports.py` checks the file, and the imports.
@@ -10,51 +10,51 @@ from pathlib import Path
 
 # A part imports only from parts above it.
 PARTS = {
-    "_caller": "where a warning points: at the code that uses the package",
-    "_types": "types of annotations: tensors, and what becomes one",
-    "_checks": "arguments checked at the boundary, with errors that say what to do",
+    "_caller": "makes warnings point at the caller's code, outside the package",
+    "_types": "type aliases: tensors, and what can be converted to one",
+    "_checks": "checks of arguments, with errors that say what to do",
     "_class_names": "class ids and the names that go with them",
-    "_configured": "small objects that are their config: distances, strategies, miners",
-    "_extras": "the name of the distribution, and errors for libraries that are missing",
-    "_json": "values as JSON can express them",
+    "_configured": "base of objects defined by their config: distances, strategies, miners",
+    "_extras": "the name of the distribution, and errors that name the missing extra",
+    "_json": "converts values to what JSON can express",
     "_old_names": "names of older libraries, and what to write instead",
-    "_text_table": "results as tables",
-    "_atomic_file": "a file is replaced as a whole",
-    "_blocks": "rows of a computation taken block by block, in bounded memory",
-    "_class_numbers": "class ids of any size where integers have 32 bits",
-    "targets": "what is known of examples: classes, several labels, relevance, pairs",
-    "distances": "one object per distance, pairwise and row by row",
+    "_text_table": "formats results as tables",
+    "_atomic_file": "replaces a file as a whole or not at all",
+    "_blocks": "computes rows in blocks, in bounded memory",
+    "_class_numbers": "class ids of any size on backends with 32-bit integers",
+    "targets": "supervision of any kind: classes, several labels, relevance, pairs",
+    "distances": "one object per distance, for all pairs or row by row",
     "mining": "which positives and negatives of a query count",
     "regularizers": "penalties on embeddings and on proxies",
     "layers": "L2Embedding; ProxyHead and MemoryBank, the state that losses need",
-    "losses": "MetricLoss, StatisticsLoss, ProxyLoss, TwoViewLoss; the losses by idea",
-    "training_metrics": "Keras metrics of the embeddings of a batch, for compile",
-    "_registration": "what Keras must know to load saved models, imported or named",
-    "samplers": "batches with several examples of each of their classes",
+    "losses": "MetricLoss, StatisticsLoss, ProxyLoss, TwoViewLoss; losses grouped by idea",
+    "training_metrics": "Keras metrics on the embeddings of a batch, for compile",
+    "_registration": "registers with Keras what saved models need",
+    "samplers": "batches with several examples per class",
     "index": "records, lookups, saving; index/engines/ has a file per search engine",
     "evaluation": "embeddings in, scores with confidence intervals out",
     "classification_metrics": "precision, recall, F1, … as functions of the threshold",
     "retrieval_metrics": "precision@k, map@r and the like: one definition for each name",
-    "calibration": "thresholds on distance, and answers from neighbours",
-    "models": "SimilarityModel: a keras.Model that owns an Index",
+    "calibration": "distance thresholds, and answers from neighbours",
+    "models": "SimilarityModel: a keras.Model with an Index",
     "architectures": "embedding models on pretrained backbones",
-    "callbacks": "evaluation while training, a doctor for it, the embedding projector",
+    "callbacks": "evaluation and diagnosis during training, the embedding projector",
     "visualization": 'plots, with the extra "viz"',
     "serving": 'lookups over HTTP, with the extra "serve"',
-    "compat": "what exists only for users of older libraries",
-    "cli": "what each command of tfsim does",
+    "compat": "support for users of older libraries",
+    "cli": "the commands of tfsim",
 }
 ORDER = list(PARTS)
-# What the package imports when it is loaded, besides Python itself.
+# What the package needs besides the standard library.
 CORE = {"_tfsim", "keras", "nmslib", "numpy", "tensorflow", "tqdm"}
 
 _AROUND = {
     "_tfsim/": "the arguments of tfsim, read before anything heavy is imported",
-    "tests/": "mirrors the package; tests/oracle/ has the references in plain NumPy,\n"
-    "tests/golden/ the values of other libraries, tests/house.py this list",
-    "docs/": "the pages of the site; their code runs in tests/docs/",
-    "examples/": "notebooks, the demo and its data",
-    "benchmarks/": "what the figures in the documentation were measured with",
+    "tests/": "mirrors the package; tests/oracle/ has reference implementations in NumPy,\n"
+    "tests/golden/ values from other libraries, tests/house.py this list",
+    "docs/": "the pages of the site; tests/docs/ runs their code",
+    "examples/": "notebooks, and the demo with its data",
+    "benchmarks/": "the programs that measure the figures in the documentation",
 }
 _FENCE = "```text\n", "```\n"
 _ROOT = Path(__file__).parents[1]

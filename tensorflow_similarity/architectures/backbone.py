@@ -117,7 +117,7 @@ def with_backbone(
     for layer in _layers(preprocessing, "preprocessing"):
         x = layer(x)
     x = _pooled(_features(base(x)), pooling, gem_p)
-    # float32, as Keras advises for the last layer under mixed precision.
+    # float32, as Keras recommends for the last layer under mixed precision.
     if embedding_size is None:
         outputs = keras.layers.Activation("linear", dtype="float32", name="embedding")(x)
     else:
@@ -129,7 +129,7 @@ def with_backbone(
 def _backbone(
     backbone: Any, input_shape: Shape | None, weights: str | None
 ) -> tuple[keras.Model, str | None]:
-    """The backbone, and the module of `keras.applications` that it is from, if any."""
+    """The backbone, and the module of `keras.applications` that it comes from, if any."""
     if isinstance(backbone, keras.Model):
         if not hasattr(backbone, "output"):
             raise TypeError(
@@ -151,10 +151,10 @@ def _backbone(
 
 
 def _inputs(base: keras.Model, input_shape: Shape | None) -> Tensor:
-    """Inputs like those of a backbone, one for each."""
+    """New inputs like those of a backbone."""
 
     def like(tensor: Any) -> Tensor:
-        # Images may come as integers; preprocessing casts them.
+        # Images may be integers; preprocessing casts them.
         shape = tensor.shape[1:] if input_shape is None else input_shape
         dtype = "float32" if keras.backend.is_float_dtype(tensor.dtype) else tensor.dtype
         return keras.Input(shape, dtype=dtype, name=tensor.name)
@@ -175,7 +175,7 @@ def _layers(layers: Any, name: str) -> list[Any]:
 
 
 def _features(output: Tensor) -> Tensor:
-    """The tensor to pool, of what a backbone returns."""
+    """The tensor to pool, out of the outputs of a backbone."""
     if isinstance(output, dict):
         for key in ("pooled_output", "sequence_output"):
             if key in output:

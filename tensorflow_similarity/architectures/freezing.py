@@ -1,4 +1,4 @@
-"""Which layers of a backbone are trained."""
+"""Chooses the layers of a backbone to train."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _PART = 1 / 3
 def set_trainable(backbone: keras.Model, trainable: str | int) -> None:
     """Makes a backbone frozen, trainable, or trainable from some layer on.
 
-    Batch normalisation is frozen unless everything is trained: its statistics stay
-    those of the data of the pretrained weights, and it works in inference mode.
+    Batch normalisation is frozen, in inference mode, unless everything is trained: it keeps
+    the statistics of the data that the backbone was pretrained on.
 
     Args:
         backbone: The backbone.

@@ -14,8 +14,8 @@ from tensorflow_similarity._types import Shape, Tensor
 
 __all__ = ["ImagePreprocessing"]
 
-# What preprocessing gives at most: 255 less the least mean of a channel, 103.9. Images that an
-# interpolation carried a little below 0 have values far above it.
+# The largest value after preprocessing: 255 less the smallest channel mean, 103.9. Raw images
+# with values slightly below 0, from interpolation, still reach far above it.
 _GREATEST_PREPROCESSED = 152
 _EXAMINED = 32
 
@@ -34,10 +34,10 @@ def _families() -> dict[str, types.ModuleType]:
 class ImagePreprocessing(keras.layers.Layer):
     """`keras.applications.<family>.preprocess_input` as a layer: part of the model, and saved.
 
-    Takes images with values from 0 to 255, of any dtype, and gives what the models of
-    the family were trained on. Computed in float32, whatever the dtype policy. A
-    `SimilarityModel` with this layer warns where the images it is given are plainly
-    preprocessed already.
+    Takes images with values from 0 to 255, of any dtype, and scales them as the models of
+    the family expect. Computes in float32, whatever the dtype policy. A
+    `SimilarityModel` with this layer warns if its input images are evidently preprocessed
+    already.
 
     Args:
         family: The module of `keras.applications`, such as `"resnet"` or
@@ -74,7 +74,7 @@ class ImagePreprocessing(keras.layers.Layer):
         self._examined = False
 
     def examine_inputs(self, images: Tensor) -> None:
-        """Warns, the first time, if images are plainly preprocessed or scaled already.
+        """Warns, the first time, if images are evidently preprocessed or scaled already.
 
         Args:
             images: What the model is given, an array or a tensor.

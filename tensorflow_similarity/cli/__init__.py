@@ -1,4 +1,4 @@
-"""The command `tfsim`: index, look up, evaluate, describe and serve from the shell."""
+"""The command `tfsim`: index, look up, match, evaluate, describe and serve from the shell."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments. Defaults to `None`: those of the process.
 
     Returns:
-        The exit code: 0; 1 where a file or an argument is wrong; 130 after Ctrl-C. Arguments
-        that cannot be read exit with 2, as argparse does.
+        The exit code: 0 for success, 1 if a file or an argument is wrong, 130 after Ctrl-C.
+        Arguments that cannot be parsed exit with 2, as usual with argparse.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""What each command of `tfsim` does."""
+"""The commands of `tfsim`."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def lookup(options: argparse.Namespace) -> None:
 
 
 def match(options: argparse.Namespace) -> None:
-    """Says which class each example matches, if any, how far and how surely."""
+    """Says which class each example matches, if any, with distance and probability."""
     model = _load(options)
     examples = _examples(options, model)
     embeddings, records = _embedded(model, examples, options)
@@ -275,7 +275,7 @@ def migrate(options: argparse.Namespace) -> None:
 
 
 def _changes(name: str) -> list[migration.Change]:
-    """What one program must change; an error names it."""
+    """The changes that one program needs; errors name the file."""
     try:
         text = Path(name).read_text(encoding="utf-8")
         if name.endswith(".ipynb"):
@@ -305,7 +305,7 @@ def _shape(shape: list[int | None]) -> str:
 
 
 def _load(options: argparse.Namespace) -> Any:
-    """A model, or an index."""
+    """Loads a model or an index."""
     path, trust = options.model, {"yes": True, "no": False, None: None}[options.trust_graph]
     if not Path(path).exists():
         raise ValueError(f"MODEL must be a file that exists. Received: {path!r}.")
@@ -379,7 +379,7 @@ def _distance(model: keras.Model) -> Any:
 
 
 def _classes(records: Index) -> tuple[dict[str, int], set[int]]:
-    """The ids of the classes whose names `tfsim index` put down with the records, and all ids."""
+    """The ids of the class names that `tfsim index` stored with the records, and all ids."""
     if not len(records):
         return {}, set()
     kept = records.get(records.ids)
@@ -394,12 +394,12 @@ def _classes(records: Index) -> tuple[dict[str, int], set[int]]:
 
 
 def _name(label: object) -> str | None:
-    """A label that is the name of a class."""
+    """The label, if it is the name of a class."""
     return str(label) if isinstance(label, str) else None
 
 
 def _named_labels(examples: Examples, records: Index) -> tuple[np.ndarray | None, list[str] | None]:
-    """Class ids that agree with those of the index, and the name of each example's class."""
+    """Class ids consistent with those of the index, and the class name of each example."""
     if examples.class_names is None or examples.labels is None:
         return examples.labels, None
     names = examples.class_names

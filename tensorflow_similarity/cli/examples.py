@@ -1,4 +1,4 @@
-"""What the command line embeds: arrays, texts and images."""
+"""Reads what the command line embeds: arrays, texts and images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tensorflow_similarity.samplers.loading import load_examples
 
 __all__ = ["Examples", "read_examples"]
 
-# How files begin that the standard input may hold.
+# The first bytes of the file types that standard input may hold.
 _BEGINS = {
     b"\x93NUMPY": ".npy",
     b"PK": ".npz",
@@ -36,7 +36,7 @@ _BEGINS = {
 
 @dataclasses.dataclass
 class Examples:
-    """Examples, and what is known of them.
+    """Examples, with their labels and names.
 
     Attributes:
         x: What a model embeds.
@@ -53,25 +53,25 @@ class Examples:
     texts: list[str] | None = None
 
     def relabel(self, labels: np.ndarray | None) -> None:
-        """Gives the examples other class ids, in what is embedded too."""
+        """Replaces the class ids of the examples, also in the data that is embedded."""
         self.labels = labels
         if isinstance(self.x, _Images):
             self.x.labels = labels
 
     def name(self, number: int) -> str:
-        """What to call an example."""
+        """The name of an example."""
         names = self.paths if self.texts is None else self.texts
         return str(number) if names is None else names[number]
 
     def example(self, number: int) -> Any:
-        """One example, to draw it."""
+        """One example, for plotting."""
         if isinstance(self.x, _Images):
             return self.x.image(number)
         return self.x[number]
 
 
 class _Images(keras.utils.PyDataset):
-    """Batches of image files, loaded side by side, in order."""
+    """Batches of image files, loaded in parallel, in order."""
 
     def __init__(self, paths: list[str], load: Any, batch_size: int) -> None:
         super().__init__(workers=4)
@@ -137,7 +137,7 @@ def read_examples(
             found = _folder(path, images)
         elif (suffix := Path(path).suffix.lower()) in IMAGES:
             found = images([path])
-            if name != repr(path):  # it goes away
+            if name != repr(path):  # a temporary file
                 found = Examples(found.x[0][0], paths=[STANDARD_INPUT])
         elif suffix == ".txt":
             lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -155,7 +155,7 @@ def read_examples(
 
 @contextlib.contextmanager
 def _standard_input() -> Iterator[str]:
-    """A file with the standard input, named for what it holds."""
+    """A file with the content of standard input, with the suffix of its type."""
     content = sys.stdin.buffer.read()
     suffix = next((suffix for begin, suffix in _BEGINS.items() if content.startswith(begin)), "")
     if not suffix:
@@ -187,7 +187,7 @@ def _unreadable(name: str, error: Exception) -> ValueError:
 
 
 def _one_array(path: str, name: str, mmap_mode: Any = None) -> np.ndarray:
-    """The array in an .npy file. What NumPy raises on others is of many kinds."""
+    """The array in an .npy file. For other files, NumPy raises errors of many kinds."""
     with open(path, "rb") as file:
         if file.read(2) == b"PK":
             raise ValueError(f"{name} must be one array. Received: an archive; name it .npz.")
@@ -246,13 +246,13 @@ def _array(path: str, name: str, labels: str | None) -> Examples:
 
 
 def _check_shape(x: Any, shape: tuple[int | None, ...] | None, texts: bool, name: str) -> None:
-    """Raises where an array is not what the model takes, before it is embedded."""
+    """Raises if the model does not take an array like this, before embedding it."""
     if shape is None:
         return
     fits = x.ndim == 1 + len(shape) and all(
         wanted in (None, size) for wanted, size in zip(shape, x.shape[1:], strict=True)
     )
-    # Keras adds a last axis of 1 where there is none.
+    # Keras adds a missing last axis of size 1.
     fits = fits or (shape[-1:] == (1,) and x.shape[1:] == shape[:-1])
     if not fits and not texts:
         shown = [wanted if wanted is not None else "any" for wanted in shape]

@@ -1,4 +1,4 @@
-"""The picture of `tfsim lookup --picture`."""
+"""The plot of `tfsim lookup --picture`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tensorflow_similarity.visualization import viz_neighbors_grid, viz_neighbor
 
 __all__ = ["draw"]
 
-_MOST = 20  # queries in a picture
+_MOST = 20  # queries in one plot
 
 
 def draw(path: str, examples: Examples, neighbors: Neighbors) -> None:
-    """Draws queries, at most twenty, beside what was found.
+    """Draws up to twenty queries, with their neighbours.
 
-    Images are loaded from the paths that `tfsim index` stored; other data is drawn as it is.
+    Images are loaded from the paths that `tfsim index` stored; other data is drawn directly.
     """
     count = min(len(neighbors), _MOST)
     queries = [examples.example(number) for number in range(count)]
@@ -39,6 +39,6 @@ def _drawable(record: Lookup, names: dict[Any, str]) -> Any:
             names[record.label] = data["class"]
         if isinstance(data.get("path"), str) and os.path.isfile(data["path"]):
             data = load_image(data["path"], dtype="uint8")
-    if data is None:  # what there is to tell
+    if data is None:  # nothing else to show
         data = f"record {record.id if record.key is None else record.key}"
     return dataclasses.replace(record, data=data)

@@ -1,4 +1,4 @@
-"""What exists only for users of older libraries.
+"""Support for users of older libraries.
 
 - `compat.tensorflow_addons`: the losses of TensorFlow Addons 0.23, with its defaults.
 - `compat.tensorflow_similarity`: what TensorFlow Similarity 0.17 had and this package has

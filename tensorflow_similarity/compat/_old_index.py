@@ -19,7 +19,7 @@ __all__ = ["convert_index"]
 
 _RECORDS = "index.npz"
 _METADATA = "index_metadata.json"
-# The distance here, by the name in the old metadata.
+# The distance for each name in the old metadata.
 _DISTANCES = {
     "cosine": "cosine",
     "euclidean": "euclidean",
@@ -40,9 +40,9 @@ def convert_index(
 ) -> Index:
     """Reads an index that TensorFlow Similarity 0.17 saved.
 
-    Nothing is unpickled: a file that holds pickled objects could run code. Labels and payloads
-    that were saved as Python objects (one of them None is enough) are therefore not read; pass
-    them. Record i has id i, as there. The search engine's graph is built again where one is
+    Nothing is unpickled, since pickled objects could run code. Labels and payloads
+    that were saved as Python objects (a single None is enough) are therefore not read; pass
+    them instead. Record i has id i, as there. The search engine's graph is built again where one is
     used, and thresholds of a calibration are not carried over: call `calibrate` again.
 
     Args:
@@ -120,7 +120,7 @@ def convert_index(
 
 
 def _folder(path: Path) -> Path:
-    """The folder with the records."""
+    """The folder that holds the records."""
     for folder in (path, path / "index"):
         if (folder / _RECORDS).is_file():
             return folder
@@ -158,10 +158,10 @@ def _distance(metadata: dict[str, Any], folder: Path) -> str:
 
 
 def _columns(file: Path) -> dict[str, Any]:
-    """The arrays of the file; None for those that are pickled objects, or absent."""
+    """The arrays in the file; None for missing ones and for pickled objects."""
     found: dict[str, Any] = {"pickled": {}}
     try:
-        # NumPy leaves a file open that it opened and cannot read.
+        # NumPy does not close files that it opens but cannot read.
         with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             for name in ("embeddings", "labels", "data"):
                 found[name], found["pickled"][name] = None, False

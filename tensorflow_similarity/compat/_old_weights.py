@@ -1,4 +1,4 @@
-"""Reads weights that Keras 2 saved."""
+"""Reads weights saved by Keras 2."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Loads weights that Keras 2 saved into a model of the same layers.
+    """Loads weights saved by Keras 2 into a model with the same layers.
 
     Layers are matched by their order, and their weights by name and shape. Nothing of a
     SavedModel is run: its variables are read, not its graph. Either all weights are loaded, or
@@ -74,7 +74,7 @@ def load_weights(model: keras.Model, path: str | os.PathLike[str]) -> None:
 
 
 def _layers(model: keras.Model) -> Iterator[Any]:
-    """The layers of a model and of the models in it, in their order."""
+    """The layers of a model and of nested models, in order."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _layers(layer)

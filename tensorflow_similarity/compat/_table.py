@@ -1,7 +1,7 @@
-"""The names of the older libraries as data: see `compat.names`.
+"""The names of older libraries as data: see `compat.names`.
 
-`SIMILARITY` holds TensorFlow Similarity 0.17 and what its 0.18 development branch added, by the
-module that defined a name; a package stands for its submodules. `ADDONS` holds
+`SIMILARITY` has the names of TensorFlow Similarity 0.17 and of its 0.18 development branch, by the
+module that defined them; a package stands for its submodules. `ADDONS` holds
 `tensorflow_addons.losses` 0.23.
 """
 
@@ -14,13 +14,13 @@ __all__ = ["ADDONS", "MODULES", "SIMILARITY", "Fate"]
 
 @dataclasses.dataclass(frozen=True)
 class Fate:
-    """What became of a name of an older library.
+    """What happened to a name of an older library.
 
     Attributes:
-        status: `"same"`: works unchanged. `"changed"`: works, and differs in what `note`
-            says. `"renamed"`: the old name works, and leads to `target`. `"gone"`: importing
-            it raises an error with `note`.
-        target: Where it is, below `tensorflow_similarity`; None where it is gone.
+        status: `"same"`: works unchanged. `"changed"`: works, with the differences in
+            `note`. `"renamed"`: the old name still works, and means `target`. `"gone"`:
+            importing it raises an error with `note`.
+        target: Its place below `tensorflow_similarity`; None if it is gone.
         note: What differs, or what to write instead.
     """
 

@@ -1,4 +1,4 @@
-"""Arguments that functions of the older libraries had, and what to write instead."""
+"""Arguments of functions in older libraries, and what to write instead."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CLASSES = {
     "batch_per_epoch": "the argument is `steps_per_epoch`.",
 }
 
-#: The function -> each argument that is gone -> what to write instead.
+#: Function -> removed argument -> what to write instead.
 REMOVED: Mapping[str, Mapping[str, str]] = {
     "ContrastiveModel": {
         "algorithm": "the loss says which method it is: `losses.SimSiamLoss()`, `SimCLRLoss()`, "
@@ -90,7 +90,7 @@ REMOVED: Mapping[str, Mapping[str, str]] = {
 _NAMES = {"class_mapping": "class_names"}
 _EXAMPLES = {**_NAMES, "example_classes": "labels"}
 
-#: The function -> each argument that has another name now, and that name. The old one works.
+#: Function -> renamed argument -> its new name. The old name still works.
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "confusion_matrix": {"labels": "class_names"},
     "distance_histogram": {"query_labels": "labels"},
@@ -106,7 +106,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class _Position:
-    """A positional argument that had another meaning, and how to know the old one."""
+    """A positional argument that changed its meaning, and how to recognize the old one."""
 
     index: int
     was_meant: Callable[[Any], bool]
@@ -118,7 +118,7 @@ def _is_flag(value: object) -> bool:
 
 
 def _is_loss_function(value: object) -> bool:
-    """Whether it is a function that needs more arguments than a distance has."""
+    """Whether it is a function with more required arguments than a distance has."""
     if not inspect.isfunction(value):
         return False
     parameters = inspect.signature(value).parameters.values()
@@ -127,12 +127,12 @@ def _is_loss_function(value: object) -> bool:
 
 
 def _is_small(value: object) -> bool:
-    """Whether it is a flag, or decimals to round to: no size of a batch."""
+    """Whether it is a flag or a number of decimals rather than a batch size."""
     return isinstance(value, (bool, int)) and value <= 10
 
 
 def _names_metrics(value: object) -> bool:
-    """Whether it is what `metrics` takes, and no weights of losses."""
+    """Whether it is a value for `metrics` rather than for loss weights."""
     if isinstance(value, dict):
         return any(map(_names_metrics, value.values()))
     if isinstance(value, (list, tuple)):
@@ -141,7 +141,7 @@ def _names_metrics(value: object) -> bool:
 
 
 def _swapped(values: Sequence[Any]) -> bool:
-    """Whether −1, no match, is among what stands for true classes, and not among answers."""
+    """Whether −1, no match, occurs among the true classes but not among the answers."""
     if len(values) < 2:
         return False
     answers, truth = (np.asarray(each) for each in values[:2])
@@ -221,7 +221,7 @@ _MOVED: Mapping[str, tuple[_Position, ...]] = {
 
 
 def removed(function: str, name: str) -> str | None:
-    """What to write instead of an argument, or None where it was never there.
+    """What to write instead of an argument, or None if it never existed.
 
     Args:
         function: The name of the function, such as `"SimilarityModel.index"`.
@@ -239,7 +239,7 @@ def removed(function: str, name: str) -> str | None:
 
 
 def moved(function: str, args: Mapping[int, Any]) -> list[str]:
-    """What to write instead of positional arguments that mean something else now.
+    """What to write instead of positional arguments whose meaning has changed.
 
     Args:
         function: The name of the function.
@@ -262,7 +262,7 @@ def moved(function: str, args: Mapping[int, Any]) -> list[str]:
 
 
 def renamed(function: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by the names that they have now.
+    """The arguments of a call by their new names.
 
     Args:
         function: The name of the function, such as `"viz_neighbors_grid"`.

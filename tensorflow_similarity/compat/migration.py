@@ -1,4 +1,4 @@
-"""Lists what a program for an older library must change. Programs are read, and never run."""
+"""Lists the changes that a program for an older library needs. Programs are never run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _VALUES: dict[tuple[str, Any], str] = {("search", "linear"): 'the exact search i
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """One place of a program, and what to do there.
+    """A place in a program, and what to change there.
 
     Attributes:
         line: The line, from 1.
@@ -58,7 +58,7 @@ class Change:
 
 
 def changes(source: str) -> list[Change]:
-    """What a program must change that was written for an older library.
+    """Lists the changes that a program for an older library needs.
 
     Names are followed through imports and their aliases. Methods are known by their names, so
     that one of another object may be listed by mistake.
@@ -92,7 +92,7 @@ def changes(source: str) -> list[Change]:
 
 
 def notebook_changes(notebook: Mapping[str, Any]) -> list[Change]:
-    """What a Jupyter notebook must change.
+    """Lists the changes that a Jupyter notebook needs.
 
     Args:
         notebook: What its JSON holds.
@@ -129,7 +129,7 @@ def notebook_changes(notebook: Mapping[str, Any]) -> list[Change]:
 
 
 def _without_magics(lines: list[str]) -> Iterator[str]:
-    """Lines of IPython's own as lines that do nothing."""
+    """Replaces IPython commands by lines that do nothing."""
     if lines and lines[0].startswith("%%"):
         # Of a cell in another language nothing is read.
         rest = lines[1:] if lines[0][2:].split()[0] in ("time", "timeit", "capture") else []
@@ -143,7 +143,7 @@ def _without_magics(lines: list[str]) -> Iterator[str]:
 
 
 class _Reader(ast.NodeVisitor):
-    """Collects the changes of a program."""
+    """Collects the changes that a program needs."""
 
     def __init__(self) -> None:
         self.found: list[Change] = []
@@ -151,7 +151,7 @@ class _Reader(ast.NodeVisitor):
         self._others: set[str] = set()  # local names that are imported from elsewhere
 
     def imports(self, tree: ast.AST) -> None:
-        """Notes what all imports of the program bind, wherever they stand."""
+        """Records the names that imports bind, anywhere in the program."""
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 for each in node.names:
@@ -239,7 +239,7 @@ class _Reader(ast.NodeVisitor):
             self._add(node, f"{function}()", "gone", note)
 
     def _file(self, node: ast.Call) -> None:
-        """Says of a model that is written or read under a name, if Keras 3 does not do that."""
+        """Reports a model that is saved or loaded under a name that Keras 3 does not support."""
         called = getattr(node.func, "attr", getattr(node.func, "id", ""))
         path = next((each.value for each in node.args[:1] if isinstance(each, ast.Constant)), None)
         if called not in _FILE or not isinstance(path, str) or path.endswith(_FORMATS):
@@ -249,7 +249,7 @@ class _Reader(ast.NodeVisitor):
             self._add(node, f"{called}({path!r})", "gone", _FILE[called])
 
     def _called(self, function: ast.expr) -> str | None:
-        """The name under which `compat.arguments` knows a function or method that is called."""
+        """The name of a called function or method in `compat.arguments`."""
         dotted = self._dotted(function)
         if dotted is not None:
             fate = self._fate(dotted)[1]
@@ -264,7 +264,7 @@ class _Reader(ast.NodeVisitor):
         return f"SimilarityModel.{function.attr}"
 
     def _dotted(self, node: ast.expr) -> str | None:
-        """What a name or a chain of attributes is of the older libraries, as it is imported."""
+        """The full imported name of a name or attribute chain of an older library."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
@@ -274,7 +274,7 @@ class _Reader(ast.NodeVisitor):
         return ".".join([self._known[node.id], *reversed(parts)])
 
     def _fate(self, dotted: str) -> tuple[str, names.Fate | None]:
-        """The longest part of it that was a name of an older library, and its fate."""
+        """The longest prefix that was a name of an older library, and its fate."""
         parts = dotted.split(".")
         for end in range(len(parts), 1, -1):
             fate = names.fate(".".join(parts[: end - 1]), parts[end - 1])
@@ -296,7 +296,7 @@ class _Reader(ast.NodeVisitor):
             self._add(node, name, fate.status, advice)
 
     def _module(self, node: ast.AST, dotted: str) -> None:
-        """Says of a module, or of a name in one, if it is unknown."""
+        """Reports a module, or a name in one, that is unknown."""
         if names.is_old_module(dotted) or _exists(dotted):
             return
         self._add(node, dotted, "gone", _NEVER)
@@ -306,7 +306,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _exists(dotted: str) -> bool:
-    """Whether this package has a module or a name; of what follows a class nothing is said."""
+    """Whether this package has a module or a name; attributes of classes are not checked."""
     found: Any = importlib.import_module(_SIMILARITY)
     path = _SIMILARITY
     for part in dotted.split(".")[1:]:

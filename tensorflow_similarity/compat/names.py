@@ -1,4 +1,4 @@
-"""Every public name of the older libraries, and what became of it."""
+"""Every public name of the older libraries, and what replaces it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ROOT = "tensorflow_similarity"
 
 
 def fate(module: str, name: str) -> Fate | None:
-    """What became of a name.
+    """What happened to a name.
 
     Args:
         module: The full name of the module that had it: `"tensorflow_similarity.losses"`, or
@@ -44,7 +44,7 @@ def fate(module: str, name: str) -> Fate | None:
         found = SIMILARITY.get(".".join(parts), {}).get(name)
         if found is not None:
             return found
-        # What a submodule defined, its package had too.
+        # A package also had the names of its submodules.
         parts = parts[:-1]
     return None
 
@@ -60,7 +60,7 @@ def fates() -> dict[tuple[str, str], Fate]:
 
 
 def is_old_module(module: str) -> bool:
-    """Whether TensorFlow Similarity had a module of that full name.
+    """Whether TensorFlow Similarity had a module with this full name.
 
     Args:
         module: Such as `"tensorflow_similarity.schedules"`.
@@ -79,7 +79,7 @@ def knows(module: str, name: str) -> bool:
 
 
 def resolve(module: str, name: str) -> Any:
-    """What a name of an older library is here.
+    """The object here for a name of an older library.
 
     Args:
         module: The full name of the module that had it.
@@ -100,7 +100,7 @@ def resolve(module: str, name: str) -> Any:
 
 
 def working_names(module: str) -> list[str]:
-    """The names that an old module had and that work, sorted.
+    """The names of an old module that still work, sorted.
 
     Args:
         module: The full name of the module.
@@ -110,17 +110,17 @@ def working_names(module: str) -> list[str]:
 
 
 def _fate_here(module: str, name: str) -> Fate | None:
-    """A fate by the module that the name is asked of: losses has Addons' functions too."""
+    """The fate of a name in a module: `losses` also has the functions of Addons."""
     found = fate(module, name)
     if found is None and module == f"{_ROOT}.losses":
         found = ADDONS.get(name)
         if found is not None and not name.islower():
-            return None  # Addons' classes of other fields were never here.
+            return None  # Addons' classes were never in this module.
     return found
 
 
 def explained(module: str, name: str) -> str:
-    """One line on what became of a name, for a report."""
+    """One line on what happened to a name, for a report."""
     found = fate(module, name)
     return "" if found is None else _line(found)
 

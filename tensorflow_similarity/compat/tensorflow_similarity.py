@@ -1,4 +1,4 @@
-"""What TensorFlow Similarity 0.17 had, under its names and with its defaults."""
+"""Parts of TensorFlow Similarity 0.17, under their old names and with their old defaults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "unpack_lookup_labels",
 ]
 
-# What stands for a neighbor that there is not.
+# Stands for a missing neighbour.
 _NO_LABEL = 0x7FFFFFFF
 
 
@@ -46,8 +46,8 @@ def WarmupCosineDecay(  # noqa: N802 (TensorFlow Similarity's name)
 
     Args:
         max_learning_rate: The learning rate after the warm-up.
-        total_steps: Steps of all, those of the warm-up included.
-        warmup_steps: Steps of the warm-up.
+        total_steps: Total number of steps, including the warm-up.
+        warmup_steps: Number of steps of the warm-up.
         alpha: The last learning rate, as a fraction of `max_learning_rate`. Defaults to 0.
         name: The name of the schedule.
 

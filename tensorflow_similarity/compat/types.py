@@ -1,4 +1,4 @@
-"""The names that TensorFlow Similarity's annotations used. They stand for any value."""
+"""Type names of TensorFlow Similarity's annotations. All of them mean any value."""
 
 from __future__ import annotations
 

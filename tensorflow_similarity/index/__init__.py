@@ -1,4 +1,4 @@
-"""Indexes: records with embeddings that can be looked up, and that come and go."""
+"""Indexes: records with embeddings that can be searched, added, changed and deleted."""
 
 from tensorflow_similarity.index._errors import (
     CorruptIndexError,

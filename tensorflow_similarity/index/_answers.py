@@ -1,4 +1,4 @@
-"""Lookups that want more than the nearest: distinct ones, without some, beyond the first."""
+"""Lookups with `distinct`, `exclude` or `offset`, or with a filter for each query."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ Distinct = str | Callable[[Any], Hashable]
 
 # Numbers in one table of candidates.
 _TABLE = 1 << 22
-# Where this many candidates of a query are not enough, those that it has are ruled out.
+# If this many candidates of a query are not enough, those found so far are excluded.
 _MOST_CANDIDATES = 4096
 _TIMES = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What is wanted of each query, as `Index.lookup` takes it, checked.
+    """The checked arguments of a lookup, for each query.
 
     Attributes:
         k: Answers.
@@ -106,14 +106,14 @@ class WantedRows:
 
     @property
     def plain(self) -> bool:
-        """Whether these are the k nearest rows and no more."""
+        """Whether only the k nearest rows are wanted, without further conditions."""
         return self.exclude is None and self.keys is None
 
 
 def check_exclude(
     exclude: Any, count: int, ids_of: Callable[[list[str]], np.ndarray]
 ) -> list[np.ndarray]:
-    """The ids that are no answers, for each query.
+    """The ids to exclude from the answers, for each query.
 
     Args:
         exclude: Ids or keys for each query.
@@ -154,7 +154,7 @@ def check_exclude(
 
 
 def check_distinct(distinct: Any) -> Distinct:
-    """What tells answers apart.
+    """Checks the argument `distinct`.
 
     Raises:
         TypeError: If it is neither a string nor a function.
@@ -174,7 +174,7 @@ Masked = tuple[np.ndarray | None, np.ndarray | None]
 def keys_of(
     distinct: Distinct, state: State, keys: PayloadKeys
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What makes rows the same answer, see `WantedRows`.
+    """The keys by which rows count as the same answer, see `WantedRows`.
 
     Raises:
         ValueError: If no record has the key, or there is no payload for a function.
@@ -194,7 +194,7 @@ def keys_of(
 
 
 def unknown_distinct(key: str, known: Sequence[str] = ()) -> ValueError:
-    """What to raise where no record has the key of `distinct`."""
+    """The error for a key of `distinct` that no record has."""
     return ValueError(
         "`distinct` must be 'label', a key that records have in their `data`, or a "
         f"function of it. Received: {key!r}. {which_keys(key, known)}".rstrip()
@@ -208,7 +208,7 @@ def _keys_of_labels(rows: Rows, at: np.ndarray) -> np.ndarray:
 def kept(
     rows: np.ndarray, distances: np.ndarray, wanted: WantedRows
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The answers among candidates that were found elsewhere, in order, and how many there are."""
+    """The answers among given candidates, in order, and how many there are."""
     depth = wanted.k + wanted.offset
     own = np.full((len(rows), depth), -1, np.int64)
     near = np.full(own.shape, np.inf, np.float32)
@@ -218,7 +218,7 @@ def kept(
 
 
 class _Computed:
-    """Keys that a function of the payload gives, asked for once for each row."""
+    """Keys computed by a function of the payload, called once per row."""
 
     def __init__(self, function: Callable[[Any], Hashable], rows: Rows) -> None:
         self._function, self._data = function, rows.data
@@ -242,7 +242,7 @@ class _Computed:
 
 
 def refuse_both(ids: Any, filter: Any) -> None:
-    """Refuses ids with a filter, and neither of them.
+    """Raises unless exactly one of ids and filter is given.
 
     Raises:
         TypeError: If both are given, or neither.
@@ -267,7 +267,7 @@ def for_all(labels: Any, data: Any, count: int) -> tuple[Any, Any]:
 
 
 def refuse_with_all(**options: Any) -> None:
-    """Refuses what needs `k`.
+    """Raises for arguments that need `k`.
 
     Raises:
         ValueError: If one is given.
@@ -320,7 +320,7 @@ def nearest(
 def _page(
     rows: np.ndarray, distances: np.ndarray, wanted: WantedRows
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Answers from the offset on, of those that are near enough."""
+    """The answers from the offset on that are within the maximal distance."""
     rows, distances = rows[:, wanted.offset :], distances[:, wanted.offset :]
     if wanted.limit is None:
         return rows, distances
@@ -342,7 +342,7 @@ def _fill(
     if wanted.exclude is not None:
         dropped[:] = [len(own) for own in wanted.exclude]
     asked = np.minimum(depth + dropped + (3 * depth if wanted.keys else 0), total)
-    # Those that need about as many candidates together.
+    # Queries that need about the same number of candidates are searched together.
     left = np.argsort(asked, kind="stable")
     while len(left):
         later = []
@@ -375,7 +375,7 @@ def _keep(
     rows: np.ndarray,
     distances: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Puts the answers among candidates in their place; how many, and the last distance seen."""
+    """Writes the answers among candidates; returns their number and the last distance seen."""
     candidates, values = found
     valid = candidates >= 0
     last = np.where(valid[:, -1], values[:, -1], np.inf)
@@ -397,7 +397,7 @@ def _keep(
 
 
 def _first_of_each(keys: np.ndarray) -> np.ndarray:
-    """Where a key appears first in its row; nowhere for -1."""
+    """Marks the first occurrence of each key in its row; -1 is never marked."""
     order = np.argsort(keys, axis=1, kind="stable")
     ordered = np.take_along_axis(keys, order, 1)
     first = np.ones(keys.shape, bool)
@@ -449,7 +449,7 @@ def _one_by_one(
 def reranked(
     queries: np.ndarray, neighbors: Neighbors, rerank: Callable[..., Any], k: int
 ) -> Neighbors:
-    """The k neighbours that a function puts first.
+    """The first k neighbours after re-ranking by a function.
 
     Raises:
         ValueError: If it gives another shape, or NaN for a neighbour.
@@ -462,14 +462,14 @@ def reranked(
             f"of shape {neighbors.ids.shape} without NaN. Received: shape {values.shape}."
         )
     order = np.argsort(np.where(there, values, np.inf), axis=1, kind="stable")
-    # Padding stays last, whatever a function gives to others.
+    # Padding stays last, whatever values the function returns.
     last = np.argsort(~np.take_along_axis(there, order, 1), axis=1, kind="stable")
     order = np.take_along_axis(order, last, 1)
     return neighbors.columns(order[:, :k])
 
 
 def check_depth(k: Any, offset: Any, rerank: Any, rerank_top: Any) -> tuple[int, int, int]:
-    """How many, how many to leave out, and how many to find.
+    """Checks `k`, `offset` and the number of candidates to re-rank.
 
     Raises:
         TypeError: If one is no whole number, or `rerank` no function.

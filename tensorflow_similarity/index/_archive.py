@@ -47,7 +47,7 @@ def write_archive(
     arrays: Mapping[str, RowArray],
     files: Mapping[str, Iterator[bytes]],
 ) -> None:
-    """Writes an archive in place of `path`, which is the old or the new one at any time.
+    """Writes an archive in place of `path`, which is the old or the new file at any time.
 
     Args:
         path: Where to.
@@ -80,7 +80,7 @@ def write_archive(
 
 
 def _version(arrays: Mapping[str, RowArray]) -> int:
-    """The oldest format that can say it, so that older programs read what they can."""
+    """The oldest format that can express the content, so that older versions can read it."""
     if "labels.ends" in arrays:
         return _VERSION
     return _ONE_LABEL_EACH if "vectors.frames" in arrays else _FRAMELESS
@@ -109,7 +109,7 @@ class Archive:
     def __init__(self, path: str) -> None:
         self.path = path
         self._file = open(path, "rb")  # noqa: SIM115 - closed by __exit__
-        self._mapping: mmap.mmap | None = None  # outlives the file, with the arrays in it
+        self._mapping: mmap.mmap | None = None  # must outlive the file, as must the arrays in it
         try:
             self.meta, self._sections = self._open()
         except BaseException:
@@ -123,11 +123,11 @@ class Archive:
         self._file.close()
 
     def __iter__(self) -> Iterator[str]:
-        """The names of all that is included."""
+        """The names of all arrays and files in it."""
         return iter(self._sections)
 
     def size(self, name: str) -> int:
-        """Bytes of what is included under a name."""
+        """The size in bytes of the array or file with a name."""
         return self._sections[name].size
 
     def array(self, name: str, roomy: bool = False) -> np.ndarray:
@@ -151,12 +151,12 @@ class Archive:
         return array
 
     def mapped(self, name: str, verify: bool) -> np.ndarray:
-        """An array whose values stay in the file, and are read when they are looked at."""
+        """A memory-mapped array, read from the file when it is accessed."""
         section, dtype, shape = self._described(name)
         if not section.size:
             return np.empty(shape, dtype)
         if self._mapping is None:
-            # Pages of one's own if one wrote to them; other libraries want to be able to.
+            # Copy-on-write: other libraries require arrays that are writable.
             self._mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY)
         if verify:
             self._file.seek(section.offset)
@@ -246,7 +246,7 @@ class Archive:
         return meta, sections
 
     def _check_section(self, name: str, section: _Section, end: int) -> None:
-        """Checks what is declared against the file, before room is made for it."""
+        """Checks declared sizes against the file, before memory is allocated."""
         numbers = [section.offset, section.size, section.checksum, *(section.shape or ())]
         whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers)
         if not whole or section.offset + section.size > end or section.offset < _ALIGNMENT:

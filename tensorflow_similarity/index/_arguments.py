@@ -1,4 +1,4 @@
-"""Checks of what users pass to an index, and the checked settings of one."""
+"""Checks of the arguments of an index, and its checked settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "check_labels",
 ]
 
-# Squares of larger numbers, summed, leave float32.
+# The sum of squares of larger numbers would overflow float32.
 _LARGEST = 1e17
 # Places of a lookup without a record, which are padded.
 _MOST_PADDING = 1 << 26
@@ -44,7 +44,7 @@ def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
         TypeError: If the values are not numbers.
         ValueError: If the shape is wrong, or a value is NaN, infinite or huge.
     """
-    # What a model gives, quickly. NaN is not below anything either.
+    # A fast path for the usual output of a model. NaN fails the comparison.
     as_it_is = type(values) is np.ndarray and values.dtype == np.float32
     as_it_is = as_it_is and values.flags.c_contiguous and values.shape[1:] == (size,)
     if as_it_is and values.size and max(values.max(), -values.min()) <= _LARGEST:
@@ -103,7 +103,7 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
 
 
 def check_k(k: int, offset: int, queries: int, records: int) -> None:
-    """Checks how many neighbours are to be found.
+    """Checks the number of neighbours to find.
 
     Raises:
         ValueError: If it is so large that padding alone would fill memory.
@@ -119,7 +119,7 @@ def check_k(k: int, offset: int, queries: int, records: int) -> None:
 
 
 def check_labels(labels: ArrayLike, length: int) -> Targets | None:
-    """What is known of records: a class each, by id or by name, or None.
+    """Checked labels of records: a class each, by id or by name, or None.
 
     Args:
         labels: Integer class ids or class names `[n]` or `[n, 1]`; None, −1, or (in a masked
@@ -138,7 +138,7 @@ def check_labels(labels: ArrayLike, length: int) -> Targets | None:
         labels = np.array(labels.data, object)
         labels[hidden] = None
     labels = _sets(labels)
-    # −1 is what lookups and records give where there is no label.
+    # −1 is how lookups and records represent a missing label.
     several = isinstance(labels, Targets) and labels.kind == "multi_hot"
     ignored = None if several else -1
     found = targets.get(labels, "labels", ignore_class=ignored, kinds=("classes", "multi_hot"))
@@ -185,7 +185,7 @@ def check_batch(
     if ids is not None and keys is None:
         given = check_ids(ids, len(vectors))
     payload = parse_payload(data, len(vectors))
-    # Last, when all else is known to be right: it may add names to the index.
+    # Last, because it may add names to the index: everything else must be valid.
     class_ids, present = encode(classes, len(vectors))
     kept = None if keys is None else packed(keys)
     return Batch(given, vectors, class_ids, present, payload, kept)
@@ -256,10 +256,10 @@ class Settings:
             ("background", checks.flag(self.background, "background")),
         ):
             object.__setattr__(self, name, value)
-        self.folding().new_engine()  # refuses wrong parameters now, not at the first lookup
+        self.folding().new_engine()  # raises for wrong parameters now, not at the first lookup
 
     def folding(self) -> Folding:
-        """What decides on graphs."""
+        """The policy on when to build a graph, and how."""
         product = distances.product_of(self.distance)
         return Folding(
             engine=engines.get(self.search),
@@ -271,7 +271,7 @@ class Settings:
         )
 
     def fitting(self, was: Settings, path: str) -> Settings:
-        """These, for an index that was made with others.
+        """These settings, adapted to an index that was made with others.
 
         Raises:
             ValueError: If its records do not fit these.
@@ -286,7 +286,7 @@ class Settings:
         return self
 
     def same_engine(self, other: Settings) -> bool:
-        """Whether a graph that was built for one serves the other."""
+        """Whether a graph built for one of the two can be used by the other."""
         return (self.search, self.search_params) == (other.search, other.search_params)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an `Index` asks of the place where its records are."""
+"""The protocol between an `Index` and the storage of its records."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Within:
 
 
 class Backend(Protocol):
-    """Holds records, finds them and changes them, for one `Index`.
+    """Stores, searches and changes the records of one `Index`.
 
     `Index` checks all arguments before they come here, and makes what is returned of what
     comes from here: filters are parsed conditions, records are columns. A backend refuses
@@ -95,19 +95,19 @@ class Backend(Protocol):
 
     @property
     def search(self) -> Any:
-        """How it was asked to search."""
+        """The requested search."""
 
     @property
     def storage(self) -> str:
-        """How embeddings are kept."""
+        """How embeddings are stored."""
 
     @property
     def engine(self) -> str:
-        """What searches now."""
+        """The engine that searches at present."""
 
     @property
     def recall(self) -> MeasuredRecall | None:
-        """What the engine was last measured to find; None for exact search."""
+        """The last measured recall of the engine; None for exact search."""
 
     @property
     def path(self) -> str | None:
@@ -115,10 +115,10 @@ class Backend(Protocol):
 
     @property
     def notes(self) -> Notes:
-        """Notes, each kept when it is set."""
+        """Notes, each stored as soon as it is set."""
 
     def latest_notes(self) -> Notes:
-        """The notes, with what other programs have changed in them."""
+        """The notes, including changes by other programs."""
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor of its index, for JSON."""
@@ -129,7 +129,7 @@ class Backend(Protocol):
     # -- Records ----------------------------------------------------------------------------
 
     def count(self, where: Condition | None = None) -> int:
-        """How many records there are for which a condition holds; None for all."""
+        """The number of records that meet a condition; None for all."""
 
     def ids(self, where: Condition | None = None) -> np.ndarray:
         """Their ids, in increasing order: int64 `[n]`."""
@@ -164,10 +164,10 @@ class Backend(Protocol):
         """All records within a distance of each query, for which a condition holds."""
 
     def snapshot(self, where: Condition | None = None) -> tuple[State, np.ndarray | None]:
-        """The records to compare with each other, and which rows to look at; None for all."""
+        """The records to compare with one another, and which of the rows; None for all."""
 
     def measure_recall(self, queries: np.ndarray | None, k: int) -> MeasuredRecall | None:
-        """Measures what share of the true nearest is found; None if that is not known."""
+        """Measures the recall; None if it cannot be known."""
 
     # -- Changes ----------------------------------------------------------------------------
 
@@ -193,18 +193,18 @@ class Backend(Protocol):
         """Deletes all records."""
 
     def compact(self) -> None:
-        """Gives back what deleted records take, and makes search as fast as it can be."""
+        """Frees the memory of deleted records, and rebuilds the graph."""
 
     # -- Outside ----------------------------------------------------------------------------
 
     def save(self, path: str | None) -> None:
-        """Writes a file that `Index.load` reads, or (None) what it keeps itself."""
+        """Writes a file that `Index.load` reads; None: writes to its own storage."""
 
     def content(self) -> bytes:
-        """What such a file holds, of which copies are made. TypeError if there can be none."""
+        """The content of such a file, to make a copy of. TypeError if that is impossible."""
 
     def refresh(self) -> bool:
-        """Takes over what others have changed; says whether something was."""
+        """Reads the changes of others; returns whether there were any."""
 
     def close(self) -> None:
-        """Lets go of what it holds, once or more often."""
+        """Releases all resources. May be called more than once."""

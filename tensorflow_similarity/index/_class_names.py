@@ -47,7 +47,7 @@ class _Labelled(Protocol):
 
 
 class ClassNames:
-    """The class names of the records of an index.
+    """Maps the class names of an index to the ids that its records store.
 
     Args:
         records: The records, and the notes with the table.
@@ -71,7 +71,7 @@ class ClassNames:
     def encode(
         self, labels: Targets | None, length: int
     ) -> tuple[np.ndarray | LabelSets, np.ndarray]:
-        """Labels as records hold them: int64 `[n]` or sets, and bool `[n]`, where there is one.
+        """Labels as they are stored: int64 `[n]` or sets, and bool `[n]`, whether there is one.
 
         Names that are new are added to the table.
 
@@ -105,7 +105,7 @@ class ClassNames:
         return _as_held(labels)
 
     def wanted(self, labels: Any) -> Any:
-        """The labels of a filter as records hold them; a name that no record has is left out.
+        """The labels of a filter as they are stored, without names that no record has.
 
         Raises:
             TypeError: If they are names, and the index holds ids, or the other way round.

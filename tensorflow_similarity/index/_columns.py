@@ -31,7 +31,7 @@ __all__ = [
 # most twice on average, and memory that was never written is never paged in.
 _SLACK = 1.5
 _SMALLEST_CAPACITY = 64
-#: What other libraries ask of memory to read it in place; NumPy gives 16.
+#: The alignment that other libraries need to read memory in place; NumPy guarantees 16.
 ALIGNMENT = 64
 # Columns that may lie in a file do so from this size on.
 LARGEST_IN_MEMORY = 1 << 26
@@ -56,7 +56,7 @@ class RowArray(Protocol):
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Like `np.empty`, at an address that is a multiple of 64."""
+    """Like `np.empty`, aligned to 64 bytes."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
@@ -65,7 +65,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def roomy_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """Like `aligned_empty`; in a file without a name, where that is large.
+    """Like `aligned_empty`; a large array lies in an unnamed temporary file.
 
     The file is in the folder for temporary files (`TMPDIR`).
 
@@ -91,7 +91,7 @@ def lies_in_file(array: Any) -> bool:
 
 
 class Chained:
-    """Two arrays, read as if the rows of the second followed those of the first."""
+    """Two arrays that are read as one."""
 
     def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
         self._parts = first, second
@@ -139,7 +139,7 @@ class Chained:
 
 
 class Chosen:
-    """Some rows of an array, gathered only when they are looked at.
+    """Some rows of an array, gathered only when they are read.
 
     Args:
         source: The array.
@@ -246,7 +246,7 @@ class Column:
         return Chained(self._base, rows) if self._length else self._base
 
     def truncate(self, length: int) -> None:
-        """Forgets the rows from `length` on, which nobody else may have seen."""
+        """Drops the rows from `length` on, which no reader may have seen."""
         self._length = min(self._length, max(length - self._based, 0))
 
     def append(self, rows: np.ndarray) -> None:
@@ -257,7 +257,7 @@ class Column:
         self._length = end
 
     def copy(self) -> Column:
-        """A column of its own with the same rows, as much room, and all in memory."""
+        """An independent copy with the same rows and capacity, entirely in memory."""
         other = Column(
             aligned_empty((self._based + len(self._buffer), *self.row_shape), self.dtype)
         )
@@ -276,5 +276,5 @@ class Column:
 
     @property
     def _is_another(self) -> bool:
-        """Whether the room is that of another process, of which this one is a copy."""
+        """Whether the memory belongs to the process that this one was forked from."""
         return self._process != os.getpid() and lies_in_file(self._buffer)

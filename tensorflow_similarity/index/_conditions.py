@@ -33,7 +33,7 @@ __all__ = [
 Filter = Mapping[str, Any] | Callable[[Any], bool]
 #: What a condition may say of a value.
 OPERATORS = ("eq", "ne", "lt", "le", "gt", "ge", "in", "not_in", "exists")
-#: Those that compare by order.
+#: The operators that compare by order.
 ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
     "le": operator.le,
@@ -142,7 +142,7 @@ def _part(key: Any, value: Any, classes: ClassNames, name: str) -> Condition:
 
 
 def _with_ids(conditions: Mapping[str, Any], classes: ClassNames) -> dict[str, Any]:
-    """Conditions on labels, on the ids that names stand for; names that there are not on none."""
+    """Replaces class names in conditions by ids; unknown names match no record."""
     result: dict[str, Any] = {}
     for own, value in conditions.items():
         if own in ("eq", "ne", "in", "not_in") and not isinstance(value, bool):
@@ -225,7 +225,7 @@ def tests_of_keys(condition: Condition) -> list[Tested]:
 
 
 def kind_of(value: Any) -> str:
-    """What a value of JSON is, for comparisons: only values of one kind are ever equal."""
+    """The kind of a JSON value: only values of the same kind can be equal."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -238,7 +238,7 @@ def kind_of(value: Any) -> str:
 
 
 def kinds_compared(test: Tested) -> dict[str, Any]:
-    """The kinds of values that a comparison is made with, and the first value of each."""
+    """The kinds of values in a comparison, and the first value of each."""
     if test.operator == "exists":
         return {}
     values = test.value if isinstance(test.value, list) else [test.value]
@@ -251,7 +251,7 @@ def kinds_compared(test: Tested) -> dict[str, Any]:
 
 
 def named(condition: Condition) -> str | None:
-    """What tells a condition from others; None for functions, which may change."""
+    """Identifies a condition; None for functions, whose results may change."""
     if isinstance(condition, Predicate):
         return None
     if isinstance(condition, Tested):
@@ -262,7 +262,7 @@ def named(condition: Condition) -> str | None:
 
 
 def identity(condition: Condition) -> Hashable:
-    """What two conditions have in common that let the same records through."""
+    """Equal for conditions that select the same records."""
     if isinstance(condition, Predicate):
         own = condition.function
         return own if isinstance(own, Hashable) else id(own)

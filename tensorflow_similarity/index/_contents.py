@@ -56,7 +56,7 @@ _SURPRISES = (
 
 @contextlib.contextmanager
 def naming(path: str) -> Iterator[None]:
-    """Makes whatever the contents of a file lead to a `CorruptIndexError` that names the file."""
+    """Turns errors caused by the contents of a file into a `CorruptIndexError` with its name."""
     try:
         yield
     except IndexFileError:
@@ -70,7 +70,7 @@ def naming(path: str) -> Iterator[None]:
 
 
 def required(condition: bool, what: str) -> None:
-    """Raises where contents are not as they must be.
+    """Raises if a condition on the contents does not hold.
 
     Raises:
         ValueError: If the condition does not hold.
@@ -112,7 +112,7 @@ def check_config(config: Any) -> None:
 
 
 def check_meta(meta: Any, rows: int) -> None:
-    """Checks what a file says of its records and its graph, beside the settings.
+    """Checks the metadata of records and graph in a file.
 
     Args:
         meta: What it says.
@@ -267,7 +267,7 @@ def _check_vectors(
             block = vectors[start : start + _BLOCK]
         if block.size:
             low, high = float(block.min()), float(block.max())
-            # What is NaN is in no range.
+            # NaN is outside any range.
             required(-largest <= low and high <= largest, "embeddings are not finite")
 
 
@@ -291,7 +291,7 @@ def _check_texts(name: str, arrays: Mapping[str, Any], rows: int) -> None:
 
 
 def _check_keys(arrays: Mapping[str, Any], rows: int) -> None:
-    """Keys are strings, each once among the records that are alive."""
+    """Checks that keys are strings, unique among the live records."""
     _check_texts("keys", arrays, rows)
     alive = np.flatnonzero(arrays[LIVE]) if LIVE in arrays else np.arange(rows)
     kept = JsonPayload(arrays["keys.text"], arrays["keys.ends"])

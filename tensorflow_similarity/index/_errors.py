@@ -1,4 +1,4 @@
-"""What may be wrong with the files of an index."""
+"""Errors about the files of an index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class IndexLockedError(OSError):
 
 
 def advice_on_folder(path: str) -> str:
-    """What to do with a folder of TensorFlow Similarity: an index, or a model with one in it."""
+    """Advice for a folder saved by TensorFlow Similarity, with an index or a model."""
     old = [os.path.join(path, *parts) for parts in (["index.npz"], ["index", "index.npz"])]
     if not any(map(os.path.isfile, old)):
         return ""

@@ -49,7 +49,7 @@ def allowed_rows(condition: Condition, state: State, keys: PayloadKeys) -> np.nd
 def _rows(
     condition: Condition, state: State, keys: PayloadKeys, candidates: np.ndarray
 ) -> np.ndarray:
-    """Where a condition holds; functions are only called for candidates."""
+    """The rows for which a condition holds; functions are called only for candidates."""
     if isinstance(condition, Predicate):
         return _where(condition.function, state.rows, candidates)
     if isinstance(condition, Combined):
@@ -129,7 +129,7 @@ def _by_key(test: Tested, state: State, keys: PayloadKeys) -> np.ndarray:
 
 
 def unknown_key(key: str, known: Sequence[str] = ()) -> ValueError:
-    """What to raise where no record has a key: it may be misspelt."""
+    """The error for a key that no record has, which may be misspelt."""
     return ValueError(
         f"`filter` names the key {key!r}, which no record has in its `data`. "
         f"{which_keys(key, known)}"
@@ -139,7 +139,7 @@ def unknown_key(key: str, known: Sequence[str] = ()) -> ValueError:
 
 
 def which_keys(key: str, known: Sequence[str]) -> str:
-    """A sentence on the keys that there are, the most similar one first."""
+    """A sentence that lists the existing keys, the most similar one first."""
     if not known:
         return ""
     near = difflib.get_close_matches(key, known, 1)
@@ -150,7 +150,7 @@ def which_keys(key: str, known: Sequence[str]) -> str:
 
 
 def warn_of_kinds(test: Tested, held: Mapping[str, Any], told: set[Any]) -> None:
-    """Warns once of a comparison with a kind of value that no record has under the key.
+    """Warns once if a key is compared with a kind of value that no record has there.
 
     Args:
         test: The comparison.
@@ -174,7 +174,7 @@ def warn_of_kinds(test: Tested, held: Mapping[str, Any], told: set[Any]) -> None
 
 
 def _advice(key: str, value: Any, held: Mapping[str, Any]) -> str:
-    """What to write in place of a value of a kind that there is not."""
+    """What to write instead of a value of the wrong kind."""
     if value is None:
         return f"Records without the key are those with {{{key!r}: {{'exists': False}}}}."
     if "numbers" in held and isinstance(value, bool | str):

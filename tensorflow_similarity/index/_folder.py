@@ -1,9 +1,9 @@
 """A folder that an index lives in: snapshots, and the changes since.
 
-`snapshot.N` holds the index as it was when `journal.N` was begun. A snapshot
-appears whole or not at all; until then the one before and all journals since
-say the same. So the folder is good at any moment, and what is older than the
-newest snapshot is only waiting to be removed.
+`snapshot.N` holds the index as it was when `journal.N` was started. Snapshots are
+written atomically; until one is complete, the previous snapshot and all journals since
+hold the same state. So the folder is valid at any moment, and files older than the
+newest snapshot can be removed.
 """
 
 from __future__ import annotations
@@ -40,14 +40,13 @@ from tensorflow_similarity.index._snapshot import Contents
 __all__ = ["FolderFiles", "IndexFolder", "entries", "require_folder"]
 
 _FILE = re.compile(r"(snapshot|journal)\.(\d+)")
-# A snapshot is written when the journal is larger than the one before, and
-# than this: what is written, and what is read at opening, is then at most twice
-# what it would be without.
+# A snapshot is written when the journal is larger than the previous snapshot and than
+# this size. Snapshots then at most double what is written, and what is read on opening.
 _SMALLEST_JOURNAL = 1 << 24
 
 
 class FolderFiles:
-    """What is in the folder of an index, for those who write there and for those who read."""
+    """The files in the folder of an index, for its writer and its readers."""
 
     path: str
     _number: int
@@ -66,7 +65,7 @@ class FolderFiles:
         return sorted(found["snapshot"]), sorted(found["journal"])
 
     def _refuse_missing(self, journals: list[int]) -> None:
-        """Raises where a journal is not there, or not even its beginning."""
+        """Raises if a journal is missing, or lacks even its header."""
         last, _ = self._told_by_lock or (self._number, -1)
         expected = range(self._number, max([self._number, last, *journals]) + 1)
         for number in expected:
@@ -74,11 +73,11 @@ class FolderFiles:
                 raise damaged(self._file("journal", number), "it is missing")
         own = self._file("journal", self._number)
         if os.path.getsize(own) < HEADER_SIZE:
-            # A snapshot follows the beginning of its journal.
+            # A journal is started before its snapshot is written.
             raise damaged(own, "its beginning is missing")
 
     def _refuse_cut(self, number: int, end: int) -> None:
-        """Raises where a journal has fewer whole changes than when it was closed."""
+        """Raises if a journal has fewer complete changes than when it was closed."""
         last, closed = self._told_by_lock or (0, -1)
         if number == last and end < closed:
             raise damaged(
@@ -88,7 +87,7 @@ class FolderFiles:
             )
 
     def _make(self, index: Contents, about: Any, arrays: Any, number: int) -> None:
-        """Makes a change that a journal tells of."""
+        """Applies a change from a journal."""
         try:
             if about["name"] == "about":
                 index.about.read(about)
@@ -103,7 +102,7 @@ class FolderFiles:
 
 
 class IndexFolder(FolderFiles):
-    """Opens the index in a folder, or begins one, and keeps what it goes through.
+    """Opens or creates the index in a folder, and records its changes there.
 
     Args:
         path: The folder.
@@ -154,7 +153,7 @@ class IndexFolder(FolderFiles):
         self._told = _text(self.contents.about.get_config())
         self.contents.about.kept_by(self)
         snapshot = weakref.WeakMethod(self.snapshot_or_warn)
-        # A thread that builds does not keep the folder open.
+        # A background build must not keep the folder open.
         self.when_built: Callable[[], None] = lambda: (snapshot() or _nothing)()
         weakref.finalize(self, self._lock.release)
 
@@ -163,13 +162,13 @@ class IndexFolder(FolderFiles):
     ) -> Contents:
         snapshots, journals = self._files()
         if not snapshots:
-            # A process that died while it began one left a journal without a change.
+            # A process that died while starting a journal leaves one without changes.
             begun = journals == [1] and os.path.getsize(self._file("journal", 1)) <= HEADER_SIZE
             if settings is None or (journals and not begun):
                 raise CorruptIndexError(f"{self.path!r} holds no index, or not all of one.")
             index = Contents.empty(settings)
             number = self._number = 1
-            # Before its snapshot: one without its journal is then damage at any time.
+            # Before its snapshot, so that a snapshot without its journal is always damage.
             last = Journal(self._file("journal", 1), self._fsync)
             self._write(1, index, index.live.now())
         else:
@@ -189,10 +188,10 @@ class IndexFolder(FolderFiles):
         return index
 
     def _replay(self, index: Contents, numbers: list[int], repair: bool) -> tuple[int, Journal]:
-        """Makes the changes of the journals; gives the number of the last one, and it."""
+        """Applies the changes of the journals; returns the last journal and its number."""
         number, end = self._number, 0
         for expected, number in enumerate(numbers, self._number):
-            if number != expected:  # which only a repair gets to see
+            if number != expected:  # seen only by a repair
                 self._give_up(numbers, number)
                 number = expected
                 end = 0
@@ -221,14 +220,14 @@ class IndexFolder(FolderFiles):
         return number, Journal(self._file("journal", number), self._fsync, end)
 
     def _give_up(self, numbers: list[int], first: int) -> None:
-        """Removes the journals from one on."""
+        """Removes the journals from a number on."""
         for later in numbers:
             if later >= first:
                 os.remove(self._file("journal", later))
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """Around each change: notes are written first, and a snapshot after where that pays."""
+        """Wraps each change: writes notes before it, and a snapshot after it if one is due."""
         self.tell()
         yield
         self.snapshot_if_due()
@@ -239,7 +238,7 @@ class IndexFolder(FolderFiles):
         self.save()
 
     def refresh(self) -> bool:
-        """False: nobody else changes anything."""
+        """Returns False: there are no changes by others."""
         return False
 
     def tell(self) -> None:
@@ -249,14 +248,14 @@ class IndexFolder(FolderFiles):
             self.tell_of(about.get_config())
 
     def tell_of(self, about: Mapping[str, Any]) -> None:
-        """Writes what notes and calibration are to be; under the lock of `About`."""
+        """Writes new notes and calibration; called under the lock of `About`."""
         text = _text(about)
         if text != self._told:
             self.contents.live.note({"name": "about", **about})
             self._told = text
 
     def snapshot_if_due(self) -> None:
-        """Writes a snapshot where that pays."""
+        """Writes a snapshot if one is due."""
         if not self._own:
             return
         journal = self.contents.live.journal
@@ -267,18 +266,18 @@ class IndexFolder(FolderFiles):
             try:
                 threading.Thread(target=self.snapshot_or_warn, name="index-snapshot").start()
                 return
-            except RuntimeError:  # there are too many threads
+            except RuntimeError:  # no more threads can be started
                 pass
         self.snapshot_or_warn()
 
     def snapshot_or_warn(self) -> None:
-        """Writes a snapshot where nobody asked for it: what fails is told by a warning."""
+        """Writes a snapshot automatically; a failure only warns."""
         if not self._own:
             return
         try:
             self.save()
         except Exception as error:
-            # Whatever it is: the change that led here was made.
+            # Any error: the change that led here has been made.
             journal = self.contents.live.journal
             self._retry_size = 2 * (journal.end if journal else 0)
             warnings.warn(
@@ -289,7 +288,7 @@ class IndexFolder(FolderFiles):
             )
 
     def save(self) -> None:
-        """Writes a snapshot of the index, and begins a journal. Changes go on meanwhile.
+        """Writes a snapshot of the index, and starts a new journal. Changes may go on meanwhile.
 
         Raises:
             OSError: If it cannot be written. What was there is still good.
@@ -316,12 +315,12 @@ class IndexFolder(FolderFiles):
             self._remove_older()
 
     def close(self) -> None:
-        """Ends the journal, and lets others open the folder.
+        """Closes the journal, and unlocks the folder.
 
         In a copy of the process that opened it, nothing of that one's changes.
         """
         if not self._own:
-            # Locks may be held for ever by threads that were not copied.
+            # In a forked process, locks may be held forever by threads that were not copied.
             self._closed = True
             if self.contents.live.journal is not None:
                 self.contents.live.journal.close()
@@ -355,19 +354,19 @@ class IndexFolder(FolderFiles):
                         os.remove(self._file(kind, number))
 
     def _remove_half_written(self) -> None:
-        """Removes what was being written when a process died; nobody else writes now."""
+        """Removes partial files of a process that died. The folder must be locked."""
         for name in os.listdir(self.path):
             if name.startswith(".snapshot.") and name.endswith(".tmp"):
                 with contextlib.suppress(OSError):
                     os.remove(os.path.join(self.path, name))
 
 
-# What changes lead to that are none, or that are not of these records.
+# Errors of changes that are invalid, or belong to other records.
 _UNFIT = (ArithmeticError, AttributeError, IndexError, LookupError, TypeError, ValueError)
 
 
 def entries(reader: JournalReader, path: str) -> Iterator[Any]:
-    """The entries of a journal; those that are none are damage of that file."""
+    """The entries of a journal; anything else in it is reported as damage."""
     found = iter(reader)
     while True:
         with naming(path):
@@ -378,7 +377,7 @@ def entries(reader: JournalReader, path: str) -> Iterator[Any]:
 
 
 def _check_change(name: str, arrays: Mapping[str, Any], settings: Settings) -> None:
-    """Checks that a change holds what `add`, `update` and the others let through.
+    """Checks that a change is one that `add`, `update` and the other methods accept.
 
     Raises:
         ValueError: If it does not.
@@ -386,7 +385,7 @@ def _check_change(name: str, arrays: Mapping[str, Any], settings: Settings) -> N
     if name == "clear":
         required(not arrays, "there are columns")
         return
-    # A record that moved is in the storage of the index, and a new one as it came.
+    # A moved record is stored in the form of the index, a new one as it was given.
     storage = settings.storage if "vectors.scales" in arrays else "float32"
     check_columns(arrays, settings.embedding_size, storage, whole=name in ("add", "upsert"))
 
@@ -396,13 +395,13 @@ def _text(about: Mapping[str, Any]) -> str:
 
 
 def _nothing() -> None:
-    """What is called when the folder is no more."""
+    """Stands in for a callback after the folder was closed."""
 
 
 def require_folder(path: str, begin: bool) -> None:
-    """Raises where a path is no folder of an index; makes one if it is to be begun."""
+    """Raises if a path is not the folder of an index; creates it if allowed."""
     if os.path.isdir(path):
-        # Asked before the lock, which would leave its file in a folder of others.
+        # Checked before locking, which would leave a lock file in an unrelated folder.
         if not begin and not any(_FILE.fullmatch(name) for name in os.listdir(path)):
             raise CorruptIndexError(f"{path!r} holds no index.{advice_on_folder(path)}")
         return
@@ -419,9 +418,9 @@ def require_folder(path: str, begin: bool) -> None:
 
 
 def _fsync_ancestors(path: str) -> None:
-    """Forces the names that lead to a folder to the disk, whoever made them."""
+    """Syncs the directory entries that lead to a folder to disk."""
     while True:
-        with contextlib.suppress(OSError):  # which this process may not read
+        with contextlib.suppress(OSError):  # which this process has no permission to read
             fsync_folder(path)
         parent = os.path.dirname(path)
         if parent == path:

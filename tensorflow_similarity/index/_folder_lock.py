@@ -1,4 +1,4 @@
-"""A lock on a folder, which ends with the process that holds it, however that ends."""
+"""A lock on a folder, released when the process that holds it ends, even by a crash."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tensorflow_similarity.index._errors import IndexLockedError
 __all__ = ["FolderLock", "told_in"]
 
 _NAME = "lock"
-# What it is called when another has the lock; the last one is Windows'.
+# Error codes when another process has the lock; the last one is Windows'.
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 
@@ -55,7 +55,7 @@ class FolderLock:
         self.told = _told(self._descriptor)
 
     def tell(self, journal: int, end: int = -1) -> None:
-        """Writes down which journal is the last one, and where it ends once it is closed.
+        """Records which journal is the last one, and its length once it is closed.
 
         What is missing of it later was not lost by a process that died.
         """
@@ -70,14 +70,14 @@ class FolderLock:
                 os.fsync(self._descriptor)
 
     def release(self) -> None:
-        """Lets others have the folder. A copy of the process only forgets the lock."""
+        """Releases the lock. A forked process only forgets it."""
         if self._descriptor >= 0 and os.getpid() == self._process:
             with contextlib.suppress(OSError):
                 _unlock(self._descriptor)
         self.forget()
 
     def forget(self) -> None:
-        """Closes the descriptor, which leaves the lock to those that have another.
+        """Closes the descriptor; the lock stays with processes that hold another one.
 
         A lock is held while any descriptor of it is open: a copy of the process
         that kept its own would hold it when the process itself has died.
@@ -108,7 +108,7 @@ def _holder(descriptor: int) -> str:
 
 
 def told_in(folder: str) -> tuple[int, int] | None:
-    """What the lock of a folder tells, for those who do not take it; None if it tells nothing."""
+    """What the lock file of a folder says, read without locking; None if it says nothing."""
     try:
         descriptor = os.open(os.path.join(folder, _NAME), os.O_RDONLY)
     except OSError:
@@ -120,7 +120,7 @@ def told_in(folder: str) -> tuple[int, int] | None:
 
 
 def _told(descriptor: int) -> tuple[int, int] | None:
-    """What `FolderLock.tell` wrote; None for the locks of older versions, and for new ones."""
+    """What `FolderLock.tell` wrote; None for new locks and those of older versions."""
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
         _, journal, end = (int(part) for part in os.read(descriptor, 64).split())

@@ -1,4 +1,4 @@
-"""Reads a folder that an index lives in, while another one may write there."""
+"""Reads the folder of an index while another process may write to it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FolderReader(FolderFiles):
         self.contents = self._retrying(self._open)
 
     def refresh(self) -> bool:
-        """Reads what has changed since; says whether something has."""
+        """Reads changes since the last time; returns whether there were any."""
         with self._refreshing:
             before = self._number, self._place
             self._retrying(self._go_on)
@@ -92,13 +92,13 @@ class FolderReader(FolderFiles):
         """Nothing: nothing is held."""
 
     def _retrying(self, read: Callable[[], Any]) -> Any:
-        """Reads, again where a writer was in between."""
+        """Reads, and retries if a writer interfered."""
         tries = 0
         while True:
             tries += 1
             try:
                 return read()
-            except CorruptIndexError:  # as a writer took back a change that failed
+            except CorruptIndexError:  # because a writer undid a failed change
                 if tries >= _TRIES_OF_DAMAGED:
                     raise
             except FileNotFoundError:
@@ -107,7 +107,7 @@ class FolderReader(FolderFiles):
             time.sleep(_PAUSE)
 
     def _look(self) -> tuple[list[int], list[int]]:
-        """What the lock tells, then what there is, so that this is no less."""
+        """Reads the lock file, then the files, which are then at least as new."""
         self._told_by_lock = told_in(self.path)
         snapshots, journals = self._files()
         if not snapshots:
@@ -148,7 +148,7 @@ class FolderReader(FolderFiles):
             self._number = kept
 
     def _read(self, index: Contents, journals: list[int]) -> None:
-        """Makes the changes after the place that was read, and moves it with each."""
+        """Applies the changes after the current position, and advances it with each."""
         for number in journals:
             start = self._place[1] if number == self._place[0] else 0
             reader = JournalReader(self._file("journal", number), start=start)
@@ -157,5 +157,5 @@ class FolderReader(FolderFiles):
                 self._place = number, reader.read_to
             self._place = number, max(reader.end, start)
             self._refuse_cut(number, reader.end)
-            if reader.torn:  # a writer is at it
+            if reader.torn:  # a writer is working on it
                 return

@@ -52,7 +52,7 @@ _BATCHES = 3
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredRecall:
-    """What lookups were measured to find, and how long they took.
+    """The measured recall of lookups, and how long they took.
 
     Attributes:
         recall: The share of the true k nearest that they returned, on average.
@@ -101,7 +101,7 @@ class Sample:
 
     @classmethod
     def of(cls, state: State, queries: np.ndarray | None = None, k: int = _NEIGHBORS) -> Sample:
-        """Queries, or some of the live records if there are none, answered by exact search."""
+        """A sample from given queries, or else from the live records, answered by exact search."""
         own = None
         if queries is None:
             rows = np.flatnonzero(state.rows.live)
@@ -121,7 +121,7 @@ class Sample:
 
 
 def tune(state: State, graph: Graph, target: float, sample: Sample | None = None) -> MeasuredRecall:
-    """Sets the smallest effort of the engine that reaches the target, and says what it gives.
+    """Sets the smallest effort of the engine that reaches the target; returns its recall.
 
     Measured on a sample of the records, each looking for the others.
 
@@ -142,7 +142,7 @@ def tune(state: State, graph: Graph, target: float, sample: Sample | None = None
 
 
 def measure(state: State, graph: Graph, queries: np.ndarray | None, k: int) -> MeasuredRecall:
-    """Measures lookups as they are now, of given queries or of a sample of the records."""
+    """Measures lookups at the current effort, with given queries or a sample of the records."""
     state = dataclasses.replace(state, graph=graph)
     return _timed(state, Sample.of(state, queries, k))
 
@@ -158,7 +158,7 @@ def seconds_of(state: State, sample: Sample) -> tuple[float, float]:
 
 
 def warn_below(measured: MeasuredRecall, target: float, before: float | None = None) -> None:
-    """Warns where less was found than wanted, and tells what it was `before`."""
+    """Warns if the recall is below the target, and mentions what it was `before`."""
     if measured.recall >= target:
         return
     decay = "" if before is None or before <= measured.recall else f" (it was {before:.1%})"
@@ -191,7 +191,7 @@ def _recall(state: State, sample: Sample) -> float:
     if not sample.found or not len(sample.queries):
         return 1.0
     rows, distances, _ = search(state, sample.queries, sample.asked)
-    # By distance, not by row: of records at equal distance any will do.
+    # Compared by distance, not by row: any of several equally distant records will do.
     nearest = _without(rows, distances, sample.own)[:, : sample.found]
     return float((nearest <= sample.farthest[:, None]).mean())
 
@@ -226,7 +226,7 @@ _TRIAL_RECORDS = 4096, 16_384
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """A graph, what lookups in it were measured to find, and whether that is as wanted."""
+    """A graph, its measured recall, and whether that reaches the target."""
 
     graph: Graph
     recall: MeasuredRecall
@@ -279,7 +279,7 @@ def build_reaching(
 def trial_order(
     kinds: Sequence[type[Engine]], params: Mapping[str, Any], state: State, target: float
 ) -> list[type[Engine]]:
-    """The engines, by how quick they were on some of the records while reaching the target.
+    """The engines that reach the target on a sample of the records, fastest first.
 
     Those that did not reach it come last.
     """
@@ -298,7 +298,7 @@ def _cost(recall: MeasuredRecall) -> float:
 
 
 def _steps(kind: type[Engine], params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What to build with, from quick to thorough."""
+    """Build parameters to try, from quick to thorough."""
     before = None
     for build in kind.builds:
         step = {**build, **params}
@@ -336,7 +336,7 @@ _FAST_NUMBERS = 1 << 25
 
 @dataclasses.dataclass
 class Folding:
-    """Decides on graphs, and builds them.
+    """Decides when to build a graph, and builds it.
 
     Args:
         engine: The engine, or None to always scan. With `automatic`, the one that
@@ -368,12 +368,12 @@ class Folding:
         return any(kind.in_place for kind in self._kinds())
 
     def new_engine(self) -> Engine | None:
-        """An engine that has not built anything; None where scanning is the way."""
+        """A new engine; None if records are to be scanned."""
         kinds = self._kinds()
         return kinds[0](self.space, self.params) if kinds and self.space else None
 
     def saved_engine(self, name: str | None, params: Mapping[str, Any] | None) -> Engine | None:
-        """The engine to read a graph with; None where that is not installed any more.
+        """The engine to read a saved graph with; None if it is no longer installed.
 
         Args:
             name: Its name, None for the only one there was.
@@ -397,7 +397,7 @@ class Folding:
         return kinds or [self.engine]  # which refuses its parameters
 
     def owe(self, queries: int, scanned: int) -> None:
-        """Counts the cost of a lookup that scanned so many rows per query."""
+        """Adds the cost of a lookup that scanned this many rows per query."""
         each = 1 if queries > _SINGLE_COST else _SINGLE_COST
         self.debt += each * queries * scanned
 
@@ -420,7 +420,7 @@ class Folding:
         return self.debt > _BUILD_COST * state.rows.live_count and self.worthwhile(state)
 
     def failed(self, state: State) -> None:
-        """Has the next build wait until lookups have cost as much as one, and then twice that."""
+        """Delays the next build until lookups have cost as much as a build, doubling each time."""
         self.patience = max(2 * self.patience, float(_BUILD_COST * max(state.rows.live_count, 1)))
 
     def build(self, state: State) -> tuple[Graph | None, MeasuredRecall | None] | None:
@@ -446,7 +446,7 @@ class Folding:
         return None, None
 
     def _serves(self, built: Built, state: State, sample: Sample) -> bool:
-        """Whether a graph finds what is wanted, or what the user settled for, and quickly."""
+        """Whether a graph is fast, and reaches the target or the effort that the user chose."""
         settled = built.graph.engine.fixed_effort is not None
         if not built.reached and not settled:
             return False

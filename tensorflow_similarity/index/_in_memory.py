@@ -34,11 +34,11 @@ __all__ = ["Home", "InMemory", "Nowhere"]
 
 
 class Home(Protocol):
-    """Where records in memory are kept: nowhere, in a folder, or in one that is only read."""
+    """Where records in memory are persisted: nowhere, in a folder, or in a read-only folder."""
 
     @property
     def contents(self) -> Contents:
-        """Records, notes and calibration. They may be others after `refresh`."""
+        """Records, notes and calibration; `refresh` may replace them."""
 
     @property
     def path(self) -> str | None:
@@ -49,23 +49,23 @@ class Home(Protocol):
         """What to call when a lookup has built a graph."""
 
     def changing(self) -> contextlib.AbstractContextManager[None]:
-        """Around each change. Raises where there can be none."""
+        """Wraps each change. Raises if changes are not allowed."""
 
     def compact(self) -> None:
         """Drops deleted records, and builds the graph again."""
 
     def save(self) -> None:
-        """Writes a snapshot. ValueError where there is no place for it."""
+        """Writes a snapshot. ValueError if there is nowhere to write it."""
 
     def refresh(self) -> bool:
-        """Reads what was changed there by others; says whether something was."""
+        """Reads changes made there by others; returns whether there were any."""
 
     def close(self) -> None:
-        """Lets others have the folder."""
+        """Unlocks the folder."""
 
 
 class Nowhere:
-    """No home: the records are gone when their index is.
+    """No persistence: the records live as long as their index.
 
     Args:
         contents: The records.
@@ -80,7 +80,7 @@ class Nowhere:
         """Nothing."""
 
     def changing(self) -> contextlib.AbstractContextManager[None]:
-        """Around each change: nothing."""
+        """Wraps each change: does nothing."""
         return contextlib.nullcontext()
 
     def compact(self) -> None:
@@ -88,7 +88,7 @@ class Nowhere:
         self.contents.live.compact()
 
     def save(self) -> None:
-        """Refuses to: there is no place.
+        """Raises: there is nowhere to write.
 
         Raises:
             ValueError: Always.
@@ -96,7 +96,7 @@ class Nowhere:
         raise ValueError("`path` must be given, as the index lives in no folder.")
 
     def refresh(self) -> bool:
-        """False: nobody else changes anything."""
+        """Returns False: there are no changes by others."""
         return False
 
     def close(self) -> None:
@@ -318,7 +318,7 @@ class InMemory:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """While it is held, no other thread changes records or notes."""
+        """While held, no other thread can change records or notes."""
         # In the order in which a note is set: what is changed may be noted on the way.
         with self._home.contents.about.lock, self._live.exclusive():
             yield

@@ -65,12 +65,12 @@ class Change:
         return cls(name, {field.name: getattr(batch, field.name) for field in fields})
 
     def entry(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The entry of a journal that tells of it."""
+        """The journal entry of this change."""
         return {"name": self.name}, arrays_of(self.columns)
 
     @classmethod
     def of_entry(cls, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Change:
-        """What an entry tells of."""
+        """The change in a journal entry."""
         columns = columns_of(arrays)
         if about["name"] in ("add", "upsert"):
             columns = {"data": None, "keys": None, **columns}
@@ -97,7 +97,7 @@ def arrays_of(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def columns_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """What `arrays_of` had been given."""
+    """The inverse of `arrays_of`."""
     columns: dict[str, Any] = {name: array for name, array in arrays.items() if "." not in name}
     if "data.values" in arrays:
         columns["data"] = ArrayPayload(arrays["data.values"], arrays["data.present"])
@@ -136,7 +136,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Journal:
-    """A journal that is appended to. For one thread at a time.
+    """A journal that is open for appending. For one thread at a time.
 
     Args:
         path: The file; begun if it does not exist, or holds less than a header.
@@ -176,7 +176,7 @@ class Journal:
             fsync_folder(os.path.dirname(self.path))
 
     def append(self, change: Mapping[str, Any], arrays: Arrays) -> None:
-        """Writes an entry. When this returns, it survives the death of the process.
+        """Writes an entry. Once this returns, the entry survives a crash of the process.
 
         Raises:
             OSError: If it cannot be written, and then it is not there.
@@ -203,17 +203,17 @@ class Journal:
         self.end += _ENTRY_SIZE + size
 
     def cut(self, end: int) -> None:
-        """Drops the entries from `end` on, whether they were written whole or not."""
+        """Drops the entries from `end` on, complete or not."""
         self.end = end
         try:
             self._file.truncate(end)
         except BaseException:
-            # What is there now must not be followed by other entries.
+            # No entry may follow what is in the file now.
             self._file.close()
             raise
 
     def close(self) -> None:
-        """Writes all to the disk, and ends. A copy of the process only ends."""
+        """Syncs to disk and closes. A forked process only closes."""
         if not self._file.closed:
             try:
                 if os.getpid() == self._process:
@@ -271,7 +271,7 @@ class JournalReader:
         return self._size - self.end
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
-        if self._size < _HEADER.size:  # the process died when it began the file
+        if self._size < _HEADER.size:  # the process died while creating the file
             self._size = 0
             return
         with open(self._path, "rb") as file:
@@ -307,7 +307,7 @@ class JournalReader:
             )
 
     def _entry(self, file: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-        """The entry at the file's position; None if it is not whole."""
+        """The entry at the file's position; None if it is incomplete."""
         place = file.tell()
         found = _entry_header(file.read(_ENTRY_SIZE))
         if found is None or place + _ENTRY_SIZE + found[0] > self._size:
@@ -331,7 +331,7 @@ class JournalReader:
         return change, arrays
 
     def _refuse_unless_torn(self, file: Any) -> None:
-        """Tells damage from a torn end.
+        """Raises unless the file merely ends in an incomplete entry.
 
         What a dying process wrote last is the beginning of an entry: it is shorter than that
         says, and nothing whole follows it.
@@ -371,7 +371,7 @@ class JournalReader:
 
 
 def damaged(path: str, what: str) -> CorruptIndexError:
-    """What to raise where acknowledged changes are not in a journal any more."""
+    """The error for acknowledged changes that are missing from a journal."""
     return CorruptIndexError(
         f"{path!r} cannot be read: {what}. Restore the folder from a copy, or give up all changes "
         "from there on with `Index.open(path, repair=True)`."
@@ -379,7 +379,7 @@ def damaged(path: str, what: str) -> CorruptIndexError:
 
 
 def opened_elsewhere() -> ValueError:
-    """What to raise in a copy of the process that opened the index."""
+    """The error in a process forked from the one that opened the index."""
     return ValueError(
         "The index was opened by another process, of which this one is a copy. Open an "
         "index in the process that changes it."

@@ -35,7 +35,7 @@ _FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 def read_keys(ids: Any, name: str = "ids", distinct: bool = False) -> list[str] | None:
-    """The keys that a user passes as ids; None where they are no strings.
+    """The keys passed as ids; None if they are not strings.
 
     Args:
         ids: A string, or a list, array, or pandas column of them.
@@ -217,7 +217,7 @@ def _decoded(keys: JsonPayload, rows: np.ndarray) -> list[Any]:
 
 
 def with_ids(filter: Any, find: Callable[[list[str]], np.ndarray]) -> Any:
-    """A filter with ids in place of keys; one that no record has stands for none.
+    """A filter with ids in place of keys; unknown keys match no record.
 
     Args:
         filter: As `Index.lookup` takes it.

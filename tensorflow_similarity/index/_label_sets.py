@@ -50,7 +50,7 @@ class LabelSets:
         return np.append(0, self.ends)[:-1]
 
     def take(self, places: np.ndarray) -> LabelSets:
-        """The sets at some places; empty ones at -1."""
+        """The sets at given places; empty ones for -1."""
         there = places >= 0
         if not len(self):
             return LabelSets(self.values[:0], np.zeros(len(places), np.int64))
@@ -67,7 +67,7 @@ class LabelSets:
         return [tuple(values[start:end]) for start, end in zip(starts, ends, strict=False)]
 
     def any(self, hits: np.ndarray) -> np.ndarray:
-        """Which sets have a value that is hit: bool `[n]`, of bool `[m]`."""
+        """Which sets contain a marked value: bool `[n]`, from bool `[m]`."""
         counts = np.append(0, np.cumsum(hits))
         return counts[self.ends] > counts[self.starts]
 
@@ -90,7 +90,7 @@ class LabelTable:
         return LabelSets(self._values.view(), ends)
 
     def numbers(self, sets: LabelSets) -> np.ndarray:
-        """The number of each set, int64 `[n]`; sets that are new are added."""
+        """The number of each set, int64 `[n]`; new sets are added."""
         known = self._numbers
         result = np.empty(len(sets), np.int64)
         new: list[tuple[int, ...]] = []

@@ -31,13 +31,13 @@ from tensorflow_similarity.index.engines.exact import ExactScan
 
 __all__ = ["LiveRecords", "RecordsNow", "found"]
 
-# Dead rows are dropped when they are more than the live ones, and this many.
+# Deleted rows are dropped when they outnumber the live ones and are at least this many.
 _MOST_DEAD = 4096
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordsNow:
-    """Records as they were at one moment.
+    """A consistent snapshot of the records.
 
     Attributes:
         state: The records.
@@ -51,7 +51,7 @@ class RecordsNow:
 
 
 class LiveRecords:
-    """Records that change while they are searched. Arguments are checked ones.
+    """Records that can change while they are searched. Arguments must be checked already.
 
     Args:
         store: The first records.
@@ -68,7 +68,7 @@ class LiveRecords:
         self._writing = threading.RLock()
         self._building = threading.Lock()
         self.next_id = next_id
-        #: Where changes are written before they are made; None for nowhere.
+        #: Where changes are written before they are applied; None for nowhere.
         self.journal: Journal | None = None
         self._restart(store)
 
@@ -120,7 +120,7 @@ class LiveRecords:
         return batch.ids
 
     def _check_keyed(self, batch: Batch) -> None:
-        """Refuses records with keys beside others without.
+        """Raises for a mix of records with and without keys.
 
         Raises:
             TypeError: If the records of the index have keys and these not, or likewise.
@@ -170,7 +170,7 @@ class LiveRecords:
                 left = self._store.bury(rows)
                 self.state = dataclasses.replace(self.state, rows=left)
             if left.dead > max(_MOST_DEAD, left.live_count):
-                # The records are deleted: that their rows stay is no failure of that.
+                # The records are deleted even if their rows could not be dropped.
                 with contextlib.suppress(MemoryError, OSError):
                     self._drop_dead()
 
@@ -180,7 +180,7 @@ class LiveRecords:
             self._restart(self._store.emptied())
 
     def replay(self, change: Change) -> None:
-        """Makes a change that a journal tells of."""
+        """Applies a change from a journal."""
         columns = change.columns
         if change.name in ("add", "upsert"):
             batch = Batch(**columns)
@@ -198,7 +198,7 @@ class LiveRecords:
             raise ValueError(f"No change has the name {change.name!r}.")
 
     def exclusive(self) -> contextlib.AbstractContextManager[Any]:
-        """While it is held, no other thread changes the records."""
+        """While held, no other thread can change the records."""
         return self._writing
 
     def now(self) -> RecordsNow:
@@ -207,25 +207,25 @@ class LiveRecords:
             return RecordsNow(self.state, self.next_id, self.recall)
 
     def continue_in(self, journal: Journal) -> tuple[RecordsNow, Journal | None]:
-        """Writes to another journal from now on; gives what the former one led to, and it."""
+        """Switches to another journal; returns the state so far, and the previous journal."""
         with self._writing:
             former, self.journal = self.journal, journal
             return self.now(), former
 
     def note(self, about: dict[str, Any]) -> None:
-        """Writes something else than a change to the journal."""
+        """Writes an entry to the journal that is not a change of records."""
         with self._writing:
             if self.journal is not None:
                 self.journal.append(about, {})
 
     def close(self) -> None:
-        """Ends the journal: there are no more changes."""
+        """Closes the journal; no changes are possible afterwards."""
         with self._writing:
             if self.journal is not None:
                 self.journal.close()
 
     def compact(self) -> None:
-        """Drops dead rows, and builds the graph again if one is of use."""
+        """Drops deleted rows, and rebuilds the graph if one is useful."""
         with self._building:
             state = self._compacted()
             if self.folding.worthwhile(state):
@@ -234,7 +234,7 @@ class LiveRecords:
                 self.adopt(state, None, None)
 
     def ready(self, when_built: Callable[[], None]) -> State:
-        """The state for a lookup; builds a graph first, or begins to, where that is due.
+        """The state for a lookup; first builds a graph, or starts to, if one is due.
 
         Args:
             when_built: Called when that was done.
@@ -245,14 +245,14 @@ class LiveRecords:
                 try:
                     build = functools.partial(self._build_and_release, when_built)
                     threading.Thread(target=build, name="index-build").start()
-                except RuntimeError:  # there are too many threads
+                except RuntimeError:  # no more threads can be started
                     self._build_and_release(when_built)
             else:
                 self._build_and_release(when_built)
         return self.state
 
     def _build_and_release(self, when_built: Callable[[], None]) -> None:
-        """Builds where nobody asked for it: what fails is told by a warning, and tried later."""
+        """Builds automatically; a failure only warns, and is retried later."""
         try:
             self._build(self._in_place())
         except Exception as error:
@@ -268,7 +268,7 @@ class LiveRecords:
         when_built()
 
     def adopt(self, state: State, graph: Graph | None, recall: MeasuredRecall | None) -> None:
-        """Publishes a graph made of `state`, unless its rows have moved since."""
+        """Publishes a graph built from `state`, unless rows have moved since."""
         with self._writing:
             if self.state.scan is state.scan:
                 self.state = dataclasses.replace(self.state, graph=graph)
@@ -281,13 +281,13 @@ class LiveRecords:
         if built is not None:
             self.adopt(state, *built)
             graph, recall = built
-            # An effort that the user has chosen needs no warning.
+            # No warning for an effort that the user chose.
             if graph is not None and recall is not None and graph.engine.fixed_effort is None:
                 warn_below(recall, self.folding.target_recall)
 
     @contextlib.contextmanager
     def _journaled(self, change: Change) -> Iterator[None]:
-        """Writes a checked change to the journal, and takes it back if it was not made."""
+        """Writes a checked change to the journal, and undoes that if the change fails."""
         journal, before = self.journal, self.state
         if journal is None:
             yield
@@ -304,7 +304,7 @@ class LiveRecords:
     def _append(self, batch: Batch, replaced: np.ndarray | None) -> None:
         store, before = self._store, self.state.rows
         if len(batch) and before.keyed is None and (before.keys is None) != (batch.keys is None):
-            # Nothing is left of those that had keys, or had none.
+            # No records are left, so the next ones may have keys or not.
             store = store.emptied()
         rows = store.append(batch, replaced)
         if len(batch):
@@ -320,7 +320,7 @@ class LiveRecords:
             return self.state
 
     def _in_place(self) -> State:
-        """The state; without dead rows where a graph then needs no copy of the others.
+        """The state, without deleted rows if a graph can then share the rows.
 
         What lies in files stays there.
         """
@@ -332,7 +332,7 @@ class LiveRecords:
         return self.state
 
     def _drop_dead(self) -> None:
-        """Moves the live rows together, and tells the graph where its own went."""
+        """Moves the live rows together, and updates the graph accordingly."""
         old, graph = self.state.rows, self.state.graph
         if not old.dead:
             return

@@ -1,4 +1,4 @@
-"""What belongs to an index beside its records: its notes and its calibration."""
+"""The notes and the calibration of an index."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["About", "Keeper", "Notes", "calibration_of"]
 
 
 class Keeper(Protocol):
-    """Where the index lives."""
+    """Records changes of an index where it is stored."""
 
     def tell_of(self, about: Mapping[str, Any]) -> None:
-        """Writes down what is about to be. Raises if it cannot, and then it is not."""
+        """Records a pending change; on failure nothing is applied."""
 
     def snapshot_if_due(self) -> None:
         """Called after each change."""
 
 
 class Notes(dict[str, Any]):
-    """A dict with JSON values that says what is to change before it does.
+    """A dict of JSON values that reports each change before applying it.
 
     Args:
         change: Takes what is set and what is deleted, and makes the change.
@@ -41,12 +41,12 @@ class Notes(dict[str, Any]):
         self._change, self.lock = change, lock
 
     def after(self, new: Mapping[Any, Any], gone: Collection[str]) -> dict[str, Any]:
-        """What the notes would be after a change, as it will be read back; see `_as_json`."""
+        """The notes after a change, as they would be read back; see `_as_json`."""
         checked = {name: _as_json(name, value) for name, value in new.items()}
         return {name: value for name, value in self.items() if name not in gone} | checked
 
     def become(self, notes: Mapping[str, Any]) -> None:
-        """Makes the notes these, and tells nobody."""
+        """Replaces the notes without reporting the change."""
         for name in [name for name in self if name not in notes]:
             dict.pop(self, name)
         dict.update(self, notes)
@@ -88,12 +88,12 @@ class Notes(dict[str, Any]):
         self._change(dict(*args, **kwargs), ())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A copy is of no index.
+        # A copy does not belong to an index.
         return dict, (dict(self),)
 
 
 class About:
-    """What belongs to an index beside its records.
+    """The notes and the calibration of an index.
 
     Attributes:
         notes: Any JSON by name.
@@ -107,7 +107,7 @@ class About:
         self._calibration: Any = None
 
     def kept_by(self, keeper: Keeper) -> None:
-        """Has changes written down from now on, as long as there is that keeper."""
+        """Reports changes to this keeper from now on, as long as it exists."""
         self._keeper = weakref.ref(keeper)
 
     @property
@@ -149,7 +149,7 @@ class About:
             return _config(self.notes.copy(), self._calibration)
 
     def read(self, config: Mapping[str, Any]) -> None:
-        """Takes both from a config."""
+        """Sets both from a config."""
         calibration = calibration_of(config["calibration"])
         with self.lock:
             self.notes.become(config["notes"])
@@ -158,7 +158,7 @@ class About:
 
 def calibration_of(config: dict[str, Any] | None) -> Any:
     """A calibration of its config; None of None."""
-    # Calibration knows of indexes, so it is not imported above.
+    # Imported here because calibration imports the index.
     from tensorflow_similarity.calibration import Calibration
 
     return None if config is None else Calibration.from_config(config)

@@ -1,4 +1,4 @@
-"""What records carry along: rows of an array, or JSON values; stored in columns."""
+"""The data of records: rows of an array, or JSON values, stored in columns."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ArrayPayload:
         return self.values[rows] if bool(self.present[rows].all()) else self.get(rows)
 
     def take(self, rows: np.ndarray) -> ArrayPayload:
-        """The payload of these rows alone."""
+        """The payload of only these rows."""
         return ArrayPayload(taken(self.values, rows), self.present[rows])
 
 
@@ -74,7 +74,7 @@ class JsonPayload:
         bounds = (column.tolist() for column in self._bounds(rows))
         try:
             return [json.loads(self.text[a:b].tobytes()) for a, b in zip(*bounds, strict=True)]
-        except (RecursionError, ValueError) as error:  # only what was read is not checked
+        except (RecursionError, ValueError) as error:  # only text from files is unchecked
             raise CorruptIndexError(
                 f"The payload of records is no JSON ({error}): the file that the index was read "
                 "from holds what no index writes. Restore it from a copy, or build it again."
@@ -83,7 +83,7 @@ class JsonPayload:
     columnar = get
 
     def take(self, rows: np.ndarray, there: np.ndarray | None = None) -> JsonPayload:
-        """The payload of these rows alone; nothing, not even null, where not `there`."""
+        """The payload of only these rows; absent, not null, where not `there`."""
         starts, ends = self._bounds(rows)
         lengths = ends - starts if there is None else np.where(there, ends - starts, 0)
         new_ends = np.cumsum(lengths)
@@ -126,7 +126,7 @@ def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
 
 
 def parse_payload(data: object, length: int) -> PayloadRows | None:
-    """Reads what a user passes as `data`.
+    """Parses the argument `data`.
 
     Args:
         data: An array or tensor `[length, ...]` (array rows), a list of arrays
@@ -145,7 +145,7 @@ def parse_payload(data: object, length: int) -> PayloadRows | None:
         data = _rows_of_frame(data)
     if hasattr(data, "__array__"):
         values: Any = checks.host_array(data, "data")
-        # Text and objects have no fixed width: JSON keeps them as they are.
+        # Text and objects have no fixed width, so they are stored as JSON.
         if values.ndim and values.dtype.kind in "OUT":
             values = values.tolist()
     elif isinstance(data, list | tuple):
@@ -171,7 +171,7 @@ def parse_payload(data: object, length: int) -> PayloadRows | None:
     if isinstance(values, list):
         return _of_texts(_dump(values))
     if values.dtype.kind == "V" and values.dtype.names is None:
-        values = values.astype(np.float32)  # bfloat16, which files do not know
+        values = values.astype(np.float32)  # bfloat16, which the file format does not support
     if values.dtype.kind not in "biufcmM":
         raise TypeError(
             "`data` must be an array of numbers, booleans or times, or a list of JSON values. "
@@ -219,7 +219,7 @@ class Payload:
             self._columns = []
 
     def check(self, batch: PayloadRows | None) -> None:
-        """Raises where `batch` cannot be stored with what is there."""
+        """Raises if `batch` is incompatible with the stored payload."""
         if batch is None or self._kind is None:
             return
         if batch.kind != self._kind:
@@ -237,7 +237,7 @@ class Payload:
                 )
 
     def append(self, start: int, batch: PayloadRows | None, count: int) -> None:
-        """Stores a checked batch for the rows from `start` on; None: they have no data."""
+        """Stores a checked batch for the rows from `start` on; None means no data."""
         self._truncate(start)
         self._length = start + count
         if batch is not None and self._kind is None:
@@ -267,7 +267,7 @@ class Payload:
         self._kind = batch.kind
         if isinstance(batch, ArrayPayload):
             shape, dtype = batch.values.shape[1:], batch.values[:0].dtype
-            # Zeros that are never written take no memory.
+            # Zeros that are never written use no memory.
             self._columns = [
                 Column(np.zeros((absent, *shape), dtype), roomy=True),
                 Column(np.zeros(absent, bool)),

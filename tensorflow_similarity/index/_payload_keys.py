@@ -21,14 +21,14 @@ from tensorflow_similarity.index._search import State
 
 __all__ = ["MISSING", "KeyColumn", "PayloadKeys", "keys_in"]
 
-#: The number of what has no value.
+#: The number that stands for a missing value.
 MISSING = 0
 _ROWS = 1 << 14
 # Above this, float64 does not hold all whole numbers.
 _EXACT = 2**53
-# Records that are looked at to tell which keys there are.
+# The number of records examined to list the existing keys.
 _LOOKED_AT = 100
-# Masks that are kept for filters that come again.
+# The number of masks cached for repeated filters.
 _MASKS = 32
 
 
@@ -93,7 +93,7 @@ class KeyColumn:
             equal = [self._numbers.get(_told(v)) for v in (wanted if "in" in how else [wanted])]
             result[[number for number in equal if number is not None]] = True
             result = ~result if how in ("ne", "not_in") else result
-        result[MISSING] = False  # neither equal nor different
+        result[MISSING] = False  # neither equal nor unequal
         return result
 
     def _ordered(self, how: str, wanted: Any) -> np.ndarray:
@@ -107,14 +107,14 @@ class KeyColumn:
             self._exact &= not any(_large(value) for value in self.values[known:])
             self._floats.append(np.array(new, np.float64))
         if self._exact and not _large(wanted):
-            inside: np.ndarray = compare(self._floats.view(), wanted)  # NaN never is
+            inside: np.ndarray = compare(self._floats.view(), wanted)  # NaN never compares true
             return inside
         own = (_float(value) == _float(value) and compare(value, wanted) for value in self.values)
         return np.fromiter(own, bool, count)
 
 
 def _float(value: object) -> float:
-    """A number, as far as a float tells it; NaN for all else."""
+    """A number as a float; NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return np.nan
     try:
@@ -128,7 +128,7 @@ def _large(value: object) -> bool:
 
 
 def _told(value: object) -> tuple[bool, Hashable]:
-    # True is not 1 here, though Python takes it for that.
+    # True is not 1 here, unlike in Python.
     return type(value) is bool, _hashable(value)
 
 
@@ -172,15 +172,15 @@ class PayloadKeys:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._of: Any = None  # whose rows they are: rows of the same scan only ever grow
+        self._of: Any = None  # identifies the rows: those of the same scan only ever grow
         self._columns: dict[str, KeyColumn] = {}
         self._rows: Rows | None = None
         self._masks: dict[str, np.ndarray] = {}
-        #: What was warned of already.
+        #: Warnings given already.
         self.told: set[Hashable] = set()
 
     def known(self, state: State) -> list[str]:
-        """Keys of the payload of some records, the nested ones too: to tell what there is."""
+        """Keys in the payload of some records, including nested ones, for error messages."""
         data = state.rows.data
         rows = state.rows.live_rows[:_LOOKED_AT]
         return [] if data is None else keys_in(data.get(rows))
@@ -213,7 +213,7 @@ class PayloadKeys:
             return column if len(column.values) > 1 else None
 
     def mask(self, name: str, state: State, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """What a filter lets through, made once for the same rows."""
+        """The mask of a filter, computed once for the same rows."""
         with self._lock:
             self._follow(state)
             if self._rows is not state.rows:

@@ -60,7 +60,7 @@ class IdMap:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays, which may be columns of the index themselves."""
+        """Bytes of the arrays, some of which may be columns of the index."""
         arrays = (self.ids, self.rows, self.recent_ids, self.recent_rows)
         return sum(0 if array is None else array.nbytes for array in arrays)
 
@@ -175,7 +175,7 @@ class Records:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Checked records, about to be stored. Where they have keys, ids may be missing yet."""
+    """Checked records to be stored. With keys, ids may not be assigned yet."""
 
     ids: np.ndarray
     vectors: RowArray
@@ -190,7 +190,7 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """A snapshot of all rows, dead ones included. It never changes.
+    """An immutable snapshot of all rows, including deleted ones.
 
     A record that is updated gets a new row, and its old one is dead. Where there is a
     `table`, labels are the numbers of sets of them in it.
@@ -217,7 +217,7 @@ class Rows:
 
     @functools.cached_property
     def live_rows(self) -> np.ndarray:
-        """Rows that are alive, in the order of their ids."""
+        """The live rows, in the order of their ids."""
         rows = np.flatnonzero(self.live)
         return rows if self.id_map.in_order else rows[np.argsort(self.ids[rows])]
 
@@ -228,7 +228,7 @@ class Rows:
 
     @property
     def tie_order(self) -> np.ndarray | None:
-        """What orders rows as their ids do; None where rows are in that order."""
+        """Sort keys that order rows by id; None if rows are in that order already."""
         return None if self.id_map.in_order else self.ids
 
     def find(self, ids: np.ndarray) -> np.ndarray:
@@ -240,7 +240,7 @@ class Rows:
 
     @property
     def keyed(self) -> bool | None:
-        """Whether the records have keys; None where there are no records."""
+        """Whether the records have keys; None if there are no records."""
         return None if not self.live_count else self.keys is not None
 
     def find_keys(self, keys: JsonPayload) -> np.ndarray:
@@ -289,7 +289,7 @@ class Rows:
         )
 
     def compacted(self) -> Batch:
-        """All live rows in their order; without a copy where all are alive."""
+        """All live rows in order; without a copy if all are live."""
         if self.dead:
             return self.batch(np.flatnonzero(self.live))
         labels = self.labels_of()
@@ -317,7 +317,7 @@ class Store:
 
     @classmethod
     def of(cls, batch: Batch, live: np.ndarray | None = None) -> Store:
-        """A store that holds the batch as it is, without a copy.
+        """A store that uses the arrays of the batch without a copy.
 
         Args:
             batch: The first records.
@@ -347,11 +347,11 @@ class Store:
         return Store(self.rows.vectors.shape[1], self._vectors.storage)
 
     def check_data(self, data: PayloadRows | None) -> None:
-        """Raises where the payload does not fit what is stored."""
+        """Raises if the payload is incompatible with the stored one."""
         self._data.check(data)
 
     def append(self, batch: Batch, replaced: np.ndarray | None = None) -> Rows:
-        """Adds checked records, and buries the rows that they replace."""
+        """Adds checked records, and marks the rows that they replace as deleted."""
         start = len(self.rows)
         labels, table = self._numbered(batch)
         # After an append that failed half-way, columns may be longer than what
@@ -382,7 +382,7 @@ class Store:
         return self.rows
 
     def check_labels(self, batch_labels: np.ndarray | LabelSets) -> None:
-        """Raises where labels do not fit what is stored: several, and records have one each."""
+        """Raises if records are given several labels but stored ones have a single label."""
         if isinstance(batch_labels, LabelSets) and self._table is None and self._labelled():
             raise TypeError(
                 "`labels` must be one for each record, as those of the records of the index are. "
@@ -394,28 +394,28 @@ class Store:
         return bool((self.rows.live & self.rows.has_label).any())
 
     def _numbered(self, batch: Batch) -> tuple[np.ndarray, LabelTable | None]:
-        """The labels as rows hold them, and what they are numbers of."""
+        """The labels as they are stored, and the table that they are numbers of."""
         labels, table = batch.labels, self._table
         if not batch.has_label.any():
             return np.zeros(len(batch), np.int64), table
         if not isinstance(labels, LabelSets):
             if table is None:
                 return labels, table
-            if not self._labelled():  # Nothing is left that had several.
+            if not self._labelled():  # No record with several labels is left.
                 return labels, None
             labels = LabelSets.of_labels(labels, batch.has_label)
         table = LabelTable() if table is None else table
         return table.numbers(labels), table
 
     def bury(self, rows: np.ndarray) -> Rows:
-        """Marks live rows as dead."""
+        """Marks live rows as deleted."""
         self._live.truncate(len(self.rows))
         dead = self.rows.dead + self._bury(rows)
         self.rows = self._snapshot(self.rows.id_map, self.rows.key_map, dead)
         return self.rows
 
     def _bury(self, rows: np.ndarray) -> int:
-        # Snapshots keep seeing the rows alive.
+        # In existing snapshots the rows stay live.
         self._live = self._live.copy()
         self._live.view()[rows] = False
         return len(rows)

@@ -139,7 +139,7 @@ class KReciprocal:
                 f"{index.distance.name!r}, with {self._near.min():g}."
             )
         self._found = np.concatenate(found)
-        # Neighbours that have it as a neighbour, too.
+        # Reciprocal neighbours.
         self._mutual = self._near <= self._near[self._found, -1]
         scale = float(np.median(self._near[:, -1])) or 1.0
         self._scale = scale

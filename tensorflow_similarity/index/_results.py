@@ -24,7 +24,7 @@ _SHOWN = 40  # characters of a payload
 
 
 def _cut(data: object) -> str:
-    """How a payload is written, cut with an ellipsis where it is long."""
+    """The repr of a payload, shortened with an ellipsis."""
     text = repr(data)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
@@ -121,7 +121,7 @@ class Neighbors:
 
     @classmethod
     def none(cls, queries: int, k: int, class_names: tuple[str, ...] | None = None) -> Neighbors:
-        """No neighbours: all of it padding."""
+        """No neighbours: padding only."""
         shape = queries, k
         return cls(
             np.full(shape, -1),
@@ -183,7 +183,7 @@ class Neighbors:
 
     @property
     def has_label(self) -> np.ndarray:
-        """Where there is a record with a label: bool `[queries, k]`."""
+        """Whether there is a record with a label: bool `[queries, k]`."""
         if self._source is None or self._rows is None:
             return self.ids >= 0
         return (self.ids >= 0) & (self._label_ids != -1)
@@ -221,7 +221,7 @@ class Neighbors:
         return (self._lookups(query) for query in range(len(self)))
 
     def to_data_frame(self) -> Any:
-        """The neighbours as a pandas data frame, a row for each that there is.
+        """The neighbours as a pandas data frame, one row each, without padding.
 
         Returns:
             A `pandas.DataFrame` with the columns `query` (its position), `rank` (1 for the
@@ -293,7 +293,7 @@ class Neighbors:
 
 
 def text(of: dict[str, Any]) -> str:
-    """The figures of `Index.stats`, for people: those that there are."""
+    """The figures of `Index.stats` as text, without those that are None."""
     records, labels = f"{of['records']:,}", f"{of['labelled']:,} records"
     if of.get("deleted"):
         records += f" (and {of['deleted']:,} deleted)"

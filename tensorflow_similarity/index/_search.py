@@ -1,4 +1,4 @@
-"""One lookup over what an engine has built and what came after.
+"""One lookup over the graph of an engine and the rows added since.
 
 The graph of an engine never changes. Rows that were added since are scanned
 exactly, rows that died since are dropped from what the graph returns, and all
@@ -19,11 +19,11 @@ from tensorflow_similarity.index.engines.exact import ExactScan
 
 __all__ = ["Graph", "State", "search", "transformed"]
 
-# Up to this many rows are scanned faster than a graph is walked.
+# Up to this many rows, a scan is faster than a search in a graph.
 FEW_ROWS = 2048
-# Rows that a scan reads in the time that a graph takes for one more neighbour.
+# The number of rows that a scan reads in the time a graph takes per neighbour.
 _ROWS_PER_NEIGHBOR = 64
-# Asked for in addition where some will be dropped.
+# Extra candidates to request if some will be dropped.
 _SPARE = 1.2, 8
 _NONE = np.empty(0, np.int64)
 # So many are sorted before they could be packed for that.
@@ -35,7 +35,7 @@ _MAGNITUDE = np.int32(0x7FFFFFFF)
 
 @dataclasses.dataclass(frozen=True)
 class Graph:
-    """What an engine built, and of which rows.
+    """The graph of an engine, and the rows that it was built from.
 
     Attributes:
         engine: The engine.
@@ -49,7 +49,7 @@ class Graph:
     covered: int
 
     def moved(self, kept: np.ndarray) -> Graph:
-        """The same graph after only the rows `kept` (increasing) were kept."""
+        """The same graph after all rows but `kept` (increasing) were dropped."""
         place = np.searchsorted(kept, self.rows)
         place[place == len(kept)] = 0
         there = (kept[place] if len(kept) else -2) == self.rows
@@ -62,7 +62,7 @@ class Graph:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """All that a lookup needs, published at once and never changed."""
+    """Everything a lookup needs, published at once and immutable."""
 
     rows: Rows
     scan: ExactScan
@@ -120,7 +120,7 @@ def search(
 
 
 def _overask(size: int, built: int, wanted: int) -> int:
-    """How many to ask of a graph of `size`, of which `built` may be returned."""
+    """How many candidates to request from a graph of `size`, of which `built` may be returned."""
     wanted = min(wanted, built)
     if built < size:
         wanted = math.ceil(_SPARE[0] * wanted * size / max(built, 1)) + _SPARE[1]
@@ -149,7 +149,7 @@ def _from_graph(
     positions = graph.engine.search(own, ask)
     if not positions.size:
         positions = np.full((len(queries), 1), -1)
-    # Whatever the engine says, and whoever wrote its file.
+    # Never trust the engine or its file.
     unknown = positions.min() < 0 or positions.max() >= len(graph.rows)
     nowhere = (positions < 0) | (positions >= len(graph.rows)) if unknown else None
     rows = graph.rows[positions if nowhere is None else np.where(nowhere, 0, positions)]

@@ -64,12 +64,12 @@ __all__ = [
     "save",
 ]
 
-# Rows that are dead stay in the file for the sake of a graph if they are not more than this.
+# At most this many deleted rows stay in the file so that its graph remains valid.
 _DEAD_SHARE = 1 / 8
 
 
 def rows_to_keep(state: State) -> np.ndarray | None:
-    """The rows to write; None for all.
+    """The rows to write; None for all rows.
 
     Those that are alive. But where a graph walks over the first rows, all of
     these: one that is loaded can then do so in the file, or in the memory of the
@@ -93,7 +93,7 @@ def rows_to_keep(state: State) -> np.ndarray | None:
 def graph_sections(
     graph: Graph,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Iterator[bytes]]]:
-    """What there is to write of a graph: its part of the manifest, its arrays, its files."""
+    """What to write for a graph: its part of the manifest, its arrays, its files."""
     engine = graph.engine
     about = {
         "engine": engine.name,
@@ -110,7 +110,7 @@ def graph_sections(
 
 
 def _content_of(engine: Engine) -> Iterator[bytes]:
-    """What an engine writes; what goes wrong in its library is an OSError, whatever it raises."""
+    """What an engine writes; any error of its library becomes an OSError."""
     try:
         yield from engine.content()
     except OSError:
@@ -125,7 +125,7 @@ def _content_of(engine: Engine) -> Iterator[bytes]:
 def read_graph(
     archive: Archive, folding: Folding, vectors: RowArray, dim: int, trust_graph: bool | None
 ) -> Graph | None:
-    """The graph of a file; None, with a warning, where its engine is not installed.
+    """The graph in a file; None, with a warning, if its engine is not installed.
 
     Args:
         archive: The file.
@@ -165,7 +165,7 @@ def read_graph(
 
 
 def _built_of(archive: Archive, rows: np.ndarray, vectors: RowArray) -> np.ndarray:
-    """The rows that a graph was built of: as they lie there, if none is gone."""
+    """The rows that a graph was built from: the stored array itself, if no row was dropped."""
     if _are_first(rows):
         return vectors[: len(rows)]
     built, there = np.empty((len(rows), vectors.shape[1]), np.float32), rows >= 0
@@ -181,7 +181,7 @@ def _are_first(rows: np.ndarray) -> bool:
 
 
 def held_once(vectors: RowArray, graph: Graph) -> RowArray:
-    """The rows in memory where the engine wants them, if it has the same ones there."""
+    """Lets the engine share the rows in memory, if they are the same."""
     shared = graph.engine.shared
     if shared is None or not isinstance(vectors, np.ndarray) or lies_in_file(vectors):
         return vectors
@@ -192,7 +192,7 @@ def held_once(vectors: RowArray, graph: Graph) -> RowArray:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """All there is to an index.
+    """Everything that makes up an index.
 
     Attributes:
         settings: What it was asked to be.
@@ -252,7 +252,7 @@ def save(path: str | os.PathLike[str], index: Contents, now: RecordsNow | None =
 
 
 def _arrays(rows: Rows, kept: np.ndarray | None) -> dict[str, RowArray]:
-    """The rows that are kept; those of large columns are gathered when they are written."""
+    """The rows to keep; rows of large columns are gathered while they are written."""
     columns: dict[str, Any] = {
         field.name: getattr(rows, field.name) for field in dataclasses.fields(Batch)
     }
@@ -323,7 +323,7 @@ def load(
         try:
             was = Settings(**meta["config"])
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            # What is not known here may be known elsewhere, such as an engine of another package.
+            # A name unknown here may be known elsewhere, such as the engine of another package.
             raise IndexFileError(
                 f"{path!r} cannot be loaded here, for its settings: {error}"
             ) from error

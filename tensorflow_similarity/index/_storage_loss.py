@@ -1,4 +1,4 @@
-"""What storing embeddings in fewer bytes loses of the true neighbours.
+"""How many true neighbours are lost by storing embeddings in fewer bytes.
 
 What was added is gone, so this is estimated: records and queries are put anywhere
 between the numbers that are rounded to what is stored, and looked up both there
@@ -23,13 +23,13 @@ from tensorflow_similarity.index.engines.exact import ExactScan
 
 __all__ = ["StorageLosses"]
 
-# What the first lookups measure, where nobody asked: so many queries, among so many records.
+# What the first lookups measure automatically: this many queries among this many records.
 _FEW_QUERIES = 64
 _MOST_RECORDS = 1 << 15
 _FEWEST_RECORDS = 64
 _QUERIES = 256
 _NEIGHBORS = 10
-# Measured again when there are so many times more records.
+# Measured again after the number of records has grown by this factor.
 _AGAIN = 8
 # Different roundings, and what chooses among them for a record.
 _ROUNDINGS = 1021
@@ -111,7 +111,7 @@ class _Truth:
         if state.scan.product is None:
             hits = [np.isin(a, b) for a, b in zip(rows, self.nearest, strict=True)]
             return float(np.mean(hits))
-        # By distance: of records at equal distance any will do.
+        # Compared by distance, since any of several equally distant records will do.
         true, vectors = self.state.scan, self.state.rows.vectors
         farthest = true.distances(self.queries, vectors, self.nearest[:, -1:])
         return float((true.distances(self.queries, vectors, rows) <= farthest).mean())
@@ -126,7 +126,7 @@ def _others(rows: np.ndarray, own: np.ndarray | None) -> np.ndarray:
 
 
 class StorageLosses:
-    """Knows what an index was measured to lose, and warns once."""
+    """Keeps the measured losses of an index, and warns once."""
 
     def __init__(self) -> None:
         self._records = 0
@@ -147,7 +147,7 @@ class StorageLosses:
     def measure(
         self, state: State, queries: np.ndarray | None, k: int, target: float
     ) -> MeasuredRecall:
-        """What lookups find of what was added, of given queries or of a sample of the records."""
+        """The recall of the original neighbours, by given queries or a sample of the records."""
         truth = _Truth.of(state, queries, k, _QUERIES)
         stored = truth.found(dataclasses.replace(state, graph=None))
         recall = stored if state.graph is None else truth.found(state)
@@ -190,7 +190,7 @@ class StorageLosses:
 
 
 def _some(rows: Rows) -> Rows:
-    """Some of the rows, where there are many."""
+    """A sample of the rows, if there are many."""
     if rows.live_count <= _MOST_RECORDS:
         return rows
     kept = np.random.default_rng(0).permutation(np.flatnonzero(rows.live))[:_MOST_RECORDS]

@@ -1,4 +1,4 @@
-"""How embeddings are stored: as they came, or in two bytes or one per number.
+"""How embeddings are stored: unchanged, or in two bytes or one per number.
 
 Whatever the storage, an embedding is what is stored of it: distances are those
 to the stored values, and these are what comes back.
@@ -46,7 +46,7 @@ _SMALLEST_SPREAD = 2.0**-10
 
 
 class EncodedRows:
-    """Rows in fewer bytes, read as float32: `codes[i] * scales[i]`, or that in a frame.
+    """Encoded rows, read as float32: `codes[i] * scales[i]`, possibly relative to a frame.
 
     Attributes:
         codes: float16 or int8 `[n, dim]`.
@@ -117,12 +117,12 @@ class EncodedRows:
         )
 
     def taken(self, rows: Any) -> EncodedRows:
-        """Some of the rows, encoded as they are."""
+        """Some of the rows, still encoded."""
         frame = None if self.frame is None else self.frame[rows]
         return EncodedRows(self.codes[rows], self.scales[rows], frame, self.frames)
 
     def steps(self) -> np.ndarray:
-        """How far apart the numbers are that each was rounded to, like the rows."""
+        """The rounding step of each number, in the shape of the rows."""
         codes = np.asarray(self.codes[:])
         if codes.dtype == np.float16:
             steps = np.spacing(np.abs(codes)).astype(np.float32)
@@ -190,7 +190,7 @@ def _share_of_error(
     Infinite where a number might be stored less exactly than without.
     """
     largest = np.abs(rows).max(axis=1, initial=0)
-    zeros = largest == 0  # nothing is lost of these
+    zeros = largest == 0  # these lose nothing
     largest[zeros] = 1
     with np.errstate(over="ignore"):  # where a row is tiny beside the middle
         unit = rows / largest[:, None]
@@ -207,7 +207,7 @@ def _share_of_error(
 
 
 def _frame_of(rows: np.ndarray, storage: str) -> np.ndarray:
-    """Where rows lie in each dimension, and how widely: float32 `[2, dim]`."""
+    """Middle and spread of the rows in each dimension: float32 `[2, dim]`."""
     middle = np.median(rows, axis=0)
     away = np.abs(rows - middle)
     if storage == "float16":
@@ -215,19 +215,19 @@ def _frame_of(rows: np.ndarray, storage: str) -> np.ndarray:
         middle = np.where(np.abs(middle) > _FAR * np.quantile(away, 0.9, axis=0), middle, 0)
     if storage == "float16" or len(rows) < _FEWEST_FOR_SPREADS:
         return np.stack([middle, np.ones_like(middle)]).astype(np.float32)
-    # Neither of the two minds outliers.
+    # Both are robust to outliers.
     spread = np.quantile(away, 0.9, axis=0)
     spread = np.where(spread > 0, spread, away.mean(axis=0))
     most = spread.max(initial=0)
     if most == 0:
         return np.stack([middle, np.ones_like(middle)]).astype(np.float32)
-    # What is constant so far may differ in later rows.
+    # A dimension that is constant so far may vary in later rows.
     spread = np.where(spread > 0, spread / most, 1)
     return np.stack([middle, np.maximum(spread, _SMALLEST_SPREAD)]).astype(np.float32)
 
 
 class VectorColumn:
-    """Embeddings that grow, in one of the storages.
+    """A growing column of embeddings, in one of the storages.
 
     Args:
         codes: The first rows, as they are stored.
@@ -257,7 +257,7 @@ class VectorColumn:
 
     @classmethod
     def of(cls, rows: Any) -> VectorColumn:
-        """A column that holds rows as they are, without a copy."""
+        """A column that uses the given rows without a copy."""
         if isinstance(rows, EncodedRows):
             return cls(rows.codes[:], rows.scales, rows.frame, rows.frames)
         return cls(rows)
@@ -290,7 +290,7 @@ class VectorColumn:
             self._frame.append(none if rows.frame is None else rows.frame)
 
     def _learn(self, rows: np.ndarray) -> None:
-        """Adds a frame where one helps with the next rows, or with all there will be."""
+        """Adds a frame if one helps with the next rows, or with later ones."""
         if not len(rows):
             return
         total = len(self._codes) + len(rows)

@@ -1,4 +1,4 @@
-"""Everything within a distance: of queries, and among the records themselves."""
+"""Everything within a distance: of queries, or among the records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROWS = 512
 
 
 def check_distance(value: object) -> float:
-    """A distance to look up within, as a float.
+    """Checks the distance of a range search, and returns it as a float.
 
     Raises:
         TypeError: If it is not a number.
@@ -38,7 +38,7 @@ def check_distance(value: object) -> float:
 
 
 class NeighborsWithin:
-    """All records within a distance of some queries, in columns of any length.
+    """All records within a distance of some queries, in flat columns.
 
     The neighbours of query i are `ids[offsets[i]:offsets[i + 1]]`, nearest first, and so are
     the other columns. `found[i]` is the list of `Lookup` of query i, and iteration gives
@@ -266,7 +266,7 @@ class Pairs:
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """Records that chains of near pairs connect, the largest group first.
+    """Groups of records connected by chains of near pairs, the largest group first.
 
     `groups[i]` are the ids of group i, in increasing order, and iteration gives these.
 

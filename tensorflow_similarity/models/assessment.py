@@ -37,12 +37,12 @@ __all__ = [
 # Records read at a time; neighbours looked up at first, and of all queries at most.
 _RECORDS, _FIRST, _MOST_NEIGHBORS = 1 << 16, 32, 1 << 26
 
-#: What may be known of examples that are evaluated.
+#: The kinds of targets for evaluation.
 ANY_KIND = ("classes", "multi_hot", "soft", "hierarchy", "relevance")
 
 
 def require_calibration(index: Index) -> Calibration:
-    """The calibration of an index.
+    """Returns the calibration of an index, or raises.
 
     Raises:
         ValueError: If it was not calibrated.
@@ -53,14 +53,14 @@ def require_calibration(index: Index) -> Calibration:
 
 
 def limit_of(index: Index, max_distance: float | str | None) -> float | None:
-    """A distance, or that of a cutpoint of the calibration."""
+    """A distance, given as such or as the name of a cutpoint."""
     if not isinstance(max_distance, str):
         return max_distance
     return require_calibration(index).distance(max_distance)
 
 
 def _columns(index: Index, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances and labels of the nearest records; inf where there is none with a label."""
+    """Distances and labels of the nearest records; inf without a labelled one."""
     return _with_labels(index.lookup(queries, k=k))
 
 
@@ -96,7 +96,7 @@ def calibrate(
 def _match_sets(
     index: Index, queries: np.ndarray, labels: Targets, farthest: Callable[[MatchSets], float]
 ) -> MatchSets:
-    """The match sets of queries by the labels of records, whole up to a distance.
+    """The match sets of queries by the labels of records, complete up to a distance.
 
     Args:
         index: The index.
@@ -164,7 +164,7 @@ def evaluate_classification(
     extra_metrics: Sequence[Any],
     matcher: object,
 ) -> calibration.CutpointResults:
-    """What each cutpoint of the calibration does on queries."""
+    """Evaluates each cutpoint of the calibration on queries."""
     thresholds = require_calibration(index)
     extra = classification_metrics(extra_metrics, "extra_metrics")
     metrics = classification_metrics(thresholds.calibration_metric, "calibration_metric")
@@ -190,7 +190,7 @@ def evaluate_retrieval(
     record_labels: Any = None,
     **options: Any,
 ) -> EvaluationResult | dict[str, float]:
-    """How well the records answer queries.
+    """Evaluates retrieval of the records by queries.
 
     Args:
         index: The index.
@@ -284,7 +284,7 @@ def say_without_positives(result: EvaluationResult, name: str, why: str) -> None
 
 
 def _comparable(record_labels: np.ndarray, queries: Targets) -> tuple[Targets, Targets]:
-    """The labels of records and of queries as `evaluate` takes them: of one kind."""
+    """The labels of records and of queries, converted to one kind for `evaluate`."""
     if not isinstance(record_labels[0], tuple):
         return _like(targets.get(record_labels, "labels"), queries), queries
     sets = Targets.label_sets(record_labels, name="labels")
@@ -308,7 +308,7 @@ def _comparable(record_labels: np.ndarray, queries: Targets) -> tuple[Targets, T
 
 
 def _like(records: Targets, queries: Targets) -> Targets:
-    """The labels of records, one each, as those of queries that have several."""
+    """Converts single labels of records to the kind of queries with several labels."""
     if queries.kind != "multi_hot":
         return records
     if records.class_names is not None or queries.class_names is not None:

@@ -1,4 +1,4 @@
-"""What a model is worth: beside the raw input, and itself without training."""
+"""Compares a model with the raw input, and with itself before training."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _with_new_weights(model: keras.Model) -> keras.Model:
 
 
 def _new(layer: keras.Layer) -> keras.Layer:
-    """A layer like another, with weights of its own unless they were adapted to data."""
+    """A copy of a layer with new weights, except weights that were adapted to data."""
     if _is_adapted(layer):
         return _Same(layer)
     if isinstance(layer, keras.Model) and any(map(_is_adapted, layer._flatten_layers())):
@@ -138,7 +138,7 @@ def _is_adapted(layer: keras.Layer) -> bool:
 
 
 class _Same(keras.layers.Layer):
-    """A layer in another model. Called there itself, it would keep that model alive."""
+    """Wraps a layer for use in another model; calling it directly would keep that model alive."""
 
     def __init__(self, layer: keras.Layer) -> None:
         super().__init__(name=layer.name, dtype=layer.dtype_policy)

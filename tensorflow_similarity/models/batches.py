@@ -1,4 +1,4 @@
-"""Turns whatever `keras.Model.predict` takes into a stream of batches with labels."""
+"""Turns anything that `keras.Model.predict` takes into a stream of labelled batches."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Batches:
                 "`x` must yield labels with every batch or with none. Received: labels with "
                 f"{len(found)} of {len(parts)} batches."
             )
-        # Checked together, for a warning is to come once.
+        # Checked together, so that a warning comes only once.
         together: Any = np.concatenate(found)
         if self.wrap is not None:
             together = self.wrap(together)
@@ -82,7 +82,7 @@ class Batches:
             # Tensors are not indexed by arrays; HDF5 is, by ascending ones.
             if keras.ops.is_tensor(leaf):
                 return keras.ops.take(leaf, positions, axis=0)
-            # Tensors of a library that is not the backend.
+            # Tensors from a library other than the backend.
             return (np.asarray(leaf) if hasattr(leaf, "numpy") else leaf)[positions]
 
         return keras.tree.map_structure(rows, x), None if y is None else y.take(positions)
@@ -130,7 +130,7 @@ def batches_of(
 
 
 def is_dataset(x: object) -> bool:
-    """Whether `x` yields batches, and is no array or structure of arrays."""
+    """Whether `x` yields batches, rather than being an array or a structure of arrays."""
     if isinstance(x, keras.utils.PyDataset):
         return True
     if isinstance(x, (list, tuple, dict, str)) or hasattr(x, "__array__") or hasattr(x, "shape"):
@@ -174,7 +174,7 @@ def _native(batch: object) -> Any:
 
 
 def _in_order(dataset: keras.utils.PyDataset) -> Iterator[Any]:
-    """The batches of a PyDataset, with its workers a few batches ahead."""
+    """The batches of a PyDataset in order, prepared ahead by its workers."""
     count = dataset.num_batches
     if count is None:
         raise ValueError(
@@ -194,7 +194,7 @@ def _in_order(dataset: keras.utils.PyDataset) -> Iterator[Any]:
 
 
 def _arrays(x: object, input_ranks: list[int] | None) -> Any:
-    """`x` with every leaf something that has a length and can be sliced."""
+    """`x` with every leaf converted to something that has a length and can be sliced."""
     if isinstance(x, list) and not _is_list_of_inputs(x, input_ranks):
         x = checks.host_array(x, "x")
     elif isinstance(x, dict):
@@ -255,7 +255,7 @@ def _of_arrays(x: object, y: object, batch_size: int, kinds: Sequence[str]) -> B
 
 
 def one_class_batches(ids: np.ndarray, batch_size: int) -> float:
-    """The share of batches that are of one class, where there are several classes; else 0."""
+    """The share of batches that hold one class, if there are several classes; else 0."""
     if len(np.unique(ids)) < 2 or len(ids) < 2:
         return 0.0
     starts = np.arange(0, len(ids), batch_size)

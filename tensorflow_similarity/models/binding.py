@@ -1,4 +1,4 @@
-"""What ties a model to its index: which output, which distance, which weights."""
+"""Connects a model to its index: its output, its distance, and the weights used."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MADE_WITH = "made_with_weights"
 _EMPTY = "The index is empty: add records first, with model.index(x, y)."
 _MILVUS = "milvus"
 _OF_MILVUS, _OF_BOTH = ("uri", "collection"), ("search_params",)
-# What belongs to an index whatever its distance.
+# Settings of an index that do not depend on its distance.
 _SETTINGS = ("target_recall", "search_params", "background", "storage")
 
 
 def _settings_of(index: Index) -> dict[str, Any]:
-    """What a new index is made with to be like this one, beside its distance and engine."""
+    """Settings that carry over to a new index, besides its distance and engine."""
     if index.search == _MILVUS:
         return {}
     config = index.get_config()
@@ -38,7 +38,7 @@ def _settings_of(index: Index) -> dict[str, Any]:
 
 
 class IndexBinding:
-    """The index of a model, and what it must agree with.
+    """The index of a model, and the settings that it must agree with.
 
     Keras does not track this object: it is saved as an asset of the model, and
     its parts are never taken for layers.
@@ -77,7 +77,7 @@ class IndexBinding:
         keep: bool = True,
         settings: dict[str, Any] | None = None,
     ) -> None:
-        """Sets what the index is to be, and makes an empty one unless the old one is kept.
+        """Configures the index, and creates an empty one unless the old one is kept.
 
         Args:
             distance: Its distance.
@@ -115,7 +115,7 @@ class IndexBinding:
         self.distance, self.search, self.embedding_output = wanted
         self.settings, self.index, self._warned = settings, None, False
         try:
-            # Records in Milvus may be anywhere: there is an index when it is known where.
+            # For records in Milvus, there is an index only once their location is known.
             if embedder.size is not None and (search != _MILVUS or settings.get("uri")):
                 before["index"] = self._let_go(before["index"], settings)
                 self.require_index(embedder.size)
@@ -124,7 +124,7 @@ class IndexBinding:
             raise
 
     def _let_go(self, index: Index | None, settings: Mapping[str, Any]) -> Index | None:
-        """Ends the index of a folder that the next one is to live in, if it may do so.
+        """Closes the index of a folder that the next one will use, if that is allowed.
 
         Raises:
             ValueError: If what is there was made with another distance.
@@ -150,7 +150,7 @@ class IndexBinding:
             self._warned = False
 
     def adopt(self, index: Index) -> None:
-        """Puts another index in place, and takes over its distance and search engine.
+        """Replaces the index, and takes over the distance and engine of the new one.
 
         Raises:
             ValueError: If the model's embeddings have another size.
@@ -166,12 +166,12 @@ class IndexBinding:
         self.settings = _settings_of(index)
 
     def leave(self, place: Mapping[str, Any]) -> None:
-        """Says that the records of the model are in Milvus, and to be attached to."""
+        """Records that the model's records are in Milvus, and must be attached."""
         self.index, self.search = None, _MILVUS
         self._left = f", when it was saved in {place['uri']!r}, collection {place['collection']!r}"
 
     def attach(self, index: Index) -> None:
-        """Puts an index in place whose records are from elsewhere, and must be this model's.
+        """Attaches an index from elsewhere, whose records must come from this model.
 
         Raises:
             ValueError: If they have another size or distance, or were embedded with
@@ -195,7 +195,7 @@ class IndexBinding:
 
     @property
     def embedder(self) -> Embedder:
-        """The forward pass to the embedding output; made again after `forget_traces`."""
+        """The forward pass to the embedding output; recreated after `forget_traces`."""
         synced(self._model)  # of which the embedder may know a tower only
         if self._embedder is None:
             self._embedder = Embedder(self._model.towers()[0], self.embedding_output)
@@ -203,7 +203,7 @@ class IndexBinding:
 
     @property
     def record_embedder(self) -> Embedder:
-        """What embeds records: another than `embedder` where the model has a tower for them."""
+        """Embeds records: differs from `embedder` if the model has a separate tower for them."""
         synced(self._model)
         queries, tower = self._model.towers()
         if tower is queries:
@@ -213,11 +213,11 @@ class IndexBinding:
         return self._record_embedder
 
     def forget_traces(self) -> None:
-        """Says that the model's computation changed."""
+        """Call this when the computation of the model has changed."""
         self._embedder = self._record_embedder = None
 
     def require_index(self, embedding_size: int) -> Index:
-        """The index, made now if the embedding size was not known before.
+        """The index, created now if the embedding size was not known before.
 
         Raises:
             ValueError: If neither `compile` nor `create_index` was called.
@@ -242,7 +242,7 @@ class IndexBinding:
         return self.index
 
     def _require_place(self) -> None:
-        """Raises if the records are in Milvus, and the model is not attached to them."""
+        """Raises if the records are in Milvus and are not attached."""
         if self.search == _MILVUS and self.index is None and not self.settings.get("uri"):
             raise ValueError(
                 f"The records of the model are in Milvus{self._left}: attach to them with "
@@ -280,7 +280,7 @@ class IndexBinding:
         ids: ArrayLike | None = None,
         replace: bool = False,
     ) -> np.ndarray:
-        """Adds records, and remembers which weights made the first of them.
+        """Adds records, and remembers which weights embedded the first of them.
 
         If `replace`, they take the place of those with the same ids.
         """
@@ -288,14 +288,14 @@ class IndexBinding:
         fresh = not len(index)
         if not fresh:
             self.warn_if_stale()
-        else:  # noted before, so that a journal tells of it before it tells of records
+        else:  # set first, so that it precedes the records in a journal
             index.notes[_MADE_WITH], self._warned = self.fingerprint.digest(), False
         if replace:
             return index.upsert(ids, embeddings, labels=labels, data=data)
         return index.add(embeddings, labels=labels, data=data, ids=ids)
 
     def warn_if_stale(self) -> None:
-        """Warns, once, if the weights are no longer those that made the records.
+        """Warns once if the weights have changed since the records were embedded.
 
         The warning points at the caller of the caller of the caller of this: the
         user's line, if a method of the model comes here by one more function.

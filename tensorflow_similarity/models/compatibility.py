@@ -1,4 +1,4 @@
-"""Whether queries of a new model can search what an older one has indexed."""
+"""Measures whether queries of a new model can search an older model's index."""
 
 from __future__ import annotations
 

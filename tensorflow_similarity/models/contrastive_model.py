@@ -189,7 +189,7 @@ class ContrastiveModel(PairedModel):
         if self.predictor is None and not self._averaged:
             value = loss(first, second, sample_weight=sample_weight)
         else:
-            # The side that is a constant takes the position of the labels.
+            # The side without a gradient takes the place of the labels.
             constant = [ops.stop_gradient(each) for each in target]
             value = (
                 loss(constant[1], first, sample_weight=sample_weight)

@@ -1,4 +1,4 @@
-"""Losses that, as they come, were measured to leave a network where it was before training."""
+"""Losses whose default arguments were measured to train hardly at all."""
 
 from __future__ import annotations
 

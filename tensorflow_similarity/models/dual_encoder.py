@@ -1,4 +1,4 @@
-"""Two towers: queries and candidates that belong together, without classes."""
+"""Two towers for queries and candidates that belong together, without classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tensorflow_similarity.models.paired_model import PairedModel, embedding_siz
 
 __all__ = ["DualEncoder"]
 
-#: What may be known of the candidates of a batch, beside the candidates.
+#: Optional inputs about the candidates of a batch.
 _EXTRA = ("ids", "sampling_probability", "negatives", "negative_ids")
 _IDS = ("ids", "negative_ids")
 
@@ -276,7 +276,7 @@ class DualEncoder(PairedModel):
 
 
 def _with_axis(y: dict[str, Any]) -> dict[str, Any]:
-    """Negatives `[batch, n, ...]`, where one was given for each query."""
+    """Negatives as `[batch, n, ...]`, if one was given for each query."""
     if "negatives" not in y:
         return {}
     one, several = (keras.tree.flatten(y[key]) for key in ("candidates", "negatives"))

@@ -1,4 +1,4 @@
-"""Finds the embedding of a model that ends in a head for training."""
+"""Finds the embedding in a model that ends in a head for training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def embedding_below_head(model: keras.Model) -> str | None:
-    """The name of the output or layer that a head at the end of a model reads.
+    """The name of the output or layer that feeds the head at the end of a model.
 
     A head is a layer that says `reads_embedding`, such as a `ProxyHead`.
 
@@ -50,7 +50,7 @@ def embedding_below_head(model: keras.Model) -> str | None:
 
 
 def bind_heads(model: keras.Model, loss: object) -> None:
-    """Shows each loss the layer that makes its output, and lets both say what does not fit.
+    """Tells each loss which layer computes its output, so that both can raise if they do not fit.
 
     Args:
         model: A model; only functional ones have layers at their outputs.
@@ -69,7 +69,7 @@ def bind_heads(model: keras.Model, loss: object) -> None:
                     f"`loss` must be another {type(own).__name__} for each output. Received: the "
                     f"same one, {own.name!r}, for several."
                 )
-            if own.samples_classes:  # of the one head that it is bound to
+            if own.samples_classes:  # of the head that it is bound to
                 sampling.append(own)
             own.bind(head)
         check_model = getattr(head, "check_model", None)
@@ -111,7 +111,7 @@ def _outputs(model: keras.Model) -> Iterator[tuple[int, str, Any]]:
 
 
 def _of_output(given: object, place: int, name: str) -> Any:
-    """What belongs to an output: of a dict by its name, of a list by its place, or all."""
+    """The part of a structure that belongs to an output, by its name or position."""
     if isinstance(given, dict):
         return given.get(name)
     if isinstance(given, (list, tuple)):

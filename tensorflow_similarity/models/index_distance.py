@@ -1,4 +1,4 @@
-"""Which distance an index has, and which output it holds, when only the loss is given."""
+"""Derives the distance of the index and the embedding output from the loss."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def distance_and_output(
     embedding_output: int | str | None = None,
     names: list[str] | None = None,
 ) -> tuple[distances.Distance, int | str | None]:
-    """Settles the distance of the index and the output that holds the embeddings.
+    """Determines the distance of the index and the output with the embeddings.
 
     Args:
         loss: What `compile` was given: a loss, a dict or list of them, or None.

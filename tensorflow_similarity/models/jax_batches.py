@@ -18,7 +18,7 @@ __all__ = ["devices_of_batch", "numbered", "prepare_iterator", "synced"]
 
 
 def synced(model: keras.Model) -> None:
-    """Puts the state of a JAX step that is under way back into the variables of a model.
+    """Writes the state of an unfinished JAX step back into the variables of a model.
 
     While `fit` runs, JAX holds the weights, and the variables are empty.
     """
@@ -83,7 +83,7 @@ def _restore(held: list[Any]) -> None:
 
 
 def devices_of_batch() -> int:
-    """Over how many devices Keras' distribution spreads a batch; 1 without one."""
+    """The number of devices over which Keras' distribution splits a batch; 1 without one."""
     distribution = keras.distribution.distribution()
     if distribution is None:
         return 1

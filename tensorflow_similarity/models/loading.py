@@ -1,4 +1,4 @@
-"""Reads a `.keras` file, and says what is wrong with one that cannot be read."""
+"""Reads `.keras` files, with clear errors for those that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEGIN = b"PK\x03\x04"
 def load_model(
     filepath: str | os.PathLike[str], trust_graph: bool | None = None, **options: Any
 ) -> Any:
-    """As `keras.saving.load_model`, for `.keras` files.
+    """Like `keras.saving.load_model`, for `.keras` files.
 
     Args:
         filepath: The file, or the folder that `save(..., zipped=False)` wrote.
@@ -31,7 +31,7 @@ def load_model(
         ValueError: If it is truncated, damaged, or no `.keras` file.
     """
     path = os.fspath(filepath)
-    # Keras says of all files that are no zip files that they are not found.
+    # Keras reports every file that is not a zip file as not found.
     if "://" not in path and not os.path.isdir(path):
         if not os.path.exists(path):
             raise FileNotFoundError(f"`filepath` must be a file that exists. Received: {path!r}.")
@@ -57,7 +57,7 @@ def load_model(
 
 
 def _what(path: str) -> str:
-    """What a file is that is no zip file."""
+    """Describes a file that is not a zip file."""
     size = os.path.getsize(path)
     if not size:
         return "which is empty: writing it was interrupted, or the disk was full"

@@ -38,11 +38,11 @@ class PairedModel(SimilarityModel):
         raise NotImplementedError
 
     def call_in_step(self, inputs: object, training: bool) -> Any:
-        """All that the loss compares, each `[batch, ...]`."""
+        """Everything that the loss compares, each `[batch, ...]`."""
         raise NotImplementedError
 
     def step_inputs(self, x: object, y: object) -> Any:
-        """The inputs of a step, made of what `fit` was given."""
+        """The inputs of a step, built from the arguments of `fit`."""
         raise NotImplementedError
 
     def step_loss(
@@ -82,7 +82,7 @@ class PairedModel(SimilarityModel):
         return self._stepped(super().test_step, args)
 
     def _stepped(self, step: Any, args: tuple[Any, ...]) -> Any:
-        # The data come last; with JAX, the state comes before.
+        # The data is the last argument; with JAX, the state precedes it.
         *state, data = args
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:

@@ -18,13 +18,13 @@ __all__ = ["read_assets", "trusting", "write_assets"]
 _VERSION = 2
 _ABOUT = "similarity.json"
 _INDEX = "similarity.index"
-# Keras passes nothing on to those that read the assets of a model.
+# Keras passes no arguments to the methods that read the assets of a model.
 _TRUST: contextvars.ContextVar[bool | None] = contextvars.ContextVar("trust_graph", default=None)
 
 
 @contextlib.contextmanager
 def trusting(trust_graph: bool | None) -> Iterator[None]:
-    """While it lasts, graphs in `.keras` files are read so: see `Index.load`."""
+    """A context in which graphs in `.keras` files are read with this trust: see `Index.load`."""
     before = _TRUST.set(trust_graph)
     try:
         yield
@@ -33,7 +33,7 @@ def trusting(trust_graph: bool | None) -> Iterator[None]:
 
 
 def write_assets(folder: str, binding: IndexBinding) -> None:
-    """Writes the index, and what ties it to the model, into the assets of a `.keras` file."""
+    """Writes the index, and its connection to the model, into the assets of a `.keras` file."""
     if binding.index is None:
         return
     about: dict[str, Any] = {"version": 1, "embedding_output": binding.embedding_output}

@@ -1,4 +1,4 @@
-"""Losses that `compile` is given by the name that they are registered with."""
+"""Losses that are passed to `compile` by their registered name."""
 
 from __future__ import annotations
 

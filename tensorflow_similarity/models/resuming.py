@@ -1,4 +1,4 @@
-"""Indexing more than fits at once, piece by piece, and going on after an interruption."""
+"""Indexing piece by piece, for data larger than memory, with continuation after an interruption."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tensorflow_similarity.targets import Targets
 
 __all__ = ["index_in_pieces"]
 
-# Records added at a time: each piece is on the disk before the next is embedded.
+# Records added at a time: each piece is on disk before the next is embedded.
 _PIECE = 1024
 
 
 def index_in_pieces(
     binding: IndexBinding, batches: Batches, data: Any, ids: ArrayLike, verbose: int
 ) -> np.ndarray:
-    """Embeds and adds the examples that are not in the index yet, some at a time.
+    """Embeds and adds the examples that are not in the index yet, in pieces.
 
     Args:
         binding: The index of the model.
@@ -110,7 +110,7 @@ def _taken(leaf: Any, rows: np.ndarray) -> Any:
 
 
 def _by_position(data: object) -> Any:
-    """Payloads that an array of places can be taken from, files not being read."""
+    """Payloads that can be indexed by an array of positions; files are not read."""
     # TensorFlow takes none. HDF5 and Zarr, which have chunks, do; pandas by its own name.
     if data is None or isinstance(data, list | tuple) or hasattr(data, "chunks"):
         return data

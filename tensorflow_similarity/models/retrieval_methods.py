@@ -443,7 +443,7 @@ class RetrievalMethods:
         """
         if relevance is None or y is None or callable(y):
             index, embeddings, labels = self._queries(x, y, batch_size, verbose, kinds=ANY_KIND)
-        else:  # Then labels may be anything.
+        else:  # In that case labels may be anything.
             index, embeddings, _ = self._queries(x, None, batch_size, verbose, labels=False)
             labels = y
         return assessment.evaluate_retrieval(

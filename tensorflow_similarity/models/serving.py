@@ -1,4 +1,4 @@
-"""A model with its index as a TensorFlow SavedModel, for TensorFlow Serving and the like.
+"""Exports a model with its index as a TensorFlow SavedModel, for TensorFlow Serving and others.
 
 This module needs TensorFlow, and Keras on its TensorFlow backend: a SavedModel is
 a TensorFlow graph. It is imported when something is exported.
@@ -28,7 +28,7 @@ from tensorflow_similarity.targets import Targets
 
 __all__ = ["export_serving"]
 
-# Operations that call back into the Python process that traced them.
+# Operations that call back into the Python process in which they were traced.
 _PYTHON = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
 
 
@@ -97,13 +97,13 @@ def export_serving(
 
 
 class _Records(tf.Module):
-    """The records of an index as they are now, searched in the graph."""
+    """The current records of an index, searched in the graph."""
 
     def __init__(self, index: Index) -> None:
         super().__init__()
         records = index.get(index.ids)
         self.search: GraphSearch = graph_search(index.distance, records.embeddings)
-        # One more at the end: what pads.
+        # One more at the end, for padding.
         self.ids = _variable(np.append(records.ids, -1))
         self.keys = None
         if records.keys is not None:
@@ -117,7 +117,7 @@ class _Records(tf.Module):
         classes = targets.get(records.labels, "labels", ignore_class=-1)
         if index.class_names is not None and not classes.known.any():
             classes = Targets.classes([None] * len(records), index.class_names)
-        # Ids in the graph, and their names in what it answers.
+        # The graph computes with ids; its answers have names.
         self.class_names = classes.class_names
         self.labels = _variable(np.append(classes.ids, -1))
         self.has_label = _variable(np.append(classes.known, False))
@@ -133,7 +133,7 @@ class _Records(tf.Module):
         }
 
     def shown(self, labels: Tensor) -> Any:
-        """Class ids as they are, −1 for none; or their names, and an empty text for none."""
+        """Class ids, −1 for none; or class names, an empty string for none."""
         if self.class_names is None:
             return labels
         none = len(self.class_names)
@@ -235,7 +235,7 @@ def _check_size(index: Index, max_bytes: int) -> None:
 
 
 def _check_distance(distance: Distance, search: GraphSearch, size: int) -> None:
-    """Raises where a distance cannot be a graph."""
+    """Raises if a distance cannot be computed in a graph."""
     specs = [tf.TensorSpec([None, size], tf.float32), tf.TensorSpec([], tf.int32)]
     try:
         traced = tf.function(search.__call__, specs, autograph=False).get_concrete_function()
@@ -297,7 +297,7 @@ def _other_than(names: list[str], name: str) -> str:
 
 
 def _write(archive: Any, path: str) -> None:
-    """Writes the archive. Under its name it is there whole, or not at all."""
+    """Writes the archive atomically."""
     if "://" in path:
         archive.write_out(path, verbose=False)
         return

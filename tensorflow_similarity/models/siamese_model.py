@@ -1,4 +1,4 @@
-"""One network, trained on triplets or pairs that are given."""
+"""One network, trained on ready-made triplets or pairs."""
 
 from __future__ import annotations
 

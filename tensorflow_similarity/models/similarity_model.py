@@ -321,7 +321,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
                 return_losses=return_losses,
                 **kwargs,
             )
-        # Keras' own goes by `call`, past `__call__`.
+        # Keras' own implementation uses `call`, not `__call__`.
         held = self.trainable_variables, self.non_trainable_variables
         mapping = [
             *zip(held[0], trainable_variables, strict=True),
@@ -349,7 +349,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         return numbered(y)
 
     def _symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        # Keras comes by here with the batches of `fit` and `evaluate` before they are used.
+        # Keras calls this with the batches of `fit` and `evaluate` before they are used.
         on_jax = iterator is not None and keras.backend.backend() == "jax"
         held = prepare_iterator(iterator, self._targets_for_jax) if on_jax else []
         super()._symbolic_build(iterator=iterator, data_batch=data_batch)
@@ -437,7 +437,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         try:
             return super().evaluate(x, y, batch_size, *args, **kwargs)
         except BaseException:
-            synced(self)  # With JAX, the weights are held elsewhere while it runs.
+            synced(self)  # With JAX, the weights are kept elsewhere while it runs.
             raise
 
     def numbers_of_labels(self, y: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a client gets."""
+"""Formats answers for clients."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ __all__ = ["as_json"]
 
 
 def as_json(neighbors: Neighbors, matches: Matches | None, query: Query) -> bytes:
-    """The k nearest in columns: a row for each input, a column for each neighbour.
+    """The k nearest neighbours as JSON: a row for each input, a column for each neighbour.
 
-    Stored data comes along where it is asked for, and by default where it is not an array.
-    Of matches, there is the label (-1 for none), and of the candidate, accepted or not, distance,
-    probability and record. Names of classes that were stored with the records
-    (`{"class": "cat", …}`) have a column.
+    Stored data is included on request, and by default unless it is an array. Each match has its
+    label (-1 for none), and the distance, probability and record of the candidate, accepted or
+    not. Class names stored with the records (`{"class": "cat", …}`) get a column.
     """
     rows = [row[: query.k] for row in neighbors]
     answer: dict[str, Any] = {

@@ -20,7 +20,7 @@ from tensorflow_similarity.serving.source import Source
 __all__ = ["make_app"]
 
 _LOG = logging.getLogger("tensorflow_similarity.serving")
-# Errors that a lookup raises for inputs that it cannot take. Others are the server's.
+# Errors that a lookup raises for invalid inputs. Others are errors of the server.
 _OF_THE_INPUTS = (IndexError, KeyError, TypeError, ValueError)
 
 
@@ -29,22 +29,23 @@ def make_app(served: object, limits: Limits | None = None) -> Any:
 
     `POST /lookup` takes `{"inputs": [...], "k": 5}` and answers with `ids`, `distances` and
     `labels`, a row for each input and a column for each neighbour, the nearest first. `"data"`
-    (true or false) asks for what is stored with the records, `"cutpoint"` for the class that
-    each input matches at that threshold of the calibration, -1 for none, with distance,
-    probability and record of each. `GET /health` says
-    whether it can answer, `GET /metrics` what it did, for Prometheus.
+    (true or false) requests the data stored with the records. `"cutpoint"` requests the class
+    that each input matches at that threshold of the calibration, -1 for none, with distance,
+    probability and record. `GET /health` says whether the service is ready, and `GET /metrics`
+    returns its counters for Prometheus.
 
     Args:
-        served: A `SimilarityModel` that takes one array, and texts or numbers in it; or an
-            `Index`, whose queries are embeddings.
-        limits: What it accepts. Defaults to `None`: `Limits()`.
+        served: A `SimilarityModel` with one input, of numbers or texts; or an `Index`, whose
+            queries are embeddings.
+        limits: Limits on requests. Defaults to `None`: `Limits()`.
 
     Returns:
-        A Starlette application, for uvicorn or any other server, or to mount in another.
+        A Starlette application, to run with uvicorn or any other ASGI server, or to mount in
+        another application.
 
     Raises:
         ImportError: If the extra `serve` is not installed.
-        TypeError: If what is served is neither.
+        TypeError: If `served` is neither.
         ValueError: If the model takes several arrays.
 
     Example:
@@ -143,7 +144,7 @@ def make_app(served: object, limits: Limits | None = None) -> Any:
 
 
 def _errors_of_inputs() -> tuple[type[Exception], ...]:
-    """What a lookup raises for inputs that it cannot take, such as ids beyond an embedding."""
+    """The errors of a lookup with invalid inputs, such as ids beyond an embedding layer."""
     import keras
 
     if keras.backend.backend() != "tensorflow":

@@ -1,4 +1,4 @@
-"""Requests that wait are answered together, and fail alone."""
+"""Answers waiting requests together; each fails on its own."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class _Waiting:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What queries must have in common to be looked up as one."""
+        """What queries must have in common to be looked up together."""
         return self.query.x.shape[1:], self.query.cutpoint
 
 
 class Batcher:
-    """Answers all queries that wait by as few lookups as their shapes allow.
+    """Answers all waiting queries with as few lookups as their shapes allow.
 
-    Embedding thirty-two examples takes little longer than embedding one. Lookups run in a
-    thread beside the event loop. Where a lookup of several queries fails, each is asked alone,
-    so that one that cannot be answered fails no other.
+    Embedding 32 examples takes little longer than embedding one. Lookups run in a thread
+    outside the event loop. If a lookup of several queries fails, each is retried on its own,
+    so that a bad query does not make others fail.
     """
 
     def __init__(self, source: Source, limits: Limits, metrics: Metrics) -> None:
@@ -48,11 +48,11 @@ class Batcher:
         return self._queue.qsize()
 
     def start(self) -> None:
-        """Begins to answer. Must be called in the event loop."""
+        """Starts answering. Must be called in the event loop."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Answers whatever waits, and ends."""
+        """Answers all waiting queries, and stops."""
         await self._queue.join()
         if self._task is not None:
             self._task.cancel()
@@ -63,8 +63,7 @@ class Batcher:
         """The answer to a query, in JSON.
 
         Raises:
-            RequestError: With 503, if too many wait or it takes too long; with what is wrong, if
-                the model cannot answer.
+            RequestError: With status 503, if too many requests wait or the answer takes too long.
         """
         waiting = _Waiting(query, asyncio.get_running_loop().create_future())
         try:
@@ -88,7 +87,7 @@ class Batcher:
                     held = one
                     break
                 batch.append(one)
-            # Whoever has given up is not answered any more.
+            # Skip queries whose clients have given up.
             groups: dict[Any, list[_Waiting]] = {}
             for waiting in batch:
                 if not waiting.answer.done():
@@ -115,7 +114,7 @@ class Batcher:
     def _look_up(self, queries: list[Query]) -> list[bytes]:
         x = np.concatenate([query.x for query in queries])
         self._metrics.batch(len(x))
-        # The k nearest are the first of the most that anyone asked for.
+        # One lookup with the largest k: each query takes its first k neighbours.
         most = max(query.k for query in queries)
         neighbors, matches = self._source.answer(x, most, queries[0].cutpoint)
         answers, start = [], 0

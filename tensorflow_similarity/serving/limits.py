@@ -1,4 +1,4 @@
-"""What a service accepts."""
+"""Limits of a service."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["Limits"]
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a service accepts, so that no request keeps the others waiting.
+    """Limits on requests, so that no request can block others.
 
     Attributes:
-        max_body: Bytes of a request. A larger one gets 413.
-        max_examples: Examples in a request, and in a batch. More get 400.
-        max_k: Neighbours of an example. More get 400.
-        max_waiting: Requests that wait for their answer. Others get 503.
-        request_seconds: How long a request may take to arrive, head and body each. Slower ones
-            get 408, or are cut off.
-        answer_seconds: How long a request may wait for its answer. Then it gets 503.
+        max_body: Maximal bytes of a request. Larger ones get 413.
+        max_examples: Maximal examples in a request, and in a batch. More get 400.
+        max_k: Maximal neighbours per example. More get 400.
+        max_waiting: Maximal requests in the queue. Further ones get 503.
+        request_seconds: How long the headers and the body of a request may each take to arrive.
+            Slower requests get 408, or are disconnected.
+        answer_seconds: How long a request may wait for its answer before it gets 503.
     """
 
     max_body: int = 16 * 2**20

@@ -1,4 +1,4 @@
-"""What a service counts, as Prometheus reads it."""
+"""Counters of a service, in Prometheus' format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 
 class Metrics:
-    """Counts requests, their answers and how long these took."""
+    """Counts requests by status and duration."""
 
     def __init__(self) -> None:
         self._statuses: Counter[int] = Counter()
@@ -21,18 +21,18 @@ class Metrics:
         self._examples = 0
 
     def request(self, status: int, seconds: float) -> None:
-        """Counts a request that was answered with this status."""
+        """Counts a request with its status and duration."""
         self._statuses[status] += 1
         self._buckets[bisect.bisect_left(_SECONDS, seconds)] += 1
         self._seconds += seconds
 
     def batch(self, examples: int) -> None:
-        """Counts a lookup of so many examples."""
+        """Counts a lookup of this many examples."""
         self._batches += 1
         self._examples += examples
 
     def text(self, records: int, waiting: int) -> str:
-        """All of it in Prometheus' text format."""
+        """All counters in Prometheus' text format."""
         lines = ["# TYPE tfsim_requests_total counter"]
         lines += [
             f'tfsim_requests_total{{status="{status}"}} {count}'

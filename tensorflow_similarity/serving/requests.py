@@ -1,4 +1,4 @@
-"""Reads what a client asks, and refuses what cannot be answered."""
+"""Parses requests, and refuses invalid ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEYS = ("inputs", "k", "data", "cutpoint")
 
 
 class RequestError(Exception):
-    """An answer that says what is wrong.
+    """An error that is sent to the client.
 
     Attributes:
         status: The HTTP status.
@@ -48,7 +48,7 @@ class Query:
 
 
 def read_query(body: bytes, source: Source, limits: Limits) -> Query:
-    """The query in a body of JSON.
+    """Parses the query in a JSON body.
 
     Raises:
         RequestError: With status 400 and what is wrong.

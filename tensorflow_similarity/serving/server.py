@@ -24,7 +24,7 @@ def serve(
     limits: Limits | None = None,
     verbose: int = 1,
 ) -> None:
-    """Answers lookups over HTTP until it is told to stop.
+    """Answers lookups over HTTP until it is stopped.
 
     See `make_app` for what it answers. Ctrl-C or SIGTERM stop it: it takes no more requests,
     and answers those that it has.
@@ -56,7 +56,7 @@ def serve(
         ws="none",
     )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol said, asyncio sends answers at once (TCP_NODELAY): else they wait 40 ms.
+    # With an explicit protocol, asyncio sets TCP_NODELAY; otherwise answers are delayed by 40 ms.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -69,7 +69,7 @@ def serve(
         url = f"http://{address}:{listening.getsockname()[1]}"
 
         class Server(uvicorn.Server):
-            """Tells where it listens as soon as it does."""
+            """Prints the address once the server listens."""
 
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)

@@ -1,4 +1,4 @@
-"""What answers: a model with its index, or an index alone."""
+"""The source of answers: a model with its index, or just an index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Source"]
 
 
 class Source:
-    """A model or an index, as something that turns inputs into neighbours.
+    """Wraps a model or an index, and turns inputs into neighbours.
 
     Attributes:
         shape: What an input must look like; None for sides of any size.
@@ -50,7 +50,7 @@ class Source:
         return self._model.index_size() if self._model is not None else len(self._index)
 
     def answer(self, x: np.ndarray, k: int, cutpoint: str | None) -> tuple[Neighbors, Any]:
-        """The neighbours of inputs, and their matches at a cutpoint where one is named."""
+        """The neighbours of inputs, and their matches if a cutpoint is named."""
         embeddings = x if self._model is None else self._model.embed(x, verbose=0)
         neighbors = self.index.lookup(embeddings, k=min(k, len(self)))
         if cutpoint is None:
@@ -58,7 +58,7 @@ class Source:
         return neighbors, assessment.match(self.index, embeddings, cutpoint, -1, None, None)
 
     def warm_up(self) -> None:
-        """Lets the model compile before anyone waits for it."""
+        """Compiles the model before the first request."""
         if self.dtype == "string" or not len(self):
             return
         example = np.zeros([2, *(size or 1 for size in self.shape)], self.dtype)

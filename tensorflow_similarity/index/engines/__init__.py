@@ -1,6 +1,6 @@
-"""Search engines: one file each, behind one protocol.
+"""Search engines: one file each, all with the same protocol.
 
-Packages bring engines along by entry points of the group `tensorflow_similarity.engines`.
+Packages provide engines through entry points of the group `tensorflow_similarity.engines`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def get(search: Any) -> type[Engine] | None:
 
 
 def installed(distance: str) -> list[type[Engine]]:
-    """The engines whose library is there, and that know the space of the distance."""
+    """The engines that are installed and support the space of the distance."""
     _load_entry_points()
     return [
         engine
@@ -79,7 +79,7 @@ def installed(distance: str) -> list[type[Engine]]:
 
 
 def register(engine: type[Engine]) -> type[Engine]:
-    """Makes an engine known by its `name`, as a value of `search=`. May be used as a decorator.
+    """Registers an engine by its `name`, as a value of `search=`. May be used as a decorator.
 
     Args:
         engine: A subclass of `Engine`. A class that is defined again, as in a

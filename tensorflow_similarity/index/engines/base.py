@@ -1,4 +1,4 @@
-"""What an approximate search engine has to offer."""
+"""The protocol of an approximate search engine."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Engine(abc.ABC):
     ```
     """
 
-    #: The name users choose it by.
+    #: The name by which users choose it.
     name: ClassVar[str]
     #: The spaces that it searches, of `distances.SPACES`: the index asks a distance which it ranks
     #: in, and hands over rows that are transformed for it.
@@ -84,9 +84,9 @@ class Engine(abc.ABC):
     builds: ClassVar[tuple[Mapping[str, int], ...]] = ({},)
     #: What may be tried for `effort`, from fast to thorough. Known after `build`.
     efforts: tuple[int, ...] = ()
-    #: Whether `search="auto"` may choose it, by how it does on some of the records.
+    #: Whether `search="auto"` may choose it, after a trial on some of the records.
     automatic: ClassVar[bool] = True
-    #: Whether it may search in the rows it was built of, and keep no copy.
+    #: Whether it can search in the rows it was built from, without a copy.
     in_place: ClassVar[bool] = False
     #: Whether it may keep the rows it is given: False where they are no rows of the index.
     may_share: bool = True
@@ -180,7 +180,7 @@ class Engine(abc.ABC):
                 warnings.filterwarnings("ignore", "builtin type .* has no __module__")
                 return importlib.import_module(name)
         except ImportError as error:
-            if cls.extra is None:  # an engine of another package
+            if cls.extra is None:  # an engine from another package
                 raise ImportError(
                     f"search={cls.name!r} needs the library {name!r}, which cannot be "
                     f"imported ({error}). Install it with pip."

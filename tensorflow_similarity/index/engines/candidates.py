@@ -1,4 +1,4 @@
-"""The keys of an exact search that may be among the k nearest of a query.
+"""Finds the keys that may be among the k nearest of a query in an exact search.
 
 Keys are taken in blocks. A block's scores (a matrix product) are reduced to the
 maxima of groups of 32 keys; only groups that may hold one of the k nearest are

@@ -1,4 +1,4 @@
-"""Searches at their own effort, over a graph that has one setting for all."""
+"""Searches with different efforts in a graph that has a single effort setting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["EffortGate"]
 
 
 class EffortGate:
-    """Lets searches of equal effort run together, and others wait.
+    """Lets searches with the same effort run together, while others wait.
 
     Some libraries keep `ef` as a setting of the whole graph: changed under a
     running search it would change what that search finds. It is also lost

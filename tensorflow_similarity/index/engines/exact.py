@@ -1,4 +1,4 @@
-"""Exact search: every key is looked at, and the true nearest are returned."""
+"""Exact search: compares every key, and returns the true nearest."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def exact_search(
 
 
 class ExactScan:
-    """Searches rows that only ever grow, and keeps what it knows of each row.
+    """Searches rows that are only ever appended to, and caches terms of each row.
 
     Args:
         distance: The distance.
@@ -88,7 +88,7 @@ class ExactScan:
         with self._lock:
             known = len(self._terms)
             if known < len(vectors):
-                # What was learnt of a few rows is learnt anew of many.
+                # What was fitted to a few rows is fitted again once there are many.
                 if self._fitted < _FIT_ROWS and len(vectors) >= _REFIT * self._fitted:
                     known = 0
                     self._fit(len(vectors))
@@ -131,7 +131,7 @@ class ExactScan:
         rows: np.ndarray | None = None
         if mask is not None:
             rows = start + np.flatnonzero(mask[start:])
-            # Copying the rows together, or computing scores in vain.
+            # Either copy the wanted rows together, or compute scores that are not needed.
             many = len(queries) > 2 * vectors.shape[1]
             share = 4 if len(queries) == 1 else 2  # one is bound by memory, and copies cost most
             if many or share * len(rows) < len(vectors) - start:

@@ -32,7 +32,7 @@ _RESCORED = 10, 64
 
 
 class _FaissEngine(Engine):
-    """What both have in common. Nothing is added after the build.
+    """Base of the faiss engines. Nothing is added after the build.
 
     A graph of faiss crashes under concurrent additions, and waits for ever
     under searches meanwhile. Searches bring their own effort along, so that
@@ -49,7 +49,7 @@ class _FaissEngine(Engine):
         self._efforts_made: dict[int, Any] = {}
 
     def _after_fork(self) -> None:
-        """Leaves the threads of OpenMP alone where they stayed in the parent process."""
+        """Avoids OpenMP in a forked process, whose threads stayed in the parent."""
         if forked():
             self._library.omp_set_num_threads(1)
 
@@ -64,7 +64,7 @@ class _FaissEngine(Engine):
         self._index = self._library.read_index(path)
 
     def _at(self, effort: int) -> Any:
-        """Parameters of a search; made once, which takes longer than reading them."""
+        """Parameters of a search; cached, because creating them is slow."""
         if effort not in self._efforts_made:
             self._efforts_made[effort] = self._parameters(effort)
         return self._efforts_made[effort]
@@ -131,7 +131,7 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
         check_faiss(path, rows, dim)
 
     def _check_graph(self, rows: int, dim: int, shares: bool) -> None:
-        """Checks what searches follow, which faiss does not do when it reads a file.
+        """Checks the links that searches follow, which faiss does not do when it reads a file.
 
         Raises:
             ValueError: If links or levels lead to rows that are not there.
@@ -164,7 +164,7 @@ class FaissHnswEngine(_FaissEngine, HnswEngine):
             require(bool((levels[linked] > level).all()), "links lead to a level too high")
 
     def _share(self, vectors: np.ndarray) -> None:
-        """Walks over these rows from now on, and drops the copy of them."""
+        """Uses these rows from now on, and drops its own copy of them."""
         faiss, dim = self._library, vectors.shape[1]
         by_product = self._metric() == faiss.METRIC_INNER_PRODUCT
         rows = (faiss.IndexFlatIP if by_product else faiss.IndexFlatL2)(dim)
@@ -219,7 +219,7 @@ class FaissIvfEngine(_FaissEngine, ListsEngine):
         # The centres live as long as the index does.
         centres.this.disown()
         self._index.own_fields = True
-        self._index.cp.min_points_per_centroid = 1  # else it writes to standard error
+        self._index.cp.min_points_per_centroid = 1  # otherwise it writes to standard error
         sample = lists * self._index.cp.max_points_per_centroid
         self._index.train(self._rows(_sample(vectors, sample)))
         self._add(vectors)
@@ -235,11 +235,11 @@ class FaissIvfEngine(_FaissEngine, ListsEngine):
         return self._index.search(self._rows(queries), self._asked(k), params=at)[1]
 
     def _asked(self, k: int) -> int:
-        """Candidates to ask for, for k neighbours."""
+        """The number of candidates to request for k neighbours."""
         return k
 
     def _untrained(self, centres: Any, rows: int, lists: int) -> Any:
-        """Empty lists around centres that are not known yet, for so many rows."""
+        """Empty inverted lists, not yet trained, for this many rows."""
         return self._library.IndexIVFFlat(centres, centres.d, lists, self._metric())
 
     def _parameters(self, effort: int) -> Any:

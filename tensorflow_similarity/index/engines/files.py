@@ -11,13 +11,13 @@ _PIECE = 1 << 24
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder that goes away with its `with` block."""
+    """A folder that is removed at the end of its `with` block."""
     # Where open files cannot be removed, what is left over is left to the system.
     return tempfile.TemporaryDirectory(prefix="tfsim_", ignore_cleanup_errors=True)
 
 
 def pieces(path: str, start: int = 0) -> Iterator[bytes]:
-    """What a file holds from some byte on, in pieces."""
+    """The content of a file from a position on, in pieces."""
     with open(path, "rb") as file:
         file.seek(start)
         while piece := file.read(_PIECE):

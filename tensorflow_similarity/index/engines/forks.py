@@ -1,4 +1,4 @@
-"""What a forked process can still do.
+"""What works in a forked process.
 
 The thread pools of TensorFlow and of OpenMP stay behind in the parent: work that is
 given to them in the child waits for ever. So searches in a forked process multiply
@@ -21,7 +21,7 @@ def forked() -> bool:
 
 
 def refuse_tensorflow(what: str) -> None:
-    """Raises where TensorFlow was used before this process was forked.
+    """Raises if TensorFlow was used before this process was forked.
 
     Args:
         what: What needs TensorFlow, at the beginning of the error.

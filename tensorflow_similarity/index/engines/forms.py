@@ -1,4 +1,4 @@
-"""How each distance is ranked quickly and then computed exactly.
+"""Ranks each distance quickly, and then computes it exactly.
 
 Ranking uses scores (higher is nearer) that a matrix product gives for many
 pairs at once, with a bound on their rounding error. What the bound cannot rule
@@ -40,7 +40,7 @@ class Form:
         """Looks at some first keys `[n, dim]`, once."""
 
     def terms(self, keys: np.ndarray) -> np.ndarray:
-        """What is kept of each key beside the key: float32 `[n]`."""
+        """The number cached for each key: float32 `[n]`."""
         return np.zeros(len(keys), np.float32)
 
 
@@ -52,11 +52,11 @@ class ProductForm(Form):
     """
 
     def left(self, queries: np.ndarray) -> np.ndarray:
-        """The queries as the product takes them."""
+        """The queries, prepared for the product."""
         return queries
 
     def operands(self, keys: np.ndarray, terms: np.ndarray, few: bool) -> Operands:
-        """The keys as the product takes them."""
+        """The keys, prepared for the product."""
         return Operands(keys)
 
     def errors(
@@ -83,7 +83,7 @@ class ProductForm(Form):
         raise NotImplementedError
 
     def prepare(self, queries: np.ndarray) -> np.ndarray:
-        """The queries as `compare` takes them."""
+        """The queries, prepared for `compare`."""
         return queries
 
     def distances(
@@ -106,7 +106,7 @@ class ProductForm(Form):
         for start in range(0, max(len(rows), 1), step):
             part = rows[start : start + step]
             own = prepared[start : start + step, None]
-            # Several times as fast as indexing.
+            # Several times faster than indexing.
             parts.append(self.compare(own, keys.take(part, axis=0), terms.take(part)))
         result = np.concatenate(parts) if len(parts) > 1 else parts[0]
         if rows.size and rows.min() < 0:
@@ -244,7 +244,7 @@ class _Euclidean(_SquaredEuclidean):
 
 
 class MatrixForm(Form):
-    """Any distance, by its own matrix `[n, m]`: its values are the true ones."""
+    """Any distance, computed as its matrix `[n, m]` of true values."""
 
     approximate = False
 
@@ -315,7 +315,7 @@ _MAGNITUDE = np.int64(0x7FFFFFFF)
 
 
 def _ordered(values: np.ndarray) -> np.ndarray:
-    """Floats as whole numbers in their order."""
+    """Floats as integers of the same order."""
     bits = values.astype(np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(bits & _MAGNITUDE), bits)
 

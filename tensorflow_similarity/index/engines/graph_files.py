@@ -20,7 +20,7 @@ _BLOCK = 1 << 14
 
 
 def require(condition: bool, what: str) -> None:
-    """Raises where something of a graph is not as it must be.
+    """Raises if a condition on a graph does not hold.
 
     Raises:
         ValueError: If the condition does not hold.
@@ -81,7 +81,7 @@ def check_nmslib(path: str, rows: int, dim: int) -> None:
     while row < rows:
         at = int(np.searchsorted(filled, place))
         begin = int(filled[at]) if at < len(filled) else len(rest)
-        row += begin - place  # rows without any
+        row += begin - place  # rows without links
         if row >= rows:
             place += rows - (row - (begin - place))
             break
@@ -212,7 +212,7 @@ def check_faiss(path: str, rows: int, dim: int) -> None:
 
 
 def _passed(content: np.ndarray, place: int, elements: tuple[int, ...]) -> int:
-    """The place after lists that begin with how long they are."""
+    """The position after lists that start with their lengths."""
     for size in elements:
         require(place + 8 <= len(content), "it is truncated")
         place += 8 + size * int(content[place : place + 8].copy().view("<u8")[0])
@@ -226,7 +226,7 @@ def _mapped(path: str, least: int) -> np.ndarray:
 
 
 def _words(block: np.ndarray) -> np.ndarray:
-    """Bytes in rows as unsigned numbers of four bytes."""
+    """Rows of bytes as unsigned 32-bit integers."""
     return np.ascontiguousarray(block).view("<u4")
 
 

@@ -1,4 +1,4 @@
-"""What engines with HNSW graphs have in common."""
+"""Shared by engines with HNSW graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRODUCT_DISTANCES = frozenset(SPACES)
 
 
 class HnswEngine(Engine):
-    """Base of the engines that walk a graph of near neighbours, in layers.
+    """Base of the engines that search a hierarchical graph of neighbours.
 
     Malkov and Yashunin, 2016, https://arxiv.org/abs/1603.09320. The parameters
     have the paper's names in all of them: `M` (links per node, 16 by default),
@@ -26,10 +26,10 @@ class HnswEngine(Engine):
     """
 
     distances: ClassVar[frozenset[str]] = PRODUCT_DISTANCES
-    # Below these a graph finds next to nothing, and no library says so.
+    # With smaller values a graph finds next to nothing, and no library warns about it.
     parameters: ClassVar[Mapping[str, int]] = {"M": 2, "efConstruction": 1, "ef": 1}
-    # On clustered data a graph stalls below the recall that is wanted, whatever `ef` is:
-    # only more links help then.
+    # On clustered data, a graph may stay below the target recall whatever `ef` is.
+    # Only more links help then.
     builds: ClassVar[tuple[Mapping[str, int], ...]] = (
         {"M": 16, "efConstruction": 100},
         {"M": 32, "efConstruction": 200},

@@ -1,4 +1,4 @@
-"""What engines that divide the rows into lists have in common."""
+"""Shared by engines that divide the rows into lists."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class ListsEngine(Engine):
     _lists: int
 
     def _know(self, size: int, lists: int) -> None:
-        """Says how many rows and lists there are, once they are known."""
+        """Records the numbers of rows and lists, once they are known."""
         self._size, self._lists = size, lists
         self.efforts = (*(step for step in _STEPS if step < lists), lists)
         self.effort = self.fixed_effort or self.effort or 1
 
     def _lists_for(self, k: int) -> int:
-        """How many lists to read: no fewer than hold k rows, or answers would be short."""
+        """How many lists to read: enough to hold k rows, or there would be too few answers."""
         enough = math.ceil(2 * k * self._lists / self._size)
         return min(max(self.effort, enough), self._lists)

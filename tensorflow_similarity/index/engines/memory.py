@@ -1,4 +1,4 @@
-"""Memory that is free, and not given back."""
+"""Returns freed memory to the operating system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["give_back"]
 
 
 def give_back() -> None:
-    """Lets the system have the memory that was freed, where the C library keeps it.
+    """Returns freed memory that the C library would otherwise keep.
 
     Building a graph allocates and frees a small piece per node. glibc keeps
     those pages, which can be twice the size of the graph, for the process.

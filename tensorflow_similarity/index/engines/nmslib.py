@@ -32,7 +32,7 @@ _PIECE = 1 << 24
 
 
 class NmslibEngine(HnswEngine):
-    """HNSW by nmslib. It can neither add nor delete, which is the index's business.
+    """HNSW by nmslib. It can neither add nor delete; the index takes care of that.
 
     Args:
         distance: Canonical name of the distance.
@@ -113,7 +113,7 @@ class NmslibEngine(HnswEngine):
 
 @functools.cache
 def _nmslib() -> Any:
-    """The library, imported when first needed, without its advice on compilers.
+    """The library, imported on first use, with its advice on compilers suppressed.
 
     It writes three lines to the process' standard error, past Python. Anything
     else that is written meanwhile is passed on.

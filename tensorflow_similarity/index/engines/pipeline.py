@@ -1,4 +1,4 @@
-"""Two steps of work at a time."""
+"""Overlaps two steps of work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def one_ahead(items: Iterator[_T]) -> Iterator[_T]:
-    """The same items, each made by another thread while the one before it is used.
+    """Yields the same items; each is computed in a thread while the previous one is used.
 
     For steps that leave the interpreter to others: products of matrices run on
     all cores, and what is done with them on one.

@@ -40,7 +40,7 @@ class PrefixEngine(Engine):
 
     name: ClassVar[str] = "prefix"
     distances: ClassVar[frozenset[str]] = PRODUCT_DISTANCES
-    # It reads every row, so that a trial on some of them does not tell how it does with all.
+    # It reads every row, so a trial on some of them does not predict its speed on all.
     automatic: ClassVar[bool] = False
     parameters: ClassVar[Mapping[str, int]] = {"prefix": 1, "rescore": 1}
     builds: ClassVar[tuple[Mapping[str, int], ...]] = (

@@ -18,7 +18,7 @@ from tensorflow_similarity.index.engines.forks import forked
 
 __all__ = ["Operands", "Products", "by_group"]
 
-# What TensorFlow asks of memory that it did not allocate; it aborts otherwise.
+# The alignment that TensorFlow requires of external memory; otherwise it aborts.
 _ALIGNMENT = 64
 
 
@@ -37,7 +37,7 @@ class Operands:
     bias: np.ndarray | None = None
 
     def without(self, dead: np.ndarray) -> Operands:
-        """The same, where the keys at some places do not count."""
+        """The same, with the keys at some positions excluded."""
         bias = np.zeros(len(self.keys), np.float32) if self.bias is None else self.bias.copy()
         bias[dead] = -np.inf
         return dataclasses.replace(self, bias=bias)
@@ -128,14 +128,14 @@ def by_group(values: np.ndarray, layers: int) -> np.ndarray:
 
 
 def _with_rest(scores: np.ndarray, maxima: np.ndarray, full: int) -> tuple[np.ndarray, np.ndarray]:
-    """Adds the maxima of a last group that is not full."""
+    """Adds the maximum of an incomplete last group."""
     if full == scores.shape[1]:
         return scores, maxima
     return scores, np.concatenate([maxima, scores[:, full:].max(axis=1, keepdims=True)], axis=1)
 
 
 def _tensor(rows: np.ndarray) -> Any:
-    """A tensor of the rows, in their own memory where TensorFlow can read it."""
+    """A tensor of the rows, sharing their memory if TensorFlow can read it."""
     import tensorflow as tf
 
     readable = rows.flags.c_contiguous and rows.flags.writeable and rows.size

@@ -21,13 +21,13 @@ from tensorflow_similarity.index.engines.lists import ListsEngine
 
 __all__ = ["ScannEngine"]
 
-# Fewer rows than this are not worth a tree, and fewer than 16 cannot make one.
+# A tree does not pay for fewer rows than this, and needs at least 16.
 _FEWEST = 64
-# The files of a saved searcher. It would also read a pickle, which is refused.
+# The files of a saved searcher. ScaNN would also read a pickle, which is refused.
 _SUFFIXES = (".json", ".npy", ".pb", ".pbtxt")
 _SIZES = "sizes.json"
 _TF_OPS = "scann.scann_ops.py.scann_ops"
-# Queries from which on all cores are used.
+# All cores are used from this many queries on.
 _MANY = 32
 
 
@@ -88,7 +88,7 @@ class ScannEngine(ListsEngine):
         many = len(rows) >= _MANY
         search = self._searcher.search_batched_parallel if many else self._searcher.search_batched
         found, distances = search(rows, k, reorder, leaves)
-        # What lies beyond what it found says 0, which is a valid position.
+        # Unused places hold 0, which is a valid position.
         return np.where(np.isnan(distances), -1, found.astype(np.int64))
 
     def content(self) -> Iterator[bytes]:
@@ -131,7 +131,7 @@ class ScannEngine(ListsEngine):
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Without the name and the time of who saved it."""
+    """Removes the user name and the time from an archive entry."""
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     return member

@@ -26,9 +26,9 @@ _BLOCK = 1 << 16
 # any graph has where there are many. Up to here one thread adds, which takes seconds.
 _FEW = 1 << 14
 _TYPES = {"float32": "f32", "bfloat16": "bf16"}
-# What its files begin with: how many rows, and bytes in each. The rows follow, then links.
+# Files start with the number of rows and the bytes per row, then rows, then links.
 _SHAPE = struct.Struct("<II")
-# What links begin with.
+# What the part with links starts with.
 _MAGIC = b"usearch"
 
 
@@ -72,7 +72,7 @@ class UsearchEngine(HnswEngine):
         finally:
             self._gate.leave()
         positions = found.keys.astype(np.int64)
-        # What lies beyond what it found holds any key, which is a valid one.
+        # Unused places hold arbitrary keys, which may be valid ones.
         short = np.flatnonzero(found.counts < positions.shape[1])
         if len(short):
             beyond = np.arange(positions.shape[1]) >= found.counts[short, None]
@@ -111,7 +111,7 @@ class UsearchEngine(HnswEngine):
             ndim=dim,
             # Of rows of length 1 where it is the cosine.
             metric="ip" if self.distance in ("cosine", "inner_product") else "l2sq",
-            dtype=_TYPES[self.params.get("dtype", "float32")],  # else it takes bfloat16
+            dtype=_TYPES[self.params.get("dtype", "float32")],  # otherwise it uses bfloat16
             connectivity=self._param("M"),
             expansion_add=self._param("efConstruction"),
         )
@@ -129,7 +129,7 @@ def _shape(rows: np.ndarray) -> bytes:
 
 
 def _links_of(path: str, rows: np.ndarray) -> int:
-    """Where, in a file of the library, the rows end and links begin."""
+    """The position in a usearch file where the rows end and the links begin."""
     with open(path, "rb") as file:
         if file.read(_SHAPE.size) != _shape(rows):
             raise RuntimeError("usearch wrote a file that is not understood.")
@@ -138,7 +138,7 @@ def _links_of(path: str, rows: np.ndarray) -> int:
 
 @functools.cache
 def _files_are_known() -> bool:
-    """Whether this version of the library writes files of rows and links, as others do."""
+    """Whether this version of the library writes files in the known format."""
     rows = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
     index = UsearchEngine("euclidean", {})._new(4)
     index.add(np.arange(3, dtype=np.uint64), rows, threads=1)

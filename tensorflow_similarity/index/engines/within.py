@@ -1,4 +1,4 @@
-"""All keys within a distance of a query, exactly.
+"""Exact search for all keys within a distance of a query.
 
 As in the search of the nearest, scores of a matrix product with a bound on their
 error tell which keys may be near enough; only those are compared directly.

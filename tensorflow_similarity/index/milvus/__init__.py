@@ -1,4 +1,4 @@
-"""An index whose records live in Milvus: in a file beside the program, or on a cluster."""
+"""An index whose records are stored in Milvus: in a local file, or on a cluster."""
 
 from tensorflow_similarity.index.milvus.index import MilvusIndex
 from tensorflow_similarity.index.milvus.opening import CollectionNotFoundError

@@ -1,4 +1,4 @@
-"""What belongs to an index in Milvus beside its records: a small collection of texts."""
+"""Settings and notes of an index in Milvus, kept in a small collection of texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["AboutCollection", "notes_in"]
 
 # A text field holds 65,535 bytes; ASCII is written.
 _PART = 60_000
-# Longer than a write takes. See `reserve`.
+# Longer than any write takes. See `reserve`.
 _SETTLE = 0.05
 
 
@@ -37,11 +37,11 @@ class AboutCollection:
         self._writer, self._writes = uuid.uuid4().hex, 0
 
     def exists(self) -> bool:
-        """Whether there is one."""
+        """Whether it exists."""
         return bool(self._call("has_collection", collection_name=self._name))
 
     def create(self) -> None:
-        """Makes it, empty."""
+        """Creates it, empty."""
         from pymilvus import DataType, MilvusClient
 
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -59,7 +59,7 @@ class AboutCollection:
         )
 
     def open(self) -> None:
-        """Makes an existing one ready."""
+        """Prepares an existing one for use."""
         self._call("load_collection", collection_name=self._name)
 
     def drop(self) -> None:
@@ -84,11 +84,11 @@ class AboutCollection:
         return json.loads(text)
 
     def write(self, name: str, value: Any) -> None:
-        """Stores a value in place of the one that was there."""
+        """Stores a value, replacing the previous one."""
         text = json.dumps(value)
         digest, old = _digest(text), self._texts([name])
         parts = [text[start : start + _PART] for start in range(0, len(text), _PART)]
-        # The parts first: whoever reads meanwhile finds the old value or the new one.
+        # The parts first, so that concurrent readers find either the old value or the new one.
         for part, piece in enumerate(parts):
             self._put(f"{name}/{digest}/{part}", piece)
         self._put(name, json.dumps({"digest": digest, "parts": len(parts)}))
@@ -99,7 +99,7 @@ class AboutCollection:
                 self._call("delete", collection_name=self._name, ids=gone)
 
     def reserve(self, count: int) -> int:
-        """The first of so many ids that no one else is given.
+        """Reserves this many ids, and returns the first of them.
 
         Milvus has no counter and no comparison with exchange. So a writer says
         what it takes, waits until another that had read the same counter must have
@@ -113,14 +113,14 @@ class AboutCollection:
                 return int(first)
 
     def count_from(self, first: int) -> str:
-        """Says that ids are assigned from here on; returns what the statement is known by."""
+        """Records that ids are assigned from here on; returns the name of that entry."""
         self._writes += 1
         mine = f"{self._writer}/{self._writes}"
         self._put("next_id", json.dumps({"next": first, "by": mine}))
         return mine
 
     def next_id(self) -> int:
-        """The id that would be assigned next."""
+        """The next id to be assigned."""
         return int(self._counter().get("next", 0))
 
     def _counter(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class AboutCollection:
 
 
 def notes_in(about: AboutCollection) -> Notes:
-    """The notes that are kept in Milvus; each change is there as soon as it is made."""
+    """The notes stored in Milvus; each change is written at once."""
 
     def change(new: Mapping[Any, Any], gone: Collection[str]) -> None:
         with notes.lock:

@@ -1,4 +1,4 @@
-"""The backend whose records are in Milvus."""
+"""The backend that stores records in Milvus."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tensorflow_similarity.index.milvus.opening import Opened
 __all__ = ["InMilvus"]
 
 _T = TypeVar("_T")
-# Assigned ids are reserved this many at a time.
+# This many ids are reserved at a time.
 _IDS = 4096
 # Rows to ask for first, where all within a distance are wanted.
 _FIRST = 32
@@ -48,7 +48,7 @@ _FIRST = 32
 
 @dataclasses.dataclass(frozen=True)
 class _Hits:
-    """What Milvus found: records by id, their rows, and those of each query, nearest first."""
+    """Results of Milvus: records by id, their rows, and those of each query, nearest first."""
 
     records: dict[int, dict[str, Any]]
     source: Rows
@@ -77,7 +77,7 @@ class InMilvus:
         self._next, self._end = 0, 0  # ids that are reserved
         self._counted = self._about.next_id()
         self._writing = threading.RLock()
-        self._told: set[Any] = set()  # what was warned of
+        self._told: set[Any] = set()  # warnings given already
 
     # -- What it is -------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class InMilvus:
 
     @property
     def uri(self) -> str | None:
-        """Where Milvus is; None if a client was given."""
+        """The address of Milvus; None if a client was given."""
         return self._opened.uri
 
     @property
@@ -178,7 +178,7 @@ class InMilvus:
         rows = list(found.values())
         labels = [row["label"] for row in rows]
         if self._kind is None and any(row["data"] is not None for row in rows):
-            self._kind = self._about.read("payload")  # of another program
+            self._kind = self._about.read("payload")  # from another program
         class_ids = np.array([0 if label is None else label for label in labels], np.int64)
         names = names_in(self.notes)
         if names is not None and class_ids.max(initial=-1) >= len(names):
@@ -252,7 +252,7 @@ class InMilvus:
         limit: float | None,
         answer: Callable[[_Hits], tuple[_T, np.ndarray]],
     ) -> tuple[_Hits, _T | None]:
-        """Asks Milvus for more records until there are no more, none within, or enough of them.
+        """Requests records from Milvus until there are enough, or no more within the distance.
 
         Args:
             queries: The queries.
@@ -304,7 +304,7 @@ class InMilvus:
         return _Hits(records, source, *columns)
 
     def _check_keys(self, where: Condition | None) -> None:
-        """Looks for the reason where a filter found nothing.
+        """Looks for the reason why a filter found nothing.
 
         Keys that no record has are refused; comparisons with a kind of value that no record
         has are warned of.
@@ -341,7 +341,7 @@ class InMilvus:
         return found
 
     def _in_rows(self, wanted: Wanted, source: Rows) -> WantedRows:
-        """What is wanted in terms of the rows that were found."""
+        """The wanted answers in terms of the rows that were found."""
         state, keys, key = (
             State(source, ExactScan(self.distance), None),
             PayloadKeys(),
@@ -443,7 +443,7 @@ class InMilvus:
         self._records.upsert(rows, len(batch), self._verbose)
 
     def _encoded(self, data: PayloadRows | None, count: int) -> list[dict[str, Any] | None]:
-        """A payload as that of the index is stored; the first decides how."""
+        """A payload in the form that the index uses; the first payload decides on it."""
         if data is None:
             return payloads.encoded(None, count)
         if self._kind is None:
@@ -468,7 +468,7 @@ class InMilvus:
     # -- Outside ----------------------------------------------------------------------------
 
     def save(self, path: str | None) -> None:
-        if path is None:  # Milvus has everything.
+        if path is None:  # Everything is stored in Milvus already.
             return
         copy = Contents.empty(Settings(self.embedding_size, self.distance))
         copy.about.notes.update(self.notes)

@@ -100,7 +100,7 @@ class IndexType:
 
 
 class Collection:
-    """The records of an index in Milvus. Arguments are checked ones.
+    """The records of an index in Milvus. Arguments must be checked already.
 
     Args:
         call: The connection.
@@ -129,7 +129,7 @@ class Collection:
         self._seen = {} if consistency == "Strong" else {"consistency_level": consistency}
 
     def create(self) -> None:
-        """Makes the collection, empty."""
+        """Creates the collection, empty."""
         from pymilvus import DataType, MilvusClient
 
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -158,7 +158,7 @@ class Collection:
         )
 
     def open(self) -> None:
-        """Makes an existing collection ready."""
+        """Prepares an existing collection for use."""
         self._call("load_collection", collection_name=self.name)
 
     def drop(self) -> None:
@@ -200,7 +200,7 @@ class Collection:
         }
 
     def ids(self, filter: str = "") -> np.ndarray:
-        """All ids that the expression holds for, in increasing order."""
+        """All ids that match the expression, in increasing order."""
         # Pages by the key: what comes and goes meanwhile moves no other record between them.
         with _quiet(_ITERATOR_LOG):
             iterator = self._call(
@@ -245,7 +245,7 @@ class Collection:
         )
 
     def _known(self, filter: str) -> str:
-        """An expression as the server knows it."""
+        """An expression in the syntax of the server's version."""
         known = filter
         if not self._nullable:
             for text, replaced in _WITHOUT_NULL:
@@ -279,7 +279,7 @@ class Collection:
 
 
 def knows_null(call: Connection, name: str | None) -> bool:
-    """Whether fields may be null: of a collection that is there, or of new ones on the server.
+    """Whether fields may be null, in an existing collection or in new ones on the server.
 
     Args:
         call: The connection.
@@ -298,7 +298,7 @@ def knows_null(call: Connection, name: str | None) -> bool:
 
 @contextlib.contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Without the warnings of a logger."""
+    """Suppresses the warnings of a logger."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)

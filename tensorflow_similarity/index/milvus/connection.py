@@ -1,4 +1,4 @@
-"""Calls to Milvus, repeated where they fail for reasons that pass."""
+"""Calls to Milvus, repeated after transient failures."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _SECONDS = 60.0
 # after a restart), a part of it is not there yet. And the names of gRPC's.
 _PASSING_CODES = {2, 8, 101, 503}
 _PASSING = {"ABORTED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
-# A pause grows no longer than this.
+# The longest pause between attempts.
 _LONGEST = 20.0
 
 
 def is_file(uri: str) -> bool:
-    """Whether a URI names a file of Milvus Lite, and not a server.
+    """Whether a URI names a file of Milvus Lite rather than a server.
 
     Raises:
         TypeError: If it is not a string.
@@ -104,7 +104,7 @@ def _release(path: str) -> None:
 
 
 class Connection:
-    """A client whose calls are made again when they fail for a reason that passes.
+    """A client that repeats calls after transient failures.
 
     All that is asked of it may be done twice: records are upserted, never inserted.
 
@@ -126,14 +126,14 @@ class Connection:
             except Exception as error:
                 if attempt == self._attempts or not _passes(error):
                     raise
-            # Not all clients at the same moment.
+            # Random, so that clients do not all retry at the same moment.
             pause = min(self._wait * 2 ** (attempt - 1), _LONGEST)
             _sleep(pause * (1 + random.random() / 2))
         raise AssertionError("unreachable")
 
 
 def _passes(error: Exception, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether an error is one of the network, or of a server that is busy or starting."""
+    """Whether an error comes from the network, or from a server that is busy or starting."""
     seen = seen | {id(error)}
     if isinstance(error, ConnectionError | TimeoutError) or getattr(error, "retriable", False):
         return True

@@ -1,4 +1,4 @@
-"""Filters as expressions that Milvus evaluates."""
+"""Filters as Milvus expressions."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 
 
 def one_of(field: str, ids: np.ndarray | list[int]) -> str:
-    """Where a field has one of some values; no record is where there are none."""
+    """The expression that a field has one of some values; without values, it matches nothing."""
     return f"{field} in {[int(each) for each in ids]}" if len(ids) else "id < 0"
 
 
 def expression(condition: Condition | None) -> str:
-    """What must hold for a record to be returned; empty for None.
+    """The expression for a filter; empty for None.
 
     Args:
         condition: A filter, with a Milvus expression in place of a function.

@@ -1,4 +1,4 @@
-"""The index whose records live in Milvus."""
+"""The index whose records are stored in Milvus."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class MilvusIndex(Index, search="milvus"):
 
     @property
     def uri(self) -> str | None:
-        """Where Milvus is; None if a client was given."""
+        """The address of Milvus; None if a client was given."""
         return self._backend.uri
 
     @property

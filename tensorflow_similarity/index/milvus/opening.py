@@ -1,4 +1,4 @@
-"""Attaches to a collection of Milvus, or makes one."""
+"""Opens a collection in Milvus, or creates one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Opened:
 def checked_config(
     embedding_size: Any, distance: Any, search_params: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What an index is to be, as JSON.
+    """The checked config of an index, as JSON.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -74,7 +74,7 @@ def open_collection(
     client: Any,
     consistency: str = "Strong",
 ) -> Opened:
-    """Connects, and makes or opens a collection.
+    """Connects, and opens or creates a collection.
 
     Args:
         config: What the index is to be. None: as it is, and it must be there.
@@ -109,7 +109,7 @@ def open_collection(
         )
     file = uri is not None and is_file(uri)
     if config is not None:
-        IndexType.of(config["search_params"], file)  # refused before anything is made
+        IndexType.of(config["search_params"], file)  # raises before anything is created
     end = _leave_alone
     if client is None:
         client, end = connect(uri, token, must_exist=config is None)
@@ -121,7 +121,7 @@ def open_collection(
 
 
 def _leave_alone() -> None:
-    """A client that was given is the giver's to close."""
+    """The caller closes a client it passed in."""
 
 
 def _opened(
@@ -172,14 +172,14 @@ def _is_ours(call: Connection, about: AboutCollection, name: str) -> bool:
             "something else. Choose another name."
         )
     if known and not there:
-        about.drop()  # of a program that died between the two
+        about.drop()  # left by a program that died between the two steps
     return bool(there)
 
 
 def _fitting(
     wanted: dict[str, Any] | None, found: dict[str, Any], name: str, file: bool
 ) -> dict[str, Any]:
-    """The config of a collection, which must be that which is wanted, but for how to search."""
+    """The config of a collection, which must match the requested one except for the search."""
     if wanted is None:
         return found
     for key in ("embedding_size", "distance"):

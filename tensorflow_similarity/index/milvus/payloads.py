@@ -12,13 +12,13 @@ from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload, Payl
 
 __all__ = ["decoded", "encoded", "kind_of", "of_kind"]
 
-# What a JSON field holds at most.
+# The maximal size of a JSON field.
 _LARGEST = 65_536
 _ARRAY, _VALUE = "$array", "$value"
 
 
 def kind_of(data: PayloadRows) -> dict[str, Any]:
-    """What all payloads of an index have in common, as JSON."""
+    """The common form of all payloads of an index, as JSON."""
     if isinstance(data, JsonPayload):
         return {"kind": "json"}
     values = np.asarray(data.values[:0])

@@ -43,7 +43,7 @@ def call_in_parts(model: keras.Model, forward: Callable[[Any], Any], x: object, 
         ValueError: If an output has not one row for each example.
     """
     given = keras.tree.flatten(x)
-    # Optional inputs that are not given are None.
+    # Optional inputs may be None.
     flat = [each for each in given if each is not None]
     batch = flat[0].shape[0]
     if batch is not None and batch <= size:

@@ -1,4 +1,4 @@
-"""What a forward pass in training reads and changes beside its inputs and weights."""
+"""The state that a forward pass in training reads and changes, besides inputs and weights."""
 
 from __future__ import annotations
 
@@ -43,6 +43,6 @@ def added_losses(model: keras.Model, dtype: str = "float32") -> Any:
 
 
 def replace_losses(model: keras.Model, loss: object) -> None:
-    """Puts `loss` in the place of all that layers gave to `add_loss`."""
+    """Replaces everything that layers passed to `add_loss` by `loss`."""
     model._clear_losses()
     keras.layers.Layer.add_loss(model, loss)  # functional models refuse their own

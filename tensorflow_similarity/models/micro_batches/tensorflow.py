@@ -120,7 +120,7 @@ def call_in_parts(
                 (tf.zeros((), tf.int32), total),
                 parallel_iterations=1,
             )
-            # What the parts changed has been changed once already.
+            # The forward pass has already applied these changes once.
             for variable, value in zip(state, before, strict=True):
                 variable.assign(value)
             return [None] * len(inputs), total
@@ -148,7 +148,7 @@ def _flattened(parts: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _values(variables: list[Any]) -> list[tf.Tensor]:
-    # An identity, as a read of a variable may show what is assigned to it later.
+    # Copied, because reading a variable may return a value that is assigned later.
     return [tf.identity(variable) for variable in variables]
 
 

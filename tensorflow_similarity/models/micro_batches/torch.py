@@ -58,7 +58,7 @@ def _values(variables: list[Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def _again(state: list[Any], seeds: list[Any], begin: list[Any]) -> Iterator[None]:
-    """A part computed again: with the same seeds, and without changing any state."""
+    """Recomputes a part with the same seeds, without changing any state."""
     before = _values(state)
     for seed, value in zip(seeds, begin, strict=True):
         seed.assign(value)
