@@ -34,11 +34,13 @@ SIZES = {2: [(6, 6), (8, 4)], 3: [(4, 4, 4), (6, 5, 1)]}[REPLICAS]
 
 
 def value_and_gradient(loss, arrays):
-    x = arrays[1]
+    """The gradients of the predictions, and of labels that are another view, side by side."""
+    watched = [x for x in arrays[:2] if x.dtype.is_floating]
     with tf.GradientTape() as tape:
-        tape.watch(x)
+        tape.watch(watched)
         value = loss(*arrays)
-    return value, tf.convert_to_tensor(tape.gradient(value, x))
+    slopes = tape.gradient(value, watched, unconnected_gradients="zero")
+    return value, tf.concat([tf.reshape(each, (tf.shape(each)[0], -1)) for each in slopes], axis=1)
 
 
 def together(loss, arrays, sizes):
@@ -63,28 +65,107 @@ def together(loss, arrays, sizes):
     return sum(values), tf.concat(gradients, axis=0)
 
 
-def differs(name, options, weighted, sizes, compatible=False):
+def of_pairs(name, options, weighted, sizes):
+    """`differs` of a loss on embeddings and class ids."""
+    case = CASES[name]
+    labels, x = case.batch(sum(sizes), seed=3, dtype="float64")
+    return differs(lambda: case.make(**options), labels, x, weighted, sizes)
+
+
+def differs(make, y_true, y_pred, weighted, sizes):
     """What two ways of computing a loss disagree in; None if they agree."""
-    case, n = CASES[name], sum(sizes)
-    labels, x = case.batch(n, seed=3, dtype="float64")
-    make = case.make
-    if compatible:
-        x = np.stack([x, x[:, ::-1]], axis=1)
-
-        def make(**options):
-            return losses.CompatibleLoss(case.make(**options))
-
-    arrays = [tf.constant(labels), tf.constant(x)]
+    arrays = [tf.constant(y_true), tf.constant(y_pred)]
     if weighted:
-        arrays.append(tf.constant(np.linspace(0.2, 2, n)))
-    one = value_and_gradient(make(**options), arrays)
-    two = together(make(**options), arrays, sizes)
+        arrays.append(tf.constant(np.linspace(0.2, 2, sum(sizes))))
+    one = value_and_gradient(make(), arrays)
+    two = together(make(), arrays, sizes)
     for what, a, b in zip(("value", "gradient"), one, two, strict=True):
         scale = max(float(tf.reduce_max(tf.abs(a))), 1e-12)
         difference = float(tf.reduce_max(tf.abs(a - b))) / scale
         if not difference < 1e-9:
             return f"the {what} differs by {difference:.1e}"
     return None
+
+
+NUMBER = sum(SIZES[0])
+RNG = np.random.default_rng(7)
+IDS = np.minimum(RNG.geometric(0.4, size=NUMBER) - 1, 4)
+EMBEDDINGS = RNG.normal(size=(5, 4))[IDS] + 0.9 * RNG.normal(size=(NUMBER, 4))
+OTHER_VIEW = EMBEDDINGS + 0.5 * RNG.normal(size=EMBEDDINGS.shape)
+COSINES, OF_CENTERS = (np.tanh(RNG.normal(size=(NUMBER, 5, *k))) for k in ((), (3,)))
+
+
+def on_partial_head():
+    """A loss that knows its head, and samples all classes: replicas draw each its own."""
+    head = layers.PartialProxyHead(5, dtype="float64")
+    head.build((None, 4))
+    loss = losses.PartialProxyLoss(losses.ArcFaceLoss(scale=4.0), num_negatives=5)
+    loss.bind(head)
+    head.set_weights([np.random.default_rng(1).normal(size=(5, 1, 4))])
+    return loss
+
+
+#: What makes it, labels, and predictions, of the losses on other than embeddings with class ids.
+OTHERS = {
+    **{
+        cls.__name__: (cls, IDS, COSINES)
+        for cls in (
+            losses.ArcFaceLoss, losses.CosFaceLoss, losses.NormalizedSoftmaxLoss,
+            losses.P2SGradLoss, losses.ProxyAnchorLoss, losses.ProxyNCALoss, losses.SphereFaceLoss,
+        )
+    },
+    **{cls.__name__: (cls, IDS, OF_CENTERS) for cls in (
+        losses.SoftTripleLoss, losses.SubCenterArcFaceLoss,
+    )},
+    **{
+        cls.__name__: (cls, OTHER_VIEW, EMBEDDINGS)
+        for cls in (
+            losses.BarlowTwinsLoss, losses.DINOLoss, losses.DecoupledContrastiveLoss,
+            losses.EmbeddingDistillationLoss, losses.InfoNCELoss, losses.MultiNegativesRankLoss,
+            losses.RelationalDistillationLoss, losses.SigmoidContrastiveLoss, losses.SimCLRLoss,
+            losses.SimSiamLoss, losses.SimilarityDistillationLoss, losses.VICRegLoss,
+        )
+    },
+    "PartialProxyLoss": (on_partial_head, IDS, EMBEDDINGS),
+    "MatryoshkaLoss": (
+        lambda: losses.MatryoshkaLoss(losses.MultiSimilarityLoss(), [2, 4]), IDS, EMBEDDINGS,
+    ),
+    "MatryoshkaLoss of views": (
+        lambda: losses.MatryoshkaLoss(losses.SimCLRLoss(), [2, 4]), OTHER_VIEW, EMBEDDINGS,
+    ),
+    "WeightedSumLoss": (
+        lambda: losses.WeightedSumLoss([losses.SupConLoss(), losses.TripletLoss()], [1.0, 0.5]),
+        IDS, EMBEDDINGS,
+    ),
+    "CrossBatchMemory": (
+        lambda: losses.CrossBatchMemory(losses.MultiSimilarityLoss(), 32), IDS, EMBEDDINGS,
+    ),
+    "TripletMarginLoss": (
+        lambda: losses.TripletMarginLoss(in_batch_negatives="all"),
+        IDS, RNG.normal(size=(NUMBER, 3, 4)),
+    ),
+    **{
+        f"CompatibleLoss of {name}": (
+            lambda name=name: losses.CompatibleLoss(CASES[name].make()),
+            IDS, np.stack([EMBEDDINGS, EMBEDDINGS[:, ::-1]], axis=1),
+        )
+        for name in ("triplet", "contrastive", "lifted_struct")
+    },
+}  # fmt: skip
+#: For losses of one's own; or on pairwise values of a batch, which no replica sees a part of.
+NOT_HERE = {
+    "DistillationLoss", "MetricLoss", "MinedLoss", "NpairsMultilabelLoss", "ProxyLoss",
+    "StatisticsLoss", "TwoViewLoss",
+}  # fmt: skip
+
+
+def forgotten():
+    """The public losses that no case is of."""
+    of_cases = {type(CASES[name].make()).__name__ for name in ON_CLASSES}
+    known = of_cases | {name.split()[0] for name in OTHERS} | NOT_HERE
+    public = {getattr(losses, name) for name in losses.__all__}
+    missing = {x.__name__ for x in public if isinstance(x, type)} - known
+    return f"no case is of {sorted(missing)}" if missing else None
 
 
 def trained(make_loss, strategy, head, metrics, labels, class_weight):
@@ -129,6 +210,10 @@ FITS = {
         "metrics": lambda: [training_metrics.EffectiveRank()],
     },
     "names": {"make_loss": losses.TripletLoss, "labels": lambda y: NAMES[y]},
+    "label sets": {
+        "make_loss": lambda: losses.SupConLoss(relevance="multi_hot"),
+        "labels": lambda y: np.maximum(np.eye(6, dtype=int)[y], np.eye(6, dtype=int)[(y * y) % 6]),
+    },
     "class weights": {
         "make_loss": losses.ProxyAnchorLoss,
         "head": lambda: layers.ProxyHead(6, 2),
@@ -151,16 +236,18 @@ else:
     even, uneven = SIZES
     settings = [(even, {"ignore_class": 1}, False), (uneven, {"block_size": 5}, True)]
     cases = {
-        f"{name} {sizes} {options}": lambda name=name, sizes=sizes, options=options, w=w: differs(
+        f"{name} {sizes} {options}": lambda name=name, sizes=sizes, options=options, w=w: of_pairs(
             name, options, w, sizes
         )
         for name in ON_CLASSES
         for sizes, options, w in settings
     }
     cases |= {
-        f"compatible {name}": lambda name=name: differs(name, {}, True, uneven, compatible=True)
-        for name in ("triplet", "contrastive", "lifted_struct")
+        f"{name} {sizes}": lambda case=case, sizes=sizes: differs(*case, sizes == uneven, sizes)
+        for name, case in OTHERS.items()
+        for sizes in SIZES
     }
+    cases["every public loss"] = forgotten
 print(len(cases), "cases")
 for name, case in cases.items():
     try:
