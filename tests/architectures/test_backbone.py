@@ -285,6 +285,7 @@ def saved(tmp_path_factory):
     return path
 
 
+@pytest.mark.further("caffe-fit", "tf-index", "torch-sampler", "scaled-fit")
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("how", PREPROCESSED)
 def test_inputs_that_are_preprocessed_already_warn_once(saved, how, use):

@@ -343,6 +343,7 @@ def test_the_changes_are_those_that_migrate_names(name):
     assert not [change for change in migration.changes(new) if change.status == "gone"]
 
 
+@pytest.mark.further("Addons in a training loop")
 @pytest.mark.filterwarnings("ignore:.*not interactive.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")  # Keras to itself
 @pytest.mark.parametrize(

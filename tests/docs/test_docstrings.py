@@ -77,6 +77,7 @@ def test_arguments_documented_are_those_of_the_signature():
     every(check_arguments, DOCUMENTED)
 
 
+@pytest.mark.further
 @pytest.mark.parametrize("name", WITH_EXAMPLE)
 def test_example_runs(name, tmp_path, monkeypatch):
     if name in HEAVY:

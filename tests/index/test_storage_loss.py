@@ -55,6 +55,12 @@ KINDS = {
 }
 
 
+@pytest.mark.further(
+    "as it is-euclidean-int8",
+    "one shifted by 10-euclidean-int8",
+    "one shifted by 10-cosine-int8",
+    "as it is-cosine-float16",
+)
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "cosine", "manhattan"])
 @pytest.mark.parametrize("kind", KINDS)

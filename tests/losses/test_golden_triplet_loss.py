@@ -208,6 +208,7 @@ def test_all_entries_are_compared():
     assert {e["params"]["margin"] for e in ENTRIES} == {None, 0.2, 1.0}
 
 
+@pytest.mark.further("b32_d16_c4_norm", "b16_d16_allunique", "b1_d16", "b8_d16_c3_raw")
 @pytest.mark.parametrize("case", CASES)
 def test_margin_of_one(case):
     run([e for e in ENTRIES if golden.case_of(e) == case and e["params"]["margin"] == 1.0])
@@ -219,6 +220,7 @@ def test_other_margins(case):
     run([e for e in ENTRIES if golden.case_of(e) == case and e["params"]["margin"] != 1.0])
 
 
+@pytest.mark.further("b8_d2_c2_norm")
 @pytest.mark.parametrize("case", [c for c in CASES if "_norm" in c and c not in INCOMPLETE])
 def test_cosine_of_unit_vectors_with_the_radial_part_projected_out(case):
     # Ours normalises, so its gradient has no radial part; the original's had.

@@ -38,6 +38,14 @@ def tensors(step):
     return lambda y_true, y_pred: step(tf.constant(y_true), tf.constant(y_pred))
 
 
+@pytest.mark.further(
+    "triplet-7",
+    "triplet_semi_hard-7",
+    "lifted_struct-7",
+    "contrastive-7",
+    "npairs-7",
+    "multi_similarity-7",
+)
 @pytest.mark.parametrize(
     "block_size", [7, pytest.param(1, marks=slow), pytest.param(64, marks=slow)]
 )
@@ -47,6 +55,7 @@ def test_blocks(name, block_size):
     check(name, lambda y_true, y_pred: value_and_gradient(loss, y_true, y_pred))
 
 
+@pytest.mark.further("triplet")
 @pytest.mark.parametrize("name", ["triplet", "lifted_struct"])
 def test_graph_of_unknown_batch_size(name):
     step = step_of(

@@ -112,6 +112,7 @@ def test_trains_and_saves_with_a_memory_within(tmp_path):
     )
 
 
+@pytest.mark.further("<lambda>0")
 @pytest.mark.parametrize(
     "wrap",
     [

@@ -57,12 +57,14 @@ def check_same(data, make_loss, sizes=(7,), rtol=2e-4, **options):
             np.testing.assert_allclose(a, b, rtol=rtol, atol=2e-5)
 
 
+@pytest.mark.further("triplet")
 @pytest.mark.filterwarnings("ignore:.*with nothing but its defaults")  # as `compile` says
 @pytest.mark.parametrize("name", few(ON_CLASSES))
 def test_every_loss_takes_the_same_step(data, name):
     check_same(data, CASES[name].make)
 
 
+@pytest.mark.further("<lambda>0")
 @pytest.mark.parametrize(
     "make_loss",
     [
@@ -111,6 +113,7 @@ def test_in_graphs_with_a_ragged_last_batch_and_weights(data, compiled):
     )
 
 
+@pytest.mark.further("<lambda>0")
 @pytest.mark.parametrize(
     "make_optimizer",
     [

@@ -252,6 +252,7 @@ def placeholders(kind):
     return tf.data.Dataset.from_tensor_slices((X, np.zeros(24, int))).batch(6), {"shuffle": False}
 
 
+@pytest.mark.further("arrays in order")
 @pytest.mark.parametrize("kind", ["arrays in order", "generator", "tf.data", "two outputs"])
 def test_a_loss_of_0_in_the_first_batches_is_warned_of_at_once(kind):
     model = classes_model(TripletLoss())
