@@ -137,9 +137,6 @@ OTHERS = {
         lambda: losses.WeightedSumLoss([losses.SupConLoss(), losses.TripletLoss()], [1.0, 0.5]),
         IDS, EMBEDDINGS,
     ),
-    "CrossBatchMemory": (
-        lambda: losses.CrossBatchMemory(losses.MultiSimilarityLoss(), 32), IDS, EMBEDDINGS,
-    ),
     "TripletMarginLoss": (
         lambda: losses.TripletMarginLoss(in_batch_negatives="all"),
         IDS, RNG.normal(size=(NUMBER, 3, 4)),
@@ -152,10 +149,11 @@ OTHERS = {
         for name in ("triplet", "contrastive", "lifted_struct")
     },
 }  # fmt: skip
-#: For losses of one's own; or on pairwise values of a batch, which no replica sees a part of.
+#: For losses of one's own; on pairwise values of a batch, which no replica sees a part of; and the
+#: memory, which `fit` below trains with.
 NOT_HERE = {
-    "DistillationLoss", "MetricLoss", "MinedLoss", "NpairsMultilabelLoss", "ProxyLoss",
-    "StatisticsLoss", "TwoViewLoss",
+    "CrossBatchMemory", "DistillationLoss", "MetricLoss", "MinedLoss", "NpairsMultilabelLoss",
+    "ProxyLoss", "StatisticsLoss", "TwoViewLoss",
 }  # fmt: skip
 
 
