@@ -86,7 +86,9 @@ def parser() -> argparse.ArgumentParser:
     index.add_argument("-o", "--output", help="where to save (default: the model itself)")
     index.add_argument("--distance", help="of a new index (default: that of the loss, or cosine)")
     index.add_argument(
-        "--ids", metavar="FILE", help="ids or keys of the records: .txt with one a line, or .npy"
+        "--ids",
+        metavar="FILE",
+        help="keys of the records, one a line of a .txt; or ids or keys in an .npy",
     )
     index.add_argument("--reset", action="store_true", help="remove the records there are first")
 

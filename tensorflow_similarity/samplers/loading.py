@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.samplers.padding import Padding
 
 __all__ = ["columns", "load_examples", "stack"]
@@ -25,15 +27,24 @@ def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | 
         padding: If given, sequences may differ in length.
 
     Raises:
-        ValueError: If an example cannot be loaded, or examples differ in shape.
+        ValueError: If an example cannot be loaded, examples differ in shape, or `many` returns
+            another number of them.
     """
     many = _many(load)
+    failed = None
     if many is not None and isinstance(elements, np.ndarray):
         try:
             loaded = many(elements)
-            return loaded if isinstance(loaded, np.ndarray) else stack(list(loaded), padding)
-        except Exception:
-            pass  # One by one, the error says which element it was.
+            loaded = loaded if isinstance(loaded, np.ndarray) else list(loaded)
+        except Exception as error:
+            failed = error  # One by one, the error says which element it was.
+        else:
+            if len(loaded) != len(elements):
+                raise ValueError(
+                    f"`many` of the function that loads must return {len(elements)} examples, one "
+                    f"for each element. Received: {len(loaded)}."
+                )
+            return loaded if isinstance(loaded, np.ndarray) else stack(loaded, padding)
     examples = []
     for i in range(len(keras.tree.flatten(elements)[0])):
         element = keras.tree.map_structure(lambda leaf, i=i: leaf[i], elements)
@@ -41,6 +52,12 @@ def load_examples(load: Callable[[Any], Any], elements: Any, padding: Padding | 
             examples.append(load(element))
         except Exception as error:
             raise ValueError(f"Loading {element!r} failed: {error}") from error
+    if failed is not None:
+        warnings.warn(
+            "The function that loads examples loads each alone, but its `many` fails, so that "
+            f"they are loaded one by one, which is slower: {failed}",
+            stacklevel=levels_to_the_caller(),
+        )
     return stack(examples, padding)
 
 

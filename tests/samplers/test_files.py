@@ -187,5 +187,17 @@ def test_a_loader_of_many_is_called_once_for_a_batch():
     # What many cannot load is loaded one by one, so that an error names the element.
     calls.clear()
     sampler = MultiShotFileSampler(np.full(4, 7), [0, 0, 1, 1], load, seed=0)
-    np.testing.assert_array_equal(sampler[0][0], 7)
+    with pytest.warns(UserWarning, match="`many` fails, .* one by one, which is slower: seven"):
+        np.testing.assert_array_equal(sampler[0][0], 7)
     assert calls == [4, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("made", [np.array, list])
+def test_a_loader_of_many_returns_one_example_for_each(made):
+    def load(number):
+        return np.array([number])
+
+    load.many = lambda numbers: made(numbers[1:, None])
+    sampler = MultiShotFileSampler(np.arange(7), np.arange(7) % 2, load, seed=0)
+    with pytest.raises(ValueError, match=r"`many` .* must return 4 examples.*Received: 3"):
+        sampler[0]
