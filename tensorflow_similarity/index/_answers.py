@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -227,7 +227,7 @@ class _Computed:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         new = np.unique(rows[(rows >= 0) & (self._known[rows] == -2)])
-        values = [] if self._data is None else self._data.get(new)
+        values: Iterable[Any] = () if self._data is None else self._data.each(new)
         for row, value in zip(new, values, strict=True):
             key = self._function(value)
             try:

@@ -203,9 +203,17 @@ def _where(predicate: Any, rows: Rows, allowed: np.ndarray) -> np.ndarray:
     if rows.data is None:
         raise ValueError("`filter['data']` needs records with `data`; this index has none.")
     candidates = np.flatnonzero(allowed)
-    passed = np.fromiter(
-        (bool(predicate(value)) for value in rows.data.get(candidates)), bool, len(candidates)
-    )
+    answers = [_answer(predicate(value)) for value in rows.data.each(candidates)]
+    if answers and not any(answer is not None for answer in answers):
+        raise TypeError(
+            "`filter['data']` must be a function that returns whether the record may be returned: "
+            f"True or False. Received: {predicate!r}, which returned None for all "
+            f"{len(candidates):,} records. Has it no `return`? If None is meant, write bool(…)."
+        )
     result = np.zeros(len(rows), bool)
-    result[candidates[passed]] = True
+    result[candidates] = np.array(answers, bool)  # None is False
     return result
+
+
+def _answer(value: Any) -> bool | None:
+    return None if value is None else bool(value)

@@ -25,8 +25,6 @@ _POSITIVE = np.uint64(2**63 - 1)
 _BREAK = ord("\n")
 # Rows taken at a time: their bytes stay in the cache.
 _ROWS = 1 << 15
-# Texts are read together where no more than so many times their bytes are read.
-_DENSE = 4
 # Longer texts are taken one by one.
 _LONG = 512
 # Where numbers of keys begin: nobody can choose keys that have the same.
@@ -116,16 +114,7 @@ def _blocks(
     """Some rows at a time: which, the bytes that hold them, where each begins, its length."""
     for start in range(0, len(rows), _ROWS):
         own = rows[start : start + _ROWS]
-        ends = keys.ends[own]
-        begins = np.where(own > 0, keys.ends[np.maximum(own - 1, 0)], 0)
-        lengths = ends - begins
-        first, last = int(begins.min()), int(ends.max())
-        if last - first <= _DENSE * int(lengths.sum()):
-            text, begins = keys.text[first:last], begins - first
-        else:
-            chosen = keys.take(own)
-            text, begins = chosen.text[:], chosen.ends - lengths
-        yield slice(start, start + len(own)), text, begins, lengths
+        yield slice(start, start + len(own)), *keys.texts(own)
 
 
 def _words(

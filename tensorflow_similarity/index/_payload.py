@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,14 @@ from tensorflow_similarity.index._errors import CorruptIndexError
 __all__ = ["ArrayPayload", "JsonPayload", "Payload", "parse_payload"]
 
 _NULL = b"null"
-# Bytes of JSON copied at a time.
+# Bytes of JSON copied, or read, at a time.
 _TEXT_BYTES = 1 << 20
+# Texts are read together where no more than so many times their bytes are read.
+_DENSE = 4
+# Values held at a time where one after the other is looked at: so few that Python does not
+# begin to collect garbage among them, which takes as long as reading them.
+_FEW = 256
+_SCAN: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +46,10 @@ class ArrayPayload:
         """The values of the rows: an array (or a scalar) each, None where absent."""
         values, present = self.values[rows], self.present[rows]
         return [value if there else None for value, there in zip(values, present, strict=True)]
+
+    def each(self, rows: np.ndarray) -> Iterator[Any]:
+        """The values of the rows one after the other; no more than a few are held."""
+        return _each(self, rows)
 
     def columnar(self, rows: np.ndarray) -> np.ndarray | list[Any]:
         """The values of the rows as one array, or a list where some are absent."""
@@ -69,18 +80,35 @@ class JsonPayload:
         """Where the texts of the rows begin and end."""
         return np.where(rows > 0, self.ends[np.maximum(rows - 1, 0)], 0), self.ends[rows]
 
+    def texts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The texts of the rows: bytes that hold them, where each begins, and its length."""
+        starts, ends = self._bounds(rows)
+        lengths = ends - starts
+        first, last = int(starts.min()), int(ends.max())
+        if last - first <= _DENSE * int(lengths.sum()):
+            return self.text[first:last], starts - first, lengths
+        chosen = self.take(rows)
+        return chosen.text[:], chosen.ends - lengths, lengths
+
     def get(self, rows: np.ndarray) -> list[Any]:
         """The values of the rows; None where absent (or null)."""
-        bounds = (column.tolist() for column in self._bounds(rows))
+        starts, ends = self._bounds(rows)
+        found: list[Any] = []
         try:
-            return [json.loads(self.text[a:b].tobytes()) for a, b in zip(*bounds, strict=True)]
+            for first, last in _parts(ends - starts):
+                found += _values(*self.texts(rows[first:last]))
         except (RecursionError, ValueError) as error:  # only text from files is unchecked
             raise CorruptIndexError(
                 f"The payload of records is no JSON ({error}): the file that the index was read "
                 "from holds what no index writes. Restore it from a copy, or build it again."
             ) from error
+        return found
 
     columnar = get
+
+    def each(self, rows: np.ndarray) -> Iterator[Any]:
+        """The values of the rows one after the other; no more than a few are held."""
+        return _each(self, rows)
 
     def take(self, rows: np.ndarray, there: np.ndarray | None = None) -> JsonPayload:
         """The payload of only these rows; absent, not null, where not `there`."""
@@ -90,17 +118,46 @@ class JsonPayload:
         text = roomy_empty((int(new_ends[-1]) if len(rows) else 0,), np.uint8)
         # Byte i of the new text comes from i + shift of its row. Some rows at a time, as
         # positions take eight times the room of bytes.
-        shift, first = starts - (new_ends - lengths), 0
-        while first < len(rows):
-            begin = int(new_ends[first] - lengths[first])
-            last = int(np.searchsorted(new_ends, begin + _TEXT_BYTES, "right"))
-            last = max(last, first + 1)
-            stop = int(new_ends[last - 1])
+        shift = starts - (new_ends - lengths)
+        for first, last in _parts(lengths):
+            begin, stop = int(new_ends[first] - lengths[first]), int(new_ends[last - 1])
             positions = np.repeat(shift[first:last], lengths[first:last])
             positions += np.arange(begin, stop)
             text[begin:stop] = self.text[positions]
-            first = last
         return JsonPayload(text, new_ends)
+
+
+def _each(data: ArrayPayload | JsonPayload, rows: np.ndarray) -> Iterator[Any]:
+    for start in range(0, len(rows), _FEW):
+        yield from data.get(rows[start : start + _FEW])
+
+
+def _parts(lengths: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Texts of such lengths, so many bytes at a time: the first, and the one after the last."""
+    ends, first = np.cumsum(lengths), 0
+    while first < len(ends):
+        begin = int(ends[first] - lengths[first])
+        last = max(int(np.searchsorted(ends, begin + _TEXT_BYTES, "right")), first + 1)
+        yield first, last
+        first = last
+
+
+def _values(text: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> list[Any]:
+    """The values that texts stand for."""
+    bounds = zip(begins.tolist(), (begins + lengths).tolist(), strict=True)
+    whole = text.tobytes()
+    if not whole.isascii():  # no index writes it
+        return [json.loads(whole[begin:end]) for begin, end in bounds]
+    # As `json.loads`, which takes twice the time for texts as short as these.
+    characters, found = whole.decode("ascii"), []
+    for begin, end in bounds:
+        own = characters[begin:end]
+        try:
+            value, stop = _SCAN(own, 0)
+        except StopIteration:
+            stop = -1
+        found.append(value if stop == len(own) else json.loads(own))
+    return found
 
 
 # A batch to be added, and what is stored, have the same form.

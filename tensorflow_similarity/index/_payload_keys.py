@@ -38,7 +38,7 @@ class KeyColumn:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._codes = Column.empty((), np.int32)
-        self._numbers: dict[Hashable, int] = {}
+        self._numbers: dict[Hashable, int] = {_NOTHING: MISSING}
         self._floats = Column.empty((), np.float64)
         self._exact = True
         #: The distinct values by number; the first stands for none at all.
@@ -57,17 +57,17 @@ class KeyColumn:
 
     def append(self, found: list[Any]) -> None:
         """Adds the values of the next rows; `_NOTHING` where there is none."""
-        codes = np.empty(len(found), np.int32)
+        told = [value if type(value) in _PLAIN else _told(value) for value in found]
         with self._lock:
-            for place, value in enumerate(found):
-                codes[place] = MISSING if value is _NOTHING else self._number(value)
-            self._codes.append(codes)
+            codes = list(map(self._numbers.get, told))
+            for place in [place for place, code in enumerate(codes) if code is None]:
+                codes[place] = self._number(told[place], found[place])
+            self._codes.append(np.array(codes, np.int32))
 
-    def _number(self, value: object) -> int:
-        own = _told(value)
-        number = self._numbers.get(own)
+    def _number(self, told: Hashable, value: object) -> int:
+        number = self._numbers.get(told)
         if number is None:
-            number = self._numbers[own] = len(self.values)
+            number = self._numbers[told] = len(self.values)
             self.values.append(value)
             self.kinds.setdefault(kind_of(value), value)
         return number
@@ -127,19 +127,19 @@ def _large(value: object) -> bool:
     return isinstance(value, int) and abs(value) > _EXACT
 
 
-def _told(value: object) -> tuple[bool, Hashable]:
-    # True is not 1 here, unlike in Python.
-    return type(value) is bool, _hashable(value)
-
-
 _NOTHING = object()
+# Equal where JSON's values are.
+_PLAIN = {int, float, str, type(None), type(_NOTHING)}
 
 
-def _hashable(value: object) -> Hashable:
+def _told(value: object) -> Hashable:
+    """What is equal for equal values of JSON only."""
+    if isinstance(value, bool):
+        return "bool", value  # True is not 1 here, unlike in Python
     if isinstance(value, list):
-        return ("list", *((type(each) is bool, _hashable(each)) for each in value))
+        return ("list", *map(_told, value))
     if isinstance(value, dict):
-        return ("dict", *sorted((key, *_told(each)) for key, each in value.items()))
+        return ("dict", *sorted((key, _told(each)) for key, each in value.items()))
     return value
 
 
@@ -207,7 +207,7 @@ class PayloadKeys:
                 column.append(
                     [
                         value[key] if isinstance(value, dict) and key in value else _at(value, path)
-                        for value in data.get(rows)
+                        for value in data.each(rows)
                     ]
                 )
             return column if len(column.values) > 1 else None

@@ -321,3 +321,14 @@ def test_filters_from_several_threads_while_records_come():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_function_that_returns_nothing_is_refused():
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0], [2.0]], data=[{"n": 0}, {"n": 1}, {}])
+    for call in (index.count, lambda wanted: index.lookup([[0.0]], filter=wanted)):
+        for wanted in (lambda data: None, {"data": lambda data: data.get("m")}):
+            with pytest.raises(TypeError, match=r"returned None for all 3 records.*bool"):
+                call(wanted)
+    assert index.count(lambda data: data.get("n")) == 1
+    assert index.count({"ids": [], "data": lambda data: None}) == 0

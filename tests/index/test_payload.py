@@ -1,12 +1,14 @@
 """Payloads come back as they were given."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tensorflow_similarity.index import Index
-from tensorflow_similarity.index._payload import Payload, parse_payload
+from tensorflow_similarity.index import CorruptIndexError, Index, _payload
+from tensorflow_similarity.index._payload import JsonPayload, Payload, parse_payload
 
 JSON = st.recursive(
     st.none()
@@ -35,6 +37,32 @@ def test_json_values(batches, absent):
     view = payload.view()
     assert view.get(rows) == [expected[row] for row in rows]
     assert view.take(rows).get(np.arange(len(rows))) == [expected[row] for row in rows]
+    assert list(view.each(rows)) == [expected[row] for row in rows]
+
+
+def of_texts(texts):
+    whole = "".join(texts).encode()
+    return JsonPayload(np.frombuffer(whole, np.uint8), np.cumsum([len(t.encode()) for t in texts]))
+
+
+def test_many_are_read_together_as_one_by_one(monkeypatch):
+    """Numbers do not run into one another, and texts of other writers are JSON too."""
+    values = [7, 12, -1.5, True, None, "a", [1], {"b": {"c": 2}}, 10**30] * 100
+    texts = [(" " * (i % 3)) + json.dumps(value, indent=i % 2) for i, value in enumerate(values)]
+    monkeypatch.setattr(_payload, "_TEXT_BYTES", 100)
+    for rows in (np.arange(900), np.arange(900)[::-1], np.arange(0, 900, 40)):
+        assert of_texts(texts).get(rows) == [values[row] for row in rows]
+    texts[500] = '"é"'
+    assert of_texts(texts).get(np.arange(499, 502)) == [values[499], "é", values[501]]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["[1", "2]", "3,4"], ["1", "2,3", "4"], ["1", "", "2"], ["1", "2 3", "4"], ["1", "2]", "[3"]],
+)
+def test_damaged_ones_are_refused_also_among_many(texts):
+    with pytest.raises(CorruptIndexError, match="no JSON"):
+        of_texts(texts).get(np.arange(3))
 
 
 @pytest.mark.parametrize(
