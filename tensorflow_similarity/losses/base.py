@@ -382,7 +382,7 @@ def _expand_options(cls: type[PerExampleLoss]) -> None:
     named = {parameter.name for parameter in own_parameters}
     inherited = {
         name: parameter
-        for base in reversed(cls.__mro__[1:])
+        for base in reversed(cls.__mro__[1:-1])  # `object` has none
         if "__init__" in base.__dict__
         for name, parameter in inspect.signature(base.__dict__["__init__"]).parameters.items()
     }
