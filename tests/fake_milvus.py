@@ -115,6 +115,11 @@ class MilvusClient:
         self._called("has_collection", timeout)
         return collection_name in self.collections
 
+    def describe_collection(self, collection_name, timeout):
+        self._called("describe_collection", timeout)
+        schema = self.collections[collection_name]["schema"]
+        return {"fields": [{"name": name} for name in schema]}
+
     def list_collections(self, timeout):
         return list(self.collections)
 

@@ -314,7 +314,7 @@ class Index:
 
     def _ids_of(self, keys: list[str]) -> np.ndarray:
         found = self._backend.ids_of(packed(keys))
-        if not self._backend.keyed() and len(self):
+        if (found < 0).all() and not self._backend.keyed() and len(self):
             raise TypeError(
                 "`ids` must be integers, as the records of this index have no keys. Received: "
                 f"strings, such as {keys[0]!r}."

@@ -10,14 +10,22 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity.index._payload import JsonPayload
 
-__all__ = ["equal", "hashes_of", "keys_in", "packed", "read_keys", "with_ids"]
+__all__ = [
+    "equal",
+    "hashes_of",
+    "keys_in",
+    "packed",
+    "read_keys",
+    "refuse_mixture",
+    "with_ids",
+]
 
 
 _POSITIVE = np.uint64(2**63 - 1)
@@ -68,6 +76,19 @@ def read_keys(ids: Any, name: str = "ids", distinct: bool = False) -> list[str] 
         more = [key for key, count in Counter(keys).items() if count > 1]
         raise ValueError(f"`{name}` must be distinct. Received more than once: {more[:5]}.")
     return keys
+
+
+def refuse_mixture(keyed: bool) -> NoReturn:
+    """Raises for records without keys where those of the index have keys, or likewise."""
+    if keyed:
+        raise TypeError(
+            "`ids` must be strings, as the records of this index have keys of their own. "
+            "Received: integers, or none. Pass a string for each record."
+        )
+    raise TypeError(
+        "`ids` must be integers, or left out, as the records of this index have no keys. "
+        "Received: strings. Keep them in `data`, or index the records again by their keys."
+    )
 
 
 def _checked(key: Any, place: int, name: str) -> str:

@@ -23,7 +23,7 @@ from tensorflow_similarity.distances import Distance
 from tensorflow_similarity.index._columns import LARGEST_IN_MEMORY, lies_in_file
 from tensorflow_similarity.index._graphs import Folding, MeasuredRecall, warn_below
 from tensorflow_similarity.index._journal import Change, Journal
-from tensorflow_similarity.index._keys import keys_in
+from tensorflow_similarity.index._keys import keys_in, refuse_mixture
 from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index._records import Batch, Rows, Store
 from tensorflow_similarity.index._search import Graph, State
@@ -128,15 +128,7 @@ class LiveRecords:
         keyed = self.state.rows.keyed
         if keyed is None or not len(batch) or keyed == (batch.keys is not None):
             return
-        if keyed:
-            raise TypeError(
-                "`ids` must be strings, as the records of this index have keys of their own. "
-                "Received: integers, or none. Pass a string for each record."
-            )
-        raise TypeError(
-            "`ids` must be integers, or left out, as the records of this index have no keys. "
-            "Received: strings. Keep them in `data`, or index the records again by their keys."
-        )
+        refuse_mixture(keyed)
 
     def _ids_of_keys(self, keys: JsonPayload) -> np.ndarray:
         """The ids of records with these keys, new ones where there is none."""

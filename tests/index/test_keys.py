@@ -1,24 +1,50 @@
 """Records with keys of their users: strings in place of ids, kept wherever records are."""
 
 import copy
+import itertools
 import pickle
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fake_milvus
 from oracle.engines import ENGINES
 from tensorflow_similarity.index import CorruptIndexError, Index, MilvusIndex, _keys, _records
 from tensorflow_similarity.index._payload import JsonPayload
+from tensorflow_similarity.index.milvus import about, backend
 from tests.index.test_forged_files import Forged
 
+NUMBERS = itertools.count()
 KEYS = ["sku-1", "ä", "7", '"quoted"\\', "a b", "\ud800", "x" * 300]
 
 
+@pytest.fixture(scope="module")
+def milvus():
+    """A server that is no more than dictionaries."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pymilvus", fake_milvus.module())
+        patch.setattr(fake_milvus.MilvusClient, "servers", {})
+        patch.setattr(about, "_SETTLE", 0)
+        yield "http://localhost:19530"
+
+
+@pytest.fixture(params=["memory", pytest.param("milvus", marks=pytest.mark.slow)])
+def where(request, milvus):
+    """Options of an index in each place."""
+    return {} if request.param == "memory" else new_collection(milvus)
+
+
+def new_collection(uri):
+    return {"search": "milvus", "uri": uri, "collection": f"c{next(NUMBERS)}"}
+
+
 def filled(path=None, keys=KEYS, **options):
-    index = Index(2, "euclidean", path=path, **options)
+    options |= {} if path is None else {"path": path}
+    index = Index(2, "euclidean", **options)
     index.add(np.arange(len(keys))[:, None] + np.zeros(2), ids=keys)
     return index
 
@@ -126,11 +152,23 @@ class Life:
             self.index.delete(self.index.ids)
 
 
+class MilvusLife(Life):
+    def __init__(self, folder, options):
+        super().__init__(None, options)
+        self.folder = "server"
+        self.index = MilvusIndex(2, "euclidean", uri="http://localhost:19530", verbose=0)
+        self.index.clear()
+
+    def again(self, keys):
+        """As another program."""
+        self.index = MilvusIndex.open("http://localhost:19530", verbose=0)
+
+
 OPERATIONS = [name for name in vars(Life) if not name.startswith("_") and name != "rows"]
 
 
 @pytest.mark.further("memory")
-@pytest.mark.parametrize("where", ["memory", "folder"])
+@pytest.mark.parametrize("where", ["memory", "folder", "milvus"])
 @settings(max_examples=15, deadline=None)
 @given(
     steps=st.lists(
@@ -142,9 +180,9 @@ OPERATIONS = [name for name in vars(Life) if not name.startswith("_") and name !
     ),
     storage=st.sampled_from(["float32", "int8"]),
 )
-def test_any_life(tmp_path_factory, where, steps, storage):
-    folder = None if where == "memory" else str(tmp_path_factory.mktemp("life") / "index")
-    life = Life(folder, {"storage": storage})
+def test_any_life(milvus, tmp_path_factory, where, steps, storage):
+    folder = str(tmp_path_factory.mktemp("life") / "index") if where == "folder" else None
+    life = (MilvusLife if where == "milvus" else Life)(folder, {"storage": storage})
     life.add(KEYS[:3])
     for name, keys in steps:
         getattr(life, name)(keys)
@@ -181,7 +219,7 @@ def test_keys_as_people_have_them(make):
 
 
 @pytest.mark.parametrize(
-    ("filter", "expected"),
+    ("wanted", "expected"),
     [
         ({"ids": "b"}, ["b"]),
         ({"id": ["b", "q"]}, ["b"]),
@@ -193,21 +231,24 @@ def test_keys_as_people_have_them(make):
             ["a", "c"],
         ),
         ({"ids": "q"}, []),
-        ({"ids": {"ge": 1}}, ["b", "c"]),
+        ({}, None),  # an order: those after the first
     ],
 )
-def test_filters(filter, expected):
-    index = filled(keys=["a", "b", "c"])
-    assert index.get(filter=filter).keys.tolist() == expected
-    assert index.count(filter) == len(expected)
-    near = index.lookup(np.zeros((2, 2)), k=3, filter=[filter, None])
-    assert [key for key in near.keys[0] if key is not None] == expected
+def test_filters(where, wanted, expected):
+    index = filled(keys=["a", "b", "c"], **where)
+    if expected is None:
+        wanted, expected = {"ids": {"gt": int(index.ids[0])}}, index.keys[1:].tolist()
+    order = index.keys.tolist().index  # that of their ids
+    assert index.get(filter=wanted).keys.tolist() == sorted(expected, key=order)
+    assert index.count(wanted) == len(expected)
+    near = index.lookup(np.zeros((2, 2)), k=3, filter=[wanted, None])
+    assert [key for key in near.keys[0] if key is not None] == sorted(expected)
     assert near.keys[1].tolist() == ["a", "b", "c"]
-    assert index.lookup(np.zeros((1, 2)), max_distance=9, filter=filter).sets("keys") == [
+    assert index.lookup(np.zeros((1, 2)), max_distance=9, filter=wanted).sets("keys") == [
         set(expected)
     ]
     if expected:
-        index.update(filter=filter, labels=7)
+        index.update(filter=wanted, labels=7)
         index.delete(filter={"labels": 7})
         assert set(index.keys if index.keys is not None else []) == {"a", "b", "c"} - set(expected)
 
@@ -247,8 +288,8 @@ def test_filters(filter, expected):
         (lambda i: i.lookup([[0.0, 0.0]], exclude=[["a", 1]]), TypeError, "all strings"),
     ],
 )
-def test_what_cannot_be(call, kind, match):
-    index = filled(keys=["a", "b"])
+def test_what_cannot_be(where, call, kind, match):
+    index = filled(keys=["a", "b"], **where)
     with pytest.raises(kind, match=match):
         call(index)
     assert positions(index) == {"a": 0, "b": 1}
@@ -266,8 +307,8 @@ def test_what_cannot_be(call, kind, match):
         lambda i: i.lookup([[0.0, 0.0]], exclude=[["0"]]),
     ],
 )
-def test_records_without_keys_have_none(call):
-    index = Index(2, "euclidean")
+def test_records_without_keys_have_none(where, call):
+    index = Index(2, "euclidean", **where)
     index.add([[0.0, 0.0], [1.0, 1.0]])
     with pytest.raises(TypeError, match="must be integers"):
         call(index)
@@ -278,8 +319,8 @@ def test_records_without_keys_have_none(call):
         index.lookup([[0.0, 0.0]], max_distance=1).sets("keys")
 
 
-def test_pairs_and_groups():
-    index = filled(keys=["c", "a", "b", "far"])
+def test_pairs_and_groups(where):
+    index = filled(keys=["c", "a", "b", "far"], **where)
     index.update("far", [[9.0, 9.0]])
     index.delete("c")
     index.add([[2.0, 2.1]], ids=["d"])
@@ -287,10 +328,10 @@ def test_pairs_and_groups():
     pairs = zip(index.keys_of(first), index.keys_of(second), strict=True)
     assert {frozenset(pair) for pair in pairs} == {frozenset("ab"), frozenset("bd")}
     groups = index.groups(max_distance=1.45)
-    assert groups.keys.tolist() == ["a", "b", "d"]
-    assert index.keys_of(groups[0]).tolist() == index.keys_of(["a", "b", "d"]).tolist()
-    index.delete(groups.keys[1:])
-    assert index.keys.tolist() == ["a", "far"]
+    assert set(groups.keys) == {"a", "b", "d"}
+    assert index.keys_of(groups[0]).tolist() == groups.keys.tolist()
+    index.delete([key for key in groups.keys if key != "a"])
+    assert set(index.keys) == {"a", "far"}
     assert index.groups(max_distance=1.45).keys.tolist() == []
     with pytest.raises(KeyError, match="in use"):
         index.keys_of([77])
@@ -301,12 +342,12 @@ def test_pairs_and_groups():
         plain.keys_of([0])
 
 
-def test_ids_that_answers_give_are_taken_too():
-    index = filled(keys=["a", "b", "c"])
+def test_ids_that_answers_give_are_taken_too(where):
+    index = filled(keys=["a", "b", "c"], **where)
     near = index.lookup([[1.0, 1.0]], k=1)
     assert index.get(near.ids[0]).keys.tolist() == ["b"]
     index.delete(near.ids[0])
-    assert index.keys.tolist() == ["a", "c"]
+    assert set(index.keys) == {"a", "c"}
 
 
 def test_keys_of_one_number(monkeypatch):
@@ -434,22 +475,60 @@ def test_tables():
     assert Index(2).stats()["keys"] is False
 
 
-def test_milvus_takes_none(monkeypatch):
-    import sys
-
-    import fake_milvus
-
-    monkeypatch.setitem(sys.modules, "pymilvus", fake_milvus.module())
-    monkeypatch.setattr(fake_milvus.MilvusClient, "servers", {})
-    index = MilvusIndex(2, "euclidean", uri="http://localhost:19530")
-    index.add([[0.0, 0.0]])
+def test_collections_of_earlier_versions_take_none(milvus):
+    server = fake_milvus.MilvusClient(milvus)
+    index = MilvusIndex(2, "euclidean", uri=milvus, collection="old")
+    del server.collections["old"]["schema"]["key"]  # as it was made before there were keys
+    index = MilvusIndex.open(milvus, "old")
+    index.add([[0.0, 0.0], [1.0, 1.0]], data=[{"key": "b"}, None])
     for call in (
         lambda: index.add([[0.0, 0.0]], ids=["a"]),
         lambda: index.upsert(["a"], [[0.0, 0.0]]),
         lambda: index.get("a"),
         lambda: index.count({"ids": "a"}),
     ):
-        with pytest.raises(TypeError, match="must be integers in Milvus"):
+        with pytest.raises(TypeError, match=r"must be integers in the collection 'old'.*new one"):
             call()
     assert index.keys is None
     assert "a" not in index
+    assert index.ids.tolist() == [0, 1]
+    assert index.get(filter={"key": "b"}).ids.tolist() == [0]
+    assert index.stats()["keys"] is False
+
+
+def test_two_programs_write_the_same_keys_in_milvus(milvus, tmp_path):
+    where = new_collection(milvus)
+    one = filled(keys=["a", "b"], **where)
+    other = MilvusIndex.open(milvus, where["collection"])
+    other.upsert(["b", "c"], [[5.0, 5.0], [6.0, 6.0]])
+    one.upsert(["c"], [[7.0, 7.0]])
+    assert positions(one) == positions(other) == {"a": 0, "b": 5, "c": 7}
+    with pytest.raises(ValueError, match=r"must not be in use.*\['c'\]"):
+        other.add([[0.0, 0.0]], ids=["c"])
+    with pytest.raises(TypeError, match="must be strings, as the records"):
+        MilvusIndex.open(milvus, where["collection"]).add([[0.0, 0.0]])
+    one.save(tmp_path / "copy")
+    copied = Index.load(tmp_path / "copy")
+    copied.add([[8.0, 8.0]], ids=["d"])
+    assert positions(copied) == {"a": 0, "b": 5, "c": 7, "d": 8}
+    one.delete(["a", "b", "c"])
+    assert one.keys is None
+    other.add([[0.0, 0.0]])  # nothing is left of those with keys
+    assert other.ids.tolist() == [0]
+    with pytest.raises(TypeError, match="must be integers, or left out"):
+        one.add([[0.0, 0.0]], ids=["a"])
+
+
+def test_keys_that_milvus_cannot_hold(milvus, monkeypatch):
+    index = filled(keys=["a"], **new_collection(milvus))
+    with pytest.raises(ValueError, match=r"at most 65,535 bytes.*at 1: 70,002"):
+        index.add(np.zeros((2, 2)), ids=["b", "x" * 70_000])
+    monkeypatch.setattr(backend, "_numbers", lambda texts: np.full(len(texts), 7))
+    index = filled(keys=["a"], **new_collection(milvus))
+    assert index.has(["a", "b"]).tolist() == [True, False]
+    for ids in (["b"], ["b", "c"]):
+        with pytest.raises(ValueError, match="have the same: 'b' and 'a'"):
+            index.upsert(ids, np.zeros((len(ids), 2)))
+    with pytest.raises(KeyError, match="unknown"):
+        index.delete("b")
+    assert index.keys.tolist() == ["a"]

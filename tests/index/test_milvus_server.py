@@ -151,6 +151,77 @@ def test_two_clients_write_at_once(server, name):
         index.close()
 
 
+def test_keys_of_the_users_own(server, name):
+    """As in memory; two clients write them, and another process attaches to them."""
+    keys = [f"sku-{i}" for i in range(N - 3)] + ['"ä"\\', "x" * 3000, "\ud800"]
+    indexes = [
+        MilvusIndex(DIM, "euclidean", uri=server.uri, collection=name, verbose=0) for _ in range(2)
+    ]
+    one, other = indexes
+    memory = Index(DIM, "euclidean")
+    for index in (one, memory):
+        index.add(vectors(), labels=np.arange(N) % 5, ids=keys)
+    for index in (other, memory):
+        index.upsert(["sku-7", "new"], vectors(2, 3), labels=[1, 2])
+        index.delete(keys[10:20])
+        index.update(keys[-2:], labels=[7, 8])
+    with pytest.raises(ValueError, match="must not be in use"):
+        other.add(vectors(1), ids=["new"])
+    with pytest.raises(TypeError, match="must be strings"):
+        one.add(vectors(1))
+    queries = vectors(30, 1)
+    for wanted in (
+        None,
+        {"ids": keys[:200]},
+        {"ids": {"not_in": keys[3:-2]}},
+        {"labels": [7, 8]},
+        {"ids": "not there"},
+    ):
+        near, expected = (i.lookup(queries, k=3, filter=wanted) for i in (one, memory))
+        np.testing.assert_array_equal(near.keys, expected.keys)
+        np.testing.assert_array_equal(near.labels, expected.labels)
+    assert set(one.keys) == set(memory.keys)
+    assert one.has([*keys[8:12], "new"]).tolist() == [True, True, False, False, True]
+    assert one.keys_of(other.ids_of(keys[-3:])).tolist() == keys[-3:]
+    assert one.get(keys[-3:]).labels.tolist() == memory.get(keys[-3:]).labels.tolist()
+    program = """if True:
+        import sys
+        from tensorflow_similarity.index import MilvusIndex
+        index = MilvusIndex.open(*sys.argv[1:], verbose=0)
+        assert "sku-1" in index and "sku-11" not in index
+        index.upsert(["sku-1", "another"], index.get(["sku-2", "sku-3"]).embeddings)
+        near = index.lookup(index.get("sku-2").embeddings, k=2)
+        assert set(near.keys[0]) == {"sku-1", "sku-2"}
+    """
+    subprocess.run([sys.executable, "-c", program, server.uri, name], check=True)
+    np.testing.assert_array_equal(one.get("sku-1").embeddings, one.get("sku-2").embeddings)
+    assert set(other.lookup(one.get("sku-2").embeddings, k=2).keys[0]) == {"sku-1", "sku-2"}
+    assert len(one) == len(memory) + 1
+    for index in indexes:
+        index.close()
+
+
+def test_two_clients_write_the_same_keys_at_once(server, name):
+    indexes = [
+        MilvusIndex(DIM, "cosine", uri=server.uri, collection=name, verbose=0) for _ in range(2)
+    ]
+    keys = [f"k{i}" for i in range(60)]
+
+    def write(which):
+        for number in range(5):
+            indexes[which].upsert(keys, vectors(60, 10 * which + number), labels=[which] * 60)
+
+    threads = [threading.Thread(target=write, args=(which,)) for which in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for index in indexes:
+        assert len(index) == 60
+        assert set(index.keys) == set(keys)
+        index.close()
+
+
 def test_a_server_that_is_killed_and_comes_back(server, name):
     """What was acknowledged is there, and calls meanwhile wait for it."""
     index = MilvusIndex(DIM, "euclidean", uri=server.uri, collection=name, verbose=0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from tensorflow_similarity.index._conditions import (
     tests_of_keys,
 )
 from tensorflow_similarity.index._filters import unknown_key, warn_of_kinds
+from tensorflow_similarity.index._keys import refuse_mixture
 from tensorflow_similarity.index._label_sets import LabelSets
 from tensorflow_similarity.index._metadata import Notes, calibration_of
 from tensorflow_similarity.index._payload import JsonPayload, PayloadRows
@@ -33,7 +36,7 @@ from tensorflow_similarity.index._snapshot import Contents
 from tensorflow_similarity.index.engines.exact import ExactScan
 from tensorflow_similarity.index.milvus import payloads
 from tensorflow_similarity.index.milvus.about import notes_in
-from tensorflow_similarity.index.milvus.collection import MOST_ROWS
+from tensorflow_similarity.index.milvus.collection import LONGEST_KEY, MOST_ROWS
 from tensorflow_similarity.index.milvus.expressions import at_key, expression, of_kind
 from tensorflow_similarity.index.milvus.opening import Opened
 
@@ -77,6 +80,7 @@ class InMilvus:
         self._next, self._end = 0, 0  # ids that are reserved
         self._counted = self._about.next_id()
         self._writing = threading.RLock()
+        self._without_keys = False  # whether records without keys were written here
         self._told: set[Any] = set()  # warnings given already
 
     # -- What it is -------------------------------------------------------------------------
@@ -134,6 +138,7 @@ class InMilvus:
             "collection": self.collection,
             "labelled": self._records.count("label is not null"),
             "data": self._kind and self._kind["kind"],
+            "keys": self.keyed(),
             "calibrated": self._calibration is not None,
         }
 
@@ -165,10 +170,25 @@ class InMilvus:
         return self._records.known(ids)
 
     def keyed(self) -> bool:
-        return False
+        return self._records.keyed and self._records.holds(keyed=True)
 
-    def ids_of(self, keys: JsonPayload) -> NoReturn:
-        raise _no_keys()
+    def ids_of(self, keys: JsonPayload) -> np.ndarray:
+        if not self._records.keyed:
+            raise self._no_keys()
+        texts = self._texts(keys)
+        ids = _numbers(texts)
+        return np.where(self._in_use(ids, texts), ids, -1)
+
+    def _texts(self, keys: JsonPayload) -> list[str]:
+        """Keys as they are stored: JSON, in ASCII."""
+        found = keys.each(np.arange(len(keys)))
+        return ["" if key is None else json.dumps(key) for key in found]
+
+    def _in_use(self, ids: np.ndarray, texts: list[str]) -> np.ndarray:
+        """Which keys are in use, by their ids: bool `[n]`."""
+        found = self._records.keys(ids)
+        own = zip(ids.tolist(), texts, strict=True)
+        return np.array([found.get(id_) == text for id_, text in own], bool)
 
     def has_labels(self) -> bool:
         return bool(self._records.count("label is not null"))
@@ -177,6 +197,9 @@ class InMilvus:
         """Records of Milvus as rows."""
         rows = list(found.values())
         labels = [row["label"] for row in rows]
+        keys = [row.get("key") for row in rows]
+        # With no records, no key is there to tell.
+        keyed = any(keys) or (not rows and self.keyed())
         if self._kind is None and any(row["data"] is not None for row in rows):
             self._kind = self._about.read("payload")  # from another program
         class_ids = np.array([0 if label is None else label for label in labels], np.int64)
@@ -192,6 +215,7 @@ class InMilvus:
                 class_ids,
                 np.array([label is not None for label in labels], bool),
                 payloads.decoded([row["data"] for row in rows], self._kind),
+                payloads.column([key or "null" for key in keys]) if keyed else None,
             )
         ).rows
 
@@ -367,10 +391,16 @@ class InMilvus:
     # -- Changes ----------------------------------------------------------------------------
 
     def add(self, batch: Batch, assign: bool) -> np.ndarray:
-        if batch.keys is not None:
-            raise _no_keys()
         with self._writing:
-            if assign:
+            self._check_keyed(batch)
+            if (keys := batch.keys) is not None:
+                batch, known = self._numbered(batch, keys)
+                if known.any():
+                    raise ValueError(
+                        "`ids` must not be in use; `upsert` replaces records. Received, in use: "
+                        f"{keys.get(np.flatnonzero(known)[:5])}."
+                    )
+            elif assign:
                 batch = dataclasses.replace(batch, ids=self._assigned(len(batch)))
             elif (known := self.known(batch.ids)).any():
                 raise ValueError(
@@ -381,11 +411,56 @@ class InMilvus:
         return batch.ids
 
     def upsert(self, batch: Batch) -> np.ndarray:
-        if batch.keys is not None:
-            raise _no_keys()
         with self._writing:
+            self._check_keyed(batch)
+            if batch.keys is not None:
+                batch, _ = self._numbered(batch, batch.keys)
             self._write(batch)
         return batch.ids
+
+    def _check_keyed(self, batch: Batch) -> None:
+        """Raises for a mix of records with and without keys."""
+        given = batch.keys is not None
+        if given and not self._records.keyed:
+            raise self._no_keys()
+        if not len(batch) or not self._records.keyed or (self._without_keys and not given):
+            return
+        if self._records.holds(keyed=not given):
+            refuse_mixture(not given)
+
+    def _numbered(self, batch: Batch, keys: JsonPayload) -> tuple[Batch, np.ndarray]:
+        """Records with keys under their ids, and which of the keys are in use.
+
+        The id of a key is a number made of it, and the same for all programs: two that write
+        the same key write the same record.
+        """
+        texts = self._texts(keys)
+        for place, text in enumerate(texts):
+            if len(text) > LONGEST_KEY:
+                raise ValueError(
+                    f"`ids` must take at most {LONGEST_KEY:,} bytes each in Milvus, as JSON. "
+                    f"Received at {place}: {len(text):,} bytes."
+                )
+        ids = _numbers(texts)
+        own: dict[int, str] = {}
+        found = self._records.keys(ids)
+        for id_, text in zip(ids.tolist(), texts, strict=True):
+            other = own.setdefault(id_, found.get(id_, text))
+            if other != text:
+                raise ValueError(
+                    "`ids` must have different numbers in Milvus, which are made of them, and "
+                    f"these two have the same: {json.loads(text)!r} and "
+                    f"{json.loads(other or 'null')!r}. Write one of them in another way."
+                )
+        known = np.array([id_ in found for id_ in ids.tolist()], bool)
+        return dataclasses.replace(batch, ids=ids), known
+
+    def _no_keys(self) -> TypeError:
+        return TypeError(
+            f"`ids` must be integers in the collection {self.collection!r}, which was made by an "
+            "earlier version of this package, without keys. Received: strings. Copy the records "
+            "to a new one: MilvusIndex(..., collection='other')."
+        )
 
     def update(self, ids: np.ndarray | None, where: Condition | None, changes: Changes) -> None:
         with self.notes.lock, self._writing:
@@ -406,6 +481,7 @@ class InMilvus:
         with self._writing:
             self._records.drop()
             self._records.create()
+            self._without_keys = False
             self._kind = None
             self._about.write("payload", None)
 
@@ -422,7 +498,8 @@ class InMilvus:
         if not len(batch):
             return
         objects = self._encoded(batch.data, len(batch))
-        if (last := int(batch.ids.max()) + 1) > max(self._counted, self._end):
+        last = 0 if batch.keys is not None else int(batch.ids.max()) + 1
+        if last > max(self._counted, self._end):
             # Another program may have counted further meanwhile: never back.
             self._counted = max(self._counted, self._about.next_id())
             if last > self._counted:
@@ -434,13 +511,21 @@ class InMilvus:
             batch.labels.tolist(),
             batch.has_label.tolist(),
             objects,
+            [""] * len(batch) if batch.keys is None else self._texts(batch.keys),
             strict=True,
         )
         rows = (
-            {"id": id_, "vector": vector, "label": label if known else None, "data": item}
-            for id_, vector, label, known, item in columns
+            {
+                "id": id_,
+                "vector": vector,
+                "label": label if known else None,
+                "data": item,
+                "key": key,
+            }
+            for id_, vector, label, known, item, key in columns
         )
         self._records.upsert(rows, len(batch), self._verbose)
+        self._without_keys = batch.keys is None
 
     def _encoded(self, data: PayloadRows | None, count: int) -> list[dict[str, Any] | None]:
         """A payload in the form that the index uses; the first payload decides on it."""
@@ -489,12 +574,11 @@ class InMilvus:
         self._opened.end()
 
 
-def _no_keys() -> TypeError:
-    return TypeError(
-        "`ids` must be integers in Milvus: keys of records are for indexes in memory and in "
-        "folders. Received: strings. Keep them in `data`, data=[{'key': 'a-1'}, ...], and select "
-        "by them: filter={'key': 'a-1'}."
-    )
+def _numbers(texts: list[str]) -> np.ndarray:
+    """The ids of keys: int64 `[n]`. Below 2**62, as a copy in memory counts on from them."""
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    numbers = (int.from_bytes(digest, "little") >> 2 for digest in digests)
+    return np.fromiter(numbers, np.int64, len(texts))
 
 
 def _require(ids: np.ndarray, known: np.ndarray) -> None:

@@ -16,7 +16,16 @@ from tqdm.auto import tqdm
 from tensorflow_similarity.index.milvus.connection import Connection
 from tensorflow_similarity.index.milvus.expressions import one_of
 
-__all__ = ["CONSISTENCIES", "METRICS", "Collection", "IndexType", "knows_null"]
+__all__ = [
+    "CONSISTENCIES",
+    "LONGEST_KEY",
+    "METRICS",
+    "MOST_ROWS",
+    "Collection",
+    "IndexType",
+    "Layout",
+    "layout_of",
+]
 
 #: The distances that Milvus ranks by, and its own names for them.
 METRICS = {
@@ -34,6 +43,10 @@ _IDS_AT_ONCE = 1000
 # Warns of each iterator over a file that it keeps the time itself.
 _ITERATOR_LOG = "pymilvus.client.iterator.query_iterator"
 _FIELDS = ["id", "vector", "label", "data"]
+# The key of a record as JSON; empty where it has none. Collections of earlier versions lack it.
+_KEY = "key"
+#: The bytes that a key may take as JSON.
+LONGEST_KEY = 65_535
 #: What lookups may see, from all to what is at hand.
 CONSISTENCIES = ("Strong", "Session", "Bounded", "Eventually")
 # Servers before 2.5 have no null. There a field says whether there is a label, and a key of the
@@ -99,6 +112,19 @@ class IndexType:
         return cls(name, build, {key: value for key, value in params.items() if key in _SEARCH})
 
 
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The fields of a collection.
+
+    Attributes:
+        nullable: Whether they may be null.
+        keyed: Whether there is one for keys.
+    """
+
+    nullable: bool = True
+    keyed: bool = True
+
+
 class Collection:
     """The records of an index in Milvus. Arguments must be checked already.
 
@@ -108,7 +134,7 @@ class Collection:
         dim: Numbers in an embedding.
         metric: The metric, by Milvus' name.
         index: How it is searched.
-        nullable: Whether fields may be null, see `knows_null`.
+        layout: Which fields it has.
         consistency: What searches see.
     """
 
@@ -119,12 +145,18 @@ class Collection:
         dim: int,
         metric: str,
         index: IndexType,
-        nullable: bool = True,
+        layout: Layout,
         consistency: str = "Strong",
     ) -> None:
         self._call, self.name, self._dim = call, name, dim
-        self._metric, self._index, self._nullable = metric, index, nullable
-        self._fields = _FIELDS if nullable else [*_FIELDS, _HAS_LABEL]
+        self._metric, self._index, self._nullable = metric, index, layout.nullable
+        self._fields = [
+            *_FIELDS,
+            *([] if layout.nullable else [_HAS_LABEL]),
+            *([_KEY] if layout.keyed else []),
+        ]
+        #: Whether records may have keys.
+        self.keyed = layout.keyed
         # The collection's own is Strong.
         self._seen = {} if consistency == "Strong" else {"consistency_level": consistency}
 
@@ -142,6 +174,8 @@ class Collection:
             schema.add_field("label", DataType.INT64)
             schema.add_field("data", DataType.JSON)
             schema.add_field(_HAS_LABEL, DataType.BOOL)
+        if self.keyed:
+            schema.add_field(_KEY, DataType.VARCHAR, max_length=LONGEST_KEY)
         indexes = MilvusClient.prepare_index_params()
         indexes.add_index(
             "vector",
@@ -190,6 +224,20 @@ class Collection:
             row["id"] for part in _parts(ids) for row in self._query(one_of("id", part), ["id"])
         ]
         return np.isin(ids, np.array(found, np.int64))
+
+    def keys(self, ids: np.ndarray) -> dict[int, str]:
+        """The keys, as JSON, of those ids that are in use."""
+        return {
+            row["id"]: row[_KEY]
+            for part in _parts(ids)
+            for row in self._query(one_of("id", part), ["id", _KEY])
+        }
+
+    def holds(self, keyed: bool) -> bool:
+        """Whether there is a record with a key, or one without."""
+        if not self.keyed:
+            return not keyed and bool(self.count())
+        return bool(self.count(f'{_KEY} != ""' if keyed else f'{_KEY} == ""'))
 
     def rows(self, ids: np.ndarray) -> dict[int, dict[str, Any]]:
         """The rows of those ids that are in use."""
@@ -255,7 +303,9 @@ class Collection:
         return known
 
     def _stored(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row as it is stored, where there is no null."""
+        """A row as it is stored, where there is no null, or there are no keys."""
+        if not self.keyed:
+            row = {name: value for name, value in row.items() if name != _KEY}
         if self._nullable:
             return row
         there = row["label"] is not None
@@ -278,22 +328,21 @@ class Collection:
         }
 
 
-def knows_null(call: Connection, name: str | None) -> bool:
-    """Whether fields may be null, in an existing collection or in new ones on the server.
+def layout_of(call: Connection, name: str | None) -> Layout:
+    """The layout of an existing collection, or of new ones on the server.
 
     Args:
         call: The connection.
         name: The collection; None for a new one.
     """
     if name is not None:
-        if not hasattr(call.client, "describe_collection"):
-            return True
-        fields = call("describe_collection", collection_name=name)["fields"]
-        return all(field["name"] != _HAS_LABEL for field in fields)
+        described = call("describe_collection", collection_name=name)["fields"]
+        fields = {field["name"] for field in described}
+        return Layout(nullable=_HAS_LABEL not in fields, keyed=_KEY in fields)
     if not hasattr(call.client, "get_server_version"):
-        return True
+        return Layout()
     found = re.match(r"v?(\d+)\.(\d+)", str(call("get_server_version")))
-    return found is None or (int(found[1]), int(found[2])) >= _FIRST_WITH_NULL
+    return Layout(found is None or (int(found[1]), int(found[2])) >= _FIRST_WITH_NULL)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,11 @@ class MilvusIndex(Index, search="milvus"):
       comparison with a value of another kind (a string with a number), or with
       null, and its opposite both do not hold here. In a file, True is also 1.
     - Records have one label each; several are refused.
+    - With keys, the id of a record is a number made of its key, the same for all
+      programs: two that write a key write one record. A key takes at most 64 KB
+      as JSON. Two keys of one number are refused, which among ten million happens
+      once in 100,000 collections. Programs that share a collection must agree on whether
+      its records have keys. Collections made before there were keys take integers only.
     - k, with what is excluded or not distinct before, is at most 16,384, as is what
       is found within a distance; a warning tells where answers are missing for that.
       `pairs` and `groups` read all records first.

@@ -14,7 +14,8 @@ from tensorflow_similarity.index.milvus.collection import (
     METRICS,
     Collection,
     IndexType,
-    knows_null,
+    Layout,
+    layout_of,
 )
 from tensorflow_similarity.index.milvus.connection import Connection, connect, is_file
 
@@ -150,8 +151,8 @@ def _opened(
     distance = distances.get(wanted["distance"])
     size, params = wanted["embedding_size"], wanted["search_params"]
     index_type = IndexType.of(params, file)
-    nullable = file or knows_null(call, name if there else None)
-    records = Collection(call, name, size, _metric(distance), index_type, nullable, consistency)
+    layout = Layout() if file and not there else layout_of(call, name if there else None)
+    records = Collection(call, name, size, _metric(distance), index_type, layout, consistency)
     if there:
         records.open()
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tensorflow_similarity.index._payload import ArrayPayload, JsonPayload, Payload, PayloadRows
 
-__all__ = ["decoded", "encoded", "kind_of", "of_kind"]
+__all__ = ["column", "decoded", "encoded", "kind_of", "of_kind"]
 
 # The maximal size of a JSON field.
 _LARGEST = 65_536
@@ -64,9 +64,7 @@ def decoded(objects: list[dict[str, Any] | None], kind: dict[str, Any] | None) -
     if kind is None:
         return None
     if kind["kind"] == "json":
-        texts = [json.dumps(None if item is None else _unwrapped(item)) for item in objects]
-        ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
-        return JsonPayload(np.frombuffer("".join(texts).encode(), np.uint8), ends)
+        return column([json.dumps(None if item is None else _unwrapped(item)) for item in objects])
     values = np.zeros((len(objects), *kind["shape"]), np.dtype(kind["dtype"]))
     present = np.array([item is not None for item in objects], bool)
     for place in np.flatnonzero(present):
@@ -74,6 +72,12 @@ def decoded(objects: list[dict[str, Any] | None], kind: dict[str, Any] | None) -
         row = np.frombuffer(base64.b64decode(item[_ARRAY]), values.dtype)
         values[place] = row.reshape(kind["shape"])
     return ArrayPayload(values, present)
+
+
+def column(texts: list[str]) -> JsonPayload:
+    """Texts of JSON, in ASCII, as a column."""
+    ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
+    return JsonPayload(np.frombuffer("".join(texts).encode(), np.uint8), ends)
 
 
 def _wrapped(value: Any) -> dict[str, Any]:
