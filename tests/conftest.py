@@ -43,20 +43,21 @@ def pytest_collection():
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(config, items):
-    """Marks as slow what `further` says, and refuses it where it names no case."""
+    """Marks cases as slow by `further` and `slow_cases`, and refuses names that no case has."""
     unknown = {}
     for item in items:
-        mark = item.get_closest_marker("further")
-        if mark is None:
-            continue
         case = item.callspec.id if hasattr(item, "callspec") else None
-        if case not in mark.args:
-            item.add_marker(pytest.mark.slow)
         test = item.nodeid.split("[")[0]
-        unknown.setdefault(test, set(mark.args)).discard(case)
+        for name, those_named_are_slow in (("further", False), ("slow_cases", True)):
+            mark = item.get_closest_marker(name)
+            if mark is None:
+                continue
+            if (case in mark.args) == those_named_are_slow:
+                item.add_marker(pytest.mark.slow)
+            unknown.setdefault((name, test), set(mark.args)).discard(case)
     unknown = {test: names for test, names in unknown.items() if names}
     if unknown and not any("::" in str(argument) for argument in config.args):
-        raise pytest.UsageError(f"`further` names cases that do not exist: {unknown}")
+        raise pytest.UsageError(f"Marks of tests name cases that do not exist: {unknown}")
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,7 @@ def _xla_where_it_is_asked_for(request):
     """Models of the fast tests are compiled by XLA only with `jit_compile=True`.
 
     It is Keras' default, and takes longer to compile than small models to train. The slow tests
-    have the default, besides those that are but `further` cases of a fast one.
+    have the default, besides those that are but cases of a fast one (`further`, `slow_cases`).
     """
     import keras
 
@@ -97,7 +98,8 @@ def _xla_where_it_is_asked_for(request):
         return compile_(self, *args, **{"jit_compile": False} | kwargs)
 
     node = request.node
-    as_users_do = node.get_closest_marker("slow") and not node.get_closest_marker("further")
+    marks = {mark.name for mark in node.iter_markers()}
+    as_users_do = "slow" in marks and not marks & {"further", "slow_cases"}
     if as_users_do or keras.backend.backend() != "tensorflow":
         yield
     else:

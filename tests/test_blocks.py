@@ -45,6 +45,7 @@ def test_blocks_change_nothing(block_size, recompute):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.further("False")
 def test_blocks_in_a_graph(jit_compile):
     expected = _by_blocks(None)(tf.constant(X), tf.constant(KEYS))
     graph = tf.function(_by_blocks(3), autograph=False, jit_compile=jit_compile)

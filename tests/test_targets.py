@@ -57,6 +57,7 @@ class TestIds:
         assert len(targets.get([])) == 0
 
     @given(st.lists(st.one_of(st.none(), st.integers(0, 2**63 - 1)), min_size=1))
+    @pytest.mark.further
     def test_none_is_unknown_and_ids_are_kept(self, y):
         found = targets.get(y)
         assert found.known.tolist() == [value is not None for value in y]
@@ -131,6 +132,7 @@ class TestNames:
             targets.get([1], ignore_class="cat")
 
     @given(st.lists(st.text("abc", max_size=2)), st.lists(st.text("abc", max_size=2)))
+    @pytest.mark.further
     def test_aligned_names_compare_as_names(self, left, right):
         first, second = targets.align(targets.get(left), targets.get(right))
         same = [[a == b for b in right] for a in left]
@@ -216,6 +218,7 @@ class TestRelevance:
                 Targets.one_hot(bad)
 
     @given(st.lists(st.sets(st.integers(0, 4)), min_size=1), st.lists(st.sets(st.integers(0, 4))))
+    @pytest.mark.further
     def test_sets_and_multi_hot_agree(self, left, right):
         expected = [[bool(a & b) for b in right] for a in left]
         sets = Targets.label_sets(left).relevance_to(Targets.label_sets(right))

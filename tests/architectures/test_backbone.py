@@ -310,6 +310,7 @@ def test_images_as_they_are_loaded_do_not_warn(saved, images):
     SimilarityModel.load(saved).index(images, np.arange(4), verbose=0)
 
 
+@pytest.mark.further
 def test_without_preprocessing_inside_nothing_warns():
     from tensorflow_similarity.compat.tensorflow_similarity import ResNet50Sim
 

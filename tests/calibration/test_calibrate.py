@@ -346,6 +346,7 @@ def test_the_decimals_of_a_column_agree():
     ),
     more=st.dictionaries(st.sampled_from(["precision", "fpr"]), st.floats(0, 1), min_size=1),
 )
+@pytest.mark.further
 def test_what_asks_for_fewer_mistakes_as_well_never_accepts_more(seed, weak, more):
     distances, found, labels = lookup(seed, queries=40)
     strict = dict(weak)

@@ -41,6 +41,7 @@ def quietly(*args, **kwargs):
 @pytest.mark.parametrize("matcher", MATCHERS)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), per_class=st.booleans())
+@pytest.mark.further("match_nearest-False")
 def test_columns_are_those_of_a_loop(matcher, names, seed, per_class):
     distances, found, labels = lookup(seed)
     ids = np.arange(distances.size).reshape(distances.shape) + 100

@@ -108,6 +108,7 @@ def test_known_and_unknown_classes_apart():
 
 
 @pytest.mark.parametrize("kind", ["dataset", "sampler", "list"])
+@pytest.mark.further("sampler")
 def test_other_data(kind):
     x, y = data()
     model = similarity_model()
@@ -149,6 +150,7 @@ def test_distance_follows_the_loss_of_a_plain_model():
     assert history["val_map_at_r"] == [pytest.approx(expected["map@r"], rel=1e-6)]
 
 
+@pytest.mark.further
 def test_every_few_steps():
     x, y = data()
     callback = EvalCallback(x, y, freq=4, metrics=())
@@ -164,6 +166,7 @@ def test_every_few_steps():
     assert len(history["val_map_at_r"]) == 3
 
 
+@pytest.mark.further
 def test_other_callbacks_see_the_values(tmp_path):
     x, y = data()
     path = tmp_path / "best.keras"

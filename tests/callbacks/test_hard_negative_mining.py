@@ -111,6 +111,7 @@ def test_it_mines_with_the_weights_as_they_are_then():
     assert any(not np.array_equal(seen.negatives[1], later) for later in seen.negatives[3:])
 
 
+@pytest.mark.further
 def test_a_run_that_goes_on_has_the_negatives_of_one_without_an_interruption(tmp_path):
     whole, _, model = trained(every=3)
     _, _, half = trained(every=3, last=2, filepath=tmp_path / "mined.npz")

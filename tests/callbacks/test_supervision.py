@@ -254,6 +254,7 @@ class TestDoctor:
 
     @pytest.mark.parametrize("dataset", [False, True])
     @pytest.mark.parametrize("named", [False, True])
+    @pytest.mark.further("True-True")
     def test_findings_tell_positions_and_names(self, model, dataset, named):
         import tensorflow as tf
 
@@ -281,6 +282,7 @@ class TestDoctor:
 
 
 class TestSortedValidation:
+    @pytest.mark.further
     def test_it_is_said(self):
         inputs = keras.Input((4,))
         model = SimilarityModel(inputs, L2Embedding(4)(inputs))
@@ -320,6 +322,7 @@ class TestSortedValidation:
         model.fit(X, Y, batch_size=20, verbose=0, validation_data=mixed)
         model.evaluate(mixed, verbose=0)
 
+    @pytest.mark.further
     def test_a_generator_loses_no_batch_by_it(self):
         inputs = keras.Input((4,))
         model = SimilarityModel(inputs, L2Embedding(4)(inputs))

@@ -165,6 +165,7 @@ def test_wrong_labels_are_found(digits):
         assert suspect.label == noisy[suspect.position]
 
 
+@pytest.mark.further
 def test_equal_examples_of_two_classes_are_found(digits):
     x, y = digits
     x, y = np.concatenate([x[:60], x[:4]]), np.concatenate([y[:60], y[:4] + 1])
@@ -177,6 +178,7 @@ def test_equal_examples_of_two_classes_are_found(digits):
     assert b == a + 1
 
 
+@pytest.mark.further
 def test_batches_without_positives(digits):
     x, _ = digits
     x, y = x[:192], np.arange(192) // 2  # Two of each class: seldom in one batch.
@@ -189,6 +191,7 @@ def test_batches_without_positives(digits):
     assert "MultiShotMemorySampler" in doctor.findings[0].advice[0]
 
 
+@pytest.mark.further
 def test_batches_without_negatives(digits):
     x, y = digits
     order = np.argsort(y, kind="stable")[:240]
@@ -290,6 +293,7 @@ def test_signs_are_what_the_names_say(digits):
     ],
     ids=["loss", "memory"],
 )
+@pytest.mark.further("memory")
 def test_ignored_examples_are_left_out(digits, make):
     x, y = digits
     x, y = x[:60].copy(), y[:60].copy()
@@ -323,6 +327,7 @@ def test_ignored_class_is_that_of_the_embeddings():
     assert ignored_class(model) == 7
 
 
+@pytest.mark.further
 def test_plain_model_with_two_outputs(digits):
     x, y = digits
     inputs = keras.Input((64,))
@@ -339,6 +344,7 @@ def test_plain_model_with_two_outputs(digits):
     assert np.isfinite([dataclasses.astuple(signs) for signs in doctor.history]).all()
 
 
+@pytest.mark.further
 def test_a_second_fit_starts_afresh(digits):
     x, y = digits
     doctor = TrainingDoctor(x[:64], y[:64], freq=1)

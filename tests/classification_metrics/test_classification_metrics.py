@@ -34,6 +34,7 @@ COUNTS = st.lists(
 
 @pytest.mark.parametrize("name", NAMES)
 @given(counts=COUNTS)
+@pytest.mark.further("recall")
 def test_values(name, counts):
     metric = make_classification_metric(name)
     for tp, fp, tn, fn in counts:

@@ -516,6 +516,7 @@ def in_a_process(*arguments):
         (["lookup", "model.keras", "none.npz"], 1),
     ],
 )
+@pytest.mark.slow_cases("arguments2-0", "arguments1-0")
 def test_what_needs_no_model_imports_nothing_heavy(arguments, code):
     program = """
 import sys, _tfsim

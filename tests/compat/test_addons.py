@@ -177,6 +177,7 @@ def test_a_name_that_is_registered_nowhere_is_refused():
         model().compile("sgd", loss="Addons>NoSuchLoss", distance="cosine")
 
 
+@pytest.mark.further
 def test_a_model_loads_with_the_package_alone(tmp_path):
     similarity = model()
     similarity.compile("sgd", loss=tfa.TripletSemiHardLoss(0.5, "squared-L2"))

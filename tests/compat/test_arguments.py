@@ -63,6 +63,7 @@ OWNERS = {
     ("function", "name"),
     [(function, name) for function, names in arguments.REMOVED.items() for name in names],
 )
+@pytest.mark.slow_cases("SimilarityModel.save-compression")
 def test_an_argument_that_is_gone_says_what_to_write(function, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(TypeError, match=f"`{name}`") as raised:
@@ -278,6 +279,7 @@ def logs_of(callback, epochs=1):
     return made, history.history
 
 
+@pytest.mark.further
 def test_eval_callback_takes_the_positional_arguments_of_0_17():
     metrics = [MapAtK(r=dict.fromkeys(range(4), 10), k=3), RecallAtK(k=2), BNDCG(k=3)]
     callback = EvalCallback(
@@ -377,6 +379,7 @@ def test_early_stopping_on_the_name_that_was_given():
     "name",
     ["f1", "f1score", "f1_score", "fpr", "false_positive_rate", "npv", "negative_predictive_value"],
 )
+@pytest.mark.further("false_positive_rate", "npv", "negative_predictive_value")
 def test_thresholds_are_found_under_the_name_that_was_given(name):
     made = model()
     made.index(X, Y, verbose=0)

@@ -36,6 +36,7 @@ def assert_answers_as_it_did(model):
 
 
 @pytest.mark.parametrize("name", ["weights.h5", "new.weights.h5", "checkpoint", "model"])
+@pytest.mark.further("new.weights.h5")
 def test_weights_load(name):
     model = SimilarityModel(*layers())
     load_weights(model, FILES / name)
@@ -43,6 +44,7 @@ def test_weights_load(name):
 
 
 @pytest.mark.parametrize("name", ["weights.h5", "new.weights.h5"])
+@pytest.mark.further("weights.h5")
 def test_h5_weights_load_with_keras_alone(name):
     model = SimilarityModel(*layers())
     model.load_weights(FILES / name)

@@ -19,6 +19,7 @@ from tensorflow_similarity.samplers import MultiShotMemorySampler
 
 @pytest.mark.parametrize("case", ["multisim", "triplet"])
 @pytest.mark.parametrize("setting", ["mem1000/warm0", "mem24/warm0", "mem1000/warm2"])
+@pytest.mark.further("mem1000/warm0-multisim")
 def test_xbm_gives_the_original_s_values_as_it_was_called(case, setting):
     inner = {
         "multisim": lambda: MultiSimilarityLoss(),
@@ -38,6 +39,7 @@ def batches(count=4, size=12, dim=5):
         yield rng.normal(size=(size, dim)).astype("float32"), np.arange(size) % 3
 
 
+@pytest.mark.further
 def test_xbm_reduces_as_it_says():
     summed, mean = (XBM(MultiSimilarityLoss(), 30, reduction=r) for r in ("sum", "auto"))
     none = XBM(MultiSimilarityLoss(), 30, reduction=None)
@@ -48,6 +50,7 @@ def test_xbm_reduces_as_it_says():
         np.testing.assert_allclose(mean(y, x), each.mean(), rtol=1e-5)
 
 
+@pytest.mark.further
 def test_xbm_in_a_model_remembers_training_alone():
     (x, y), (x_val, y_val) = batches(2, 24)
     loss = XBM(MultiSimilarityLoss(), 48)

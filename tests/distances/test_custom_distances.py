@@ -64,6 +64,7 @@ def test_values(distance, definition, embeddings):
 
 
 @pytest.mark.parametrize(("distance", "definition"), OWN, ids=_ids)
+@pytest.mark.further("MinkowskiDistance(order=4.0)-")
 def test_paired_comes_with_pairwise(distance, definition, embeddings):
     a, b = embeddings[:6], embeddings[6:]
     expected = oracle.matrix(definition, a, b)
@@ -130,6 +131,7 @@ def test_a_loss_takes_it_trains_and_keeps_it(make, distance, definition, embeddi
     np.testing.assert_array_equal(again(labels, embeddings), value)
 
 
+@pytest.mark.further
 def test_a_function_that_uses_tensorflow_works_in_a_graph(embeddings):
     def scaled(queries, keys):
         return 2 * tf.norm(queries[:, None, :] - keys[None, :, :] + 1e-9, axis=-1)

@@ -67,6 +67,7 @@ def finite_differences(function, x, step=1e-6):
     scale=st.sampled_from([1e-3, 1.0, 1e3]),
 )
 @settings(max_examples=8)
+@pytest.mark.slow_cases("cosine", "squared_euclidean")
 def test_pairwise_is_the_definition(name, n, m, dim, seed, scale):
     queries, keys = drawn(n, m, dim, seed, scale)
     expected = oracle.matrix(name, queries, keys)
@@ -83,6 +84,7 @@ def test_pairwise_is_the_definition(name, n, m, dim, seed, scale):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow_cases("cosine")
 def test_pairwise_in_float64_is_the_definition_to_float64(name):
     queries, keys = drawn(7, 9, 16, dtype="float64")
     ours = distances.get(name)(queries, keys)
@@ -239,6 +241,7 @@ def test_snr_is_relative_to_the_query():
 
 
 @pytest.mark.parametrize("name", ["manhattan", "cosine", "snr", "euclidean"])
+@pytest.mark.further("euclidean")
 def test_shapes_unknown_at_tracing(name):
     queries, keys = drawn(11, 5, 6, seed=14)
     function = tf.function(
@@ -325,6 +328,7 @@ def test_what_is_no_distance_at_all_is_refused(bad):
 
 @pytest.mark.parametrize("n", [1, 9])
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow_cases("snr-1", "snr-9", "cosine-1")
 def test_a_batch_with_itself_has_the_gradient_of_two_sides(name, n):
     # One matrix on both sides has a gradient of its own; a copy of it is another matrix.
     x = tf.constant(drawn(n, 1, 5, seed=3, dtype="float64")[0])

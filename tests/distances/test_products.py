@@ -114,6 +114,20 @@ def test_evaluation_is_by_the_distance(name):
 
 @pytest.mark.parametrize("search", ["exact", "nmslib", "faiss", "usearch", "scann"])
 @pytest.mark.parametrize("name", ["mahalanobis", "own", "function", "sub", "snr"])
+@pytest.mark.slow_cases(
+    "mahalanobis-nmslib",
+    "mahalanobis-usearch",
+    "snr-nmslib",
+    "mahalanobis-scann",
+    "sub-nmslib",
+    "sub-faiss",
+    "snr-faiss",
+    "snr-scann",
+    "snr-usearch",
+    "mahalanobis-faiss",
+    "sub-scann",
+    "sub-usearch",
+)
 def test_every_engine(name, search, tmp_path):
     if search not in ("exact", "nmslib") and importlib.util.find_spec(search) is None:
         pytest.skip(f"{search} is an extra that is not installed")
@@ -152,6 +166,7 @@ def test_the_saved_model(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["own", "function"])
+@pytest.mark.further("own")
 def test_losses_and_configs_keep_what_was_given(name):
     loss = losses.TripletLoss(distance=ALL[name])
     labels = np.arange(12) % 3

@@ -50,6 +50,7 @@ def test_code_runs_with_no_more_than_the_page_says_to_install(name, tmp_path):
 
 
 @pytest.mark.parametrize("extra", ["", "evaluation"])
+@pytest.mark.further("")
 def test_what_a_page_does_not_name_cannot_be_imported(extra, tmp_path):
     """The runner itself: a page that imports a library which it does not name fails."""
     page = tmp_path / "page.md"

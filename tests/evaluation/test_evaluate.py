@@ -43,6 +43,7 @@ def data(seed, n=60, dim=6, classes=5):
 @pytest.mark.parametrize(
     "distance", ["cosine", "euclidean", "squared_euclidean", "manhattan", "inner_product"]
 )
+@pytest.mark.slow_cases("cosine")
 def test_leave_one_out(distance):
     x, y = data(0)
     matrix = distances.matrix(distance, x, x)
@@ -137,6 +138,7 @@ def test_rows_of_zeros_are_at_cosine_distance_one():
 
 
 @pytest.mark.parametrize("elements", [1, 64, 200])
+@pytest.mark.further("64", "200")
 def test_blocks_do_not_change_the_values(monkeypatch, elements):
     x, y = data(5, n=40)
     whole = evaluate(x, y, distance="manhattan", metrics=NAMES)

@@ -34,6 +34,7 @@ def expected_map_at_r(x, y):
 
 
 @pytest.mark.parametrize("classes", [5, 800])
+@pytest.mark.further("800")
 def test_exact_in_many_blocks(classes, monkeypatch):
     monkeypatch.setattr(ranks, "_WORTH_COMPILING", 1)
     monkeypatch.setattr(ranks, "_BLOCK_ELEMENTS", 400 * N)
@@ -47,6 +48,7 @@ def test_exact_in_many_blocks(classes, monkeypatch):
 
 
 @pytest.mark.parametrize("equal", [0, 40, 1400])
+@pytest.mark.further("1400")
 def test_few_ranks_of_many_keys(equal):
     """Of which few are looked at, unless nearly all are equally near."""
     x, y = whole_numbers(3, 800)

@@ -68,6 +68,7 @@ def test_one_class_has_no_interval():
 
 
 @pytest.mark.parametrize("average", ["micro", "macro"])
+@pytest.mark.further("micro")
 def test_coverage(average):
     # Class means around 0.6, queries around their class: 95% of intervals hold 0.6.
     rng = np.random.default_rng(1)

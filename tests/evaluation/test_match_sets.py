@@ -48,6 +48,7 @@ def test_row_f1(rows):
 @pytest.mark.parametrize("of", ["ids", "labels"])
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
+@pytest.mark.further("ids")
 def test_given_sets_at_any_threshold(of, data):
     places = data.draw(st.lists(st.integers(0, 8), min_size=1, max_size=8))
     labels = data.draw(st.lists(LABELS, min_size=len(places), max_size=len(places)))
@@ -86,6 +87,7 @@ def test_given_sets_at_any_threshold(of, data):
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6), several=st.booleans())
+@pytest.mark.further
 def test_sets_of_a_class_in_calibrate(seed, several):
     rng = np.random.default_rng(seed)
     labels = rng.integers(-1, 4, 30)  # -1 has no label

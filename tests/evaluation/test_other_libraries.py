@@ -35,6 +35,7 @@ def picture():
     return x, y, distances.matrix("euclidean", x, x)
 
 
+@pytest.mark.further
 def test_average_precision_of_scikit_learn(picture):
     x, y, matrix = picture
     names = ["map@79", "mrr", "ndcg@79", "precision@10", "recall@10"]

@@ -203,6 +203,7 @@ def test_nan_leaves_a_pair_out(graded, alone, monkeypatch):
 
 @given(st.integers(0, 10**6), st.booleans(), st.booleans(), st.booleans(), st.booleans())
 @settings(max_examples=40)
+@pytest.mark.further
 def test_ignored_pairs(seed, alone, tied, hierarchical, shallow):
     # The first few ranks are found in another way than whole rankings are.
     names = ["hit_rate@3", "precision@1", "recall@4", "map@3", "ndcg@2"] if shallow else NAMES
@@ -243,6 +244,7 @@ def market(seed=0):
     return x, person, camera, query
 
 
+@pytest.mark.further
 def test_re_identification():
     x, person, camera, query = market()
     keys = ~query
@@ -267,6 +269,7 @@ def test_re_identification():
     check(alone, distances.matrix("cosine", x, x), same, range(120), junk)
 
 
+@pytest.mark.further
 def test_no_camera_is_no_group():
     x, person, camera, _ = market(1)
     cameras = [None if c == 0 else c for c in camera.tolist()]

@@ -18,6 +18,7 @@ PAIRS = st.lists(
 
 
 @given(pairs=PAIRS)
+@pytest.mark.further
 def test_roc_auc_is_that_of_scikit_learn(pairs):
     distances, same = map(np.array, zip(*pairs, strict=True))
     assert roc_auc(distances, same) == pytest.approx(sk.roc_auc_score(same, -distances))
@@ -34,6 +35,7 @@ def test_tar_at_far_is_the_best_allowed(pairs, far):
 
 
 @given(pairs=PAIRS)
+@pytest.mark.further
 def test_equal_error_rate_balances_the_errors(pairs):
     distances, same = map(np.array, zip(*pairs, strict=True))
     rate, threshold = equal_error_rate(distances, same)

@@ -106,6 +106,7 @@ def test_a_change_that_is_due_for_a_snapshot_is_made_though_that_fails(tmp_path,
 
 @pytest.mark.parametrize("background", [False, True])
 @pytest.mark.filterwarnings("ignore:No graph of the index could be built")
+@pytest.mark.further("True")
 def test_a_graph_that_cannot_be_built_leaves_exact_search(failing, background):
     index = Index(DIM, "euclidean", search="failing", background=background)
     index.add(vectors())

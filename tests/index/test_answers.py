@@ -79,6 +79,7 @@ def test_distinct_where_one_key_is_nearly_everything():
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), k=st.integers(1, 8), offset=st.integers(0, 5), distinct=st.booleans())
+@pytest.mark.further
 def test_exclusions(index, data, k, offset, distinct):
     ids = st.lists(st.integers(0, 320), max_size=60)
     gone = data.draw(st.lists(ids, min_size=len(QUERIES), max_size=len(QUERIES)))

@@ -233,6 +233,7 @@ def test_filters(make, queries):
     check({"labels": 12345}, [])
 
 
+@pytest.mark.slow_cases("prefix")
 def test_a_filter_far_from_the_query(make):
     """The graph's nearest are all filtered out, and the answer is still right."""
     index = make(2, "euclidean")

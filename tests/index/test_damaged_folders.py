@@ -70,6 +70,7 @@ def test_a_journal_that_is_missing(tmp_path, closed, size):
         assert len(index) == 6
 
 
+@pytest.mark.further
 def test_a_journal_that_was_cut_after_it_was_closed(tmp_path):
     """Wherever the cut is, also between two changes."""
     copy = a_copy(tmp_path, closed=True)

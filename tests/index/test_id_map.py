@@ -31,6 +31,7 @@ def replayed(batches, column=()):
     st.lists(st.integers(0, 100), max_size=20),
     st.integers(1, 10),
 )
+@pytest.mark.further
 def test_against_a_dictionary(batches, column, smallest):
     old = _records._SMALLEST_MERGE
     _records._SMALLEST_MERGE = smallest  # merge often

@@ -72,6 +72,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["json", "array", None])
+@pytest.mark.further("None")
 def test_every_change_is_there_without_a_save(folder, tmp_path, kind):
     def data(n, seed):
         values = np.random.default_rng(seed).integers(0, 99, (n, 2)).astype(np.uint16)

@@ -367,6 +367,7 @@ TEXTS = st.text(max_size=20).filter(bool) | st.sampled_from(
 
 @settings(max_examples=50, deadline=None)
 @given(keys=st.lists(TEXTS, min_size=1, max_size=30), data=st.data())
+@pytest.mark.further
 def test_columns_of_keys_against_strings(keys, data):
     """Packed, read, compared and numbered, in blocks of any size, as the strings themselves."""
     rows = np.array(data.draw(st.lists(st.integers(-1, len(keys) - 1), max_size=20)), np.int64)

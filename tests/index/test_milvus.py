@@ -92,6 +92,7 @@ def pair(uri):
 
 class TestAsInMemory:
     @pytest.mark.parametrize("distance", DISTANCES)
+    @pytest.mark.further("fake-squared_euclidean")
     def test_lookups(self, pair, distance):
         labels = [None if i % 5 == 0 else i % 7 for i in range(200)]
         queries = np.concatenate([RNG.normal(size=(9, 6)), X[:2]])
@@ -542,6 +543,7 @@ class TestErrorsThatPass:
         assert waits == [0.2, 0.4, 0.8, 1.6]
 
 
+@pytest.mark.further
 def test_writers_are_given_different_ids(fake, monkeypatch):
     monkeypatch.setattr(about, "_SETTLE", 0.02)
     MilvusIndex(6, uri=fake)
@@ -666,6 +668,7 @@ class TestModels:
         inputs = keras.Input((6,))
         return SimilarityModel(inputs, L2Embedding(4)(inputs))
 
+    @pytest.mark.further
     def test_a_model_and_what_it_left_in_milvus(self, uri, tmp_path):
         keras.utils.set_random_seed(0)
         model = self.make()

@@ -37,6 +37,7 @@ def check(index, folder):
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])
+@pytest.mark.further
 def test_the_engine_in_numpy(distance, tmp_path):
     exec(compile(CODE[0], str(PAGE), "exec"), {})
     check(Index(8, distance, search="numpy_lists", target_recall=0.9), tmp_path)
@@ -87,6 +88,7 @@ def test_a_library_made_by_swig_where_warnings_are_errors(tmp_path, monkeypatch)
             Index(8, "cosine", search="made_by_hand")
 
 
+@pytest.mark.further
 def test_a_class_that_is_defined_again_replaces_itself():
     for _ in range(2):  # as a cell of a notebook that is run twice
         exec(compile(CODE[0], str(PAGE), "exec"), {"__name__": "a_notebook"})

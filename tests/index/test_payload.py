@@ -22,6 +22,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.lists(JSON, max_size=6), max_size=5), st.integers(0, 3))
+@pytest.mark.further
 def test_json_values(batches, absent):
     payload, expected = Payload(), []
     payload.append(0, None, absent)

@@ -102,6 +102,7 @@ def test_the_calibration_is_saved(tmp_path):
     assert loaded.get_config() == index.calibration.get_config()
 
 
+@pytest.mark.further("faiss_ivf")
 def test_every_flipped_byte_is_noticed(lived, tmp_path):
     path = tmp_path / "x"
     lived.save(path)
@@ -228,6 +229,7 @@ def _save_for_ever(indexes, path, told):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.further
 def test_killed_while_saving(tmp_path):
     """Whenever a process dies, the file holds one of the two indexes, whole."""
     draw, path, seen = random.Random(0), tmp_path / "x", set()

@@ -11,6 +11,7 @@ def precision(found, labels):
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.further("euclidean")
 def test_shared_neighbors_are_of_the_same_class(distance):
     rng = np.random.default_rng(0)
     centers = rng.normal(size=(20, 16))

@@ -36,6 +36,7 @@ def packed(request, monkeypatch):
     padding=st.integers(0, 9),
     k=st.integers(1, 9),
 )
+@pytest.mark.further("not packed-False")
 def test_nearest(in_order, distances, seed, padding, k):
     rng = np.random.default_rng(seed)
     ids = np.arange(ROWS) * 3 if in_order else rng.permutation(ROWS)

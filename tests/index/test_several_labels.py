@@ -100,6 +100,7 @@ def test_they_come_back(how):
         st.tuples(st.just("exists"), st.booleans()),
     ),
 )
+@pytest.mark.further
 def test_filters(sets, condition):
     index, (how, wanted) = made(sets=sets), condition
     expected = [i for i, own in enumerate(sets) if holds(own, how, wanted)]

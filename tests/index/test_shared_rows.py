@@ -51,6 +51,7 @@ def assert_same_answers(a, b):
 
 
 @pytest.mark.parametrize(("distance", "unit"), [("euclidean", False), ("cosine", True)])
+@pytest.mark.further("usearch-euclidean-False")
 def test_rows_are_held_once(name, distance, unit, tmp_path):
     index = built(name, distance, unit)
     assert np.shares_memory(*(rows_and_engine(index)[0], rows_and_engine(index)[1].shared))
@@ -80,6 +81,7 @@ def test_the_library_has_no_copy():
         ("euclidean", {"params": {"dtype": "bfloat16"}, "storage": "int8"}),
     ],
 )
+@pytest.mark.further("usearch-euclidean-arguments1")
 def test_rows_that_a_graph_holds_otherwise_are_its_own(name, distance, arguments, tmp_path):
     index = built(name, distance, **arguments)
     assert rows_and_engine(index)[1].shared is None
@@ -88,6 +90,7 @@ def test_rows_that_a_graph_holds_otherwise_are_its_own(name, distance, arguments
 
 
 @pytest.mark.parametrize("storage", ["float16", "int8"])
+@pytest.mark.further("usearch-int8")
 def test_rows_stored_in_fewer_bytes_are_read_for_the_graph(name, storage, tmp_path):
     index = built(name, storage=storage)
     index.save(tmp_path / "x")
@@ -98,6 +101,7 @@ def test_rows_stored_in_fewer_bytes_are_read_for_the_graph(name, storage, tmp_pa
         assert_same_answers(index, loaded)
 
 
+@pytest.mark.further("usearch")
 def test_rows_are_saved_once(name, tmp_path):
     built(name, "cosine", unit=True).save(tmp_path / "once")
     built(name, "cosine").save(tmp_path / "twice")
@@ -119,6 +123,7 @@ def test_a_mapped_graph_leaves_the_rows_in_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("mmap", [None, False, True])
+@pytest.mark.further("faiss-False")
 def test_the_graph_outlives_what_the_index_does(name, mmap, tmp_path):
     """The index moves its rows where there is more room; the graph stays in the old place."""
     index = built(name)
@@ -146,6 +151,7 @@ def test_the_graph_outlives_what_the_index_does(name, mmap, tmp_path):
         *(pytest.param(*rest, marks=slow) for rest in (("json", True), ("array", False))),
     ],
 )
+@pytest.mark.further("usearch-array-True")
 def test_a_few_dead_rows_stay_in_place(name, data, mmap, tmp_path):
     """So that the graph, when it is loaded, still walks over the rows of the index."""
     if data == "json":
@@ -207,6 +213,7 @@ def test_what_came_after_the_graph_is_held_beside_it(tmp_path):
 
 @pytest.mark.parametrize("mmap", [False, True])
 @pytest.mark.parametrize("moved", [False, True])
+@pytest.mark.further("usearch-True-True")
 def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, moved, mmap):
     """The file has the rows that it leads through, though not the records."""
     monkeypatch.setattr(_memory, "_MOST_DEAD", 0 if moved else 10**6)
@@ -228,6 +235,7 @@ def test_a_graph_through_records_that_are_gone(name, monkeypatch, tmp_path, move
     assert_same_answers(index, Index.load(tmp_path / "x", mmap=mmap))
 
 
+@pytest.mark.further("usearch")
 def test_the_last_to_go(name, tmp_path):
     """Neither is left without the rows by the end of the other."""
     index = built(name)

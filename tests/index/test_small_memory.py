@@ -36,6 +36,7 @@ def recall(found, queries, x, distance):
     ],
 )
 @pytest.mark.usefixtures("graphs_of_any_size")
+@pytest.mark.further("prefix-params1-0.5-cosine")
 def test_true_distances_and_the_recall_that_was_asked_for(
     search, params, share, distance, tmp_path
 ):
@@ -69,6 +70,7 @@ def test_true_distances_and_the_recall_that_was_asked_for(
     ],
 )
 @pytest.mark.usefixtures("graphs_of_any_size")
+@pytest.mark.further("faiss_pq-params1")
 def test_a_recall_below_the_target_is_warned_of(search, params):
     require(search)
     x, queries = (rows[:, ::-1] for rows in digits())  # what tells least comes first
@@ -81,6 +83,7 @@ def test_a_recall_below_the_target_is_warned_of(search, params):
     assert measured < 0.95
 
 
+@pytest.mark.further
 def test_more_numbers_are_searched_where_few_do_not_tell(graphs_of_any_size):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 96)).astype(np.float32)
@@ -100,6 +103,7 @@ def test_the_choice_leaves_out_what_a_part_of_the_records_does_not_tell():
 @pytest.mark.parametrize("search", ["faiss_pq", "prefix"])
 @pytest.mark.parametrize("kind", ["equal", "huge", "tiny", "offset"])
 @pytest.mark.usefixtures("graphs_of_any_size")
+@pytest.mark.slow_cases("equal-faiss_pq", "offset-faiss_pq")
 def test_embeddings_of_any_scale_and_equal_ones(search, kind):
     require(search)
     x = np.random.default_rng(0).normal(size=(1000, 16)).astype(np.float32)

@@ -47,6 +47,7 @@ def assert_stored(stored, x, storage):
     seed=st.integers(0, 2**32 - 1),
     tail=st.integers(0, 20),
 )
+@pytest.mark.further("float16")
 def test_what_is_stored_is_near_what_was_given(storage, scale, seed, tail):
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(7, 5)) * 10.0 ** -rng.integers(0, tail + 1, (7, 5)) * scale).astype("f4")
@@ -137,6 +138,7 @@ def test_a_storage_that_there_is_not():
     ],
 )
 @pytest.mark.usefixtures("graphs_of_any_size")
+@pytest.mark.further("exact-json-float32", "exact-array-float16")
 def test_a_mapped_index_lives_on(tmp_path, engine, kind, storage):
     index = Index(8, "euclidean", engine, search_params=ENGINES[engine], storage=storage)
     data = [{"i": i, "text": "x" * (i % 7)} for i in range(300)]

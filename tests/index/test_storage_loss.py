@@ -91,6 +91,7 @@ def test_records_that_come_a_few_at_a_time(batch, storage):
     sizes=st.lists(st.integers(1, 90), min_size=1, max_size=5),
     zeros=st.integers(0, 3),
 )
+@pytest.mark.further("float16")
 def test_no_number_is_stored_less_exactly_than_without(storage, seed, dim, shifts, sizes, zeros):
     """The bounds that are documented, for a row as if it were stored alone."""
     rng = np.random.default_rng(seed)
@@ -148,6 +149,7 @@ def lossy(n=1500, dim=6, seed=0):
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine", "manhattan"])
+@pytest.mark.further("euclidean")
 def test_a_loss_is_measured_and_told_once(distance):
     x = lossy()
     index = index_of(x, distance, "int8")

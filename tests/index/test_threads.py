@@ -109,6 +109,7 @@ def test_one_writer_and_many_readers(make, monkeypatch):
 
 
 @pytest.mark.usefixtures("graphs_of_any_size")
+@pytest.mark.further
 def test_readers_of_an_index_that_lives_in_a_folder(monkeypatch, tmp_path):
     """Snapshots and graphs are made by threads of their own meanwhile."""
     monkeypatch.setattr(_graphs, "_BUILD_COST", 300)
@@ -129,6 +130,7 @@ def test_readers_of_an_index_that_lives_in_a_folder(monkeypatch, tmp_path):
     assert int(max(name for name in os.listdir(index.path) if "snap" in name).split(".")[1]) > 1
 
 
+@pytest.mark.further
 def test_readers_of_a_mapped_file_in_half_precision(monkeypatch, tmp_path):
     index = Index(DIM, "euclidean", "exact", storage="float16")
     index.add(code(np.arange(300)), labels=np.arange(300) * 3, data=np.c_[:300].tolist())
@@ -173,6 +175,7 @@ def test_lookups_run_together_and_wait_for_no_writer(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["faiss", "nmslib", "usearch"], indirect=True)
+@pytest.mark.further("faiss")
 def test_lookups_of_other_efforts_do_not_disturb_each_other(make):
     """`ef` belongs to the whole graph: a wide lookup must not widen the narrow one beside it."""
     index = make(DIM, search_params={})

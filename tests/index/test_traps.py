@@ -85,6 +85,7 @@ def test_what_was_not_found_is_no_position(monkeypatch, name, queries):
         assert there.max(initial=0) < 300
 
 
+@pytest.mark.slow_cases("prefix")
 def test_ids_beyond_int32(name):
     index = Index(8, "euclidean", search=name, search_params=ENGINES[name])
     x = vectors(500)
@@ -109,6 +110,7 @@ def test_many_equal_vectors(name):
 # -- What belongs to one search, or to one graph --------------------------------------------
 
 
+@pytest.mark.further("scann")
 def test_a_search_tries_as_hard_as_k_needs_and_no_harder(name, tmp_path):
     """`ef` belongs to the graph in some: what one search sets, the next must not inherit."""
     x, queries = vectors(2000, 24), vectors(100, 24, seed=1)
@@ -125,6 +127,7 @@ def test_a_search_tries_as_hard_as_k_needs_and_no_harder(name, tmp_path):
     assert (np.sort(narrow[:50]) != np.sort(true)).any()  # it does not find all
 
 
+@pytest.mark.slow_cases("faiss_pq", "nmslib")
 def test_the_effort_is_kept_when_loaded(name, tmp_path):
     """nmslib and usearch forget ef when they load, and find less without a word."""
     index = Index(16, "cosine", search=name, target_recall=0.97)
@@ -139,6 +142,7 @@ def test_the_effort_is_kept_when_loaded(name, tmp_path):
     np.testing.assert_array_equal(loaded.lookup(x[:300], k=10).ids, found.ids)
 
 
+@pytest.mark.slow_cases("prefix")
 def test_nothing_is_ever_added_to_a_graph(name):
     """faiss crashes under concurrent additions, nmslib does not see what is added."""
     index = Index(8, "euclidean", search=name, search_params=ENGINES[name])
@@ -225,6 +229,7 @@ def test_faiss_writes_nothing_to_standard_error(capfd):
     ("name", "dtype", "share"),
     [("faiss", "bfloat16", 0.7), ("faiss", "int8", 0.5), ("usearch", "bfloat16", 0.7)],
 )
+@pytest.mark.further("usearch-bfloat16-0.7")
 def test_fewer_bytes_in_the_graph(graphs_of_any_size, name, dtype, share):
     """Distances are true ones all the same."""
     require(name)

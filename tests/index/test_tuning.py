@@ -21,6 +21,7 @@ def true_recall(index, queries, k=10):
     return np.mean([len(set(a) & set(b)) / k for a, b in zip(found, true, strict=True)])
 
 
+@pytest.mark.further
 def test_the_target_is_reached_with_the_least_effort():
     reached = {}
     for target in (0.6, 0.99):
@@ -46,6 +47,7 @@ def test_a_warning_where_it_is_not_reached():
     index.lookup(vectors(1))  # once is enough
 
 
+@pytest.mark.further
 def test_measured_on_request():
     index = Index(24, "euclidean", search="nmslib", target_recall=0.9, search_params={"ef": 30})
     assert index.measure_recall() is None
@@ -95,6 +97,7 @@ def test_auto_is_exact_until_a_graph_pays(monkeypatch):
     assert small.engine == "exact"
 
 
+@pytest.mark.further
 def test_a_tail_is_folded_in_when_that_pays(monkeypatch):
     monkeypatch.setattr(_graphs, "_BUILD_COST", 100)
     index = Index(24, "euclidean", search="nmslib")

@@ -138,6 +138,7 @@ def test_pairs_and_groups(seed, n, shuffled):
     index.delete(groups.duplicates)
 
 
+@pytest.mark.further
 def test_pairs_come_in_blocks():
     x = np.zeros((1500, 3))
     index = Index(3, "euclidean")
@@ -154,6 +155,7 @@ def test_pairs_come_in_blocks():
     assert empty.pairs(1.0).columns()[0].tolist() == []
 
 
+@pytest.mark.further("exact", "faiss_ivf")
 def test_through_an_engine(make):
     x = vectors(3000, 8)
     index, exact = make(8, "euclidean"), Index(8, "euclidean", "exact")

@@ -81,6 +81,7 @@ def test_any_scale_is_accurate_with_finite_gradients(p, scale, peaks):
 
 
 @pytest.mark.parametrize("p", [-2.0, 1e-3, 0.0, 1.0, 3.0, 25.0, math.inf])
+@pytest.mark.slow_cases("-2.0")
 def test_gradients_are_those_of_finite_differences(p):
     x = np.random.default_rng(3).normal(size=(2, 2, 3, 2)) * 2
     weights = np.random.default_rng(4).normal(size=(2, 2))
@@ -160,6 +161,7 @@ def test_shapes(keepdims):
 
 @pytest.mark.parametrize("cls", [GeneralizedMeanPooling1D, GeneralizedMeanPooling2D])
 @pytest.mark.parametrize("p", [3.0, math.inf, -math.inf, 0.0])
+@pytest.mark.slow_cases("-inf-GeneralizedMeanPooling2D")
 def test_serialises(cls, p, tmp_path):
     layer = cls(p=p, keepdims=True, data_format="channels_first", name="pool")
     text = json.dumps(keras.saving.serialize_keras_object(layer))

@@ -115,6 +115,7 @@ def test_bad_units_are_refused(units):
 
 
 @pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.further("None")
 def test_nan_is_not_hidden(jit_compile):
     import tensorflow as tf
 

@@ -41,6 +41,7 @@ def test_nothing_is_kept_while_it_warms_up():
 
 
 @pytest.mark.parametrize("size", [3, 5, 8])
+@pytest.mark.further("3", "8")
 def test_saved_and_loaded_at_any_size(size):
     bank, other, store = MemoryBank(5), MemoryBank(size), {}
     for batch in ([1, 2], [3, 4], [5, 6]):

@@ -68,6 +68,7 @@ def trained_proxies(optimizer, multiplier, steps=4):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.further
 def test_the_multiplier_is_one_of_the_learning_rate(name):
     multiplied, start, values = trained_proxies(OPTIMIZERS[name](0.01), multiplier=8.0)
     faster, *_ = trained_proxies(OPTIMIZERS[name](0.08), multiplier=1.0)

@@ -30,6 +30,16 @@ def picture_of(name, labels, x, **kwargs):
 
 
 @pytest.mark.parametrize("name", ON_CLASSES)
+@pytest.mark.slow_cases(
+    "triplet",
+    "triplet_semi_hard",
+    "triplet_semi_hard_euclidean",
+    "triplet_easy_positive_soft",
+    "pn",
+    "triplet_all_mean",
+    "lifted_struct_hard",
+    "circle_soft",
+)
 def test_a_miner_leaves_its_pairs_to_the_loss(name):
     case = CASES[name]
     labels, x = case.batch(12, seed=30, dtype="float64")
@@ -75,6 +85,7 @@ def test_a_miner_in_blocks_under_xla():
     test_a_miner_in_blocks_and_graphs("contrastive", True)
 
 
+@pytest.mark.further
 def test_sampled_negatives_are_the_same_in_blocks_and_in_the_backward_pass():
     labels, x = CASES["margin"].batch(24, seed=32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)

@@ -42,6 +42,7 @@ def test_it_is_the_loss_here_and_against_the_older_keys(name):
     np.testing.assert_allclose(ours, here + 0.3 * there, rtol=1e-9)
 
 
+@pytest.mark.further
 def test_the_gradient_is_that_of_the_new_embeddings_alone():
     y, new, old = Y[:5], NEW[:5, :2], OLD[:5, :2]
     loss = CompatibleLoss(losses.SupConLoss(), weight=2.0)
@@ -94,6 +95,7 @@ def test_unknown_classes_are_left_out():
     np.testing.assert_array_equal(gradient, 0)
 
 
+@pytest.mark.further
 def test_prefixes_of_it_and_config():
     whole = losses.MatryoshkaLoss(CompatibleLoss(losses.TripletLoss(), 0.5), [2, 4])
     expected = sum(
@@ -132,6 +134,7 @@ def models(freeze=True):
     return old, inputs, new, [new, old(inputs, training=False)]
 
 
+@pytest.mark.further
 def test_trains_the_new_one_indexes_it_and_saves(tmp_path):
     old, inputs, new, both = models()
     model = SimilarityModel(inputs, CompatibleHead()(both))

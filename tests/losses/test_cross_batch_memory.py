@@ -175,6 +175,7 @@ def test_the_first_step_is_the_loss_itself_and_evaluation_always_is():
         assert (value == pytest.approx(float(inner(y, x)), rel=1e-6)) == (seed == 0)
 
 
+@pytest.mark.further
 def test_a_batch_larger_than_the_memory_is_the_loss_itself():
     y, x = CASES["triplet"].batch(9)
     loss = CrossBatchMemory(TripletLoss(), 4)

@@ -101,6 +101,7 @@ def test_value_and_gradient_are_the_formulas(name):
 
 
 @each
+@pytest.mark.slow_cases("relations in blocks")
 def test_a_student_that_is_the_teacher_has_nothing_to_learn(name):
     make, _, _ = FORMULAS[name]
     value, gradient = value_and_gradient(make(), STUDENT, STUDENT)
@@ -124,6 +125,7 @@ def test_finite_in_the_corners(name):
 
 
 @each
+@pytest.mark.slow_cases("relations in blocks")
 def test_order_does_not_count(name):
     make, _, teacher = FORMULAS[name]
     order = np.random.default_rng(3).permutation(7)
@@ -135,6 +137,7 @@ def test_order_does_not_count(name):
 
 
 @each
+@pytest.mark.slow_cases("relations in blocks")
 def test_config_and_weights(name):
     make, _, teacher = FORMULAS[name]
     loss = make()

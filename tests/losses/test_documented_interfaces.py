@@ -105,6 +105,7 @@ def test_arguments_by_position(make):
 
 
 @pytest.mark.parametrize("make", LOSSES)
+@pytest.mark.further("ContrastiveLoss", "NpairsLoss", "NpairsMultilabelLoss")
 def test_reduction_is_that_of_keras(make):
     assert make().reduction == "sum_over_batch_size"
     loss = make(reduction="none")
@@ -139,6 +140,7 @@ def test_call_with_sample_weight(make):
 
 
 @pytest.mark.parametrize("make", LOSSES)
+@pytest.mark.slow_cases("TripletLoss", "TripletSemiHardLoss", "TripletHardLoss")
 def test_get_config_and_from_config(make):
     loss = make(**({"margin": 0.5} if "margin" in SIGNATURES[make] else {}))
     config = loss.get_config()
@@ -188,6 +190,7 @@ def test_triplet_loss_of_tensorflow_similarity():
 
 
 @pytest.mark.parametrize("make", [TripletSemiHardLoss, LiftedStructLoss, TripletHardLoss])
+@pytest.mark.further("TripletHardLoss")
 def test_addons_unpacked_numpy_and_tensors_alike(make):
     y_true, y_pred = batch_for(make())
     expected = make()(y_true, y_pred)

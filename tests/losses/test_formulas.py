@@ -36,6 +36,7 @@ def test_value_is_the_formulas(name, seed):
 
 
 @pytest.mark.parametrize("name", few(CASES))
+@pytest.mark.slow_cases("triplet_semi_hard")
 def test_value_in_float32_is_the_formulas(name):
     case = CASES[name]
     y_true, y_pred = case.batch(12, seed=2)
@@ -46,6 +47,18 @@ def test_value_in_float32_is_the_formulas(name):
 
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if not c.frozen])
+@pytest.mark.slow_cases(
+    "triplet_semi_hard",
+    "triplet",
+    "histogram",
+    "triplet_semi_hard_euclidean",
+    "pn",
+    "lifted_struct",
+    "lifted_struct_hard",
+    "triplet_easy_positive_soft",
+    "ntxent",
+    "pn_hard_soft_margin",
+)
 def test_gradient_is_the_formulas(name):
     case = CASES[name]
     y_true, y_pred = case.batch(9, seed=3, dtype="float64")
@@ -96,6 +109,7 @@ def test_keys_that_are_not_the_queries(name):
 
 
 @pytest.mark.parametrize("name", WITH_KEYS)
+@pytest.mark.slow_cases("triplet_all_mean", "triplet_all")
 def test_keys_that_are_the_queries_and_a_memory(name):
     labels, queries = other_rows(name, 6, seed=6)
     memory_labels, memory = other_rows(name, 9, seed=7)
@@ -106,6 +120,7 @@ def test_keys_that_are_the_queries_and_a_memory(name):
 
 
 @pytest.mark.parametrize("name", few(ON_CLASSES))
+@pytest.mark.further("contrastive")
 def test_an_empty_memory_changes_nothing(name):
     labels, queries = other_rows(name, 8, seed=8)
     expected = np.asarray(CASES[name].make(reduction=None)(labels, queries))
@@ -126,6 +141,7 @@ def test_relevance_of_classes_is_the_classes(name, dtype):
 
 
 @pytest.mark.parametrize("name", ON_CLASSES)
+@pytest.mark.slow_cases("pn", "triplet", "triplet_all_mean")
 def test_relevance_need_not_be_classes(name):
     # Neighbours on a line are alike, which is not transitive.
     case = CASES[name]

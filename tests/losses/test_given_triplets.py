@@ -87,6 +87,7 @@ def test_weights_are_those_of_anchors():
 
 @pytest.mark.parametrize("in_batch", [None, "hard", "all"])
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.further("euclidean-None", "euclidean-all", "cosine-None")
 def test_values_and_gradients_are_finite_where_all_rows_are_equal(in_batch, distance):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the tape is TensorFlow's")

@@ -173,6 +173,19 @@ CASES = sorted({golden.case_of(e) for e in ENTRIES})
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.slow_cases(
+    "TripletHardLoss-b128_d16_c20_norm_unbal",
+    "TripletHardLoss-b32_d16_c10_raw_unbal",
+    "LiftedStructLoss-b128_d16_c20_norm_unbal",
+    "TripletHardLoss-b16_d16_allunique",
+    "TripletHardLoss-b16_d16_allsame",
+    "TripletHardLoss-b1_d16",
+    "TripletHardLoss-b32_d16_c4_norm",
+    "TripletSemiHardLoss-b128_d64_c20_clustered_norm",
+    "TripletSemiHardLoss-b32_d2_c4_norm_dups",
+    "TripletSemiHardLoss-b32_d16_c10_raw_unbal",
+    "LiftedStructLoss-b128_d64_c10_raw_large",
+)
 def test_entries(loss, case):
     of_both = [e for e in ENTRIES if (e["loss"], golden.case_of(e)) == (loss, case)]
     assert of_both or case == "b1_d16"

@@ -13,6 +13,7 @@ of ours gives it: ours is the paper's, as in TensorFlow Addons.
 import functools
 
 import numpy as np
+import pytest
 
 from oracle import golden
 from oracle.losses import Picture, positives_of
@@ -50,6 +51,7 @@ def original(here, strategy, margin):
     return np.array(losses)
 
 
+@pytest.mark.further
 def test_what_it_is():
     assert len(ENTRIES) == 144
     assert len(COMPARED) == 84

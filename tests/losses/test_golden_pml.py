@@ -129,6 +129,14 @@ IDS = [f"{s.loss}({s.params})" for s in SAME]
 
 
 @pytest.mark.parametrize("same", SAME, ids=IDS)
+@pytest.mark.slow_cases(
+    "TripletMarginLoss()",
+    "TripletMarginLoss(margin=0.2)",
+    "TripletMarginLoss(margin=0.2, distance=LpDistance(power=2))",
+    "TripletMarginLoss(margin=0.2, reducer=MeanReducer())",
+    "TripletMarginLoss(margin=0.1, distance=CosineSimilarity())",
+    "LiftedStructureLoss()",
+)
 def test_value_and_gradient(same):
     entries = [e for e in ENTRIES if (e["loss"], e["params"]) == (same.loss, same.params)]
     entries = [e for e in entries if "value" in e and e["input"] not in same.leave_out]

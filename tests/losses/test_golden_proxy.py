@@ -82,6 +82,7 @@ def test_all_cases_are_there():
 
 
 @pytest.mark.parametrize("key", LOSSES, ids="-".join)
+@pytest.mark.slow_cases("ProxyAnchorLoss-")
 def test_values_and_gradients(key):
     loss, centers = LOSSES[key]
     for case in CASES.values():

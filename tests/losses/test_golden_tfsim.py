@@ -107,6 +107,13 @@ def of_case(case):
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow_cases(
+    "b16_d16_allsame",
+    "b128_d64_c10_raw_large",
+    "b128_d64_c20_clustered_norm",
+    "b128_d16_c20_norm_unbal",
+    "b32_d16_c10_raw_unbal",
+)
 def test_values_and_gradients(case):
     run([e for e in of_case(case) if in_fast_run(e)])
 

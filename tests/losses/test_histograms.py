@@ -29,6 +29,7 @@ def loops_of_one(values, mask, bins, maximum):
 
 @pytest.mark.parametrize("bins", [1, 4, 10])
 @pytest.mark.parametrize("way", ["numpy", "scatter", "graph", "xla"])
+@pytest.mark.slow_cases("xla-10", "xla-1", "graph-10", "xla-4")
 def test_value_and_gradient(monkeypatch, bins, way):
     if way == "scatter":
         monkeypatch.setattr(ranking_losses, "on_tensorflow_cpu", lambda: False)

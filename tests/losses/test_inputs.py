@@ -59,6 +59,7 @@ def test_an_embedding_that_is_not_a_number_may_be_ignored(name):
 
 
 @pytest.mark.parametrize("name", ["contrastive", "npairs", "triplet"])
+@pytest.mark.further("contrastive", "npairs")
 def test_a_memory_passes_over_what_is_not_finite(name):
     memory = CrossBatchMemory(CASES[name].make(), 16)
     overflowed = X.copy()
@@ -109,6 +110,7 @@ def test_a_column_of_labels_is_a_vector(name):
 
 
 @pytest.mark.parametrize("name", few(one_each()))
+@pytest.mark.further("contrastive")
 def test_reductions_and_weights_are_keras_own(name):
     y_true, y_pred, losses = per_query(name)
     weights = np.arange(8) / 4

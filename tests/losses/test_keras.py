@@ -87,6 +87,7 @@ def test_fit_gives_the_same_weights_however_it_runs(name, options):
         ),
     ],
 )
+@pytest.mark.further
 def test_mixed_precision_trains(name, policy):
     # Keras begins with a loss scale of 2**15 and halves it, without a step, whenever
     # a gradient overflows: what learns from steep losses takes some steps to begin.
@@ -112,6 +113,7 @@ def test_fit_keeps_class_ids_apart():
     np.testing.assert_allclose(values, values[0], rtol=1e-6)
 
 
+@pytest.mark.further
 def test_fit_takes_columns_of_labels_and_weights():
     case = CASES["lifted_struct"]
     x, y = data_for(case)

@@ -40,6 +40,7 @@ def test_whole_numbers_in_a_float_type_are_class_ids_with_one_warning(taker, dty
 
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("taker", ["triplet", "proxies"])
+@pytest.mark.slow_cases("triplet-True")
 def test_floats_in_a_graph(taker, jit):
     make, x = TAKERS[taker]
     expected = make()(Y, x)

@@ -67,6 +67,7 @@ def test_graph_of_unknown_batch_size(name):
 
 
 @pytest.mark.parametrize("name", ["contrastive"])
+@pytest.mark.further
 def test_xla(name):
     check(name, tensors(step_of(CASES[name].make(block_size=7), jit_compile=True)))
 
@@ -90,6 +91,7 @@ def in_a_graph_of_tensorflow_1(loss):
         for name in CASES
     ],
 )
+@pytest.mark.further("smooth_ap")
 def test_a_graph_outside_of_tf_function(name):
     check(name, in_a_graph_of_tensorflow_1(CASES[name].make()))
 

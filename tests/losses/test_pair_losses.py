@@ -92,6 +92,7 @@ def test_batch_all_at_ties_and_beyond_the_margin():
     np.testing.assert_allclose(gradient[:, 0], [-10, 5, 5, 0, 0])
 
 
+@pytest.mark.further
 def test_batch_all_in_float32_at_a_thousand_examples():
     rng = np.random.default_rng(0)
     labels, x = rng.integers(0, 100, 1000), rng.normal(size=(1000, 8))

@@ -69,6 +69,7 @@ def test_it_is_the_softmax_over_the_sample(name, num_negatives):
     np.testing.assert_allclose(loss(Y, X), formula(table, own, **arguments), rtol=1e-7)
 
 
+@pytest.mark.further
 def test_the_sample_is_even_without_repetition_and_changes_with_the_batch():
     counts = np.zeros(CLASSES)
     seen = set()
@@ -142,6 +143,7 @@ def model_of(loss):
     return model
 
 
+@pytest.mark.further
 def test_trains_indexes_the_embedding_and_saves(tmp_path):
     model = model_of(PartialProxyLoss(losses.NormalizedSoftmaxLoss(), 6))
     before = model.layers[-1].get_weights()[0].copy()

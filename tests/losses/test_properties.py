@@ -19,6 +19,7 @@ def per_query(name, y_true, y_pred):
 
 
 @pytest.mark.parametrize("name", few(CASES))
+@pytest.mark.slow_cases("triplet")
 def test_a_permuted_batch_has_permuted_losses(name):
     case = CASES[name]
     y_true, y_pred = case.batch(11, seed=20, dtype="float64")
@@ -47,6 +48,7 @@ IDS = {
 
 # Every type of integer becomes int64 in one place: the other types need but a few losses.
 @pytest.mark.parametrize("name", few(n for n, c in CASES.items() if c.labels == "classes"))
+@pytest.mark.slow_cases("triplet_semi_hard", "triplet")
 def test_names_of_classes_do_not_matter(name):
     check_renamed_classes(name, "int64")
 
@@ -62,6 +64,16 @@ def check_renamed_classes(name, dtype):
 
 @pytest.mark.parametrize("dtype", IDS)
 @pytest.mark.parametrize("name", ["triplet", "triplet_semi_hard", "npairs_of_values"])
+@pytest.mark.further(
+    "npairs_of_values-int64",
+    "npairs_of_values-int32",
+    "npairs_of_values-uint64",
+    "npairs_of_values-uint32",
+    "npairs_of_values-int16",
+    "npairs_of_values-uint16",
+    "npairs_of_values-int8",
+    "npairs_of_values-uint8",
+)
 def test_every_integer_type(name, dtype):
     expected = check_renamed_classes(name, dtype)
     labels, y_pred = CASES[name].batch(12, seed=21)
@@ -74,6 +86,7 @@ def test_every_integer_type(name, dtype):
 
 
 @pytest.mark.parametrize("name", few(ON_CLASSES))
+@pytest.mark.slow_cases("triplet_semi_hard")
 def test_bool_labels_are_two_classes(name):
     labels, x = np.arange(8) % 2, CASES[name].predictions_of(8, seed=22)
     expected = per_query(name, labels, x)
@@ -119,6 +132,7 @@ def check_degenerate(case, measured, dtype="float32"):
 
 
 @pytest.mark.parametrize("name", few(ON_CLASSES))
+@pytest.mark.further("contrastive")
 def test_degenerate_batches_are_finite(name):
     loss = CASES[name].make()
     check_degenerate(CASES[name], lambda y, x: value_and_gradient(loss, y, x))
@@ -190,6 +204,7 @@ def test_shared_labels_may_be_absent():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", few(CASES))
+@pytest.mark.slow_cases("triplet_semi_hard-float16", "triplet_semi_hard-bfloat16")
 def test_half_precision_is_computed_in_float32(name, dtype):
     case = CASES[name]
     y_true, y_pred = case.batch(8, seed=27)
@@ -208,6 +223,7 @@ def test_half_precision_is_computed_in_float32(name, dtype):
 )
 @settings(max_examples=5)
 @pytest.mark.parametrize("name", few(ON_CLASSES))
+@pytest.mark.further("contrastive")
 def test_batches_on_a_grid_are_finite(name, labels, grid, scale):
     # A small grid is full of ties, of duplicates and of zeros.
     x = scale * np.reshape(grid, (7, 2)).astype("float32")
@@ -225,6 +241,7 @@ def test_batches_on_a_grid_are_finite(name, labels, grid, scale):
 @pytest.mark.parametrize(
     "name", ["triplet_semi_hard", "lifted_struct", "soft_nearest_neighbor", "triplet_hard"]
 )
+@pytest.mark.further("soft_nearest_neighbor")
 def test_formulas_hold_at_ties(name, labels, grid):
     # Squared distances on a grid are exact, about the mean of eight rows too, so
     # ties are ties on both sides.

@@ -103,6 +103,7 @@ def test_gradients_are_finite_differences(name):
 
 @every
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.further("float32-p2s_grad", "float64-p2s_grad")
 def test_finite_at_the_ends_of_the_cosine(name, dtype):
     shape = shape_of(name, 1)[1:]
     eps = np.finfo(dtype).eps
@@ -127,6 +128,7 @@ def test_any_composition_of_a_batch_will_do(name, labels):
 
 
 @one_each
+@pytest.mark.further("proxy_nca", "p2s_grad", "normalized_softmax", "cosface")
 def test_labels_of_any_integer_type_and_a_column(name):
     labels, table = batch(name)
     value = per_example(name, labels, table)
@@ -183,6 +185,7 @@ def test_in_a_graph_a_foreign_class_id_raises(name):
 @pytest.mark.parametrize(
     "name", [n if n == "proxy_anchor" else pytest.param(n, marks=slow) for n in CASES]
 )
+@pytest.mark.further
 def test_under_xla_a_foreign_class_id_is_nan_without_a_gradient(name):
     labels, table = batch(name, 3, dtype="float32")
     labels[1] = CLASSES
@@ -262,6 +265,7 @@ def test_serialisation(name):
 @pytest.mark.parametrize(
     "name", ["arcface", *(pytest.param(n, marks=slow) for n in CASES if n != "arcface")]
 )
+@pytest.mark.further
 def test_xla_and_unknown_batch_sizes(name):
     loss = make(name)
     labels, table = batch(name, 7, dtype="float32")

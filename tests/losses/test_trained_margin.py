@@ -43,6 +43,7 @@ def triplets(betas, margin, nu=0.0):
 
 
 @pytest.mark.parametrize("block_size", [None, 5])
+@pytest.mark.further("None")
 def test_a_boundary_for_each_class(block_size):
     betas = np.array([1.5, 2.0, 3.0])
     loss = MarginLoss(beta=None, classes=3, margin=0.4, nu=0.1, block_size=block_size)
@@ -105,6 +106,7 @@ def test_boundaries_and_what_takes_them_belong_together(loss, head, match):
         compiled(loss, *head)
 
 
+@pytest.mark.further
 def test_an_unknown_class_is_not_a_number_under_xla():
     loss = MarginLoss(beta=None, classes=2, ignore_class=-1)
     loss = tf.function(loss, jit_compile=True, autograph=False)

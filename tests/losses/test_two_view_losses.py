@@ -153,6 +153,7 @@ def test_sigmoid_contrastive_is_its_formula():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.further("SimSiamLoss")
 def test_finite_in_the_corners(name):
     corners = [
         np.zeros((4, 3)),
@@ -169,6 +170,7 @@ def test_finite_in_the_corners(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow_cases("DecoupledContrastiveLoss", "SimCLRLoss")
 def test_gradient_is_that_of_the_value(name):
     a, b = two_views()
     direction = np.random.default_rng(1).normal(size=(2, *a.shape))

@@ -38,6 +38,7 @@ def unit(x):
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.slow_cases("mined-False", "mined-True", "rows-True", "rows-False", "unknown-True")
 def test_matryoshka_is_the_sum_over_prefixes(name, normalize):
     inner, y = WITHIN[name], labels_of(name)
     weights = np.random.default_rng(2).uniform(size=12)
@@ -55,6 +56,7 @@ def test_matryoshka_is_the_sum_over_prefixes(name, normalize):
 
 
 @pytest.mark.parametrize("name", WITHIN)
+@pytest.mark.slow_cases("mined", "views", "rows")
 def test_matryoshka_of_the_whole_embedding_is_the_loss(name):
     y = labels_of(name)
     value, gradient = value_and_gradient(losses.MatryoshkaLoss(WITHIN[name], [8]), y, X)
@@ -64,6 +66,7 @@ def test_matryoshka_of_the_whole_embedding_is_the_loss(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(WITHIN) - {"views", "relevance"}))
+@pytest.mark.further("unknown")
 def test_a_sum_is_the_sum(name):
     other = losses.NCALoss(reduction=WITHIN[name].reduction)
     both = losses.WeightedSumLoss([WITHIN[name], other], weights=[1.0, 0.25])
@@ -81,6 +84,7 @@ def test_a_sum_is_the_sum(name):
         losses.MatryoshkaLoss(losses.WeightedSumLoss([losses.TripletLoss()]), [4, 8]),
     ],
 )
+@pytest.mark.further("loss1")
 def test_config(loss):
     again = type(loss).from_config(json.loads(json.dumps(loss.get_config())))
     np.testing.assert_array_equal(again(Y, X), loss(Y, X))
@@ -94,6 +98,7 @@ def test_prefixes_have_no_common_memory():
             losses.MatryoshkaLoss(loss, [4, 8])
 
 
+@pytest.mark.further
 def test_trains_and_saves_with_a_memory_within(tmp_path):
     inputs = keras.Input((8,))
     model = SimilarityModel(inputs, L2Embedding(8)(inputs))

@@ -34,6 +34,7 @@ def loops(distances, positives, negatives, margin):
     margin=st.sampled_from([0.0, 0.25, 1.0]),
 )
 @settings(max_examples=12)
+@pytest.mark.further("True-0")
 def test_sums_terms_and_slope(few, in_numpy, quarters, sides, margin):
     distances, positives, negatives = quarters / 4.0, sides > 0, sides < 0
     with pytest.MonkeyPatch.context() as patch:

@@ -59,6 +59,7 @@ def rows_of(distances, labels):
     labels=arrays(np.int8, 7, elements=st.integers(0, 2)),
 )
 @settings(max_examples=15)
+@pytest.mark.further("distance_range")
 def test_what_is_kept(name, distances, labels):
     miner, expected = MINERS[name]
     distances = distances / 4
@@ -112,6 +113,7 @@ def test_distance_weighted_draws_as_many_negatives_as_positives():
     np.testing.assert_array_equal(kept.positives, rows_of(distances, labels).positives)
 
 
+@pytest.mark.further
 def test_distance_weighted_draws_by_the_inverse_density():
     # One positive for each query, so one negative: the first of a draw without
     # replacement is drawn by the weights themselves.
@@ -169,6 +171,7 @@ def test_noise_of_any_scale_and_of_zeros():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.further("True")
 def test_noise_in_graphs_is_the_same(jit_compile):
     x = sphere(20, 4)
     compiled = tf.function(content_noise, jit_compile=jit_compile)

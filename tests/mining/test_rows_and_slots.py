@@ -112,6 +112,13 @@ def test_places_beyond(keys, either_form):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("classes", "size"), [(1, 5), (2, 70), (4, 20)])
 @pytest.mark.parametrize("margin", [0.3, 2.0])
+@pytest.mark.slow_cases(
+    "plain-2.0-2-70-float64-1",
+    "plain-2.0-2-70-float64-7",
+    "plain-2.0-2-70-float32-7",
+    "plain-2.0-2-70-float32-1",
+    "plain-0.3-2-70-float64-1",
+)
 def test_semi_hard_hinge(margin, classes, size, dtype, decimals, either_form):
     rng = np.random.default_rng(4)
     labels = rng.integers(0, classes, size).astype("int64")

@@ -56,6 +56,7 @@ def test_selection_beyond_several_thresholds(number):
     threshold=st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 2.0]),
 )
 @settings(max_examples=30)
+@pytest.mark.further
 def test_at_ties_one_of_the_best_is_selected(row, mask, threshold):
     distances, candidates = np.array([row], "float32"), np.array([mask])
     options = np.flatnonzero(mask).tolist()
@@ -155,6 +156,7 @@ class Within(MiningStrategy):
 
 
 @pytest.mark.parametrize("make", [TripletLoss, ContrastiveLoss])
+@pytest.mark.further("ContrastiveLoss")
 def test_a_strategy_of_ones_own_in_a_loss(make):
     rng = np.random.default_rng(0)
     x, labels = rng.normal(size=(12, 3)), np.arange(12) % 3

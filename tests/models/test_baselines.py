@@ -27,6 +27,7 @@ def trained(x, y):
     return model, untrained
 
 
+@pytest.mark.further
 def test_leave_one_out(digits):
     x, y = digits[0][:150].reshape(-1, 8, 8), digits[1][:150]
     model, untrained = trained(x, y)
@@ -62,6 +63,7 @@ def test_gallery_datasets_and_shared_examples(digits):
         model.evaluate_with_baselines(x[97:], y[97:], x[:100], y[:100])
 
 
+@pytest.mark.further
 def test_model_itself_is_left_alone(digits):
     x, y = digits[0][:60], digits[1][:60]
     model, _ = trained(x, y)
@@ -120,6 +122,7 @@ def test_words_that_were_adapted_to_stay():
     assert result["untrained"]["precision@1"] == 1
 
 
+@pytest.mark.further
 def test_errors(digits):
     x, y = digits[0][:60], digits[1][:60]
     model, _ = trained(x, y)

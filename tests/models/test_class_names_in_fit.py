@@ -184,6 +184,7 @@ def test_targets_of_any_kind(y, relevance, rows):
             made(other).fit(X, y, verbose=0)
 
 
+@pytest.mark.further
 def test_targets_of_classes():
     loss = losses.SupConLoss()
     model = made(loss)
@@ -344,6 +345,7 @@ MISSPELT = {"owl": 2.0, "aegle": 3.0}
         (InBatches, IDS, {0: 2.0, 77: 3.0}),  # which Keras reads
     ],
 )
+@pytest.mark.further("<lambda>-names1-weights1")
 def test_a_misspelt_class_in_a_dataset_is_told_after_the_first_epoch(kind, names, weights):
     wrong = list(weights)[1]
     model = made(losses.SupConLoss())
@@ -353,6 +355,7 @@ def test_a_misspelt_class_in_a_dataset_is_told_after_the_first_epoch(kind, names
     assert len(told) == 1
 
 
+@pytest.mark.further
 def test_a_misspelt_class_in_a_sampler_of_ids_is_told_after_the_first_epoch():
     sampler = MultiShotMemorySampler(X, IDS, 4, 2, steps_per_epoch=1)
     with pytest.warns(UserWarning, match="not in any batch of the first epoch: 77"):
@@ -363,6 +366,7 @@ def test_a_misspelt_class_in_a_sampler_of_ids_is_told_after_the_first_epoch():
     ("y", "weights"),
     [(NAMES, MISSPELT), (IDS, {0: 2.0, 77: 3.0}), (IDS + 2**40, {2**40: 2.0, 77: 3.0})],
 )
+@pytest.mark.further("y0-weights0")
 def test_a_misspelt_class_among_others_is_told_before_training(y, weights):
     with pytest.warns(UserWarning, match=r"not in `y`: ('aegle'|77)\.") as told:
         made(losses.SupConLoss()).fit(X, y, class_weight=weights, verbose=0)
@@ -388,6 +392,7 @@ def test_weights_of_classes_that_are_not_there_are_refused():
         many.fit(X, Targets.multi_hot(TAGS), class_weight={0: 2.0}, verbose=0)
 
 
+@pytest.mark.further
 def test_lists_are_arrays():
     options = {"batch_size": 24, "shuffle": False, "verbose": 0}
     weights = np.linspace(0, 1, 24)

@@ -64,6 +64,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.further("functional", "functional by name")
 def test_every_way_indexes_and_looks_up(way, digits):
     x, y = digits[0][:64], digits[1][:64]
     model = WAYS[way]()
@@ -133,6 +134,7 @@ def test_config_and_json_make_an_equal_model():
     assert Net(units=3).get_config()["units"] == 3
 
 
+@pytest.mark.further
 def test_a_training_step_of_ones_own_is_used(digits):
     model = functional(Doubled)
     model.compile("adam", TripletLoss(), jit_compile=False)
@@ -177,6 +179,7 @@ def test_the_state_of_the_index_is_not_taken_for_layers():
     assert len(model.layers) == 2
 
 
+@pytest.mark.further
 def test_precision_policies_train_and_index(digits):
     keras.config.set_dtype_policy("mixed_float16")
     x, y = digits[0][:64], digits[1][:64]

@@ -126,6 +126,7 @@ def test_both_directions_against_the_momentum_encoder(digits):
     np.testing.assert_allclose(model.test_on_batch(first, second), expected, rtol=1e-5)
 
 
+@pytest.mark.further
 def test_the_momentum_encoder_is_the_average_of_the_steps(digits):
     first, second = digits[0][:40], digits[0][40:80]
     model = make("MoCo", augmenter=False, run_eagerly=True)
@@ -161,6 +162,7 @@ def test_it_is_saved_whole(digits, tmp_path, method):
     assert np.isfinite(loaded.fit(x, batch_size=64, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.further
 def test_in_parts(digits):
     first, second = digits[0][:40], digits[0][40:80]
     weights = []
@@ -173,6 +175,7 @@ def test_in_parts(digits):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.further
 def test_what_cannot_be_right_is_refused(digits):
     x = digits[0][:32]
     with pytest.raises(TypeError, match=r"two views.*SimilarityModel"):

@@ -196,6 +196,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("loss", OTHERS)
+@pytest.mark.further("loss3")
 def test_both_towers_are_trained_by_losses_of_all_kinds(loss):
     model = make(loss, run_eagerly=True)
     before = model.get_weights()
@@ -234,6 +235,7 @@ def test_a_query_learns_to_find_its_candidate(loss, temperature):
     assert rank_of_own(model).mean() < before / 2
 
 
+@pytest.mark.further
 def test_each_side_goes_through_its_tower():
     model = make()
     model.index(ITEMS, data=ITEMS, verbose=0)
@@ -286,6 +288,7 @@ def test_ids_are_the_classes_of_other_losses():
 
 @pytest.mark.parametrize("in_batch", [None, "hard", "all"])
 @pytest.mark.parametrize("negatives", [0, 2])
+@pytest.mark.further("0-None")
 def test_triplets_of_two_towers(in_batch, negatives):
     loss = losses.TripletMarginLoss(0.7, "cosine", in_batch_negatives=in_batch)
     model = make(loss, run_eagerly=True)
@@ -366,6 +369,7 @@ def test_one_tower_for_both():
 
 
 @pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.further("True")
 def test_it_is_one_file(tmp_path, shared):
     model = DualEncoder(tower(6, "a", 1), None if shared else tower(6, "b", 2), temperature=0.2)
     model.compile("adam", losses.MultiNegativesRankLoss(distance="cosine"), run_eagerly=True)
@@ -384,6 +388,7 @@ def test_it_is_one_file(tmp_path, shared):
     loaded.fit(ITEMS, ITEMS[:, ::-1], verbose=0)
 
 
+@pytest.mark.further
 def test_it_is_trained_in_a_graph():
     weights = []
     for eagerly in (True, False):
@@ -394,6 +399,7 @@ def test_it_is_trained_in_a_graph():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.further
 def test_a_callback_embeds_each_side_with_its_tower():
     ids = np.arange(N)
     callback = EvalCallback(USERS, ids, ITEMS, ids, retrieval_metrics=["precision@1"])
@@ -415,6 +421,7 @@ def test_it_is_served(tmp_path):
     np.testing.assert_array_equal(found["ids"], model.lookup(USERS, k=3, verbose=0).ids)
 
 
+@pytest.mark.further
 def test_what_cannot_be_right_is_refused():
     with pytest.raises(TypeError, match="`query_tower`"):
         DualEncoder(keras.layers.Dense(3))

@@ -60,6 +60,12 @@ def test_it_embeds_as_predict_does():
         (Subclassed, "dict", "second", "b"),
     ],
 )
+@pytest.mark.slow_cases(
+    "two_outputs-list--1-b",
+    "Subclassed-one-None-a",
+    "Subclassed-list-1-b",
+    "Subclassed-dict-second-b",
+)
 def test_the_chosen_output_is_embedded(make, outputs, output, expected):
     model = make(outputs)
     embedder = Embedder(model, output)
@@ -87,6 +93,7 @@ def test_the_chosen_output_is_embedded(make, outputs, output, expected):
         (Subclassed, "list", 7, "has 2 outputs"),
     ],
 )
+@pytest.mark.slow_cases("Subclassed-dict-None-outputs named \\\\['first', 'second'\\\\]")
 def test_an_output_that_is_not_there_is_refused(make, outputs, output, match):
     with pytest.raises(ValueError, match=match):
         Embedder(make(outputs), output).call(X)
@@ -143,6 +150,7 @@ def test_shapes_are_relaxed_and_traces_few(single, axes):
     assert len(traced.shapes) <= 1 + axes
 
 
+@pytest.mark.further
 def test_a_model_that_needs_its_shape_is_compiled_for_each():
     class Static(keras.Model):
         def call(self, x):
@@ -177,6 +185,7 @@ TEXTS = ["a", "bb ccc", "ccc", "a bb", "a much longer text than the others, of b
         lambda texts: tf.data.Dataset.from_tensor_slices(texts).batch(3),
     ],
 )
+@pytest.mark.slow_cases("<lambda>6", "<lambda>1", "array", "constant")
 def test_text_comes_as_it_is(kind):
     given, model = kind(TEXTS), text_model()
     expected = model(tf.constant(TEXTS)).numpy()
@@ -263,6 +272,7 @@ def test_half_precision_models_give_float32():
         ("dict", 1, {"first": Y * 0.5, "second": Y}),
     ],
 )
+@pytest.mark.slow_cases("dict-second-targets4", "list-1-targets3")
 def test_labels_are_the_targets_of_the_embedding_output(outputs, output, targets):
     dataset = tf.data.Dataset.from_tensor_slices((X, targets)).batch(6)
     _, labels = embed(Embedder(two_outputs(outputs), output), dataset)

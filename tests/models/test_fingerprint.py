@@ -71,6 +71,7 @@ def by_rows(model):
 
 
 @pytest.mark.parametrize("change", [by_hand, one_element, set_weights, by_a_loop, by_rows, train])
+@pytest.mark.slow_cases("train", "by_a_loop")
 def test_a_change_is_noticed_whoever_made_it(model, change):
     print_ = WeightsFingerprint(model)
     seen = {print_.digest()}
@@ -119,6 +120,7 @@ def test_a_look_does_not_read_the_weights(model):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@pytest.mark.further("float16", "float64")
 def test_all_dtypes_and_models_without_optimizer_or_weights(dtype):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=dtype)])
     assert len(WeightsFingerprint(model).digest()) == 32

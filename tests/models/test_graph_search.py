@@ -43,6 +43,7 @@ def check(distance, keys, queries, k, tolerance=1e-5, compiled=False):
 
 
 @pytest.mark.parametrize("distance", NAMES)
+@pytest.mark.further("manhattan")
 def test_it_finds_the_nearest(distance):
     check(distance, KEYS, QUERIES, 5, compiled=True)
     check(distance, KEYS[:3], QUERIES, 5)
@@ -66,6 +67,7 @@ def test_equal_distances_come_in_the_order_of_keys(distance):
         assert row[0] in (0, 300)
 
 
+@pytest.mark.further
 def test_near_ties_are_told_apart_where_the_product_cannot():
     # Differences of 1e-6 at a distance of 1: below the error of the product. The nearest is last.
     keys = np.zeros((2000, 12), np.float32)

@@ -30,6 +30,7 @@ def by_all_pairs(queries, candidates, query_ids, candidate_ids, n, margin, skip)
     skip=st.integers(0, 2),
 )
 @pytest.mark.filterwarnings("ignore:.*have fewer than")
+@pytest.mark.further
 def test_they_are_the_nearest_that_do_not_belong(seed, classes, n, margin, skip):
     rng = np.random.default_rng(seed)
     queries, candidates = rng.normal(size=(7, 3)), rng.normal(size=(40, 3))

@@ -74,6 +74,7 @@ def test_what_keras_is_asked(content, tmp_path):
 @pytest.mark.parametrize(
     ("trust", "engine"), [(None, "nmslib"), (True, "nmslib"), (False, "exact")]
 )
+@pytest.mark.further("None-nmslib")
 def test_graphs_are_read_as_far_as_they_are_trusted(tmp_path, monkeypatch, trust, engine):
     monkeypatch.setattr(_search, "FEW_ROWS", 0)
     monkeypatch.setattr(_graphs, "FEW_ROWS", 0)

@@ -26,6 +26,7 @@ def contents(model):
     return [model.loss.memory.embeddings.numpy(), model.loss.memory.labels.numpy()]
 
 
+@pytest.mark.further
 def test_fit_writes_and_evaluation_does_not():
     model = compiled(CrossBatchMemory(MultiSimilarityLoss(), 64))
     plain = compiled(MultiSimilarityLoss())
@@ -49,6 +50,7 @@ def test_fit_writes_and_evaluation_does_not():
     assert model.vector_index.distance == plain.vector_index.distance
 
 
+@pytest.mark.further
 def test_one_file_keeps_the_memory(tmp_path):
     model = compiled(CrossBatchMemory(TripletLoss("l2"), 64, warmup_steps=1), run_eagerly=True)
     model.fit(X, Y, batch_size=24, epochs=1, verbose=0)

@@ -82,6 +82,7 @@ def test_parts_of_any_size(data):
     check_same(data, losses.MultiSimilarityLoss, sizes=(5, 22, 23, 40), steps=1)
 
 
+@pytest.mark.further
 def test_proxies(data):
     head = lambda: {"head": layers.ProxyHead(5)}  # noqa: E731
     weights, _ = trained(data, losses.ArcFaceLoss(), None, build=head())
@@ -135,11 +136,13 @@ def test_optimizers(data, make_optimizer):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.further
 def test_regularisers_count_once(data):
     check_same(data, losses.SupConLoss, build={"regularised": True})
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.further
 def test_mixed_precision(data, policy):
     keras.config.set_dtype_policy(policy)
     begin = SimilarityModel(*network()).get_weights()
@@ -152,6 +155,7 @@ def test_mixed_precision(data, policy):
 
 
 @pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.further
 def test_the_masks_of_dropout_and_the_averages_of_normalisation(data, graph):
     # The reference records all parts on one tape, in which each runs once.
     x, y = data
@@ -202,6 +206,7 @@ def test_what_cannot_be_right_is_refused(data):
         model.train_on_batch(data[0], {"e": data[1]})
 
 
+@pytest.mark.further
 def test_several_inputs_and_outputs_and_a_subclass(data):
     x, y = data
 
@@ -262,6 +267,7 @@ def test_steps_that_are_masked_stay_out_of_the_loss_of_an_output(graph):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.further
 def test_it_is_saved_with_the_model(data, tmp_path):
     inputs, x = network(normalised=True)
     model = SimilarityModel(inputs, x)

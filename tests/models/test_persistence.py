@@ -79,6 +79,7 @@ class TestOneFile:
         assert int(loaded.optimizer.iterations) == int(trained.optimizer.iterations) > 0
         assert loaded.loss.get_config() == trained.loss.get_config()
 
+    @pytest.mark.further
     def test_it_lives_on(self, a_copy, digits, tmp_path):
         x, y = digits
         one, two = a_copy(), a_copy()
@@ -130,6 +131,7 @@ class TestOneFile:
         assert loaded.vector_index.get_config() == mine.get_config()
         same_lookups(indexed, loaded, digits[0][:5])
 
+    @pytest.mark.further
     def test_as_a_folder_and_inside_another_model(self, trained, digits, tmp_path):
         trained.save(tmp_path / "folder", zipped=False)
         x = digits[0][400:405]
@@ -139,6 +141,7 @@ class TestOneFile:
         same_lookups(trained, inner, x)
 
     @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+    @pytest.mark.further("<lambda>")
     def test_copies(self, trained, digits, copied):
         same_lookups(trained, copied(trained), digits[0][400:410])
 
@@ -233,6 +236,7 @@ class TestWholeOrNotAtAll:
             keras.saving.load_model(path)
 
     @pytest.mark.parametrize("change", ["damaged", "newer", "missing"])
+    @pytest.mark.further("missing")
     def test_what_the_zip_does_not_notice_is_refused_too(self, trained, tmp_path, change):
         trained.save(tmp_path / "m.keras")
         with (

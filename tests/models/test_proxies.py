@@ -47,6 +47,7 @@ def map_at_r(model, x, y):
     ],
     ids=lambda each: getattr(each, "name", None),
 )
+@pytest.mark.further
 def test_training_improves_retrieval_and_moves_the_proxies(loss, head, tmp_path):
     keras.utils.set_random_seed(0)
     x, y = digits()

@@ -55,6 +55,7 @@ WITHOUT_LABELS = {
 
 @pytest.mark.parametrize("call", WITHOUT_LABELS.values(), ids=WITHOUT_LABELS)
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+@pytest.mark.slow_cases("validation", "fit")
 def test_training_without_labels_says_that_there_are_none(call):
     trained = model()
     trained.compile("adam", losses.MultiSimilarityLoss())

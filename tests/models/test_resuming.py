@@ -33,6 +33,7 @@ def assert_all_there(model, x, y, ids, data=None):
 
 
 @pytest.mark.parametrize("kind", ["array", "tf.data", "generator"])
+@pytest.mark.further("generator")
 def test_an_interruption_costs_at_most_a_piece(model, tmp_path, kind):
     x, y = examples(100)
     data = [{"i": i} for i in range(100)]

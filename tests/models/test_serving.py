@@ -57,6 +57,7 @@ class TestSignatures:
         same(serve(inputs=tf.constant(X[:9])), model.lookup(X[:9], k=4, verbose=0))
         assert serve.structured_input_signature[1]["inputs"].shape == [None, 6]
 
+    @pytest.mark.further
     def test_k_as_an_input(self, exported):
         model, folder = exported
         lookup = signature(folder, "lookup_k")
@@ -66,6 +67,7 @@ class TestSignatures:
         with pytest.raises(tf.errors.InvalidArgumentError, match="`k` must be at least 1"):
             lookup(inputs=tf.constant(X[:3]), k=tf.constant(0))
 
+    @pytest.mark.further
     def test_keys(self, tmp_path):
         model = make()
         model.reset_index()
@@ -81,6 +83,7 @@ class TestSignatures:
         ]
         assert found["keys"].numpy().tolist() == texts
 
+    @pytest.mark.further
     def test_it_matches_as_match_does(self, exported):
         model, folder = exported
         queries = RNG.normal(size=(200, 6)).astype("float32")
@@ -89,12 +92,14 @@ class TestSignatures:
         found = signature(folder, "match")(inputs=tf.constant(queries))
         np.testing.assert_array_equal(found["labels"], expected)
 
+    @pytest.mark.further
     def test_embeddings_that_are_not_finite(self, exported):
         with pytest.raises(tf.errors.InvalidArgumentError, match="embeddings must be finite"):
             signature(exported[1])(inputs=tf.constant(X * np.nan))
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product", "manhattan"])
+@pytest.mark.slow_cases("cosine")
 def test_records_are_found_in_the_graph_as_in_the_index(distance):
     index = Index(4, distance=distance)
     index.add(X[:, :4], labels=Y, ids=np.arange(80) * 10 + 5)
@@ -106,6 +111,7 @@ def test_records_are_found_in_the_graph_as_in_the_index(distance):
     same(found, expected)
 
 
+@pytest.mark.further
 def test_class_names_are_texts(tmp_path):
     names = np.array(["owl", "emu", "auk", "tit", "jay", "kea", "rhea", "roc", "rook", "swan"])
     model = make()
@@ -127,6 +133,7 @@ def test_class_names_are_texts(tmp_path):
 
 @pytest.mark.parametrize("matcher", ["match_nearest", "match_majority_vote"])
 @pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.further("False-match_nearest")
 def test_decisions_in_the_graph_are_those_of_match(matcher, per_class):
     model = make()
     model.vector_index.upsert([15, 35], model.embed(X[[1, 3]], verbose=0))  # now without a label
@@ -146,6 +153,7 @@ def test_decisions_in_the_graph_are_those_of_match(matcher, per_class):
         np.testing.assert_array_equal(decide(*columns)["labels"], expected)
 
 
+@pytest.mark.further
 def test_no_neighbour_with_a_label_is_no_match():
     index = Index(4)
     index.add(X[:2, :4])
@@ -166,6 +174,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="index is empty"):
             model.export_serving(tmp_path / "m")
 
+    @pytest.mark.further
     def test_wrong_arguments(self, exported, tmp_path):
         model, folder = exported
         with pytest.raises(ValueError, match="`k` must be at least 1"):
@@ -190,11 +199,13 @@ class TestErrors:
         ],
         ids=["numpy", "python"],
     )
+    @pytest.mark.further("python")
     def test_distances_that_are_no_graph(self, function, tmp_path):
         model = make(function)
         with pytest.raises(ValueError, match="distance of the index cannot be exported"):
             model.export_serving(tmp_path / "m")
 
+    @pytest.mark.further
     def test_matchers_of_ones_own(self, tmp_path):
         class Mine(ClassificationMatch):
             def derive_match(self, labels, distances):
@@ -224,6 +235,7 @@ class TestErrors:
         serving._write(Archive(), str(tmp_path / "m"))
         assert [path.name for path in tmp_path.rglob("*")] == ["m", "new"]
 
+    @pytest.mark.further
     def test_stale_records(self, tmp_path, monkeypatch):
         model = make()
         model.set_weights([2 * weight for weight in model.get_weights()])

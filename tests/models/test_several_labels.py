@@ -51,6 +51,7 @@ def nearest(queries, k):
 
 
 @pytest.mark.parametrize("held", RECORDS)
+@pytest.mark.further("names")
 def test_evaluated_and_calibrated_with(model, held):
     labels, sets = RECORDS[held]()
     model.reset_index()

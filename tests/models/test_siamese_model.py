@@ -41,6 +41,7 @@ def rows(model, *sides):
 
 
 @pytest.mark.parametrize("in_batch", [None, "hard", "all"])
+@pytest.mark.further
 def test_triplets_are_compared_row_by_row(in_batch):
     loss = TripletMarginLoss(0.7, in_batch_negatives=in_batch)
     model = made(loss)
@@ -58,6 +59,7 @@ def test_triplets_are_compared_row_by_row(in_batch):
     assert loss_of(model, (A, P, N), batch_size=8) < expected
 
 
+@pytest.mark.further
 def test_anchors_have_several_negatives():
     model = made(TripletMarginLoss(0.7))
     negatives = np.stack([N, P[::-1]], axis=1)
@@ -67,6 +69,7 @@ def test_anchors_have_several_negatives():
 
 
 @pytest.mark.parametrize("distance", [None, "cosine"])
+@pytest.mark.further
 def test_pairs_are_compared_row_by_row(distance):
     model = made(ContrastiveLoss(margin=0.8, distance=distance))
     a, b = (model.predict(side, verbose=0) for side in (A, P))
@@ -118,6 +121,7 @@ def test_other_losses_are_refused(error, match, loss):
         ("0 for", ContrastiveLoss(), ((A, P), SAME * 2 - 1)),
     ],
 )
+@pytest.mark.further("`y` must say.*None-loss3-arguments3")
 def test_other_inputs_are_refused(match, loss, arguments):
     with pytest.raises(ValueError, match=match):
         made(loss).fit(*arguments, verbose=0)
@@ -149,6 +153,7 @@ def test_rows_come_once_an_epoch_and_are_reproducible():
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.further("2")
 def test_rows_train_a_model(workers):
     pairs = Targets.pairs(SAME, np.arange(8), np.arange(8, 16))
     sampler = RowSampler(X, pairs, batch_size=3, seed=0, workers=workers)
@@ -204,6 +209,7 @@ def classes_model(loss):
     ],
 )
 @pytest.mark.parametrize("y", [np.zeros(24), np.zeros((24, 1), "int32"), [7] * 24])
+@pytest.mark.further("y0-loss2", "y1-loss2")
 def test_labels_of_one_class_are_refused_where_the_loss_is_0(loss, y):
     y = np.asarray(y)
     with pytest.raises(ValueError, match=r"`y` must have several classes.*SiameseModel"):
@@ -220,6 +226,7 @@ def three_inputs(loss):
     return model, network
 
 
+@pytest.mark.further
 def test_concatenated_triplets_with_a_placeholder_train():
     model, network = three_inputs(TripletMarginLoss(0.7))
     expected = float(TripletMarginLoss(0.7)(None, rows(network, A, P, N)))

@@ -67,6 +67,7 @@ class TestIndexAndLookup:
         np.testing.assert_array_equal(rows.single_lookup(x[0])[0].data, x[0])
 
     @pytest.mark.parametrize("kind", ["tf.data", "sampler", "generator", "list"])
+    @pytest.mark.further("list")
     def test_x_may_be_all_that_predict_takes(self, make_model, digits, kind):
         x, y = digits[0][:60], digits[1][:60]
         model = make_model()
@@ -190,6 +191,7 @@ class TestCalibrationAndEvaluation:
         np.testing.assert_array_equal(other, np.where(expected == -1, 99, expected))
 
     @pytest.mark.parametrize("several", [False, True])
+    @pytest.mark.further("True")
     def test_a_threshold_for_sets_of_matches(self, indexed, digits, several):
         x, y = digits[0][200:260], digits[1][200:260].tolist()
         y[:2] = [None, 99]  # a stranger, and a class that the index lacks
@@ -319,6 +321,7 @@ class TestCalibrationAndEvaluation:
         assert indexed.evaluate_classification(dataset, verbose=0)
         assert len(indexed.match(dataset)) == 100
 
+    @pytest.mark.further
     def test_training_improves_retrieval(self, digits):
         x, y = digits
         inputs = keras.Input((64,))
@@ -342,6 +345,7 @@ class TestCalibrationAndEvaluation:
 
 
 class TestStaleRecords:
+    @pytest.mark.further
     def test_a_lookup_after_training_warns_once(self, indexed, digits):
         x, y = digits
         indexed.lookup(x[:2], verbose=0)  # no warning, which would be an error

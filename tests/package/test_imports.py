@@ -4,6 +4,8 @@ import ast
 import sys
 from pathlib import Path
 
+import pytest
+
 import house
 import tensorflow_similarity
 from every import every
@@ -108,6 +110,7 @@ def test_only_core_dependencies_are_loaded():
     every(check_only_core_is_loaded, FILES)
 
 
+@pytest.mark.further
 def test_plain_import_loads_no_extra(tmp_path):
     # TensorFlow and Keras take some of them along by themselves where they are installed.
     program = """

@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 import tensorflow_similarity
 from tensorflow_similarity._extras import DISTRIBUTION, missing, upgrade
 
@@ -44,6 +46,7 @@ def test_pip_installs_this_project():
             assert set(names.split(",")) <= extras(), f"{path}: {names}"
 
 
+@pytest.mark.further
 def test_errors_name_extras_that_there_are():
     named = set()
     for path in PACKAGE.rglob("*.py"):

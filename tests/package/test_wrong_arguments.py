@@ -167,6 +167,7 @@ MEANT = {
 
 
 @pytest.mark.parametrize("kind", ARGUMENTS)
+@pytest.mark.slow_cases("text", "count", "number")
 def test_a_wrong_argument_is_named(kind: str) -> None:
     faults = []
     for argument in ARGUMENTS[kind].split():
@@ -188,6 +189,7 @@ def test_a_wrong_argument_is_named(kind: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow_cases("viz_embeddings", "pair_histogram")
 def test_the_right_call_works(case: str) -> None:
     function, given = CASES[case]
     assert function(**given) is not None

@@ -223,6 +223,7 @@ def test_every_example_is_drawn_sooner_or_later():
     assert len(set(np.concatenate([draws.draw(0, s) for s in range(400)]).tolist())) == 500
 
 
+@pytest.mark.further
 def test_half_a_million_classes_cost_no_more_memory_than_their_labels():
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(500_000), 2))
     draws = BalancedDraws(labels, 32, 2, seed=0)

@@ -106,6 +106,7 @@ def test_a_share_of_the_others_is_near(share):
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.5, 2), (0.5, 4), (0.15, 3)])
+@pytest.mark.further("0.5-2")
 def test_the_share_is_right_on_average(share, count):
     hard = HardClasses(share=share, neighbors=3, distance="euclidean")
     hard.bind(np.arange(1000), count)

@@ -55,6 +55,7 @@ def drawn(epoch, seed=0, steps=STEPS, **kwargs):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.further
 def test_a_resumed_run_draws_the_batches_of_an_uninterrupted_one(workers):
     model, seen = watched(SimilarityModel)
     model.fit(sampler(workers=workers), epochs=4, verbose=0)
@@ -71,6 +72,7 @@ class Interrupt(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize(("workers", "as_one"), [(1, True), (3, False)])
+@pytest.mark.further("3-False")
 def test_backup_and_restore_go_on_with_the_batches_that_come_next(tmp_path, workers, as_one):
     def callbacks(*more):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
@@ -120,6 +122,7 @@ def test_a_stopped_epoch_is_not_drawn_again():
 
 
 @pytest.mark.parametrize("steps", [2, 7])
+@pytest.mark.further("2")
 def test_steps_per_epoch_are_those_of_the_epochs_of_the_sampler(steps):
     model, seen = watched(SimilarityModel)
     made = sampler()
@@ -129,6 +132,7 @@ def test_steps_per_epoch_are_those_of_the_epochs_of_the_sampler(steps):
 
 
 @pytest.mark.parametrize(("steps", "workers"), [(None, 2), (2, 1), (2, 2)])
+@pytest.mark.further
 def test_validation_draws_the_batches_of_the_epoch_too(steps, workers):
     model, seen = watched(SimilarityModel)
     options = {"validation_steps": steps, "verbose": 0}
@@ -141,6 +145,7 @@ def test_validation_draws_the_batches_of_the_epoch_too(steps, workers):
     assert resumed[False] == expected[len(expected) // 2 :]
 
 
+@pytest.mark.further
 def test_plain_models_have_a_callback():
     model, seen = watched(keras.Model)
     made = sampler()

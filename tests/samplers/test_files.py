@@ -147,6 +147,7 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
 
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 @pytest.mark.parametrize("interpolation", ["lanczos3", "area"])
+@pytest.mark.slow_cases("lanczos3-float32")
 def test_images_loaded_at_once_are_those_loaded_one_by_one(tmp_path, dtype, interpolation):
     rng = np.random.default_rng(0)
     paths = []

@@ -115,6 +115,7 @@ def text_model(inputs, outputs):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="text in a model needs TensorFlow")
 @pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.further("2")
 def test_models_train_on_text(workers):
     vectorize = keras.layers.TextVectorization(output_mode="multi_hot", max_tokens=50)
     vectorize.adapt(TEXTS)
@@ -229,6 +230,7 @@ def test_empty_sequences_have_the_dtype_of_the_others():
     assert x.dtype.kind == "i"
 
 
+@pytest.mark.further
 def test_models_with_masks_train_on_sequences():
     inputs = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(4000, 4, mask_zero=True)(inputs)

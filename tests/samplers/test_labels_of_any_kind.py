@@ -329,6 +329,7 @@ def test_selected_examples_keep_their_labels_as_they_were():
     assert len(y) == N - 1
 
 
+@pytest.mark.further
 def test_an_embedding_and_a_classifier_train_together():
     inputs = keras.Input((2,))
     embedding = L2Embedding(4, name="embedding")(inputs)

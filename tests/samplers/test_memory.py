@@ -83,6 +83,7 @@ def test_epochs_differ_and_repeat_with_the_seed():
 
 
 @pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.further("1")
 def test_fit_trains_on_the_batches_of_the_epochs(workers):
     seen = []
 

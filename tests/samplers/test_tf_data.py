@@ -33,6 +33,7 @@ def test_batches_are_those_that_were_drawn():
     assert [tuple(spec.shape) for spec in batches.element_spec] == [(12, 2), (12,)]
 
 
+@pytest.mark.further
 def test_examples_are_loaded_and_augmented_in_the_graph():
     paths = np.array([str(i) for i in range(400)])
 
@@ -63,6 +64,7 @@ def test_labels_in_structures_and_part_of_the_classes():
     assert seen == {1, 4, 7}
 
 
+@pytest.mark.further
 def test_trains_a_model():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse", jit_compile=False)
@@ -81,6 +83,7 @@ def test_trains_a_model():
         (ValueError, "classes_per_batch", lambda: dataset().filter(lambda x, y: y < 1)),
     ],
 )
+@pytest.mark.slow_cases("ValueError-classes_per_batch-<lambda>")
 def test_bad_datasets_are_named(error, match, make):
     with pytest.raises(error, match=match):
         TFDataSampler(make())
@@ -100,6 +103,7 @@ def test_examples_of_different_shapes_are_refused():
 
 
 @pytest.mark.parametrize("width", [(), (3,)])
+@pytest.mark.further
 def test_sequences_are_padded(width):
     ds = sequences(lambda i: (i + 1, *width), (None, *width))
     for x, y in TFDataSampler(ds, seed=0).take(4):
@@ -119,6 +123,7 @@ def test_sequences_are_padded(width):
     assert sorted(named.element_spec[0]) == ["a", "a_mask", "n"]
 
 
+@pytest.mark.further
 def test_loaded_sequences_are_padded_if_asked_for():
     def load(x, y):
         return tf.range(1 + tf.cast(x[0], tf.int32)), y
@@ -141,6 +146,7 @@ def test_names_text_and_unknown_classes():
     assert set(next(iter(only))[1].numpy().tolist()) == {1, 2}
 
 
+@pytest.mark.further
 def test_weights_and_several_labels_and_floats():
     ds = tf.data.Dataset.from_tensor_slices((X, LABELS, X[:, 0] / 400))
     for x, y, w in TFDataSampler(ds, 3, 2, augmenter=keras.layers.Identity(), seed=0).take(2):
@@ -177,6 +183,7 @@ def test_bad_arguments_are_named(error, match, arguments):
             balanced_stream(dataset(y={"a": LABELS}), **arguments)
 
 
+@pytest.mark.further
 def test_augmenters_return_weights_and_dicts():
     def weigh(x, y):
         return {"x": -x, "y": y, "sample_weight": tf.ones_like(y)}
@@ -197,6 +204,7 @@ def test_a_dataset_goes_on_where_a_run_was():
 
 
 @pytest.mark.parametrize(("classes", "each"), [(4, 3), (9, 2)])
+@pytest.mark.further
 def test_streams_are_balanced(classes, each):
     batches = balanced_stream(dataset().repeat(), classes, each)
     size = classes * each
@@ -212,6 +220,7 @@ def test_streams_are_balanced(classes, each):
     assert again == [rows(x).tolist() for x, _ in batches.take(3)]
 
 
+@pytest.mark.further
 def test_a_stream_with_an_end_ends():
     batches = list(balanced_stream(dataset(), 3, 2))
     # Of three classes out of nine, few groups meet their like in the batch.
@@ -220,6 +229,7 @@ def test_a_stream_with_an_end_ends():
     assert len(set(used.tolist())) == len(used)
 
 
+@pytest.mark.further
 def test_frequent_classes_do_not_take_over_a_stream():
     labels = np.concatenate([np.zeros(360, int), np.repeat(np.arange(1, 9), 5)])
     labels = np.random.default_rng(0).permutation(labels)
@@ -228,6 +238,7 @@ def test_frequent_classes_do_not_take_over_a_stream():
         assert np.unique(y, return_counts=True)[1].tolist() == [2] * 4
 
 
+@pytest.mark.further
 def test_streams_of_names_weights_and_floats():
     names = np.array([f"class {label}" for label in LABELS])
     order = [f"class {i}" for i in (8, 7, 6, 5, 4, 3, 2, 1, 0)]
@@ -254,6 +265,7 @@ def test_streams_of_names_weights_and_floats():
         list(batches)
 
 
+@pytest.mark.further
 def test_a_stream_of_too_few_classes_fails(monkeypatch):
     monkeypatch.setattr("tensorflow_similarity.samplers.stream._PATIENCE", 50)
     batches = balanced_stream(dataset().filter(lambda x, y: y < 2).repeat(), 3, 2)
@@ -301,6 +313,7 @@ def by_hand(labels, count, each, ignored=None):
     ("number", "classes", "count", "each"),
     [(400, 9, 3, 2), (2000, 700, 4, 3), (300, 3, 3, 1), (5, 5, 2, 2), (4, 2, 3, 2)],
 )
+@pytest.mark.further("4-2-3-2-1")
 def test_streams_take_examples_as_by_hand(monkeypatch, rows, number, classes, count, each):
     monkeypatch.setattr("tensorflow_similarity.samplers._regrouping._ROWS", rows)
     labels = np.random.default_rng(number).integers(-2, classes - 2, size=number)
@@ -313,6 +326,7 @@ def test_streams_take_examples_as_by_hand(monkeypatch, rows, number, classes, co
         np.testing.assert_array_equal(labels[x["number"], None], y)
 
 
+@pytest.mark.further
 def test_a_stream_of_images_whose_shape_is_not_known():
     def image(x, y):
         side = tf.random.uniform([], 5, 6, tf.int32)
@@ -324,6 +338,7 @@ def test_a_stream_of_images_whose_shape_is_not_known():
     assert found == [x[batch].tolist() for batch in by_hand(LABELS, 3, 2)]
 
 
+@pytest.mark.further
 def test_a_stream_is_read_twice_at_the_same_time():
     stream = balanced_stream(dataset(), 3, 2)
     pairs = [

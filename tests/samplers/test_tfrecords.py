@@ -33,6 +33,7 @@ def shards(tmp_path):
     ("dtype", "compression"),
     [("float32", "GZIP"), ("float16", None), ("float64", None), ("uint8", None), ("bool", None)],
 )
+@pytest.mark.further("uint8-None")
 def test_what_was_written_is_read(tmp_path, dtype, compression):
     x = (np.random.default_rng(0).normal(size=(7, 3, 2)) * 10).astype(dtype)
     paths = write_tfrecords(tmp_path, x, np.arange(7), 4, compression)
@@ -109,6 +110,7 @@ def test_records_of_another_origin(tmp_path):
 NAMES = np.array(["emu", "cat", "dog"])[np.arange(60) % 3].astype(object)
 
 
+@pytest.mark.further
 def test_names_and_unknown_classes_are_written_and_read(tmp_path):
     names = NAMES.copy()
     names[::5] = None
@@ -197,6 +199,7 @@ def test_damaged_and_compressed_files_are_refused(tmp_path, shards):
         MultiShotTFRecordSampler(other)
 
 
+@pytest.mark.further
 def test_streams_of_shards(tmp_path):
     compression = "ZLIB"
     write_tfrecords(tmp_path, X, Y, examples_per_shard=16, compression=compression)

@@ -75,6 +75,7 @@ def value_of(metric, batches):
 @pytest.mark.parametrize("strategy", ["hard", "easy", "all"])
 @pytest.mark.parametrize("aggregate", ["mean", "avg", "max", "min", "sum"])
 @pytest.mark.parametrize("anchor", ["positive", "negative"])
+@pytest.mark.slow_cases("positive-sum-all")
 def test_distances(anchor, aggregate, strategy):
     batches = list(data(0))
     metric = DistanceMetric(
@@ -134,6 +135,7 @@ def test_reset_forgets(name):
     duplicates=st.booleans(),
 )
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.slow_cases("gap", "active")
 def test_any_batch(name, seed, n, classes, scale, duplicates):
     rng = np.random.default_rng(seed)
     y = rng.integers(classes, size=n) + 2**40
@@ -208,6 +210,7 @@ def test_round_trip(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.further("gap", "without_positives")
 def test_ignored_examples_do_not_count(name):
     make, expected = CASES[name]
     metric = type(make()).from_config({**make().get_config(), "ignore_class": 0})
@@ -220,6 +223,7 @@ def test_ignored_examples_do_not_count(name):
     assert value_of(again, batches) != pytest.approx(value_of(make(), batches), rel=1e-3)
 
 
+@pytest.mark.further
 def test_effective_rank_sees_directions_and_not_offsets():
     x = np.random.default_rng(0).normal(size=(4000, 8)).astype("float32")
     y = np.arange(4000)

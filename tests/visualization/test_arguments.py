@@ -80,6 +80,7 @@ NEW = {
 
 
 @pytest.mark.parametrize("name", OLD)
+@pytest.mark.slow_cases("mistakes", "grid")
 def test_old_names_do_the_same(name, neighbors):
     found = words(NEW[name](neighbors))
     assert words(OLD[name](neighbors)) == found
@@ -114,6 +115,7 @@ def test_classes_in_the_order_of_scikit_learn_are_noticed():
 
 @pytest.mark.parametrize("key", ["path", "file", "image", None])
 @pytest.mark.parametrize("how", ["relative", "absolute", "url"])
+@pytest.mark.slow_cases("absolute-path")
 def test_images_are_loaded_from_the_paths_that_payloads_name(key, how, tmp_path):
     keras.utils.save_img(tmp_path / "0.png", np.full((3, 5, 3), 77), scale=False)
     name = {
@@ -160,6 +162,7 @@ CALIBRATION = {
         (CALIBRATION["strict"], ["strict 0.00783"]),
     ],
 )
+@pytest.mark.further("given1-expected1")
 def test_cut_points_have_their_names(given, expected, neighbors):
     for figure in (
         distance_histogram(neighbors, LABELS, cutpoint=given, show=False),
@@ -187,6 +190,7 @@ TITLE = "Answers at the cut point “safe”, of a model that has a very long na
 
 
 @pytest.mark.parametrize("draw", ["confusion", "histogram", "pairs", "curves"])
+@pytest.mark.further("curves")
 def test_nothing_is_clipped_or_covered(draw, neighbors):
     options = {"title": TITLE, "show": False}
     x = IMAGES.reshape(12, 16)

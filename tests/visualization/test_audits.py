@@ -60,6 +60,7 @@ def rows_of(report, finding):
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
+@pytest.mark.slow_cases("hubs", "outliers")
 def test_rows_are_those_of_the_report(finding):
     expected = rows_of(REPORT, finding)
     assert expected
@@ -97,6 +98,7 @@ def test_as_many_as_asked_for_and_what_is_said():
     assert "near " in cells(plot("hubs", count=1))[0][0]
 
 
+@pytest.mark.further
 def test_examples_of_any_kind(tmp_path):
     texts = [f"text number {i}" for i in range(60)]
     for examples in (texts, [{"text": text} for text in texts]):

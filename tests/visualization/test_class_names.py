@@ -49,6 +49,7 @@ def lookup(labels):
     return index.lookup(X[:12], k=3)
 
 
+@pytest.mark.further
 def test_mistakes_are_the_same():
     wrong_ids = worst_mistakes(np.zeros((12, 4, 4)), lookup(Y[12:]), (Y[:12] + 1) % 3, show=False)
     figure, wrong = worst_mistakes(

@@ -51,6 +51,7 @@ def test_several_results_have_their_names(result):
 
 
 @pytest.mark.parametrize("distances", [[0.1, 0.2, 0.8, 0.9], [0.5] * 4, [0.9, 0.8, 0.2, 0.1]])
+@pytest.mark.further("distances0")
 def test_perfect_useless_and_reversed_are_drawn(distances, tmp_path):
     found = verify_trials([1, 1, 0, 0], distances=distances)
     verification_curves(found, show=False).savefig(tmp_path / "curves.png")
