@@ -40,14 +40,14 @@ def _unit_rows(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     zero = ops.sum(sizes, axis=-1, keepdims=True) <= SMALLEST_ROW
     # The scale is a constant to the gradient: the result does not depend on it.
     scale = ops.where(zero, 1, largest)
-    scaled = ops.where(zero, 0, x) / scale
+    scaled = x / scale
     squares = ops.sum(ops.square(scaled), axis=-1, keepdims=True)
-    inverse = ops.rsqrt(ops.where(zero, 1, squares))
+    inverse = ops.where(zero, 0, ops.rsqrt(ops.where(zero, 1, squares)))
     units = scaled * inverse
 
     def gradient(upstream: Tensor) -> Tensor:
         along = ops.sum(upstream * units, axis=-1, keepdims=True)
-        return ops.where(zero, 0, inverse / scale) * (upstream - along * units)
+        return inverse / scale * (upstream - along * units)
 
     return units, gradient
 

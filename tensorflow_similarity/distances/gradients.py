@@ -13,7 +13,7 @@ from keras import ops
 
 from tensorflow_similarity._types import Tensor
 
-__all__ = ["negative_products", "slope_of", "squares", "squares_among", "with_gradient"]
+__all__ = ["negative_products", "products", "slope_of", "squares", "squares_among", "with_gradient"]
 
 
 def with_gradient(
@@ -50,11 +50,21 @@ def slope_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return tape.gradient(values, x, unconnected_gradients="zero")
 
 
+def products(queries: Tensor, keys: Tensor) -> Tensor:
+    """`<q, k>` of every query and key, `[n, dim]` and `[m, dim]` -> `[n, m]`."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # The gradient of a transposed matrix would be transposed back, in a pass of its own.
+        return tf.matmul(queries, keys, transpose_b=True)
+    return ops.matmul(queries, ops.transpose(keys))
+
+
 def negative_products(queries: Tensor, keys: Tensor) -> Tensor:
     """`-<q, k>` of every query and key, `[n, dim]` and `[m, dim]` -> `[n, m]`."""
     if keys is queries:
         return with_gradient(_negative_products_among, queries)
-    return ops.matmul(-queries, ops.transpose(keys))
+    return products(-queries, keys)
 
 
 def squares_among(x: Tensor) -> Tensor:
@@ -74,7 +84,7 @@ def squares(queries: Tensor, keys: Tensor) -> Tensor:
 
     left = ops.concatenate([-2 * queries, lengths(queries), ops.ones_like(queries[:, :1])], axis=1)
     right = ops.concatenate([keys, ops.ones_like(keys[:, :1]), lengths(keys)], axis=1)
-    return ops.matmul(left, ops.transpose(right))
+    return products(left, right)
 
 
 def _negative_products_among(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

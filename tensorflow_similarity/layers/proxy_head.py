@@ -10,6 +10,7 @@ from keras import ops
 from tensorflow_similarity._checks import count
 from tensorflow_similarity._types import Shape, Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
+from tensorflow_similarity.distances.gradients import products
 
 __all__ = ["ProxyHead"]
 
@@ -142,11 +143,13 @@ class ProxyHead(keras.layers.Layer):
         if self.proxy_regularizer is not None:
             self.add_loss(self.proxy_regularizer(self.proxies))
         wide = "float64" if self.variable_dtype == "float64" else "float32"
-        # Losses go through the cosines class by class, which is fast where centers come first.
-        proxies = ops.transpose(self.proxies, (1, 0, 2))
+        proxies = self.proxies
+        if self.centers > 1:
+            # Losses go through the cosines class by class, which is fast where centers come first.
+            proxies = ops.transpose(proxies, (1, 0, 2))
         proxies = ops.reshape(proxies, (self.centers * self.classes, -1))
         proxies = unit_rows(ops.cast(proxies, wide))
-        cosines = ops.matmul(unit_rows(ops.cast(inputs, wide)), ops.transpose(proxies))
+        cosines = products(unit_rows(ops.cast(inputs, wide)), proxies)
         if self.centers > 1:
             cosines = ops.reshape(cosines, (-1, self.centers, self.classes))
             cosines = ops.transpose(cosines, (0, 2, 1))

@@ -181,6 +181,11 @@ class ProxyLoss(PerExampleLoss):
         )
         return ops.where(known, losses, float("nan"))
 
+    def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Tensor:
+        if len(y_pred.shape) == 3:
+            y_pred = _centers_first(y_pred)
+        return super().marked(losses, y_true, y_pred, counted)
+
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         y_pred = self.checked_predictions(y_pred)
         shape = tuple(y_pred.shape)
@@ -229,8 +234,13 @@ def _nearest(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     largest = ops.max(cosines, axis=1)
 
     def gradient(upstream: Tensor) -> Tensor:
-        nearest = ops.cast(ops.equal(cosines, largest[:, None]), cosines.dtype)
-        return nearest * (upstream / ops.sum(nearest, axis=1))[:, None]
+        # Center by center: TensorFlow is slow where a middle axis is broadcast.
+        nearest = [
+            ops.cast(ops.equal(center, largest), cosines.dtype)
+            for center in ops.unstack(cosines, axis=1)
+        ]
+        share = upstream / sum(nearest)
+        return ops.stack([each * share for each in nearest], axis=1)
 
     return largest, gradient
 
@@ -264,21 +274,27 @@ class SoftmaxProxyLoss(ProxyLoss):
         # Which class is taken of examples without one is the same: they do not count.
         own = ops.maximum(own, 0)
 
+        handicapped = type(self).own_class is not SoftmaxProxyLoss.own_class
+
         def cross_entropy(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-            taken = entries(cosines, own)
-            logit = self.scale * self.own_class(taken)
-            logits = with_entries(self.scale * cosines, own, logit)
+            taken = logit = entries(cosines, own)
+            logits = cosines
+            if handicapped:
+                logit = self.own_class(taken)
+                logits = with_entries(cosines, own, logit)
             top = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
-            powers = ops.exp(logits - top)
+            powers = ops.exp(self.scale * (logits - top))
             total = ops.sum(powers, axis=1, keepdims=True)
 
             def gradient(upstream: Tensor) -> Tensor:
                 slope = self.scale * upstream
                 slopes = powers * (slope[:, None] / total)
-                of_own = (entries(slopes, own) - slope) * slope_of(self.own_class, taken)
+                of_own = entries(slopes, own) - slope
+                if handicapped:
+                    of_own = of_own * slope_of(self.own_class, taken)
                 return with_entries(slopes, own, of_own)
 
-            return ops.log(total[:, 0]) + (top[:, 0] - logit), gradient
+            return ops.log(total[:, 0]) + self.scale * (top[:, 0] - logit), gradient
 
         return with_gradient(cross_entropy, cosines)
 
