@@ -4,6 +4,8 @@
 PYTHON ?=
 DATA ?= mnist
 PML ?=
+JAX ?=
+TORCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
@@ -66,7 +68,7 @@ docs-serve: $(VENV)/.installed-docs  ## Serve the site locally, rebuilt on every
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 bench: $(VENV)/.installed-test  ## Measure speed, compare with the last run, write docs/speed.md (PML=a python with pytorch-metric-learning)
-	@$(BIN)/python benchmarks/speed.py --pml "$(PML)"
+	@$(BIN)/python benchmarks/speed.py --pml "$(PML)" --jax "$(JAX)" --torch "$(TORCH)"
 
 build: $(VENV)/.installed-test  ## Build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --quiet

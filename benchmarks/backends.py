@@ -151,6 +151,18 @@ def serve(backend: str) -> None:
         print("RESULT " + json.dumps(answer), flush=True)
 
 
+def alone(backend: str) -> dict[str, str]:
+    """Environment variables of a process of a backend on one thread."""
+    return {
+        "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        "KERAS_BACKEND": backend.split(".")[0],
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+
+
 def compare(
     asked: dict[str, Asked], name: str, size: int, rounds: int, folder: str
 ) -> dict[str, Any]:
@@ -206,17 +218,11 @@ def main() -> None:
     interpreters = {"tensorflow": sys.executable, "jax": options.jax, "torch": options.torch}
     if options.compile:
         interpreters["torch.compile"] = options.torch
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     asked = {
         backend: Asked(
             [path, os.path.abspath(__file__), "--serve", backend],
             options.patience,
-            PYTHONPATH=here,
-            KERAS_BACKEND=backend.split(".")[0],
-            OMP_NUM_THREADS="1",
-            OMP_WAIT_POLICY="PASSIVE",
-            XLA_FLAGS="--xla_cpu_multi_thread_eigen=false",
-            CUDA_VISIBLE_DEVICES="-1",
+            **alone(backend),
         )
         for backend, path in interpreters.items()
         if path

@@ -29,6 +29,11 @@ from tensorflow_similarity.index import Index, engines, exact_search
 from timing import in_turn
 
 
+def installed() -> list[str]:
+    """The engines whose library is installed."""
+    return [kind.name for kind in engines.installed("cosine") if kind.name in PEERS]
+
+
 def data(kind: str, n: int, dim: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors: uniform, or in classes of 100, as trained embeddings are."""
     rng = np.random.default_rng(0)
@@ -62,11 +67,16 @@ def bare_call(name: str, engine: Any) -> Callable[[np.ndarray], Any]:
     return lambda q: engine._index.search(q, asked, params=params)
 
 
-def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -> dict[str, Any]:
-    index = Index(keys.shape[1], "cosine", search=name, target_recall=arguments.target)
+def built(name: str, keys: np.ndarray, queries: np.ndarray, target: float) -> tuple[Index, Any]:
+    """An index of the keys, and the engine that it has built."""
+    index = Index(keys.shape[1], "cosine", search=name, target_recall=target)
     index.add(keys)
     index.lookup(queries[:1])
-    engine = index._backend.snapshot()[0].graph.engine  # type: ignore[union-attr]
+    return index, index._backend.snapshot()[0].graph.engine  # type: ignore[union-attr]
+
+
+def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -> dict[str, Any]:
+    index, engine = built(name, keys, queries, arguments.target)
     kind, params = engines.get(name), dict(engine.params)
     lists = getattr(engine, "_lists", None)
     build = in_turn(
@@ -103,7 +113,7 @@ def measured(name: str, keys: np.ndarray, queries: np.ndarray, arguments: Any) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = [kind.name for kind in engines.installed("cosine") if kind.name in PEERS]
+    known = installed()
     parser.add_argument("--engines", nargs="+", default=known, choices=known)
     parser.add_argument("--records", type=int, default=50_000)
     parser.add_argument("--dim", type=int, default=64)

@@ -3,6 +3,7 @@
     make bench                       # all of it, at most 30 minutes, with pytorch-metric-learning
                                      # where PML names an interpreter that has it
     python benchmarks/speed.py --parts losses import --pml /tmp/pml/bin/python
+    python benchmarks/speed.py --parts backends --jax /tmp/jax/bin/python
 
 Each row is the time of some work against that of a peer, or of what bounds it, taken in turns.
 `benchmarks/speed.json` keeps the rows; what is measured again is compared with what was kept, and
@@ -23,14 +24,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 KEPT, PAGE = HERE / "speed.json", HERE.parent / "docs" / "speed.md"
 ONE_THREAD = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+#: What uses all cores is timed as it is waited for.
+CLOCK = time.perf_counter
 #: What is called worse without being noise: less than this is not looked at.
 LEAST_CHANGE = 0.05
+
+#: Losses that are also timed at batch 4,096, where a peer takes seconds.
+AT_4096 = (
+    *("TripletHardLoss", "ContrastiveLoss", "NpairsLoss", "MultiSimilarityLoss", "CircleLoss"),
+    *("SupConLoss", "ArcFaceLoss", "NormalizedSoftmaxLoss", "ProxyAnchorLoss"),
+)
+#: Losses that are timed on every backend.
+ON_BACKENDS = ("TripletSemiHardLoss", "ContrastiveLoss", "MultiSimilarityLoss", "SupConLoss")
 
 Row = dict[str, Any]
 
@@ -71,16 +83,18 @@ def row(
     }
 
 
-def in_turn(calls: list[Callable[[], Any]], turns: int) -> tuple[list[float], ...]:
-    """Seconds of the process's CPU of each call, one after the other, again and again."""
+def in_turn(
+    calls: list[Callable[[], Any]], turns: int, clock: Callable[[], float] = time.process_time
+) -> tuple[list[float], ...]:
+    """Seconds of each call, of the process's CPU, one after the other, again and again."""
     for call in calls:
         call()
     taken: tuple[list[float], ...] = tuple([] for _ in calls)
     for _ in range(turns):
         for call, seconds in zip(calls, taken, strict=True):
-            begin = time.process_time()
+            begin = clock()
             call()
-            seconds.append(time.process_time() - begin)
+            seconds.append(clock() - begin)
     return taken
 
 
@@ -94,28 +108,29 @@ def losses(options: Any) -> Iterator[Row]:
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"), PEER_GIB=str(options.gib))
     interpreters = {"ours": sys.executable, "pml": options.pml}
     peers = [beside.Peer(*both, options.patience) for both in interpreters.items()]
-    for size in options.sizes:
-        for name, (_, theirs, _) in beside.LOSSES.items():
-            if not theirs or (options.losses and name not in options.losses):
-                continue
-            # The peer takes one anchor and one positive of each class; ours is given the same.
-            what = f"{name} of one pair a class" if name in beside.OF_PAIRS else name
-            first = [peer.ask(name=name, size=size) for peer in peers]
-            seconds_each = [t for t in first if isinstance(t, float)]
-            if len(seconds_each) < len(peers):
-                print(f"{what}, batch {size:,}: {first}")
-                continue
-            rounds: tuple[list[float], list[float]] = ([], [])
-            # What takes long is no close call.
-            for _ in range(2 if max(seconds_each) > 1 else options.turns):
-                for seconds, peer in zip(rounds, peers, strict=True):
-                    again = peer.ask()
-                    if isinstance(again, float):
-                        seconds.append(again)
-            if min(map(len, rounds)) > 1:
-                yield row(
-                    f"{what}, batch {size:,}", "pytorch-metric-learning", rounds, 1.5, faster=True
-                )
+    cases = [(size, name) for size in options.sizes for name in options.losses or beside.LOSSES]
+    if not options.losses and not options.quick:
+        cases += [(4096, name) for name in AT_4096]
+    for size, name in cases:
+        if not beside.LOSSES[name][1]:
+            continue
+        # The peer takes one anchor and one positive of each class; ours is given the same.
+        what = f"{name} of one pair a class" if name in beside.OF_PAIRS else name
+        first = [peer.ask(name=name, size=size) for peer in peers]
+        seconds_each = [t for t in first if isinstance(t, float)]
+        if len(seconds_each) < len(peers):
+            print(f"{what}, batch {size:,}: {first}")
+            continue
+        rounds: tuple[list[float], list[float]] = ([], [])
+        # What takes long is no close call.
+        for _ in range(2 if max(seconds_each) > 1 else options.turns):
+            for seconds, peer in zip(rounds, peers, strict=True):
+                again = peer.ask()
+                if isinstance(again, float):
+                    seconds.append(again)
+        if min(map(len, rounds)) > 1:
+            beside_it = "pytorch-metric-learning"
+            yield row(f"{what}, batch {size:,}", beside_it, rounds, 1.5, faster=True)
     for peer in peers:
         peer.end()
 
@@ -231,6 +246,79 @@ def samplers(options: Any) -> Iterator[Row]:
                     yield row(f"a batch of {name}", "its bare gather", (own, bare), 1.5)
 
 
+def evaluations(options: Any) -> Iterator[Row]:
+    """`evaluate` beside AccuracyCalculator, which searches with faiss: seconds on all cores."""
+    sys.path.insert(0, str(HERE))
+    import evaluation as bench
+
+    if not options.pml:
+        return
+    n = 5_000 if options.quick else 60_000
+    for classes in (10, 600, 12_000):
+        own = bench.in_child("alone", n, 64, classes, 2)["seconds"]
+        peer = bench.in_child("peer", n, 64, classes, 1, python=options.pml)["peer"]
+        work = f"evaluate, {n:,} x {n:,}, {classes:,} classes"
+        yield row(work, "AccuracyCalculator with faiss", (own, [peer, peer]), 5.0, faster=True)
+
+
+def searches(options: Any) -> Iterator[Row]:
+    """A batch of look-ups through `Index` beside the library's own call; exact beside products."""
+    sys.path.insert(0, str(HERE))
+    import engines as bench
+    from index import product, unit
+
+    from tensorflow_similarity.index import Index
+
+    n, turns = (5_000, 3) if options.quick else (50_000, 15)
+    keys, queries = bench.data("clustered", n, 64, 2000)
+    for name in bench.installed():
+        index, engine = bench.built(name, keys, queries, 0.95)
+        bare = bench.bare_call(name, engine)
+        calls = [partial(index.lookup, queries, k=bench.K), partial(bare, queries)]
+        work = f'a look-up of 2,000 queries, search="{name}", {n:,} x 64'
+        yield row(work, "the library's own call", in_turn(calls, turns, CLOCK), 0.95, faster=True)
+    import numpy as np
+
+    rng, n = np.random.default_rng(0), 4 * n
+    keys, queries = unit(rng, n, 128), unit(rng, 512, 128)
+    exact = Index(128, "cosine", search="exact")
+    exact.add(keys)
+    calls = [partial(exact.lookup, queries, k=10), product(queries, keys)]
+    work = f"an exact look-up of 512 queries, {n:,} x 128"
+    yield row(work, "the matrix product alone", in_turn(calls, turns, CLOCK), 0.8, faster=True)
+
+
+def backends(options: Any) -> Iterator[Row]:
+    """Value and gradient of some losses on JAX and PyTorch beside TensorFlow, on one thread."""
+    sys.path.insert(0, str(HERE))
+    import backends as bench
+    from processes import Asked
+
+    interpreters = {"tensorflow": sys.executable, "jax": options.jax, "torch": options.torch}
+    asked = {
+        backend: Asked([path, bench.__file__, "--serve", backend], 300, **bench.alone(backend))
+        for backend, path in interpreters.items()
+        if path
+    }
+    for size in (256,) if options.quick else (256, 1024, 4096):
+        for name in ON_BACKENDS if len(asked) > 1 else ():
+            taken: dict[str, list[float]] = {backend: [] for backend in asked}
+            with tempfile.TemporaryDirectory() as folder:
+                for backend, each in asked.items():
+                    answer = each.ask(name=name, size=size, file=f"{folder}/gradient.npy")
+                    if "error" in answer:
+                        print(f"{name}, batch {size:,}, {backend}: {answer['error']}")
+                        taken.pop(backend)
+            for _ in range(options.turns):
+                for backend, seconds in taken.items():
+                    seconds.append(asked[backend].ask()["seconds"])
+            for backend in set(taken) & {"jax", "torch"}:
+                times = (taken[backend], taken["tensorflow"])
+                yield row(f"{name}, batch {size:,}, {backend}", "TensorFlow", times, 1.5)
+    for each in asked.values():
+        each.end()
+
+
 def imports(options: Any) -> Iterator[Row]:
     """CPU seconds of `import tensorflow_similarity` after `import keras`, in one process."""
     code = (
@@ -258,9 +346,12 @@ def imports(options: Any) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Any], Iterator[Row]]] = {
     "import": imports,
     "products": products,
+    "searches": searches,
     "losses": losses,
     "samplers": samplers,
     "steps": steps,
+    "evaluation": evaluations,
+    "backends": backends,
 }
 
 
@@ -309,6 +400,8 @@ as long it takes. *Noise* is how far two halves of the repeats lie apart.
 
 Measured on {machine}, last on {date}, by `make bench PML=/path/to/python`, where `PML` has
 pytorch-metric-learning 2.9; without it the rows beside it keep their last figures, with their date.
+With `JAX=` and `TORCH=`, interpreters that have Keras and those, some losses are timed there, too.
+TensorFlow Addons, the other peer, cannot be installed beside a TensorFlow of today.
 All rows are kept in `benchmarks/speed.json`. Samplers are timed on a quiet machine alone: their
 threads would wait for other work.
 {load}
@@ -365,13 +458,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--pml", default="", help="an interpreter with pytorch-metric-learning")
+    parser.add_argument("--jax", default="", help="an interpreter with Keras and JAX")
+    parser.add_argument("--torch", default="", help="an interpreter with Keras and PyTorch")
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 1024])
     parser.add_argument("--losses", nargs="*", help="only these, beside their peer")
     parser.add_argument("--turns", type=int, default=8, help="of each loss beside its peer")
     parser.add_argument("--gib", type=int, default=20, help="what a peer may take of memory")
     parser.add_argument("--patience", type=int, default=60, help="seconds until a loss is given up")
     parser.add_argument("--minutes", type=float, default=28, help="nothing is begun later")
-    parser.add_argument("--quick", action="store_true", help="fewer rows, and shorter")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter; nothing is kept")
     options = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     here = str(HERE.parent)
@@ -381,7 +476,8 @@ def main() -> None:
     worse: list[str] = []
     for part in options.parts:
         for new in PARTS[part](options):
-            worse += kept_row(new, worse)
+            if not options.quick:
+                worse += kept_row(new, worse)
             print(f"{new['work']:60} {new['ratio']:8.2f} ± {100 * new['noise']:3.0f} %", flush=True)
             if time.monotonic() - begin > 60 * options.minutes:
                 print("out of time: the other rows keep their last figures")
