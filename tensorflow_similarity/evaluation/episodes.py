@@ -13,6 +13,7 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.distances.base import DistanceLike
+from tensorflow_similarity.distances.scale import check_scale
 from tensorflow_similarity.index.engines.forks import refuse_tensorflow
 from tensorflow_similarity.targets import TargetsLike
 
@@ -126,6 +127,7 @@ def few_shot(
     resolved = distances.get(distance)
     refuse_tensorflow(f"The distance {resolved.name!r} of episodes")
     x = checks.embeddings(embeddings)
+    check_scale(resolved, x)
     found = targets.get(labels, "labels", len(x), ignore_class)
     places = np.flatnonzero(found.known)
     order = places[np.argsort(found.ids[places], kind="stable")]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.distances.scale import check_scale
 from tensorflow_similarity.index.engines.forks import refuse_tensorflow
 
 __all__ = ["different_pairs", "labelled_pairs", "paired_distances", "same_pairs"]
@@ -79,6 +80,7 @@ def different_pairs(
 def paired_distances(distance: Distance, x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distances between rows `a` and rows `b`, float32 `[pairs]`."""
     refuse_tensorflow(f"The distance {distance.name!r} between pairs")
+    check_scale(distance, x)
     parts = [
         keras.ops.convert_to_numpy(
             distance.paired(x[a[i : i + _CHUNK_PAIRS]], x[b[i : i + _CHUNK_PAIRS]])

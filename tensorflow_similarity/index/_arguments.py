@@ -67,8 +67,14 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
             they are to be distinct) is there twice.
     """
     array = checks.host_array(ids, "ids")
-    if array.dtype.kind == "O" and any(type(each) is int and each >= 2**63 for each in array.flat):
-        raise ValueError(f"`ids` must be below 2**63. Received: {ids!r}. Larger ones as strings.")
+    # NumPy makes floats or objects of whole numbers that do not fit.
+    given = ids if isinstance(ids, list | tuple) else array.flat
+    given = given if array.dtype.kind in "fO" else ()
+    beyond = [each for each in given if _is_whole(each) and not -(2**63) <= each < 2**63]
+    if beyond:
+        raise ValueError(
+            f"`ids` must be from 0 to 2**63 - 1. Received: {beyond[0]}. Write others as strings."
+        )
     if array.ndim == 0 and array.dtype.kind in "iu":
         array = array[None]
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
@@ -100,6 +106,10 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
                 f"{unique[counts > 1][:5].tolist()}."
             )
     return array
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def check_k(k: int, offset: int, queries: int, records: int) -> None:

@@ -95,7 +95,7 @@ def _checked(key: Any, place: int, name: str) -> str:
     if isinstance(key, bytes):
         raise TypeError(
             f"`{name}` must be strings, or integers. Received at {place}: bytes, {key!r}. "
-            "Write key.decode()."
+            "Write [key.decode() for key in np.asarray(ids).tolist()]."
         )
     if not isinstance(key, str):
         raise TypeError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
+from tensorflow_similarity.distances.scale import check_scale
 from tensorflow_similarity.index._columns import Column, RowArray
 from tensorflow_similarity.index.engines.candidates import MOST_CANDIDATES, Keys, find_candidates
 from tensorflow_similarity.index.engines.forms import form_of
@@ -63,7 +64,10 @@ def exact_search(
     keys = checks.embeddings(keys, "keys")
     queries = checks.embeddings(queries, "queries", size=keys.shape[1])
     k = checks.count(k, "k")
-    return ExactScan(distances.get(distance)).search(queries, keys, min(k, len(keys)))
+    resolved = distances.get(distance)
+    check_scale(resolved, keys, "keys")
+    check_scale(resolved, queries, "queries")
+    return ExactScan(resolved).search(queries, keys, min(k, len(keys)))
 
 
 class ExactScan:

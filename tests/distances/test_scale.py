@@ -1,0 +1,52 @@
+"""Numbers so large or small that distances leave float32 are refused, or warned of."""
+
+import numpy as np
+import pytest
+
+from tensorflow_similarity.evaluation import evaluate, few_shot, verify
+from tensorflow_similarity.index import exact_search
+
+ROWS = np.random.default_rng(0).normal(size=(40, 5))
+LABELS = np.arange(40) % 4
+CALLS = {
+    "evaluate": lambda x, distance: evaluate(x, LABELS, distance=distance)["map@r"],
+    "verify": lambda x, distance: verify(x, LABELS, distance=distance).roc_auc,
+    "few_shot": lambda x, distance: (
+        few_shot(x, LABELS, ways=3, shots=2, queries=2, episodes=5, distance=distance).accuracy
+    ),
+    "exact_search": lambda x, distance: exact_search(x[:3], x, 4, distance)[0].ravel().tolist(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "inner_product", "snr"])
+def test_squares_that_overflow_are_refused(call, distance):
+    with pytest.raises(ValueError, match=r"must be so small.*up to 2.*e\+30.*Scale them down"):
+        call(ROWS * 1e30, distance)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_squares_that_vanish_are_warned_of(call):
+    for distance, scale in (("euclidean", 1e-25), ("inner_product", 1e-25), ("cosine", 1e-30)):
+        with pytest.warns(UserWarning, match=r"vanish in float32.*Scale them up"):
+            call(ROWS * scale, distance)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("distance", "scales"),
+    [
+        ("cosine", [1e30, 1e19, 1e-17, 1e-25]),
+        ("manhattan", [1e30, 1e19, 1e-17, 1e-30]),
+        ("euclidean", [1e17, 1e-13]),
+        ("inner_product", [1e17, 1e-17]),
+    ],
+)
+def test_what_is_in_range_is_as_at_scale_one(call, distance, scales):
+    expected = call(ROWS, distance)
+    for scale in scales:
+        assert call(ROWS * scale, distance) == pytest.approx(expected, rel=1e-5)
+
+
+def test_zeros_are_no_small_numbers():
+    assert exact_search(np.zeros((1, 2)), np.zeros((3, 2)), 2, "euclidean")[0].tolist() == [[0, 1]]
