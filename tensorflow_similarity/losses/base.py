@@ -254,13 +254,19 @@ class PerExampleLoss(keras.losses.Loss):
         losses = losses * weights
         if self.reduction in (None, "none"):
             return losses
-        part = ops.sum(losses) * replicas.weight
+        part = ops.sum(losses)
+        divisor = ops.sum(weights if self.reduction == "mean_with_sample_weight" else number)
+        every, divisor = replicas.totals(part, divisor)
         if self.reduction == "sum":
-            return part
-        by_weight = self.reduction == "mean_with_sample_weight"
-        divisor = replicas.total(ops.sum(weights if by_weight else number))
+            divisor = ops.ones_like(divisor)
         some = divisor > 0
-        return ops.where(some, part / ops.where(some, divisor, 1), 0)
+        scale = ops.where(some, 1 / ops.where(some, divisor, 1), 0)
+        part, every = part * scale * replicas.weight, every * scale * replicas.weight
+        # The same value on all replicas, with the gradient of the own part: Keras logs the mean of
+        # the values, weighted by the rows of each replica, which differ in a ragged batch.
+        every = every / replicas.count
+        rest = ops.where(ops.isfinite(part), every - part, every)
+        return part + ops.stop_gradient(rest)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor arguments, as JSON-serialisable values."""

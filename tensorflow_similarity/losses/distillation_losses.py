@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class DistillationLoss(TwoViewLoss):
     """Base of the losses whose labels are the embeddings of a teacher.
 

@@ -307,6 +307,7 @@ class MetricLoss(PerExampleLoss):
         return f"{type(self).__name__}({arguments})"
 
 
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class StatisticsLoss(MetricLoss):
     """Base of losses on a statistic of the whole batch, such as a mean over its pairs.
 
@@ -378,6 +379,7 @@ class StatisticsLoss(MetricLoss):
         return comparison.own(self.value(statistics, comparison))
 
 
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MinedLoss(MetricLoss):
     """Base of losses that select keys for each query and use only these.
 

@@ -44,8 +44,7 @@ class PartialProxyLoss(LossAroundAnother):
     `[batch, dim]`. The reduction is that of `loss`.
 
     Requirements: the last layer of the model is a `PartialProxyHead`, and the model a
-    `SimilarityModel`, whose `compile` gives the loss its head. With several replicas, each
-    has a sample of its own.
+    `SimilarityModel`, whose `compile` gives the loss its head.
 
     Recommended: plain SGD, whose step touches the rows of the sample alone on TensorFlow; Adam
     and momentum move all rows in each step.
@@ -142,7 +141,10 @@ class PartialProxyLoss(LossAroundAnother):
         known = ops.logical_and(labels >= 0, labels < self.head.classes)
         usable = known if counted is None else ops.logical_and(known, counted)
         labels = ops.cast(ops.where(usable, labels, 0), "int32")
-        ids, valid, targets = self.candidates(labels, usable)
+        replicas = self.replicas()
+        ids, valid = self.candidates(replicas.gather(labels), replicas.gather(usable))
+        targets = ops.logical_and(labels[:, None] == ids[None, :], usable[:, None])
+        targets = ops.logical_and(targets, valid[None, :])
         cosines = ops.matmul(unit_rows(y_pred), ops.transpose(self.head.proxies_of(ids)))
         # What is there already, or belongs to nobody, is as far as no class can be.
         cosines = ops.where(ops.logical_and(valid[None, :], usable[:, None]), cosines, -1e4)
@@ -159,18 +161,16 @@ class PartialProxyLoss(LossAroundAnother):
         """The classes that a batch is compared with.
 
         Args:
-            labels: int32 `[batch]`, what the sample is hashed from.
+            labels: int32 `[batch]` of all replicas, what the sample is hashed from.
             usable: Bool `[batch]`, whose label is one.
 
         Returns:
-            Class ids `[n]`; which of them count, bool `[n]`; and which are each example's
-            own, bool `[batch, n]`.
+            Class ids `[n]`, and which of them count, bool `[n]`.
         """
         classes = self.head.classes
         if self.num_negatives >= classes:
             ids = ops.arange(classes, dtype="int32")
-            own = ops.logical_and(labels[:, None] == ids[None, :], usable[:, None])
-            return ids, ops.ones_like(ids, dtype="bool"), own
+            return ids, ops.ones_like(ids, dtype="bool")
         same = ops.logical_and(labels[:, None] == labels[None, :], usable[:, None])
         row = ops.arange(ops.shape(labels)[0], dtype="int32")
         again = ops.any(ops.logical_and(same, row[:, None] < row[None, :]), axis=0)
@@ -185,9 +185,7 @@ class PartialProxyLoss(LossAroundAnother):
         drawn = ops.where(drawn >= classes - begin, drawn - (classes - begin), drawn + begin)
         present = ops.logical_and(drawn[:, None] == labels[None, :], usable[None, :])
         ids = ops.concatenate([labels, drawn])
-        valid = ops.concatenate([first, ops.logical_not(ops.any(present, axis=1))])
-        own = ops.logical_and(labels[:, None] == ids[None, :], usable[:, None])
-        return ids, valid, ops.logical_and(own, valid[None, :])
+        return ids, ops.concatenate([first, ops.logical_not(ops.any(present, axis=1))])
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal loss; JSON-able."""

@@ -36,9 +36,10 @@ class Replicas:
         """Which of the replicas this is, an int32 scalar."""
         return ops.zeros((), dtype="int32")
 
-    def total(self, x: Any) -> Any:
-        """The sum of a scalar over the replicas, as a constant to the gradient."""
-        return ops.sum(self.gather(ops.reshape(ops.stop_gradient(x), (1,))))
+    def totals(self, *values: Any) -> tuple[Any, ...]:
+        """The sums of scalars over the replicas, as constants to the gradient."""
+        row = ops.stop_gradient(ops.stack(values))[None]
+        return tuple(ops.unstack(ops.sum(self.gather(row), axis=0), num=len(values)))
 
     def gather_structure(self, values: Any) -> Any:
         """`gather` for a structure of floats, in one call."""

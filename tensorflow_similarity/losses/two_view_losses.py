@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 
+@keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class TwoViewLoss(PerExampleLoss):
     """Base of losses on two views of the same examples, row by row, without labels.
 

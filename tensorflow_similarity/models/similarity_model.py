@@ -42,6 +42,7 @@ from tensorflow_similarity.models.jax_batches import (
 )
 from tensorflow_similarity.models.micro_batches import call_in_parts
 from tensorflow_similarity.models.registered_losses import registered_loss
+from tensorflow_similarity.models.replica_parts import with_first_parts
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
@@ -358,6 +359,11 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             every = [*self.trainable_variables, *self.non_trainable_variables]
             every += [*optimizer, *self.metrics_variables]
             held[:] = [(variable, variable._value) for variable in every]
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        # Under a strategy, Keras builds a model with the mean of the replicas' parts of a batch:
+        # impossible where they differ in size or are bool, and integers become floats.
+        super()._maybe_symbolic_build(with_first_parts(self, iterator), data_batch)
 
     def predict(self, x: object, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`; with JAX also where devices do not divide a batch of arrays."""

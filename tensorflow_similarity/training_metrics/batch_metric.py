@@ -66,6 +66,16 @@ class BatchMetric(keras.metrics.Metric):
             config["relevance"] = relevance_config(self.relevance)
         return config
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keras' own pickles of a metric lack what it has seen.
+        values = [ops.convert_to_numpy(variable) for variable in self.variables]
+        return _metric_with, (type(self), self.get_config(), values)
+
+    def _take_values(self, values: list[Any]) -> None:
+        """Sets the variables, in their order; they may not all be there yet."""
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+
     def update(
         self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> None:
@@ -150,6 +160,13 @@ class BatchMetric(keras.metrics.Metric):
         """Resets the metric."""
         for variable in self.variables:
             variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
+
+
+def _metric_with(cls: type[BatchMetric], config: dict[str, Any], values: list[Any]) -> BatchMetric:
+    """A metric with the values of another one's variables, which pickling and copying make."""
+    metric = cls.from_config(config)
+    metric._take_values(values)
+    return metric
 
 
 class BatchMean(BatchMetric):

@@ -139,6 +139,11 @@ class EffectiveRank(BatchMetric):
             self._mean = self.add_number("mean", (size,))
             self._scatter = self.add_number("scatter", (size, size))
 
+    def _take_values(self, values: list[Any]) -> None:
+        if len(values) > 1:
+            self._build(len(values[1]))
+        super()._take_values(values)
+
     def update(
         self, positives: Tensor, negatives: Tensor, embeddings: Tensor, weights: Tensor
     ) -> None:

@@ -1,6 +1,9 @@
 """Every loss in Keras: compile and fit, mixed precision, serialisation, saved models."""
 
+import copy
+import inspect
 import json
+import pickle
 import subprocess
 import sys
 
@@ -9,7 +12,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from every import every
 from oracle.loss_cases import CASES, one_each
+from tensorflow_similarity import losses
 
 slow = pytest.mark.slow
 
@@ -206,3 +211,24 @@ def test_a_saved_model_loads_in_a_fresh_process(tmp_path):
     config, value = json.loads(run.stdout.splitlines()[-1])
     assert config == json.loads(json.dumps(model.loss.get_config()))
     assert np.isfinite(value)
+
+
+@slow
+def test_every_public_loss_is_copied_and_pickled():
+    """Also the bases: what a subclass inherits must not stand in its way."""
+    arguments = {
+        "CompatibleLoss": (losses.TripletLoss(),),
+        "CrossBatchMemory": (losses.TripletLoss(), 8),
+        "MatryoshkaLoss": (losses.TripletLoss(), [2, 4]),
+        "PartialProxyLoss": (losses.ArcFaceLoss(),),
+        "WeightedSumLoss": ([losses.TripletLoss(), losses.SupConLoss()],),
+    }
+
+    def check(cls):
+        loss = cls(*arguments.get(cls.__name__, ()))
+        for again in (pickle.loads(pickle.dumps(loss)), copy.deepcopy(loss)):
+            assert type(again) is cls
+            assert again.get_config() == loss.get_config()
+
+    public = {getattr(losses, name) for name in losses.__all__}
+    every(check, sorted(filter(inspect.isclass, public), key=lambda cls: cls.__name__))

@@ -38,9 +38,13 @@ def test_every_loss_is_that_of_one_device(replicas):
     check("losses", replicas, 2 * (len(ON_CLASSES) + others) + 1)
 
 
-def test_fit_under_a_strategy_trains_as_one_device():
-    """With proxies, a memory, metrics, labels of any kind, weights, and a ragged last batch."""
-    check("fit", 2, 10)
+@pytest.mark.parametrize(("replicas", "count"), [(2, 20), (3, 6)])
+def test_fit_under_a_strategy_trains_as_one_device(replicas, count):
+    """With proxies, a memory, metrics, labels of any kind, weights, parts that differ or are empty.
+
+    The weights, and what is logged of training and validation.
+    """
+    check("fit", replicas, count)
 
 
 def test_two_workers_on_loopback_train_as_one_process(tmp_path):

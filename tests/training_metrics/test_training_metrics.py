@@ -1,6 +1,8 @@
 """Metrics of training against loops over pairs, over several batches, however they run."""
 
+import copy
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from every import every
 from oracle import training_metrics as oracle
 from tensorflow_similarity import training_metrics
 from tensorflow_similarity.layers import L2Embedding
@@ -369,3 +372,37 @@ def test_errors():
     metric.update_state([0, 1], np.ones((2, 4)))
     with pytest.raises(ValueError, match="Received: 5 after 4"):
         metric.update_state([0, 1], np.ones((2, 5)))
+
+
+#: Ways of copying, all by `__reduce__`.
+COPIED = {
+    "pickle": lambda metric: pickle.loads(pickle.dumps(metric)),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.further("pickle")
+@pytest.mark.parametrize("how", COPIED)
+def test_copies_and_pickles_keep_what_was_seen(how):
+    """All metrics: Keras' own pickles of a metric begin at nothing."""
+    first, *rest = data(8)
+    copied = COPIED[how]
+
+    def check(name):
+        make, expected = CASES[name]
+        again = copied(make())
+        assert np.isnan(again.result())
+        metric = make()
+        value_of(metric, [first])
+        again = copied(metric)
+        assert again.get_config() == metric.get_config()
+        np.testing.assert_allclose(value_of(again, rest), expected([first, *rest]), rtol=1e-4)
+        np.testing.assert_allclose(metric.result(), expected([first]), rtol=1e-4)
+
+    assert {type(make()).__name__ for make, _ in CASES.values()} == {
+        name
+        for name in training_metrics.__all__
+        if hasattr(getattr(training_metrics, name), "reset_state")
+    } - {"BatchMetric", "BatchMean"}
+    every(check, CASES)
