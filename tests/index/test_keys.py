@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sys
 
+import inside_index
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,10 +14,18 @@ from hypothesis import strategies as st
 
 import fake_milvus
 from oracle.engines import ENGINES
-from tensorflow_similarity.index import CorruptIndexError, Index, MilvusIndex, _keys, _records
+from tensorflow_similarity.index import (
+    CorruptIndexError,
+    Index,
+    IndexLockedError,
+    MilvusIndex,
+    _keys,
+    _records,
+)
 from tensorflow_similarity.index._payload import JsonPayload
 from tensorflow_similarity.index.milvus import about, backend
 from tests.index.test_forged_files import Forged
+from tests.index.test_journal import FullDisk
 
 NUMBERS = itertools.count()
 KEYS = ["sku-1", "ä", "7", '"quoted"\\', "a b", "\ud800", "x" * 300]
@@ -539,3 +548,31 @@ def test_keys_that_milvus_cannot_hold(milvus, monkeypatch):
     with pytest.raises(KeyError, match="unknown"):
         index.delete("b")
     assert index.keys.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("room", [0, 1, 40, 150])
+def test_a_full_disk_refuses_keys_and_loses_none(tmp_path, room):
+    path = tmp_path / "index"
+    index = filled(path, ["a", "b", "c"])
+    before, own = positions(index), inside_index.journal(index)
+    whole, own._file = own._file, FullDisk(own._file, room)
+    for change in (
+        lambda: index.add(np.ones((50, 2)), ids=[f"new {i}" for i in range(50)]),
+        lambda: index.upsert([f"b{i or ''}" for i in range(50)], np.ones((50, 2))),
+        lambda: index.update(["a", "b", "c"], np.ones((3, 2)), data=["some text" * 20] * 3),
+    ):
+        own._file._room = room
+        with pytest.raises(OSError, match="No space left"):
+            change()
+        assert positions(index) == before
+        assert not index.has(["new 1", "b1"]).any()
+    with pytest.raises(IndexLockedError):
+        Index.open(path)  # a second writer
+    own._file = whole
+    shutil.copytree(path, tmp_path / "copy")
+    with Index.open(tmp_path / "copy") as again:
+        assert positions(again) == before
+    index.add([[9.0, 9.0]], ids=["new 1"])
+    index.close()
+    with Index.open(path) as again:
+        assert positions(again) == before | {"new 1": 9}
