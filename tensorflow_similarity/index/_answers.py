@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index._arguments import check_ids
 from tensorflow_similarity.index._filters import which_keys
 from tensorflow_similarity.index._keys import read_keys
@@ -224,12 +226,13 @@ class _Computed:
         self._function, self._data = function, rows.data
         self._known = np.full(len(rows), -2, np.int64)
         self._numbers: dict[Hashable, int] = {}
+        self._told = False
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         new = np.unique(rows[(rows >= 0) & (self._known[rows] == -2)])
         values: Iterable[Any] = () if self._data is None else self._data.each(new)
-        for row, value in zip(new, values, strict=True):
-            key = self._function(value)
+        keys = map(self._function, values)
+        for row, key in zip(new, keys, strict=True):
             try:
                 known = self._numbers.setdefault(key, len(self._numbers))
             except TypeError as error:
@@ -238,6 +241,13 @@ class _Computed:
                     f"string or a tuple. Received: {type(key).__name__}."
                 ) from error
             self._known[row] = -1 if key is None else known
+        if len(new) and self._numbers.keys() == {None} and not self._told:
+            self._told = True
+            warnings.warn(
+                f"`distinct` is a function that returned None for {len(new):,} payloads, all that "
+                "it was given: such records are left out. Has it no `return`?",
+                stacklevel=levels_to_the_caller(),
+            )
         return self._known[rows]
 
 

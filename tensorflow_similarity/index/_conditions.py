@@ -183,6 +183,7 @@ def _operand(operator_: str, value: Any, field: str, name: str) -> Any:
         if not isinstance(value, bool):
             raise TypeError(f"`{name}` must be True or False. Received: {value!r}.")
         return value
+    checks.refuse_partial(value, name)
     if operator_ in ("in", "not_in"):
         if isinstance(value, np.ndarray):
             value = value.reshape(-1).tolist()

@@ -177,3 +177,13 @@ def test_through_an_engine(make):
     assert (found.ids >= 0).all()
     assert (found.ids != np.arange(40)[:, None]).all()
     assert all(len(set(row)) == 5 for row in found.labels.tolist())
+
+
+def test_a_function_of_distinct_that_returns_nothing_is_warned_of():
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0], [2.0]], data=[1, 2, 2])
+    with pytest.warns(UserWarning, match="returned None for 3 payloads.*no `return`"):
+        near = index.lookup([[0.0]], k=2, distinct=lambda value: None)
+    assert near.ids.tolist() == [[-1, -1]]
+    near = index.lookup([[0.0]], k=2, distinct=lambda value: None if value == 1 else value)
+    assert near.ids.tolist() == [[1, -1]]

@@ -323,6 +323,17 @@ def test_filters_from_several_threads_while_records_come():
     assert wrong == []
 
 
+@pytest.mark.parametrize("key", ["n", "labels", "ids"])
+@pytest.mark.parametrize("operator", ["in", "not_in", "eq"])
+def test_masked_values_are_refused(key, operator):
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0]], labels=[1, 2], data=[{"n": 1}, {"n": 2}])
+    value = np.ma.masked_array([1, 2], mask=[False, True])
+    for masked in (value, value[1]):
+        with pytest.raises(TypeError, match=rf"filter.*{key}.*mask"):
+            index.count({key: {operator: masked}})
+
+
 def test_a_function_that_returns_nothing_is_refused():
     index = Index(1, "euclidean")
     index.add([[0.0], [1.0], [2.0]], data=[{"n": 0}, {"n": 1}, {}])
