@@ -465,7 +465,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8, help="of each loss beside its peer")
     parser.add_argument("--gib", type=int, default=20, help="what a peer may take of memory")
     parser.add_argument("--patience", type=int, default=60, help="seconds until a loss is given up")
-    parser.add_argument("--minutes", type=float, default=28, help="nothing is begun later")
+    parser.add_argument("--minutes", type=float, default=26, help="nothing is begun later")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter; nothing is kept")
     options = parser.parse_args()
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
