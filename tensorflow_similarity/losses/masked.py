@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity._types import Tensor
+from tensorflow_similarity.distances.gradients import with_gradient
 
 __all__ = [
     "EMPTY",
@@ -54,12 +56,22 @@ def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
 
     Rows without an entry are `EMPTY`, with gradient 0.
     """
-    masked = ops.where(mask, values, EMPTY)
-    top = ops.stop_gradient(ops.max(masked, axis=1, keepdims=True))
-    # Where nothing is masked in, every entry is `EMPTY` and the sum is that of ones.
-    total = ops.sum(ops.exp(masked - top), axis=1)
-    none = top[:, 0] <= EMPTY
-    return ops.where(none, EMPTY, ops.log(ops.where(none, 1, total)) + top[:, 0])
+
+    def function(values: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        masked = ops.where(mask, values, EMPTY)
+        top = ops.stop_gradient(ops.max(masked, axis=1, keepdims=True))
+        # Where nothing is masked in, every entry is `EMPTY` and the sum is that of ones.
+        powers = ops.exp(masked - top)
+        none = top[:, 0] <= EMPTY
+        total = ops.where(none, 1, ops.sum(powers, axis=1))
+
+        def gradient(upstream: Tensor) -> Tensor:
+            # What is masked out has no power, and so no gradient.
+            return powers * ops.where(none, 0, upstream / total)[:, None]
+
+        return ops.where(none, EMPTY, ops.log(total) + top[:, 0]), gradient
+
+    return with_gradient(function, values)
 
 
 def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
