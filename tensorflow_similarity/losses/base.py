@@ -72,6 +72,10 @@ class PerExampleLoss(keras.losses.Loss):
     options: ClassVar[tuple[str, ...]] = ("reduction", "dtype", "across_replicas")
     #: Whether `y_true` holds the embeddings of another view instead of labels.
     takes_views: bool = False
+    #: Whether `y_true` holds the embeddings of a teacher.
+    takes_teacher: bool = False
+    #: Whether the embedding must be whole: a prefix is of no use.
+    takes_whole: bool = False
     #: Whether `y_pred` is the output of a `ProxyHead`.
     on_proxies: bool = False
     #: Whether `y_pred` holds trained boundaries behind the embedding, those of a `MarginHead`.

@@ -62,6 +62,7 @@ class DistillationLoss(TwoViewLoss):
     """
 
     takes_views = False
+    takes_teacher = True
     one_size = False
 
     def __init__(
@@ -115,6 +116,8 @@ class EmbeddingDistillationLoss(DistillationLoss):
     """
 
     one_size = True
+
+    takes_whole = True
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.losses.arguments import checked_flag, checked_positive
 from tensorflow_similarity.losses.base import PerExampleLoss, given_loss, wide_float
+from tensorflow_similarity.mining.pairs import get_relevance
 
 __all__ = ["MatryoshkaLoss", "WeightedSumLoss"]
 
@@ -24,6 +25,8 @@ class _LossOfLosses(PerExampleLoss):
         super().__init__(name=name, reduction=parts[0].reduction)
         self.across_replicas = all(part.across_replicas for part in parts)
         self.takes_views = parts[0].takes_views
+        self.takes_teacher = parts[0].takes_teacher
+        self.takes_whole = any(part.takes_whole for part in parts)
         self._calls = tuple(parts)
         ignored = {part.ignore_class for part in self.parts()[1:] if not part.parts()[1:]}
         self.ignore_class = ignored.pop() if len(ignored) == 1 else None
@@ -63,6 +66,38 @@ def _checked_part(loss: Any, argument: str) -> PerExampleLoss:
     return loss
 
 
+#: What a loss may take, if not embeddings with class ids.
+_INPUTS = {
+    "takes_views": "two views",
+    "takes_teacher": "the embeddings of a teacher in `y_true`",
+    "compares_models": "embeddings of two models, [batch, 2, dim]",
+    "takes_triplets": "triplets, [batch, 2 + negatives, dim]",
+}
+#: What the labels of a relevance are, where the library knows them.
+_LABELS = {
+    "multi_hot": "rows of several labels",
+    "jaccard": "rows of several labels",
+    "hierarchy": "class ids of several levels",
+    "matrix": "a relevance matrix",
+}
+
+
+def _inputs_of(loss: PerExampleLoss) -> str | None:
+    """What a loss takes; None where a function of the user says what labels are."""
+    found = {text for part in loss.parts() for flag, text in _INPUTS.items() if getattr(part, flag)}
+    relevance = next(
+        (part.relevance for part in loss.parts() if getattr(part, "relevance", None)), None
+    )
+    if relevance is not None:
+        text = _LABELS.get(getattr(relevance, "__name__", ""))
+        if text is None or relevance is not get_relevance(relevance.__name__):
+            return None
+        found.add(text)
+    if any(getattr(part, "example_ids", False) for part in loss.parts()):
+        found.add("class ids and example ids, [batch, 2]")
+    return " and ".join(sorted(found)) or "class ids"
+
+
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
 class MatryoshkaLoss(_LossOfLosses):
     """Matryoshka representation learning: a loss on several prefixes of the embedding.
@@ -90,8 +125,8 @@ class MatryoshkaLoss(_LossOfLosses):
 
     Raises:
         TypeError: If `loss` is not a loss, or `sizes` are not integers.
-        ValueError: If `loss` takes the output of a head or keeps a memory, sizes repeat, or the
-            largest is not the size of the embedding.
+        ValueError: If `loss` takes the output of a head or whole embeddings, or keeps a memory,
+            sizes repeat, or the largest is not the size of the embedding.
 
     Example:
 
@@ -130,6 +165,14 @@ class MatryoshkaLoss(_LossOfLosses):
         self.sizes = [count(size, "sizes") for size in sizes]
         if len(set(self.sizes)) < len(self.sizes):
             raise ValueError(f"`sizes` must differ. Received: {list(sizes)}.")
+        if self.loss.takes_whole and len(self.sizes) > 1:
+            raise ValueError(
+                "`loss` must work on prefixes of an embedding. Received: "
+                f"{self.loss!r}, which takes whole embeddings. To distill into prefixes use "
+                "SimilarityDistillationLoss or RelationalDistillationLoss; in place of a "
+                "MatryoshkaLoss, pass the loss it calls."
+            )
+        self.takes_whole = True  # The largest prefix is the embedding.
         self.weights = _checked_weights(weights, len(self.sizes), "sizes")
         self.normalize = checked_flag(normalize, "normalize")
         self.ranks = self.loss.ranks
@@ -215,7 +258,8 @@ class WeightedSumLoss(_LossOfLosses):
 
     Raises:
         TypeError: If `losses` are not losses.
-        ValueError: If one takes the output of a head, or if class ids and views are mixed.
+        ValueError: If one takes the output of a head, or they do not all take the same labels and
+            embeddings: class ids, views, a teacher's embeddings, triplets or several labels.
 
     Example:
 
@@ -240,10 +284,14 @@ class WeightedSumLoss(_LossOfLosses):
         if not isinstance(losses, (list, tuple)) or not losses:
             raise TypeError(f"`losses` must be a list of losses. Received: {losses!r}.")
         self.losses = [_checked_part(loss, "losses") for loss in losses]
-        if len({loss.takes_views for loss in self.losses}) > 1:
+        known = [(inputs, loss) for loss in self.losses if (inputs := _inputs_of(loss)) is not None]
+        others = [(inputs, loss) for inputs, loss in known if inputs != known[0][0]]
+        if others:
+            (taken, first), (other, second) = known[0], others[0]
             raise ValueError(
-                "`losses` must all take class ids, or all take two views. Received: "
-                f"{self.losses!r}."
+                "`losses` must all take class ids, or all take two views, or otherwise the same. "
+                f"Received: {first!r}, which takes {taken}, and {second!r}, which takes {other}. "
+                "Give the model an output for each, in compile(loss=[…])."
             )
         super().__init__(self.losses, name)
         self.weights = _checked_weights(weights, len(self.losses), "losses")

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from every import every
 from oracle.gradients import value_and_gradient
 from tensorflow_similarity import losses
 from tensorflow_similarity.layers import EmbeddingPrefix, L2Embedding
@@ -219,3 +220,42 @@ def test_a_prefix_has_length_1(dtype):
 def test_a_prefix_of_too_few_coordinates_is_refused():
     with pytest.raises(ValueError, match="`size`"):
         EmbeddingPrefix(9)(X)
+
+
+def test_losses_that_take_different_inputs_make_no_sum():
+    """They are refused when the sum is made, whichever comes first."""
+    kinds = [
+        losses.TripletLoss(),
+        losses.SimCLRLoss(),
+        losses.RelationalDistillationLoss(),
+        losses.CompatibleLoss(losses.TripletLoss()),
+        losses.TripletMarginLoss(),
+        losses.SupConLoss(relevance="multi_hot"),
+        losses.SupConLoss(relevance="hierarchy"),
+        losses.SupConLoss(relevance="matrix"),
+        losses.CrossBatchMemory(losses.TripletLoss(), 8, example_ids=True),
+        losses.MatryoshkaLoss(losses.SimCLRLoss(), [4]),
+    ]
+
+    def check(first, second):
+        with pytest.raises(ValueError, match="`losses` must all take class ids"):
+            losses.WeightedSumLoss([first, second])
+
+    views = {1, 9}
+    pairs = [(i, j) for i in range(10) for j in range(10) if i != j and {i, j} != views]
+    every(check, [(kinds[i], kinds[j]) for i, j in pairs])
+    losses.WeightedSumLoss([kinds[1], kinds[9]])
+    losses.WeightedSumLoss([kinds[5], losses.SupConLoss(relevance="jaccard")])
+    losses.WeightedSumLoss([kinds[0], losses.SupConLoss(relevance=lambda a, b: a[:, None] == b)])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [losses.EmbeddingDistillationLoss(), losses.MatryoshkaLoss(losses.TripletLoss(), [2, 4])],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_prefixes_of_a_loss_that_takes_whole_embeddings_are_refused(loss):
+    with pytest.raises(ValueError, match="`loss` must work on prefixes"):
+        losses.MatryoshkaLoss(loss, [2, 4])
+    with pytest.raises(ValueError, match="`loss` must work on prefixes"):
+        losses.MatryoshkaLoss(losses.WeightedSumLoss([loss]), [2, 4])
