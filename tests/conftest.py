@@ -41,10 +41,18 @@ def pytest_collection():
         gc.enable()
 
 
+#: How many cases of a test `make test` has, at most.
+FAST_CASES = 6
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(config, items):
-    """Marks cases as slow by `further` and `slow_cases`, and refuses names that no case has."""
-    unknown = {}
+    """Marks cases as slow by `further` and `slow_cases`, and refuses names that no case has.
+
+    Of a test with many cases a run of all tests has some, evenly spread, and the slow tests the
+    others; a run of files or of names that are given has them all.
+    """
+    unknown, cases = {}, {}
     for item in items:
         case = item.callspec.id if hasattr(item, "callspec") else None
         test = item.nodeid.split("[")[0]
@@ -55,9 +63,18 @@ def pytest_collection_modifyitems(config, items):
             if (case in mark.args) == those_named_are_slow:
                 item.add_marker(pytest.mark.slow)
             unknown.setdefault((name, test), set(mark.args)).discard(case)
+        if item.get_closest_marker("slow") is None:
+            cases.setdefault(test, []).append(item)
     unknown = {test: names for test, names in unknown.items() if names}
     if unknown and not any("::" in str(argument) for argument in config.args):
         raise pytest.UsageError(f"Marks of tests name cases that do not exist: {unknown}")
+    given = {config.rootpath / argument for argument in config.args}
+    if given == {config.rootpath / path for path in config.getini("testpaths")}:
+        for fast in cases.values() if not config.option.keyword else ():
+            kept = {place * len(fast) // FAST_CASES for place in range(FAST_CASES)}
+            for place in set(range(len(fast))) - kept:
+                fast[place].add_marker(pytest.mark.further)
+                fast[place].add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def quietly(*args, **kwargs):
         return calibrate(*args, **kwargs)
 
 
-@pytest.mark.further("match_nearest")
+@pytest.mark.further
 @pytest.mark.parametrize("matcher", MATCHERS)
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), target=st.sampled_from([0.0, 0.3, 0.5, 0.8, 0.9, 0.97, 1.0]))

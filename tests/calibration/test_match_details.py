@@ -70,6 +70,7 @@ def test_columns_are_those_of_a_loop(matcher, names, seed, per_class):
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.booleans()), min_size=1, max_size=40),
 )
+@pytest.mark.further
 def test_probabilities_are_isotonic_regression_drawn_to_the_middle(pairs):
     distances = np.array([each[0] for each in pairs], float)
     right = np.array([each[1] for each in pairs])

@@ -206,6 +206,7 @@ def test_prints_its_cost_only_if_asked(capsys):
     assert "Evaluation of 60 queries against 40 targets: " in capsys.readouterr().out
 
 
+@pytest.mark.further
 def test_scalars_of_its_own(tmp_path):
     x, y = data()
     history = fit(similarity_model(), EvalCallback(x, y, tb_logdir=tmp_path), epochs=2)

@@ -102,6 +102,7 @@ def test_negatives_that_are_set_come_and_what_is_missing_is_drawn():
     np.testing.assert_array_equal(data[0][1]["negatives"], drawn)
 
 
+@pytest.mark.further
 def test_it_mines_with_the_weights_as_they_are_then():
     seen, mining, _ = trained(every=2, start=1)
     assert seen.negatives[0] is None

@@ -304,7 +304,7 @@ class TestSortedValidation:
             model.evaluate(X[order], Y[order], batch_size=40, verbose=0)
             model.evaluate(X, np.zeros(40, int), batch_size=10, verbose=0)
 
-    @pytest.mark.further("tf.data")
+    @pytest.mark.further
     @pytest.mark.parametrize("kind", ["tf.data", "PyDataset"])
     def test_it_is_said_of_datasets(self, kind):
         inputs = keras.Input((4,))

@@ -254,6 +254,7 @@ def test_lengths_in_the_way(digits, settings, scale, why):
     assert names(doctor) == ["not_normalised"]
 
 
+@pytest.mark.further
 def test_not_finite(digits):
     x, y = digits
     model = network(losses.TripletSemiHardLoss(), run_eagerly=True)
@@ -531,6 +532,7 @@ def test_what_is_not_set_is_advised(signs, run, wanted):
     assert wanted in "; ".join(finding(*[signs] * 7, start=start, **run).advice)
 
 
+@pytest.mark.further
 def test_what_the_model_and_the_sampler_have_set_is_known(digits):
     x, y = digits
     model = network(losses.TripletLoss(), keras.optimizers.Adam(clipnorm=1.0), run_eagerly=True)

@@ -106,6 +106,7 @@ def test_tables_are_readable(capsys):
     assert "3 queries of 3 classes" in text
 
 
+@pytest.mark.further
 def test_more_records_and_a_reset(capsys):
     run(capsys, "index", "model.keras", "x.npy", "--labels", "y.npy")
     assert run_json(capsys, "index", "model.keras", "x.npy")["records"] == 24
@@ -162,6 +163,7 @@ def test_records_get_keys_or_ids_from_a_file(capsys, folder):
     assert [each["neighbors"][0]["id"] for each in found] == [7, 35, 63]
 
 
+@pytest.mark.further
 def test_info_tells_of_model_index_and_calibration(capsys):
     text = run(capsys, "info", "plain.keras")
     assert "plain (Functional)" in text
@@ -200,6 +202,7 @@ def images(folder):
     return folder
 
 
+@pytest.mark.further
 def test_matches_with_distance_and_probability(capsys):
     run(capsys, "index", "model.keras", "records.npz")
     assert main(["match", "model.keras", "queries.npz"]) == 1
@@ -221,6 +224,7 @@ def test_matches_with_distance_and_probability(capsys):
     assert "No `cutpoint` 'sure'" in capsys.readouterr().err
 
 
+@pytest.mark.further
 def test_folders_of_images(capsys, images):
     run(capsys, "index", "images.keras", "train")
     found = run_json(capsys, "lookup", "images.keras", "loose", "-k", 3, "--batch-size", 2)
@@ -287,6 +291,7 @@ def test_names_say_nothing_to_an_index_without_names(capsys, images):
     assert run_json(capsys, "evaluate", "images.keras", "test")["queries"] == 6
 
 
+@pytest.mark.further
 def test_scale_and_size_of_images(capsys, images):
     inputs = keras.Input((None, None, 3))
     keras.Model(inputs, keras.layers.GlobalMaxPooling2D()(inputs)).save("any.keras")
@@ -419,6 +424,7 @@ def texts(folder):
     model.save("texts.keras")
 
 
+@pytest.mark.further
 def test_texts(capsys, texts, monkeypatch):
     pytest.importorskip("matplotlib", reason="the extra [viz] is not installed")
     (found,) = run_json(

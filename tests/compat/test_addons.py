@@ -45,7 +45,7 @@ def test_there_are_golden_values_of_every_loss():
     assert {entry["loss"] for entry in ENTRIES} == set(FUNCTIONS)
 
 
-@pytest.mark.further("ContrastiveLoss", "LiftedStructLoss", "NpairsLoss", "NpairsMultilabelLoss")
+@pytest.mark.further("ContrastiveLoss", "NpairsLoss", "NpairsMultilabelLoss")
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_classes_and_functions_give_the_values_of_addons(name):
     for entry in ENTRIES:
@@ -86,6 +86,7 @@ def embeddings(seed=0, batch=24, dim=5):
     return rng.normal(size=(batch, dim)).astype("float32"), np.arange(batch) % 4
 
 
+@pytest.mark.further
 def test_semi_hard_is_plain_here_and_squared_in_losses():
     x, y = embeddings()
     plain = losses.TripletSemiHardLoss(distance="euclidean")(y, x)
@@ -102,7 +103,7 @@ def all_against_all(embeddings):
     return keras.ops.sum(keras.ops.abs(difference), axis=-1)
 
 
-@pytest.mark.further("TripletHardLoss-arguments1")
+@pytest.mark.further
 @pytest.mark.parametrize(
     ("name", "arguments"), [("TripletSemiHardLoss", {}), ("TripletHardLoss", {"soft": True})]
 )
@@ -154,7 +155,7 @@ def model():
     return SimilarityModel(inputs, L2Embedding(3)(inputs))
 
 
-@pytest.mark.further("loss3")
+@pytest.mark.further
 @pytest.mark.parametrize(
     "loss",
     [

@@ -214,7 +214,7 @@ def test_a_matcher_of_one_s_own_is_that_of_the_calibration(matcher, tmp_path):
     np.testing.assert_array_equal(third.match(X), wanted)
 
 
-@pytest.mark.further("mse-<lambda>0")
+@pytest.mark.further
 @pytest.mark.parametrize(
     "callback", [lambda **k: TrainingDoctor(X, Y, **k), lambda **k: EvalCallback(X, Y, **k)]
 )

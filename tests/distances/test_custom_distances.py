@@ -115,6 +115,9 @@ def test_a_subclass_without_pairwise_says_so():
     "make",
     [TripletLoss, ContrastiveLoss, pytest.param(TripletSemiHardLoss, marks=pytest.mark.slow)],
 )
+@pytest.mark.further(
+    "ContrastiveLoss-CallableDistance(chebyshev)-", "ContrastiveLoss-MinkowskiDistance(order=4.0)-"
+)
 def test_a_loss_takes_it_trains_and_keeps_it(make, distance, definition, embeddings):
     labels = np.arange(12) % 3
     loss = make(distance=distance)

@@ -150,7 +150,7 @@ def test_every_engine(name, search, tmp_path):
         np.testing.assert_array_equal(again.distances, found.distances)
 
 
-@pytest.mark.further("function")
+@pytest.mark.further
 @pytest.mark.parametrize("name", ["mahalanobis", "own", "function", "snr"])
 def test_the_saved_model(name, tmp_path):
     inputs = keras.Input((6,), name="x")

@@ -24,7 +24,7 @@ NEEDS = re.compile(r"^<!-- needs: (.*) -->$", re.MULTILINE)
 QUICK = [name for name, text in CODE.items() if "<!-- slow -->" not in text]
 
 
-@pytest.mark.further("docs/index.md", "docs/index-and-lookup.md", "docs/distances.md")
+@pytest.mark.further("docs/distances.md", "docs/index.md")
 @pytest.mark.parametrize("name", QUICK)
 def test_code_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

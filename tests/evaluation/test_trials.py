@@ -30,6 +30,7 @@ def reference_dcf(values, same, prior, miss_cost, false_accept_cost):
 
 @given(TRIALS, st.sampled_from([0.01, 0.5, 0.9]), st.sampled_from([1, 10]))
 @settings(max_examples=40)
+@pytest.mark.further
 def test_against_counting(trials, prior, miss_cost):
     values, same = map(list, zip(*trials, strict=True))
     result = verify_trials(

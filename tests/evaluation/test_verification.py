@@ -25,6 +25,7 @@ def test_roc_auc_is_that_of_scikit_learn(pairs):
 
 
 @given(pairs=PAIRS, far=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]))
+@pytest.mark.further
 def test_tar_at_far_is_the_best_allowed(pairs, far):
     distances, same = map(np.array, zip(*pairs, strict=True))
     fpr, tpr, _ = sk.roc_curve(same, -distances, drop_intermediate=False)

@@ -92,6 +92,7 @@ def test_all_records_equal(distance):
     np.testing.assert_array_equal(values, 0)
 
 
+@pytest.mark.further
 def test_masses_of_ties_are_split(monkeypatch):
     monkeypatch.setattr(candidates, "MOST_CANDIDATES", 5000)
     x = np.ones((3000, 4), np.float32)

@@ -48,7 +48,7 @@ def in_fork(task):
     raise AssertionError(f"the forked process did not come back within {_SECONDS} s")
 
 
-@pytest.mark.further("exact", "nmslib")
+@pytest.mark.further("exact")
 @pytest.mark.parametrize("search", ENGINES)
 def test_a_lookup_after_a_fork(search):
     require(search)

@@ -200,6 +200,7 @@ def in_a_copy(run):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.further
 def test_a_copy_of_the_process_does_not_take_the_journal_away(folder, tmp_path, graphs_of_any_size):
     index = Index(DIM, "euclidean", search="nmslib", path=folder)
     index.add(vectors(200))
@@ -543,6 +544,7 @@ def test_a_model_that_is_reset_is_so_on_the_disk(folder, tmp_path):
 # -- Damage -------------------------------------------------------------------------------------
 
 
+@pytest.mark.further
 def test_a_torn_end_is_dropped(folder, tmp_path):
     index = Index(DIM, path=folder)
     index.add(vectors(2), data=["a", "b"])

@@ -176,7 +176,7 @@ class MilvusLife(Life):
 OPERATIONS = [name for name in vars(Life) if not name.startswith("_") and name != "rows"]
 
 
-@pytest.mark.further("memory")
+@pytest.mark.further
 @pytest.mark.parametrize("where", ["memory", "folder", "milvus"])
 @settings(max_examples=15, deadline=None)
 @given(

@@ -191,7 +191,7 @@ class Life(RuleBasedStateMachine):
             assert records.ids[place] == id_
 
 
-@pytest.mark.further("exact")
+@pytest.mark.further
 @pytest.mark.parametrize("engine", ENGINES)
 def test_random_lives(monkeypatch, tmp_path, engine):
     require(engine)

@@ -64,6 +64,7 @@ def test_rows_are_held_once(name, distance, unit, tmp_path):
 
 
 @pytest.mark.usefixtures("graphs_of_any_size")
+@pytest.mark.further
 def test_the_library_has_no_copy():
     require("usearch")
     sizes = {}

@@ -37,6 +37,7 @@ def test_the_target_is_reached_with_the_least_effort():
     assert reached[0.6].recall < reached[0.99].recall
 
 
+@pytest.mark.further
 def test_a_warning_where_it_is_not_reached():
     params = {"M": 2, "efConstruction": 50}
     index = Index(24, search="nmslib", target_recall=1.0, search_params=params)

@@ -105,6 +105,7 @@ def slow_groups(near):
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), shuffled=st.booleans())
+@pytest.mark.further
 def test_pairs_and_groups(seed, n, shuffled):
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 12, (n, 2)).astype(np.float32)

@@ -60,7 +60,7 @@ def test_a_miner_leaves_its_pairs_to_the_loss(name):
     assert not np.allclose(ours, case.make(reduction=None)(labels, x)), "nothing was mined"
 
 
-@pytest.mark.further("contrastive-False")
+@pytest.mark.further
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=slow)])
 @pytest.mark.parametrize("name", few(ONE_EACH))
 def test_a_miner_in_blocks_and_graphs(name, jit_compile):
@@ -118,7 +118,7 @@ def with_unknown(labels, x, seed=0):
 REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
 
 
-@pytest.mark.further("triplet_semi_hard-mean_with_sample_weight")
+@pytest.mark.further
 @pytest.mark.parametrize(
     ("name", "reduction"),
     [

@@ -88,7 +88,7 @@ FORMULAS = {
 each = pytest.mark.parametrize("name", FORMULAS)
 
 
-@pytest.mark.further("embeddings", "similarities", "relations", "distances")
+@pytest.mark.further("embeddings", "similarities")
 @each
 def test_value_and_gradient_are_the_formulas(name):
     make, formula, teacher = FORMULAS[name]

@@ -71,6 +71,7 @@ def test_config_and_wrappers():
     )
 
 
+@pytest.mark.further
 def test_it_trains_and_saves(tmp_path):
     inputs = keras.Input((5,))
     model = SimilarityModel(inputs, L2Embedding(3)(inputs))

@@ -55,7 +55,7 @@ def test_blocks(name, block_size):
     check(name, lambda y_true, y_pred: value_and_gradient(loss, y_true, y_pred))
 
 
-@pytest.mark.further("triplet")
+@pytest.mark.further
 @pytest.mark.parametrize("name", ["triplet", "lifted_struct"])
 def test_graph_of_unknown_batch_size(name):
     step = step_of(

@@ -101,7 +101,7 @@ def test_batch_all_in_float32_at_a_thousand_examples():
     np.testing.assert_allclose(single, double, rtol=1e-5)
 
 
-@pytest.mark.further("AngularLoss-sizes1", "LiftedStructLoss-sizes1")
+@pytest.mark.further
 @pytest.mark.parametrize("sizes", [(2, 3, 1), (5, 7), (13, 2, 1), (1, 1), (3,)])
 @pytest.mark.parametrize("cls", [losses.AngularLoss, losses.LiftedStructLoss])
 def test_few_and_many_positives_take_other_ways_to_one_value(cls, sizes):

@@ -44,6 +44,7 @@ def _value_and_gradient(loss, labels):
         for name in ON_EMBEDDINGS
     ],
 )
+@pytest.mark.further
 def test_relevance_in_blocks(name):
     by_ids = _value_and_gradient(_make(name), Y)
     by_relevance = _value_and_gradient(

@@ -59,7 +59,7 @@ def test_a_boundary_for_each_class(block_size):
         np.testing.assert_allclose(gradient[c], slope, rtol=1e-5)
 
 
-@pytest.mark.further("False")
+@pytest.mark.further
 @pytest.mark.parametrize("memory", [False, True])
 def test_boundaries_are_trained_and_saved_and_the_embedding_is_indexed(memory, tmp_path):
     inputs = keras.Input((4,))

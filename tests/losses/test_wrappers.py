@@ -140,6 +140,7 @@ def test_a_model_looks_at_the_losses_within(wrap):
     assert wrap(losses.TripletLoss(ignore_class=-1)).ignore_class == -1
 
 
+@pytest.mark.further
 def test_two_towers_learn_prefixes():
     tower = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
     loss = losses.MatryoshkaLoss(losses.MultiNegativesRankLoss("cosine"), [2, 4])

@@ -40,7 +40,7 @@ def of_ids():
     return results(losses.MultiSimilarityLoss(), IDS)
 
 
-@pytest.mark.further("list", "column", "categories")
+@pytest.mark.further
 @pytest.mark.parametrize(
     "names",
     [
@@ -61,7 +61,7 @@ def test_names_are_class_ids(names, of_ids):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.further("WeightedSumLoss")
+@pytest.mark.further
 @pytest.mark.parametrize(
     "loss",
     [
@@ -119,7 +119,7 @@ def test_none_is_unknown_where_the_loss_has_an_id_for_it():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.further("pairs")
+@pytest.mark.further
 @pytest.mark.parametrize(
     ("loss", "head"),
     [(losses.SupConLoss, None), (losses.ArcFaceLoss, ProxyHead(4))],
@@ -226,7 +226,7 @@ def as_data(kind, y):
     return tf.data.Dataset.from_tensor_slices((X, y)).batch(8)
 
 
-@pytest.mark.further("tf.data")
+@pytest.mark.further
 @pytest.mark.parametrize("kind", ["PyDataset", "generator", "tf.data"])
 def test_datasets_yield_names(kind):
     options = {"verbose": 0, "shuffle": False, "epochs": 2}
@@ -250,7 +250,7 @@ BY_NAME = {"owl": 2.0, "cat": 0.5, "dog": 0.0}
 BY_ID = {0: 2.0, 1: 0.5, 2: 0.0}
 
 
-@pytest.mark.further("names")
+@pytest.mark.further
 @pytest.mark.parametrize(
     ("y", "weights"),
     [
@@ -273,7 +273,7 @@ def test_classes_have_weights(y, weights):
     assert found.history["val_loss"][0] != pytest.approx(expected.history["loss"][0], rel=1e-3)
 
 
-@pytest.mark.further("PyDataset")
+@pytest.mark.further
 @pytest.mark.parametrize("kind", ["PyDataset", "generator", "tf.data", "sampler"])
 def test_classes_of_a_dataset_have_weights(kind):
     found = []
@@ -312,7 +312,7 @@ BATCHES = {"steps_per_epoch": 1, "shuffle": False, "verbose": 0}
 KINDS = [InBatches, lambda *batches: iter(batches), in_tf_data]
 
 
-@pytest.mark.further("InBatches")
+@pytest.mark.further
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_need_not_have_the_classes_that_are_weighed(kind):
     batches = [(X[:8], np.tile(names, 4)) for names in (["owl", "cat"], ["dog", "bat"])]

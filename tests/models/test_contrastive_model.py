@@ -142,7 +142,7 @@ def test_the_momentum_encoder_is_the_average_of_the_steps(digits):
         assert min(same) < 1e-6
 
 
-@pytest.mark.further("SimCLR")
+@pytest.mark.further
 @pytest.mark.parametrize("method", ["SimCLR", "BYOL"])
 def test_it_is_saved_whole(digits, tmp_path, method):
     x, y = digits[0][:128], digits[1][:128]

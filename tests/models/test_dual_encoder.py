@@ -221,6 +221,7 @@ def rank_of_own(model):
         *(pytest.param(loss, None, marks=pytest.mark.slow) for loss in OTHERS),
     ],
 )
+@pytest.mark.further
 def test_a_query_learns_to_find_its_candidate(loss, temperature):
     model = make(loss, temperature)
     model.index(ITEMS, verbose=0)

@@ -65,6 +65,7 @@ def test_one_file_keeps_the_memory(tmp_path):
         assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+@pytest.mark.further
 def test_weights_with_and_without_a_memory(tmp_path):
     model = compiled(CrossBatchMemory(TripletLoss(), 64))
     model.loss(Y[:24], model(X[:24]), training=True)

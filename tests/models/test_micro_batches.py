@@ -57,14 +57,14 @@ def check_same(data, make_loss, sizes=(7,), rtol=2e-4, **options):
             np.testing.assert_allclose(a, b, rtol=rtol, atol=2e-5)
 
 
-@pytest.mark.further("triplet")
+@pytest.mark.further
 @pytest.mark.filterwarnings("ignore:.*with nothing but its defaults")  # as `compile` says
 @pytest.mark.parametrize("name", few(ON_CLASSES))
 def test_every_loss_takes_the_same_step(data, name):
     check_same(data, CASES[name].make)
 
 
-@pytest.mark.further("<lambda>0")
+@pytest.mark.further
 @pytest.mark.parametrize(
     "make_loss",
     [
@@ -103,6 +103,7 @@ def test_proxies(data):
     ],
     ids=["graph", "xla", "several"],
 )
+@pytest.mark.further
 def test_in_graphs_with_a_ragged_last_batch_and_weights(data, compiled):
     weight = np.random.default_rng(3).uniform(0, 2, BATCH).astype("float32")
     check_same(
@@ -114,7 +115,7 @@ def test_in_graphs_with_a_ragged_last_batch_and_weights(data, compiled):
     )
 
 
-@pytest.mark.further("<lambda>0")
+@pytest.mark.further
 @pytest.mark.parametrize(
     "make_optimizer",
     [
@@ -239,6 +240,7 @@ def test_several_inputs_and_outputs_and_a_subclass(data):
 
 
 @pytest.mark.parametrize("graph", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.further
 def test_steps_that_are_masked_stay_out_of_the_loss_of_an_output(graph):
     # Keras' losses find the mask on the tensor that they get.
     words = np.random.default_rng(5).integers(1, 9, (BATCH, 4))
@@ -283,6 +285,7 @@ def test_it_is_saved_with_the_model(data, tmp_path):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.further
 def test_evaluation_and_prediction_are_not_in_parts(data):
     model = SimilarityModel(*network(dropout=0.5))
     model.compile("sgd", losses.SupConLoss(), micro_batch_size=4, run_eagerly=True)

@@ -21,7 +21,7 @@ def heads(as_dict):
     return SimilarityModel(inputs, outputs)
 
 
-@pytest.mark.further("True")
+@pytest.mark.further
 @pytest.mark.parametrize("as_dict", [True, False])
 def test_the_output_with_the_metric_loss_is_indexed(as_dict, digits, tmp_path):
     x, y = digits[0][:60], digits[1][:60]

@@ -99,6 +99,7 @@ class TestOneFile:
         assert not loaded.compiled
         same_lookups(trained, loaded, digits[0][400:410])
 
+    @pytest.mark.further
     def test_subclassed_models(self, digits, tmp_path):
         x, y = digits
         model = SavedNet()
@@ -110,6 +111,7 @@ class TestOneFile:
         assert loaded.vector_index.distance.name == "euclidean"
         same_lookups(model, loaded, x[100:110])
 
+    @pytest.mark.further
     def test_without_records(self, make_model, digits, tmp_path):
         model = make_model("mse", distance="l1", search="exact")
         model.save(tmp_path / "m.keras")

@@ -51,6 +51,7 @@ def exported(tmp_path_factory):
 
 
 class TestSignatures:
+    @pytest.mark.further
     def test_it_gives_what_lookup_gives(self, exported):
         model, folder = exported
         serve = signature(folder)

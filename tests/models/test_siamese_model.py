@@ -166,6 +166,7 @@ def test_rows_train_a_model(workers):
     assert len(np.asarray(texts[0][0][0])) == 8
 
 
+@pytest.mark.further
 def test_rows_follow_the_epochs_of_training():
     triplets = Targets.triplets(np.arange(8), np.arange(8, 16), np.arange(16, 24))
     sampler = RowSampler(X, triplets, batch_size=4, seed=0)
@@ -259,7 +260,7 @@ def placeholders(kind):
     return tf.data.Dataset.from_tensor_slices((X, np.zeros(24, int))).batch(6), {"shuffle": False}
 
 
-@pytest.mark.further("arrays in order")
+@pytest.mark.further
 @pytest.mark.parametrize("kind", ["arrays in order", "generator", "tf.data", "two outputs"])
 def test_a_loss_of_0_in_the_first_batches_is_warned_of_at_once(kind):
     model = classes_model(TripletLoss())

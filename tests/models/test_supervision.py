@@ -44,6 +44,7 @@ def by_name():
     return model
 
 
+@pytest.mark.further
 def test_names_come_back_in_every_answer(by_id, by_name, tmp_path):
     by_id.calibrate(QUERIES, WANTED, verbose=0)
     by_name.calibrate(QUERIES, NAMES[WANTED], verbose=0)
@@ -77,6 +78,7 @@ def test_names_come_back_in_every_answer(by_id, by_name, tmp_path):
         by_name.calibrate(QUERIES, WANTED, verbose=0)
 
 
+@pytest.mark.further
 def test_datasets_and_pieces_with_names():
     import tensorflow as tf
 

@@ -81,6 +81,7 @@ def test_imports_go_up_only():
     every(check_imports_go_up, FILES)
 
 
+@pytest.mark.further
 def test_no_circle_between_modules():
     graph = {
         module_name(path): {m for m in imports(path, everywhere=False) if m in MODULES}

@@ -52,6 +52,7 @@ for name in ("plain", "similarity"):
     assert fresh(program, tmp_path).split("\n") == expected
 
 
+@pytest.mark.further
 def test_a_model_in_a_plain_one_loads_too(tmp_path):
     inputs = keras.Input((4,))
     inner = SimilarityModel(inputs, L2Embedding(2)(inputs), name="inner")

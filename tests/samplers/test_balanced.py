@@ -26,6 +26,7 @@ def settings_of_draws(draw):
 @pytest.mark.filterwarnings("ignore:.*repeat them within a batch")
 @settings(max_examples=50)
 @given(settings_of_draws(), st.integers(0, 2**31), st.integers(0, 5), st.integers(0, 5))
+@pytest.mark.further
 def test_a_draw_is_balanced(given_settings, seed, epoch, step):
     labels, classes, examples = given_settings
     draws = BalancedDraws(labels, classes, examples, seed=seed)

@@ -94,6 +94,7 @@ def test_backup_and_restore_go_on_with_the_batches_that_come_next(tmp_path, work
     assert resumed[True] == drawn(2) + drawn(3)
 
 
+@pytest.mark.further
 def test_another_fit_goes_on_and_epochs_may_be_set():
     model, seen = watched(SimilarityModel)
     made = sampler()
@@ -168,6 +169,7 @@ def test_only_samplers_are_followed():
         FollowEpochs(sampler(), X)
 
 
+@pytest.mark.further
 def test_fit_takes_its_arguments_as_keras_does():
     model, _ = watched(SimilarityModel)
     assert len(model.fit(X, Y, 8, 2, 0).history["loss"]) == 2

@@ -106,6 +106,7 @@ def test_batches_of_a_folder(folder):
     assert y.tolist() == [0, 1]
 
 
+@pytest.mark.further
 def test_batches_are_those_of_the_memory_sampler_with_workers(folder):
     made = [
         MultiShotFileSampler.from_folder(folder, (4, 4), seed=5, workers=workers)

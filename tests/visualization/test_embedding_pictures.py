@@ -19,6 +19,7 @@ class TestEmbeddings:
         np.testing.assert_array_equal(nine.get_offsets(), x[[1]])
         assert legend(axis) == ["five", "9"]
 
+    @pytest.mark.further
     def test_many_classes_have_no_legend_unless_asked(self):
         x = np.random.default_rng(0).normal(size=(100, 3))
         assert viz_embeddings(x, np.arange(100), show=False).axes[0].get_legend() is None
