@@ -18,14 +18,12 @@ CODE = {
     for name, text in TEXTS.items()
     if any(block.language == "python" for block in blocks(text))
 }
-# A page that trains says so itself. The second test runs it.
 # Data that come with a package of the system.
 NEEDS = re.compile(r"^<!-- needs: (.*) -->$", re.MULTILINE)
-QUICK = [name for name, text in CODE.items() if "<!-- slow -->" not in text]
 
 
-@pytest.mark.further("docs/distances.md", "docs/index.md")
-@pytest.mark.parametrize("name", QUICK)
+# All pages run below, each in a process of its own.
+@pytest.mark.parametrize("name", ["docs/distances.md", "docs/index.md"])
 def test_code_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(CODE[name], name) > 0

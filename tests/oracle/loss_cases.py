@@ -167,7 +167,7 @@ CASES = {
 ON_CLASSES = [n for n, c in CASES.items() if c.takes == "embeddings" and c.labels == "classes"]
 # What the base class does for all is tested quickly with these: a mined loss, one
 # on all pairs of a query, one with two passes over the rows, and one on values.
-_REPRESENTATIVE = {
+REPRESENTATIVE = {
     "triplet", "triplet_semi_hard", "lifted_struct", "contrastive", "npairs_of_values",
 }  # fmt: skip
 
@@ -175,7 +175,7 @@ _REPRESENTATIVE = {
 def few(names):
     """Parameters of a test: a few names, and the others if slow tests are run."""
     return [
-        name if name in _REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow)
+        name if name in REPRESENTATIVE else pytest.param(name, marks=pytest.mark.slow)
         for name in names
     ]
 
