@@ -608,6 +608,7 @@ JSON = st.recursive(
 
 @settings(max_examples=40)
 @given(st.lists(JSON, max_size=5))
+@pytest.mark.further
 def test_json_comes_back(values):
     data = parse_payload(values, len(values))
     objects = payloads.encoded(data, len(values))

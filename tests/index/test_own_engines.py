@@ -96,6 +96,7 @@ def test_a_class_that_is_defined_again_replaces_itself():
         exec(compile(CODE[0].replace("ListsEngine", "Other"), str(PAGE), "exec"), {})
 
 
+@pytest.mark.further
 def test_an_entry_point_is_found(tmp_path):
     """In a process of its own, where nobody imports the package."""
     code = CODE[0].replace("numpy_lists", "from_a_package").partition("\nx = ")[0]

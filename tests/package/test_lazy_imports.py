@@ -24,6 +24,7 @@ def registered():
     }
 
 
+@pytest.mark.further
 def test_everything_is_registered_by_the_import_of_the_package(tmp_path):
     public_api.objects()  # which imports all there is
     program = """
