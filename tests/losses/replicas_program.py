@@ -24,7 +24,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * REPLICAS
 )
 
-from oracle.loss_cases import CASES, ON_CLASSES  # noqa: E402
+from oracle.loss_cases import CASES, ON_CLASSES, REPRESENTATIVE  # noqa: E402
 from tensorflow_similarity import layers, losses, training_metrics  # noqa: E402
 from tensorflow_similarity.models import SimilarityModel  # noqa: E402
 from tensorflow_similarity.targets import Targets  # noqa: E402
@@ -290,13 +290,13 @@ else:
         f"{name} {sizes} {options}": lambda name=name, sizes=sizes, options=options, w=w: of_pairs(
             name, options, w, sizes
         )
-        for name in ON_CLASSES
+        for name in (ON_CLASSES if REPLICAS == 2 else sorted(REPRESENTATIVE & {*ON_CLASSES}))
         for sizes, options, w in settings
     }
     cases |= {
         f"{name} {sizes}": lambda case=case, sizes=sizes: differs(*case, sizes == uneven, sizes)
         for name, case in OTHERS.items()
-        for sizes in SIZES
+        for sizes in (SIZES if REPLICAS == 2 else [uneven])
     }
     cases["every public loss"] = forgotten
 print(len(cases), "cases")
