@@ -48,5 +48,12 @@ def test_what_is_in_range_is_as_at_scale_one(call, distance, scales):
         assert call(ROWS * scale, distance) == pytest.approx(expected, rel=1e-5)
 
 
+def test_exact_search_bears_what_its_own_sums_bear():
+    expected = exact_search(ROWS, ROWS, 4, "euclidean")[0].tolist()
+    assert exact_search(ROWS * 1e-17, ROWS * 1e-17, 4, "euclidean")[0].tolist() == expected
+    with pytest.warns(UserWarning, match=r"vanish in float32"):
+        exact_search(ROWS * 1e-19, ROWS * 1e-19, 4, "euclidean")
+
+
 def test_zeros_are_no_small_numbers():
     assert exact_search(np.zeros((1, 2)), np.zeros((3, 2)), 2, "euclidean")[0].tolist() == [[0, 1]]

@@ -65,8 +65,12 @@ def exact_search(
     queries = checks.embeddings(queries, "queries", size=keys.shape[1])
     k = checks.count(k, "k")
     resolved = distances.get(distance)
-    check_scale(resolved, keys, "keys")
-    check_scale(resolved, queries, "queries")
+    product = resolved.product()
+    # Lengths are ranked by their squares, which are right where a root near 0 is not.
+    by_square = product is not None and product.space == "euclidean" and product.transform is None
+    ranked = distances.get("squared_euclidean") if by_square else resolved
+    check_scale(ranked, keys, "keys")
+    check_scale(ranked, queries, "queries")
     return ExactScan(resolved).search(queries, keys, min(k, len(keys)))
 
 
