@@ -61,6 +61,7 @@ def test_what_is_trained(trainable, expected):
         ),
     ],
 )
+@pytest.mark.further
 def test_what_is_trained_changes_and_nothing_else(trainable, expected, tmp_path):
     model = with_backbone(small(), 8, trainable=trainable)
     before = {v.path: np.array(v) for v in model.variables}

@@ -197,6 +197,7 @@ def test_embeddings_that_overflowed_are_nan_and_no_error():
     assert all(np.isnan(history[key]).all() for key in [*RETRIEVAL, "binary_accuracy"])
 
 
+@pytest.mark.further
 def test_prints_its_cost_only_if_asked(capsys):
     x, y = data()
     fit(similarity_model(), EvalCallback(x, y))

@@ -124,6 +124,7 @@ def test_a_run_that_goes_on_has_the_negatives_of_one_without_an_interruption(tmp
     assert mining.epoch == 3
 
 
+@pytest.mark.further
 def test_without_a_file_such_a_run_mines_at_once_unless_the_callback_has_them():
     data, model = sampler(), encoder()
     seen, mining = Remember(data), HardNegativeMining(data, every=3)

@@ -101,6 +101,7 @@ def stress(index, monkeypatch, tolerance=0.0, at_least=0.7):
     ],
     indirect=True,
 )
+@pytest.mark.further
 def test_one_writer_and_many_readers(make, monkeypatch):
     monkeypatch.setattr(_graphs, "_BUILD_COST", 300)  # graphs are built meanwhile, many times
     index = make(DIM, "euclidean")

@@ -96,6 +96,7 @@ def test_values_and_gradients(key):
         assert_close(slope, proxies(case, "grad_weights", centers))
 
 
+@pytest.mark.further
 def test_sphereface_with_the_length_of_each_embedding_as_its_scale():
     for case in CASES.values():
         few = case["input"] in ("ragged0", "allsame0", "alldiff0")
