@@ -42,7 +42,7 @@ def pytest_collection():
 
 
 #: How many cases of a test `make test` has, at most.
-FAST_CASES = 4
+FAST_CASES = 3
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow

@@ -41,6 +41,7 @@ def fit(model, *callbacks, epochs=1, **options):
     ).history  # fmt: skip
 
 
+@pytest.mark.further
 def test_logs_hold_what_evaluate_finds():
     x, y = data()
     targets, target_labels = data(40, seed=1)

@@ -72,6 +72,7 @@ def test_several_names_and_again(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.further
 def test_callback(tmp_path):
     inputs = keras.Input((4,))
     model = SimilarityModel(inputs, keras.layers.Dense(2)(inputs))

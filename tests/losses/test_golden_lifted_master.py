@@ -63,6 +63,7 @@ def test_what_it_is():
         np.testing.assert_allclose(losses.mean(), entry["value"], rtol=relative)
 
 
+@pytest.mark.further
 def test_ours_is_another_loss():
     for entry in COMPARED:
         if "b8_d2" in entry["id"] or "b32_d16_c4" in entry["id"]:

@@ -103,6 +103,7 @@ def test_mixed_precision_trains(name, policy):
     assert any(np.any(a != b) for a, b in zip(after, before, strict=True))
 
 
+@pytest.mark.further
 def test_fit_keeps_class_ids_apart():
     # Through `fit`, where Keras converts labels: 2**24 and 2**24 + 1 are two classes.
     case = CASES["triplet_semi_hard"]

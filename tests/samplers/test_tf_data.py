@@ -313,7 +313,7 @@ def by_hand(labels, count, each, ignored=None):
     ("number", "classes", "count", "each"),
     [(400, 9, 3, 2), (2000, 700, 4, 3), (300, 3, 3, 1), (5, 5, 2, 2), (4, 2, 3, 2)],
 )
-@pytest.mark.further("4-2-3-2-1")
+@pytest.mark.further
 def test_streams_take_examples_as_by_hand(monkeypatch, rows, number, classes, count, each):
     monkeypatch.setattr("tensorflow_similarity.samplers._regrouping._ROWS", rows)
     labels = np.random.default_rng(number).integers(-2, classes - 2, size=number)
