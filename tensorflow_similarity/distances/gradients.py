@@ -84,7 +84,7 @@ def squares(queries: Tensor, keys: Tensor) -> Tensor:
 
     left = ops.concatenate([-2 * queries, lengths(queries), ops.ones_like(queries[:, :1])], axis=1)
     right = ops.concatenate([keys, ops.ones_like(keys[:, :1]), lengths(keys)], axis=1)
-    return products(left, right)
+    return ops.matmul(left, ops.transpose(right))
 
 
 def _negative_products_among(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

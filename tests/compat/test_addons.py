@@ -211,11 +211,7 @@ def test_distances_of_all_pairs():
     x[3] = x[2]
     squares = ((x[:, None].astype(float) - x[None]) ** 2).sum(axis=2)
     np.testing.assert_allclose(tfa.pairwise_distance(x, squared=True), squares, atol=1e-5)
-    # A square that is off by the rounding of numbers near 1 has a root near 0 that is off by more.
-    np.testing.assert_allclose(np.square(tfa.pairwise_distance(x)), squares, atol=1e-5)
-    apart = squares > 0
-    roots = np.sqrt(squares[apart])
-    np.testing.assert_allclose(np.array(tfa.pairwise_distance(x))[apart], roots, atol=1e-5)
+    np.testing.assert_allclose(tfa.pairwise_distance(x), np.sqrt(squares), atol=1e-5)
     units = x / np.linalg.norm(x, axis=1, keepdims=True)
     np.testing.assert_allclose(tfa.angular_distance(x), 1 - units @ units.T, atol=1e-6)
     assert np.diag(tfa.pairwise_distance(x)).tolist() == [0] * 7
