@@ -8,10 +8,11 @@ import warnings
 import keras
 import numpy as np
 
+from tensorflow_similarity import distances
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.distances.base import Distance
 
-__all__ = ["check_scale"]
+__all__ = ["check_ranking_scale", "check_scale"]
 
 # Distances of numbers between these are right, whatever a distance does about zeros.
 _LARGE, _SMALL = 1e17, 1e-12
@@ -59,6 +60,16 @@ def check_scale(distance: Distance, embeddings: np.ndarray, name: str = "embeddi
             f"{name} / {largest:.0e}.",
             stacklevel=levels_to_the_caller(),
         )
+
+
+def check_ranking_scale(distance: Distance, embeddings: np.ndarray, name: str) -> None:
+    """As `check_scale`, where keys are ranked by a product and not by `distance.pairwise`.
+
+    Lengths are ranked by their squares then, which are right where a root near 0 is not.
+    """
+    product = distance.product()
+    by_square = product is not None and product.space == "euclidean" and product.transform is None
+    check_scale(distances.get("squared_euclidean") if by_square else distance, embeddings, name)
 
 
 def _distances(distance: Distance, row: np.ndarray) -> list[float]:

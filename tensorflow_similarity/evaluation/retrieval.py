@@ -10,7 +10,7 @@ from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
 from tensorflow_similarity._types import ArrayLike
 from tensorflow_similarity.distances.base import DistanceLike
-from tensorflow_similarity.distances.scale import check_scale
+from tensorflow_similarity.distances.scale import check_ranking_scale
 from tensorflow_similarity.evaluation import metrics as rank_metrics
 from tensorflow_similarity.evaluation._supervision import supervise
 from tensorflow_similarity.evaluation.metrics import Ranking, RankMetric
@@ -108,7 +108,7 @@ def evaluate(
     confidence = checks.fraction(confidence, "confidence")
     checks.rng(seed)
     queries = checks.embeddings(embeddings, "embeddings")
-    check_scale(resolved, queries)
+    check_ranking_scale(resolved, queries, "embeddings")
     if gallery is None:
         if gallery_labels is not None or query_positions is not None:
             raise ValueError(
@@ -118,7 +118,7 @@ def evaluate(
         keys, own = queries, np.arange(len(queries))
     else:
         keys = checks.embeddings(gallery, "gallery", size=queries.shape[1])
-        check_scale(resolved, keys, "gallery")
+        check_ranking_scale(resolved, keys, "gallery")
         own = _own_positions(query_positions, len(queries), len(keys))
         if query_positions is None and queries.shape == keys.shape and (queries == keys).all():
             raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances
-from tensorflow_similarity.distances.scale import check_scale
+from tensorflow_similarity.distances.scale import check_ranking_scale
 from tensorflow_similarity.index._columns import Column, RowArray
 from tensorflow_similarity.index.engines.candidates import MOST_CANDIDATES, Keys, find_candidates
 from tensorflow_similarity.index.engines.forms import form_of
@@ -65,12 +65,8 @@ def exact_search(
     queries = checks.embeddings(queries, "queries", size=keys.shape[1])
     k = checks.count(k, "k")
     resolved = distances.get(distance)
-    product = resolved.product()
-    # Lengths are ranked by their squares, which are right where a root near 0 is not.
-    by_square = product is not None and product.space == "euclidean" and product.transform is None
-    ranked = distances.get("squared_euclidean") if by_square else resolved
-    check_scale(ranked, keys, "keys")
-    check_scale(ranked, queries, "queries")
+    check_ranking_scale(resolved, keys, "keys")
+    check_ranking_scale(resolved, queries, "queries")
     return ExactScan(resolved).search(queries, keys, min(k, len(keys)))
 
 
