@@ -17,20 +17,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+from large_batch import peak_gib
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 WORDS, WIDTH, LAYERS, HEADS, TOKENS = 30522, 384, 6, 12, 32
-
-
-def peak_gib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def encoder() -> Any:
