@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 from typing import Any
 
@@ -18,7 +17,7 @@ from tensorflow_similarity.serving.source import Source
 __all__ = ["Batcher"]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)  # each is itself: two clients may ask the same
 class _Waiting:
     query: Query
     answer: asyncio.Future[bytes]
@@ -39,25 +38,27 @@ class Batcher:
 
     def __init__(self, source: Source, limits: Limits, metrics: Metrics) -> None:
         self._source, self._limits, self._metrics = source, limits, metrics
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(limits.max_waiting)
+        self._queue: dict[_Waiting, None] = {}  # ordered, and quick to leave from anywhere
+        self._wake = asyncio.Event()
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> int:
         """Queries in the queue."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     def start(self) -> None:
         """Starts answering. Must be called in the event loop."""
+        self._wake, self._stopping = asyncio.Event(), False  # an event belongs to one loop
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
         """Answers all waiting queries, and stops."""
-        await self._queue.join()
+        self._stopping = True
+        self._wake.set()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
 
     async def lookup(self, query: Query) -> bytes:
         """The answer to a query, in JSON.
@@ -65,39 +66,50 @@ class Batcher:
         Raises:
             RequestError: With status 503, if too many requests wait or the answer takes too long.
         """
+        if len(self._queue) >= self._limits.max_waiting:
+            raise RequestError(503, "Too many requests wait. Come back later.")
         waiting = _Waiting(query, asyncio.get_running_loop().create_future())
-        try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
-            raise RequestError(503, "Too many requests wait. Come back later.") from None
+        self._queue[waiting] = None
+        self._wake.set()
         try:
             return await asyncio.wait_for(waiting.answer, self._limits.answer_seconds)
         except asyncio.TimeoutError:
             raise RequestError(503, "The answer took too long. Come back later.") from None
+        finally:
+            # Who has given up must not keep others out.
+            self._queue.pop(waiting, None)
+
+    def _next(self) -> list[_Waiting]:
+        """Those first in the queue, as many as one lookup may have."""
+        batch: list[_Waiting] = []
+        examples = 0
+        for one in self._queue:
+            examples += len(one.query.x)
+            if batch and examples > self._limits.max_examples:
+                break
+            batch.append(one)
+        for one in batch:
+            del self._queue[one]
+        return batch
 
     async def _run(self) -> None:
-        held: _Waiting | None = None
         while True:
-            batch = [held or await self._queue.get()]
-            held, examples = None, len(batch[0].query.x)
-            while not self._queue.empty():
-                one = self._queue.get_nowait()
-                examples += len(one.query.x)
-                if examples > self._limits.max_examples:
-                    held = one
-                    break
-                batch.append(one)
-            # Skip queries whose clients have given up.
-            groups: dict[Any, list[_Waiting]] = {}
-            for waiting in batch:
-                if not waiting.answer.done():
+            await self._wake.wait()
+            self._wake.clear()
+            while batch := self._next():
+                groups: dict[Any, list[_Waiting]] = {}
+                for waiting in batch:
                     groups.setdefault(waiting.group, []).append(waiting)
-            for group in groups.values():
-                await self._answer(group)
-            for _ in batch:
-                self._queue.task_done()
+                for group in groups.values():
+                    await self._answer(group)
+            if self._stopping:
+                return
 
     async def _answer(self, group: list[_Waiting]) -> None:
+        # Clients may have given up while another group was looked up.
+        group = [one for one in group if not one.answer.done()]
+        if not group:
+            return
         try:
             answers = await asyncio.to_thread(self._look_up, [one.query for one in group])
         except Exception as error:

@@ -316,6 +316,27 @@ def test_too_many_and_too_slow_are_told_to_come_back(slow):
         assert client.post("/lookup", json=query).status_code == 200
 
 
+def test_who_has_given_up_keeps_nobody_out(slow):
+    with client_of(slow, Limits(max_waiting=1, answer_seconds=0.5)) as client:
+        query = {"inputs": [[1.0, 2.0]]}
+        slow.sizes.clear()
+        slow.wait.clear()
+        for _ in range(3):  # the first is looked up, the next wait, one after the other
+            answer = client.post("/lookup", json=query)
+            assert "took too long" in answer.json()["error"]
+        assert "tfsim_waiting 0" in client.get("/metrics").text
+        slow.wait.set()
+        assert client.post("/lookup", json=query).status_code == 200
+    assert slow.sizes == [1, 1]
+
+
+def test_an_app_starts_again_after_it_stopped(slow):
+    app = make_app(slow)
+    for _ in range(2):
+        with testclient.TestClient(app) as client:
+            assert client.post("/lookup", json={"inputs": [[1.0, 2.0]]}).status_code == 200
+
+
 def test_large_bodies_are_refused(slow):
     with client_of(slow, Limits(max_body=1000)) as client:
         query = {"inputs": [[0.25, 0.5]] * 100}
