@@ -12,10 +12,10 @@ from tensorflow_similarity import distances
 from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.distances.base import Distance
 
-__all__ = ["check_ranking_scale", "check_scale"]
+__all__ = ["LARGE", "SMALL", "check_ranking_scale", "check_scale"]
 
-# Distances of numbers between these are right, whatever a distance does about zeros.
-_LARGE, _SMALL = 1e17, 1e-12
+#: Distances of numbers between these are right, whatever a distance does about zeros.
+LARGE, SMALL = 1e17, 1e-12
 # Some rows, and differences between rows, are smaller than the largest by so much.
 _SMALLER = 16
 _SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
@@ -38,7 +38,7 @@ def check_scale(distance: Distance, embeddings: np.ndarray, name: str = "embeddi
     if not embeddings.size:
         return
     largest = float(max(embeddings.max(), -embeddings.min()))
-    if _SMALL <= largest <= _LARGE or not largest:
+    if SMALL <= largest <= LARGE or not largest:
         return
     row = np.where(np.arange(embeddings.shape[1]) % 2, -1, 1).astype(np.float32)[None]
     if not np.isfinite(_distances(distance, row * np.float32(largest))).all():
@@ -47,7 +47,7 @@ def check_scale(distance: Distance, embeddings: np.ndarray, name: str = "embeddi
             f"float32. Received: numbers up to {largest:g}. Scale them down, e.g. "
             f"{name} / {largest:.0e}."
         )
-    if largest > _LARGE:
+    if largest > LARGE:
         return
     unit, size = _distances(distance, row)[1], largest / _SMALLER
     opposite = _distances(distance, row * np.float32(size))[1]

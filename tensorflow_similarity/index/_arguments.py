@@ -12,6 +12,8 @@ import numpy as np
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import distances, targets
 from tensorflow_similarity._types import ArrayLike
+from tensorflow_similarity.distances import Distance
+from tensorflow_similarity.distances.scale import LARGE, SMALL, check_ranking_scale
 from tensorflow_similarity.index import engines
 from tensorflow_similarity.index._graphs import Folding
 from tensorflow_similarity.index._keys import packed, read_keys
@@ -31,14 +33,14 @@ __all__ = [
     "check_labels",
 ]
 
-# The sum of squares of larger numbers would overflow float32.
-_LARGEST = 1e17
 # Places of a lookup without a record, which are padded.
 _MOST_PADDING = 1 << 26
 
 
-def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
+def check_embeddings(values: Any, name: str, size: int, distance: Distance) -> np.ndarray:
     """Finite float32 `[n, size]`, small enough for their squares to be finite.
+
+    Warns of numbers so small that their distances vanish.
 
     Raises:
         TypeError: If the values are not numbers.
@@ -47,14 +49,15 @@ def check_embeddings(values: Any, name: str, size: int) -> np.ndarray:
     # A fast path for the usual output of a model. NaN fails the comparison.
     as_it_is = type(values) is np.ndarray and values.dtype == np.float32
     as_it_is = as_it_is and values.flags.c_contiguous and values.shape[1:] == (size,)
-    if as_it_is and values.size and max(values.max(), -values.min()) <= _LARGEST:
+    if as_it_is and values.size and SMALL <= max(values.max(), -values.min()) <= LARGE:
         return values
     array = checks.embeddings(values, name, size=size)
-    if array.size and max(array.max(), -array.min()) > _LARGEST:
+    if array.size and max(array.max(), -array.min()) > LARGE:
         raise ValueError(
-            f"`{name}` must be at most {_LARGEST:g} in size, so that distances are finite in "
+            f"`{name}` must be at most {LARGE:g} in size, so that distances are finite in "
             f"float32. Received: {np.abs(array).max():g}. Scale them down."
         )
+    check_ranking_scale(distance, array, name)
     return array
 
 
@@ -176,15 +179,13 @@ Encode = Callable[["Targets | None", int], tuple[np.ndarray | LabelSets, np.ndar
 
 
 def check_batch(
-    size: int,
-    embeddings: ArrayLike,
+    vectors: np.ndarray,
     labels: ArrayLike,
     data: object,
     ids: ArrayLike,
     encode: Encode,
 ) -> Batch:
-    """Whole records of that embedding size, as `Index.add` takes them; `ids` may be None."""
-    vectors = check_embeddings(embeddings, "embeddings", size)
+    """Whole records of checked embeddings, as `Index.add` takes them; `ids` may be None."""
     classes = check_labels(labels, len(vectors))
     keys = None if ids is None else read_keys(ids, distinct=True)
     given = np.empty(0, np.int64)
@@ -202,22 +203,21 @@ def check_batch(
 
 
 def check_changes(
-    size: int,
     ids: np.ndarray,
-    embeddings: ArrayLike,
+    vectors: np.ndarray | None,
     labels: ArrayLike,
     data: object,
     encode: Encode,
 ) -> dict[str, Any]:
     """The columns of a `Batch` that `Index.update` replaces; None for those it keeps."""
     changes: dict[str, Any] = {}
-    if embeddings is not None:
-        changes["vectors"] = check_embeddings(embeddings, "embeddings", size)
-        if len(changes["vectors"]) != len(ids):
+    if vectors is not None:
+        if len(vectors) != len(ids):
             raise ValueError(
                 f"`embeddings` must hold one row per id: expected {len(ids)}. "
-                f"Received: {len(changes['vectors'])}."
+                f"Received: {len(vectors)}."
             )
+        changes["vectors"] = vectors
     classes = check_labels(labels, len(ids))
     if data is not None:
         changes["data"] = parse_payload(data, len(ids))

@@ -460,7 +460,7 @@ class Index:
             ValueError: If a query has the wrong size or is not finite, k < 1, or k is so large
                 that padding alone would fill memory, or above the limit of Milvus.
         """
-        queries = check_embeddings(queries, "queries", self.embedding_size)
+        queries = self._embeddings(queries, "queries")
         limit = None if max_distance is None else check_distance(max_distance)
         whole = k is None and limit is not None
         if whole:
@@ -623,7 +623,7 @@ class Index:
             Milvus, which has no exact result to compare with.
         """
         if queries is not None:
-            queries = check_embeddings(queries, "queries", self.embedding_size)
+            queries = self._embeddings(queries, "queries")
         return self._backend.measure_recall(queries, checks.count(k, "k"))
 
     def stats(self) -> dict[str, Any]:
@@ -714,8 +714,11 @@ class Index:
         return self._backend.upsert(self._batch(embeddings, labels, data, ids))
 
     def _batch(self, embeddings: Any, labels: Any, data: Any, ids: Any) -> Batch:
-        size, encode = self.embedding_size, self._classes.encode
-        return check_batch(size, embeddings, labels, data, ids, encode)
+        vectors = self._embeddings(embeddings, "embeddings")
+        return check_batch(vectors, labels, data, ids, self._classes.encode)
+
+    def _embeddings(self, values: Any, name: str) -> np.ndarray:
+        return check_embeddings(values, name, self.embedding_size, self.distance)
 
     def update(
         self,
@@ -741,11 +744,11 @@ class Index:
             ValueError: As `add`.
         """
         refuse_both(ids, filter)
-        size, encode = self.embedding_size, self._classes.encode
+        vectors = None if embeddings is None else self._embeddings(embeddings, "embeddings")
 
         def changes(chosen: np.ndarray) -> dict[str, Any]:
             own = (labels, data) if filter is None else for_all(labels, data, len(chosen))
-            return check_changes(size, chosen, embeddings, *own, encode)
+            return check_changes(chosen, vectors, *own, self._classes.encode)
 
         ids = None if ids is None else self._chosen(ids)
         self._backend.update(ids, self._where(filter), changes)

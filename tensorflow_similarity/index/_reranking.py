@@ -56,7 +56,7 @@ def expand_queries(index: Index, queries: ArrayLike, k: int = 5, alpha: float = 
         2018, https://arxiv.org/abs/1711.02512
     """
     _check_index(index)
-    queries = check_embeddings(queries, "queries", index.embedding_size)
+    queries = check_embeddings(queries, "queries", index.embedding_size, index.distance)
     k = checks.count(k, "k")
     alpha = checks.number(alpha, "alpha")
     if alpha < 0:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tensorflow_similarity.evaluation import evaluate, few_shot, verify
-from tensorflow_similarity.index import exact_search
+from tensorflow_similarity.index import Index, exact_search, expand_queries
 
 ROWS = np.random.default_rng(0).normal(size=(40, 5))
 LABELS = np.arange(40) % 4
@@ -57,3 +57,32 @@ def test_exact_search_bears_what_its_own_sums_bear():
 
 def test_zeros_are_no_small_numbers():
     assert exact_search(np.zeros((1, 2)), np.zeros((3, 2)), 2, "euclidean")[0].tolist() == [[0, 1]]
+
+
+SMALL = ROWS * 1e-25
+INTO_AN_INDEX = {
+    "add": lambda index: index.add(SMALL),
+    "upsert": lambda index: index.upsert([1, 50], SMALL[:2]),
+    "update": lambda index: index.update([1, 2], embeddings=SMALL[:2]),
+    "lookup": lambda index: index.lookup(SMALL[:2]),
+    "within": lambda index: index.lookup(SMALL[:2], max_distance=1.0),
+    "measure_recall": lambda index: index.measure_recall(SMALL[:2]),
+    "expand_queries": lambda index: expand_queries(index, SMALL[:2]),
+}
+
+
+@pytest.mark.parametrize("call", INTO_AN_INDEX.values(), ids=INTO_AN_INDEX)
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "inner_product"])
+def test_an_index_warns_of_squares_that_vanish(call, distance):
+    index = Index(5, distance)
+    index.add(ROWS)
+    with pytest.warns(UserWarning, match=r"vanish in float32.*Scale them up") as warned:
+        call(index)
+    assert all(warning.filename == __file__ for warning in warned)
+
+
+@pytest.mark.parametrize(("distance", "scale"), [("cosine", 1e-25), ("euclidean", 1e-16)])
+def test_an_index_of_small_numbers_answers_as_at_scale_one(distance, scale):
+    index, small = Index(5, distance), Index(5, distance)
+    index.add(ROWS), small.add(ROWS * scale)
+    assert small.lookup(ROWS * scale).ids.tolist() == index.lookup(ROWS).ids.tolist()
