@@ -25,6 +25,7 @@ __all__ = [
     "kind_of",
     "kinds_compared",
     "named",
+    "narrow",
     "parse",
     "tests_of_keys",
 ]
@@ -141,13 +142,26 @@ def _part(key: Any, value: Any, classes: ClassNames, name: str) -> Condition:
     return _of_field("data", key, value, name)
 
 
+def narrow(conditions: dict[str, Any], operator_: str, ids: list[Any]) -> None:
+    """Adds `eq`, `ne`, `in` or `not_in` with ids to conditions that must all hold.
+
+    Each becomes `in` or `not_in`, which may be there already.
+    """
+    if operator_ in ("ne", "not_in"):
+        conditions["not_in"] = [*conditions.get("not_in", ()), *ids]
+    elif "in" in conditions:
+        conditions["in"] = [each for each in conditions["in"] if each in ids]
+    else:
+        conditions["in"] = ids
+
+
 def _with_ids(conditions: Mapping[str, Any], classes: ClassNames) -> dict[str, Any]:
     """Replaces class names in conditions by ids; unknown names match no record."""
     result: dict[str, Any] = {}
     for own, value in conditions.items():
         if own in ("eq", "ne", "in", "not_in") and not isinstance(value, bool):
             ids = np.atleast_1d(checks.host_array(classes.wanted(value), "filter"))
-            result["in" if own in ("eq", "in") else "not_in"] = ids.tolist()
+            narrow(result, own, ids.tolist())
         elif own in ORDER and classes.names is not None:
             raise TypeError(
                 "`filter['labels']` must be class names, which have no order. "

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity.index._conditions import narrow
 from tensorflow_similarity.index._payload import JsonPayload
 
 __all__ = [
@@ -261,15 +262,21 @@ def _may_be_keys(value: Any) -> bool:
 
 def _of_operators(conditions: Mapping[str, Any], ids_of: Callable[[Any], Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
+    of_ids: dict[str, Any] = {}
     for operator, value in conditions.items():
         found = ids_of(value)
         if found is value:
-            result[operator] = value
+            of_ids[operator] = value
         elif operator in ("eq", "in", "ne", "not_in"):
-            result["in" if operator in ("eq", "in") else "not_in"] = found.tolist()
+            narrow(result, operator, found.tolist())
         else:
             raise TypeError(
                 "`filter['ids']` must be integers for an order: keys have none here. "
                 f"Received: {operator!r} with {value!r}. Use 'in' or 'not_in'."
             )
+    for operator, value in of_ids.items():
+        if operator in result:
+            narrow(result, operator, np.ravel(value).tolist())
+        else:
+            result[operator] = value
     return result

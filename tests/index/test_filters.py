@@ -323,6 +323,43 @@ def test_filters_from_several_threads_while_records_come():
     assert wrong == []
 
 
+@pytest.mark.parametrize("key", ["labels", "ids", "n"])
+@pytest.mark.parametrize("kind", [int, str])
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        ({"eq": 1, "in": [1, 2]}, [1]),
+        ({"in": [], "eq": 1}, []),
+        ({"ne": 1, "not_in": [2]}, [0, 3]),
+        ({"in": [0, 1, 2], "not_in": [3], "ne": 0, "exists": True}, [1, 2]),
+    ],
+)
+def test_all_operators_of_a_mapping_hold(key, kind, conditions, expected):
+    conditions = {
+        how: [kind(v) for v in each]
+        if isinstance(each, list)
+        else each
+        if each is True
+        else kind(each)
+        for how, each in conditions.items()
+    }
+    values = [kind(n) for n in range(4)]
+    index = Index(1, "euclidean")
+    index.add(
+        [[0.0], [1.0], [2.0], [3.0]], labels=values, ids=values, data=[{"n": v} for v in values]
+    )
+    for wanted in (conditions, dict(reversed(conditions.items()))):
+        assert index.get(filter={key: wanted}).data == [{"n": values[n]} for n in expected]
+
+
+def test_keys_beside_ids_in_one_condition():
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0], [2.0]], ids=["a", "b", "c"])
+    for wanted in ({"eq": "a", "in": [0, 1]}, {"in": [0, 1], "eq": "a"}, {"in": ["a"], "eq": 0}):
+        assert index.get(filter={"ids": wanted}).ids.tolist() == [0]
+    assert index.count({"ids": {"ne": "a", "not_in": [1]}}) == 1
+
+
 @pytest.mark.parametrize("key", ["n", "labels", "ids"])
 @pytest.mark.parametrize("operator", ["in", "not_in", "eq"])
 def test_masked_values_are_refused(key, operator):
