@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--traceback", action="store_true", help="show where an error comes from")
 
     data = argparse.ArgumentParser(add_help=False)
-    data.add_argument("--labels", metavar="FILE", help="class ids of an array: .npy")
+    data.add_argument("--labels", metavar="FILE", help="class ids of an array or texts: .npy")
     data.add_argument("--batch-size", type=_at_least_one, default=128, metavar="N")
     data.add_argument(
         "--size", metavar="HxW", help="of images, where the model takes any size, e.g. 224x224"

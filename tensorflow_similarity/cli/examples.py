@@ -107,7 +107,7 @@ def read_examples(
     Args:
         path: A .npy, .npz, .txt or image file, a folder, or `"-"` for the standard input.
         text: A single text, in place of a path.
-        labels: A .npy file with the class ids of an array.
+        labels: A .npy file with the class ids of an array or of texts.
         shape: What the model takes, `(height, width, channels)` for images, or None if unknown.
         texts: Whether the model takes strings.
         size: `"HxW"`, where the model takes images of any size.
@@ -132,16 +132,22 @@ def read_examples(
         elif Path(path).is_dir():
             if labels is not None:
                 raise ValueError(
-                    "--labels is for arrays. Received: a folder, whose subfolders tell."
+                    "--labels is for arrays and texts. Received: a folder, whose subfolders tell."
                 )
             found = _folder(path, images)
         elif (suffix := Path(path).suffix.lower()) in IMAGES:
+            if labels is not None:
+                raise ValueError(
+                    "--labels is for arrays and texts. Received: an image. Put it into a folder of "
+                    "its class."
+                )
             found = images([path])
             if name != repr(path):  # a temporary file
                 found = Examples(found.x[0][0], paths=[STANDARD_INPUT])
         elif suffix == ".txt":
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-            found = _texts([line for line in lines if line.strip()], texts)
+            found = _texts([line for line in _lines(path, name) if line.strip()], texts)
+            if labels is not None:
+                found.relabel(_class_ids(labels, len(found.x)))
         else:
             found = _array(path, name, labels)
             _check_shape(found.x, shape, texts, name)
@@ -181,6 +187,24 @@ def _texts(texts: list[str], wanted: bool) -> Examples:
     return Examples(np.array(texts), texts=texts)
 
 
+def _lines(path: str, name: str) -> list[str]:
+    """The lines of a text in UTF-8, with or without a byte order mark."""
+    try:
+        # Not `splitlines`, which also breaks at form feeds and at separators within a text.
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name} must be a text in UTF-8. Received: byte {error.object[error.start]:#04x} at "
+            f"{error.start}, which is none. Save it as UTF-8."
+        ) from error
+    return lines if lines[-1] else lines[:-1]
+
+
+def _class_ids(path: str, length: int) -> np.ndarray:
+    """The class ids in an .npy file."""
+    return checks.class_ids(_one_array(path, repr(path)), "labels", length=length)
+
+
 def _unreadable(name: str, error: Exception) -> ValueError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ValueError(f"{name} cannot be read as an array of NumPy: {reason}")
@@ -213,6 +237,9 @@ def _archive(path: str, name: str) -> tuple[np.ndarray, np.ndarray | None]:
         raise ValueError(f"{name} must be an .npz archive. Received: a single array; name it .npy.")
     if "x" not in found:
         raise ValueError(f"{name} must have an array x. Received: {sorted(names)}.")
+    for key, value in found.items():
+        if not isinstance(value, np.ndarray):
+            raise ValueError(f"{name} must have arrays. Received: {key}, which is none of NumPy's.")
     return found["x"], found.get("y")
 
 
@@ -224,7 +251,7 @@ def ids_in(path: str) -> Any:
     """
     if Path(path).suffix.lower() != ".txt":
         return _one_array(path, repr(path))
-    keys = Path(path).read_text(encoding="utf-8").splitlines()
+    keys = _lines(path, repr(path))
     if not all(keys):
         raise ValueError(f"{path!r} must have a key in each line. Received: an empty line.")
     return keys
@@ -236,12 +263,12 @@ def _array(path: str, name: str, labels: str | None) -> Examples:
         x, y = _archive(path, name)
     else:
         x = _one_array(path, name, mmap_mode="r")
-    if labels is not None:
-        y = _one_array(labels, repr(labels))
     if not x.ndim or not x.size:
         raise ValueError(f"{name} must have at least one example. Received: shape {x.shape}.")
     if x.dtype.kind not in "biufSU":
         raise ValueError(f"{name} must have numbers or texts. Received: dtype {x.dtype}.")
+    if labels is not None:
+        return Examples(x, _class_ids(labels, len(x)))
     return Examples(x, None if y is None else checks.class_ids(y, "labels", length=len(x)))
 
 

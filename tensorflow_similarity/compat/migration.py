@@ -103,15 +103,15 @@ def notebook_changes(notebook: Mapping[str, Any]) -> list[Change]:
     Raises:
         ValueError: If it is no notebook, or its code is not Python.
     """
-    cells = notebook.get("cells")
+    cells = notebook.get("cells") if isinstance(notebook, Mapping) else None
     if not isinstance(cells, Sequence):
         raise ValueError("A notebook must have cells. Received: JSON without them.")
     lines: list[str] = []
     places: list[tuple[int, int]] = []
     for number, cell in enumerate(cells, start=1):
+        text = _source(cell, number)
         if cell.get("cell_type") != "code":
             continue
-        text = "".join(cell.get("source", ""))
         for line, code in enumerate(_without_magics(text.splitlines()), start=1):
             lines.append(code)
             places.append((number, line))
@@ -126,6 +126,15 @@ def notebook_changes(notebook: Mapping[str, Any]) -> list[Change]:
         dataclasses.replace(each, cell=places[each.line - 1][0], line=places[each.line - 1][1])
         for each in found
     ]
+
+
+def _source(cell: Any, number: int) -> str:
+    """The text of a cell of a notebook, which is a string or a list of them."""
+    source = cell.get("source", "") if isinstance(cell, Mapping) else None
+    lines = [source] if isinstance(source, str) else source
+    if not isinstance(lines, Sequence) or not all(isinstance(line, str) for line in lines):
+        raise ValueError(f"Cell {number} of a notebook must have a text as its source.")
+    return "".join(lines)
 
 
 def _without_magics(lines: list[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -44,6 +45,9 @@ def files(tmp_path_factory):
     (path / "empty").touch()
     (path / "one.txt").write_text("one\n")
     (path / "line.txt").write_text("one\n\ntwo\n")
+    (path / "latin.txt").write_bytes("caf\u00e9\n".encode("latin-1"))
+    (path / "cells.ipynb").write_text('{"cells": [{"cell_type": "code", "source": 5}]}')
+    (path / "list.ipynb").write_text("[1]")
     inputs = keras.Input((2,))
     outputs = keras.layers.Dense(2, kernel_initializer="identity", name="embedding")(inputs)
     keras.Model(inputs, outputs, name="plain").save(path / "plain.keras")
@@ -328,6 +332,14 @@ def test_scale_and_size_of_images(capsys, images):
         (["index", "model.keras", "x.npy", "--ids", "line.txt"], "Received: an empty line"),
         (["index", "model.keras", "x.npy", "--ids", "none.txt"], "none.txt"),
         (["index", "model.keras", "x.npy", "--ids", "program.py"], "program.py"),
+        (["index", "model.keras", "x.npy", "--ids", "latin.txt"], "latin.txt.*UTF-8.*0xe9 at 3"),
+        (["lookup", "model.keras", "latin.txt"], "latin.txt.*UTF-8.*0xe9 at 3"),
+        (["migrate", "cells.ipynb"], "cells.ipynb.*Cell 1.*text"),
+        (["migrate", "list.ipynb"], "list.ipynb.*must have cells"),
+        (
+            ["index", "model.keras", "photo.png", "--labels", "y.npy"],
+            "--labels.*Received: an image",
+        ),
         (["index", "model.keras", "x.npy", "--labels", "x.npy"], "labels"),
         (["evaluate", "model.keras", "x.npy"], "class ids"),
         (["evaluate", "model.keras", "records.npz", "--leave-one-out", "--metrics", "x"], "'x'"),
@@ -445,6 +457,23 @@ def test_texts(capsys, texts, monkeypatch):
     assert "must have texts" in capsys.readouterr().err
 
 
+def test_a_text_a_line_whatever_its_characters(capsys, texts):
+    lines = ["ab\u2028c", "b\x0cb", "cc\x85"]
+    Path("queries.txt").write_bytes(("\ufeff" + "\r\n".join(lines) + "\r\n").encode())
+    np.save("classes.npy", [4, 4, 5])
+    run(
+        capsys,
+        *("index", "texts.keras", "queries.txt", "--labels", "classes.npy"),
+        *("--ids", "queries.txt", "--reset"),
+    )
+    index = SimilarityModel.load("texts.keras").vector_index
+    assert index.keys.tolist() == lines
+    assert index.get(lines).labels.tolist() == [4, 4, 5]
+    np.save("classes.npy", [4, 4])
+    assert main(["index", "texts.keras", "queries.txt", "--labels", "classes.npy"]) == 1
+    assert "expected 3" in capsys.readouterr().err
+
+
 def odd_arrays():
     """Files that are not what their names say."""
 
@@ -461,6 +490,10 @@ def odd_arrays():
     yield "archive.npy", npz
     yield "array.npz", npy
     yield "other.npz", saved(np.savez, z=X)
+    member = io.BytesIO()
+    with zipfile.ZipFile(member, "w") as archive:
+        archive.writestr("x.npy", b"not an array")
+    yield "member.npz", member.getvalue()
     yield "objects.npy", saved(np.save, np.array([{}, None], object))
     yield "records.npy", saved(np.save, np.zeros(3, [("a", "f4")]))
     yield "scalar.npy", saved(np.save, np.float32(3))
