@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 from keras import ops
 
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
-from tensorflow_similarity.distances.gradients import negative_products, with_gradient
+from tensorflow_similarity.distances.gradients import (
+    WithGradient,
+    negative_products,
+    with_gradient,
+)
 from tensorflow_similarity.distances.product import Product
 from tensorflow_similarity.distances.rows import SMALLEST_ROW
 
@@ -31,8 +33,8 @@ def unit_rows(x: Tensor) -> Tensor:
     return with_gradient(_unit_rows, x)
 
 
-def _unit_rows(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The rows at length 1, and what takes a gradient of theirs to one of `x`."""
+def _unit_rows(x: Tensor) -> WithGradient:
+    """The rows at length 1, and how a gradient of theirs becomes one of `x`."""
     sizes = ops.abs(ops.stop_gradient(x))
     largest = ops.max(sizes, axis=-1, keepdims=True)
     # A row with NaN must stay NaN. Its sum is NaN, which compares as false; its maximum is
@@ -45,11 +47,11 @@ def _unit_rows(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     inverse = ops.where(zero, 0, ops.rsqrt(ops.where(zero, 1, squares)))
     units = scaled * inverse
 
-    def gradient(upstream: Tensor) -> Tensor:
+    def gradient(units: Tensor, inverse: Tensor, scale: Tensor, upstream: Tensor) -> Tensor:
         along = ops.sum(upstream * units, axis=-1, keepdims=True)
         return inverse / scale * (upstream - along * units)
 
-    return units, gradient
+    return units, (units, inverse, scale), gradient
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")

@@ -6,33 +6,117 @@ result, that of the batch is `G x + G^T x`: one product of `G + G^T` with x, and
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity._types import Tensor
 
-__all__ = ["negative_products", "products", "slope_of", "squares", "squares_among", "with_gradient"]
+__all__ = [
+    "WithGradient",
+    "negative_products",
+    "products",
+    "slope_of",
+    "squares",
+    "squares_among",
+    "with_gradient",
+]
+
+#: A value (or several), the tensors that its gradient needs, and a function from these and the
+#: gradient of each value to that of each input.
+WithGradient = tuple[Any, tuple[Any, ...], Callable[..., Any]]
 
 
-def with_gradient(
-    function: Callable[[Tensor], tuple[Tensor, Callable[[Tensor], Tensor]]], x: Tensor
-) -> Tensor:
-    """The value of `function(x)`, with the gradient that it returns beside the value.
+def with_gradient(function: Callable[..., WithGradient], *inputs: Tensor) -> Any:
+    """The value of `function(*inputs)`, with the gradient that it returns beside the value.
 
-    JAX and PyTorch differentiate the steps of the value, to the same gradient.
+    JAX differentiates the steps of the value, to the same gradient, which XLA makes as quick. So
+    does PyTorch where it compiles, transforms a function, or asks for a gradient's gradient.
 
     Args:
-        function: Maps a tensor to its value, and to a function from a gradient of the value to one
-            of the tensor.
-        x: The tensor.
+        function: Maps tensors to their value, or a tuple of them; to the tensors that the gradient
+            needs; and to a function `(*needed, *gradients of the values) -> gradient`, or a tuple
+            of them if there are several inputs of floats. Neither may hold other tensors, which
+            would be kept where blocks are computed again.
+        *inputs: The tensors, floats before masks and integers.
     """
-    if keras.backend.backend() != "tensorflow":
-        return function(x)[0]
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return _in_torch(function, inputs)
+    if backend != "tensorflow":
+        return function(*inputs)[0]
     import tensorflow as tf
 
-    return tf.custom_gradient(function)(x)
+    floats = [x for x in inputs if keras.backend.is_float_dtype(x.dtype)]
+    others = inputs[len(floats) :]
+
+    def call(*floats: Any) -> Any:
+        values, needed, gradient = function(*floats, *others)
+        return values, functools.partial(gradient, *needed)
+
+    return tf.custom_gradient(call)(*floats)
+
+
+def _in_torch(function: Callable[..., WithGradient], inputs: tuple[Any, ...]) -> Any:
+    import torch
+
+    transformed = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
+    if (
+        not torch.is_grad_enabled()
+        or not any(isinstance(x, torch.Tensor) and x.requires_grad for x in inputs)
+        or torch.compiler.is_compiling()
+        or transformed()
+    ):
+        return function(*inputs)[0]
+    return _torch_function().apply(function, *inputs)
+
+
+@functools.cache
+def _torch_function() -> Any:
+    import torch
+
+    class Written(torch.autograd.Function):  # type: ignore[misc]
+        """One step to PyTorch: the steps within are not recorded."""
+
+        @staticmethod
+        def forward(ctx: Any, function: Any, *inputs: Any) -> Any:
+            values, needed, ctx.gradient = function(*inputs)
+            ctx.function, ctx.inputs = function, len(inputs)
+            # Saved as PyTorch wants it, what is needed can be recomputed instead of kept.
+            ctx.save_for_backward(*inputs, *needed)
+            return values
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            saved = ctx.saved_tensors
+            inputs = saved[: ctx.inputs]
+            if not torch.is_grad_enabled():
+                found = ctx.gradient(*saved[ctx.inputs :], *upstream)
+                found = found if isinstance(found, tuple) else (found,)
+                return None, *found, *(None,) * (len(inputs) - len(found))
+            # The gradient itself will be differentiated: by the steps of the value.
+            values = ctx.function(*inputs)[0]
+            values = values if isinstance(values, tuple) else (values,)
+            slopes = [
+                (value, slope)
+                for value, slope in zip(values, upstream, strict=True)
+                if value.requires_grad
+            ]
+            found = iter(
+                torch.autograd.grad(
+                    [value for value, _ in slopes],
+                    [x for x in inputs if x.requires_grad],
+                    [slope for _, slope in slopes],
+                    create_graph=True,
+                    allow_unused=True,
+                )
+            )
+            return None, *(next(found) if x.requires_grad else None for x in inputs)
+
+    return Written
 
 
 def slope_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -42,6 +126,15 @@ def slope_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         function: Maps each entry of a tensor by itself.
         x: The tensor.
     """
+    if keras.backend.backend() == "torch":
+        import torch
+
+        with torch.enable_grad():
+            x = ops.stop_gradient(x).requires_grad_()
+            values: Any = function(x)
+            if not values.requires_grad:  # A constant.
+                return torch.zeros_like(x)
+            return torch.autograd.grad(values.sum(), x, materialize_grads=True)[0]
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
@@ -87,18 +180,18 @@ def squares(queries: Tensor, keys: Tensor) -> Tensor:
     return ops.matmul(left, ops.transpose(right))
 
 
-def _negative_products_among(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    def gradient(upstream: Tensor) -> Tensor:
+def _negative_products_among(x: Tensor) -> WithGradient:
+    def gradient(x: Tensor, upstream: Tensor) -> Tensor:
         return ops.matmul(upstream + ops.transpose(upstream), -x)
 
-    return ops.matmul(-x, ops.transpose(x)), gradient
+    return ops.matmul(-x, ops.transpose(x)), (x,), gradient
 
 
-def _squares_among(x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    def gradient(upstream: Tensor) -> Tensor:
+def _squares_among(x: Tensor) -> WithGradient:
+    def gradient(x: Tensor, upstream: Tensor) -> Tensor:
         # Sums of `g (a - b)`: of what is subtracted, and beside it of g.
         ones = ops.ones_like(x[:, :1])
         sums = ops.matmul(upstream + ops.transpose(upstream), ops.concatenate([x, ones], axis=1))
         return 2 * (x * sums[:, -1:] - sums[:, :-1])
 
-    return squares(x, x), gradient
+    return squares(x, x), (x,), gradient

@@ -18,7 +18,12 @@ from tensorflow_similarity.losses.labels import (
     invalid_binary,
     refuse_in_graph,
 )
-from tensorflow_similarity.losses.masked import masked_sum, mean_over_pairs, number_of
+from tensorflow_similarity.losses.masked import (
+    masked_sum,
+    mean_over_pairs,
+    number_of,
+    pull_and_push,
+)
 from tensorflow_similarity.losses.metric_loss import PairwiseValuesLoss, StatisticsLoss
 from tensorflow_similarity.mining.miners import Miner, StrategyMiner
 from tensorflow_similarity.mining.pairs import Pairs
@@ -119,14 +124,8 @@ class ContrastiveLoss(PairwiseValuesLoss, StatisticsLoss):
         return self._cost(ops.relu(self.margin - distances))
 
     def statistics(self, pairs: Pairs) -> Any:
-        distances, pulled, negatives, *_ = pairs
-        pushed = ops.logical_and(negatives, ops.stop_gradient(distances) < self.margin)
-        # Distances that are not pulled may be large, so their square is not computed.
-        pull = self._cost(ops.where(pulled, distances, 0))
-        return (
-            (masked_sum(pull, pulled), number_of(pulled, pull.dtype)),
-            (masked_sum(self._push(distances), pushed), number_of(pushed, pull.dtype)),
-        )
+        distances, positives, negatives, *_ = pairs
+        return pull_and_push(distances, positives, negatives, None, self.margin, self.power)
 
     def values_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         positive = ops.cast(y_true, y_pred.dtype)
@@ -221,14 +220,8 @@ class SNRContrastiveLoss(StatisticsLoss):
         self.neg_margin = checked_number(neg_margin, "neg_margin")
 
     def statistics(self, pairs: Pairs) -> Any:
-        def term(costs: Any, mask: Tensor) -> tuple[Any, Any]:
-            active = ops.logical_and(mask, costs > 0)
-            return masked_sum(costs, active), number_of(active, costs.dtype)
-
-        return (
-            term(pairs.distances - self.pos_margin, pairs.positives),
-            term(self.neg_margin - pairs.distances, pairs.negatives),
-        )
+        distances, positives, negatives, *_ = pairs
+        return pull_and_push(distances, positives, negatives, self.pos_margin, self.neg_margin)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -339,13 +332,11 @@ class MarginLoss(StatisticsLoss):
     def statistics(self, pairs: Pairs) -> Any:
         distances, positives, negatives, *_ = pairs
         boundaries = self._boundaries(pairs)
-        pull = ops.relu(distances - boundaries[:, None] + self.margin)
-        push = ops.relu(boundaries[:, None] - distances + self.margin)
+        limits = (boundaries[:, None] + margin for margin in (-self.margin, self.margin))
+        (pull, pulled), (push, pushed) = pull_and_push(distances, positives, negatives, *limits)
         # A positive pair occurs in as many triplets as there are negatives.
         triplets = number_of(negatives, distances.dtype), number_of(positives, distances.dtype)
-        sums = triplets[0] * masked_sum(pull, positives) + triplets[1] * masked_sum(push, negatives)
-        pulled = number_of(ops.logical_and(positives, pull > 0), distances.dtype)
-        pushed = number_of(ops.logical_and(negatives, push > 0), distances.dtype)
+        sums = triplets[0] * pull + triplets[1] * push
         return sums, triplets[0] * pulled + triplets[1] * pushed, boundaries
 
     def value(self, statistics: Any, comparison: Comparison) -> Any:
@@ -463,11 +454,11 @@ class IntraPairVarianceLoss(StatisticsLoss):
         )
 
     def _costs(self, pairs: Pairs, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        similarities = 1 - pairs.distances
-        return (
-            masked_sum(ops.square(ops.relu(low - similarities)), pairs.positives),
-            masked_sum(ops.square(ops.relu(similarities - high)), pairs.negatives),
+        # Of similarities it is the negatives that should be below a limit.
+        push, pull = pull_and_push(
+            1 - pairs.distances, pairs.negatives, pairs.positives, high, low, power=2
         )
+        return pull[0], push[0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pos_eps": self.pos_eps, "neg_eps": self.neg_eps}
@@ -534,16 +525,15 @@ class ThresholdConsistentMarginLoss(StatisticsLoss):
         self.negative_weight = checked_number(negative_weight, "negative_weight")
 
     def statistics(self, pairs: Pairs) -> Any:
-        similarities = 1 - pairs.distances
-        sides = (
-            (pairs.positives, self.positive_margin - similarities, self.positive_weight),
-            (pairs.negatives, similarities - self.negative_margin, self.negative_weight),
+        # Of similarities it is the negatives that should be below a limit.
+        (push, pushed), (pull, pulled) = pull_and_push(
+            1 - pairs.distances,
+            pairs.negatives,
+            pairs.positives,
+            self.negative_margin,
+            self.positive_margin,
         )
-        return tuple(
-            (weight * masked_sum(excess, wrong), number_of(wrong, excess.dtype))
-            for mask, excess, weight in sides
-            for wrong in (ops.logical_and(mask, excess > 0),)
-        )
+        return (self.positive_weight * pull, pulled), (self.negative_weight * push, pushed)
 
     def get_config(self) -> dict[str, Any]:
         return {

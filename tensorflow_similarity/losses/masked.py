@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from tensorflow_similarity._types import Tensor
-from tensorflow_similarity.distances.gradients import with_gradient
+from tensorflow_similarity.distances.gradients import WithGradient, with_gradient
 
 __all__ = [
     "EMPTY",
@@ -23,6 +22,7 @@ __all__ = [
     "masked_sum",
     "mean_over_pairs",
     "number_of",
+    "pull_and_push",
     "with_entries",
     "with_slope",
 ]
@@ -43,12 +43,88 @@ def any_pair(mask: Tensor) -> Tensor:
 
 def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
     """Sum over the entries of each row where `mask`; 0 where there are none."""
-    return ops.sum(ops.where(mask, values, 0), axis=1)
+
+    def function(values: Tensor, mask: Tensor) -> WithGradient:
+        def gradient(mask: Tensor, upstream: Tensor) -> Tensor:
+            return ops.where(mask, upstream[:, None], 0)
+
+        return ops.sum(ops.where(mask, values, 0), axis=1), (mask,), gradient
+
+    return with_gradient(function, values, mask)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the entries of each row where `mask`; 0 where there are none."""
     return masked_sum(values, mask) / ops.maximum(number_of(mask, values.dtype), 1)
+
+
+def pull_and_push(
+    distances: Tensor,
+    pulled: Tensor,
+    pushed: Tensor,
+    low: Any,
+    high: Any,
+    power: int = 1,
+) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """What pairs cost that should be below a limit, and others that should be above one.
+
+    `sum over the entries where pulled of max(0, d - low)^power`, and
+    `sum over the entries where pushed of max(0, high - d)^power`. It is one step to the gradient,
+    which takes half of the passes over the entries that those of its steps take.
+
+    Args:
+        distances: Float `[rows, keys]`.
+        pulled: Bool `[rows, keys]`, the entries of the first sum.
+        pushed: Bool `[rows, keys]`, the entries of the second sum, none of them in the first.
+        low: Number, or float `[]` or `[rows, 1]`. None: the first sum is of `d^power`.
+        high: Number, or float `[]` or `[rows, 1]`.
+        power: 1 or 2.
+
+    Returns:
+        For each sum, it and the number of its terms, `[rows]` each: those above 0, but all without
+        a limit.
+    """
+
+    def function(distances: Tensor, *limits_and_masks: Tensor) -> WithGradient:
+        high, *low, pulled, pushed = limits_and_masks
+        # Distances that are not pulled may be large, so their square is not computed.
+        far = ops.where(pulled, ops.relu(distances - low[0]) if low else distances, 0)
+        near = ops.where(pushed, ops.relu(high - distances), 0)
+        costs = (far, near) if power == 1 else (ops.square(far), ops.square(near))
+        sums = tuple(ops.sum(cost, axis=1) for cost in costs)
+        sides = (far > 0 if low else pulled), near > 0
+        counts = tuple(ops.stop_gradient(number_of(side, distances.dtype)) for side in sides)
+        limits = (high, *low)
+        if power == 1:
+            return (*sums, *counts), (*sides, *counts, *limits), of_firsts
+        return (*sums, *counts), (far, near, *limits), of_squares
+
+    def of_firsts(
+        far: Tensor, near: Tensor, fars: Tensor, nears: Tensor, *limits_and_upstream: Tensor
+    ) -> Any:
+        *limits, pull, push, _, _ = limits_and_upstream
+        slope = ops.where(far, pull[:, None], ops.where(near, -push[:, None], 0))
+        return slope, *_of_limits(limits, pull * fars, push * nears)
+
+    def of_squares(far: Tensor, near: Tensor, *limits_and_upstream: Tensor) -> Any:
+        *limits, pull, push, _, _ = limits_and_upstream
+        pull, push = 2 * pull, 2 * push
+        slope = far * pull[:, None] - near * push[:, None]
+        rows = pull * ops.sum(far, axis=1), push * ops.sum(near, axis=1)
+        return slope, *_of_limits(limits, *rows)
+
+    given = (limit for limit in (high, low) if limit is not None)
+    limits = (ops.convert_to_tensor(limit, distances.dtype) for limit in given)
+    far, near, fars, nears = with_gradient(function, distances, *limits, pulled, pushed)
+    return (far, ops.stop_gradient(fars)), (near, ops.stop_gradient(nears))
+
+
+def _of_limits(limits: Any, pulls: Tensor, pushes: Tensor) -> list[Tensor]:
+    """The gradients of `high` and `low`, from those of all their terms in each row."""
+    return [
+        rows[:, None] if len(limit.shape) else ops.sum(rows)
+        for limit, rows in zip(limits, (pushes, -pulls), strict=False)
+    ]
 
 
 def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
@@ -57,7 +133,7 @@ def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
     Rows without an entry are `EMPTY`, with gradient 0.
     """
 
-    def function(values: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def function(values: Tensor, mask: Tensor) -> WithGradient:
         masked = ops.where(mask, values, EMPTY)
         top = ops.stop_gradient(ops.max(masked, axis=1, keepdims=True))
         # Where nothing is masked in, every entry is `EMPTY` and the sum is that of ones.
@@ -65,13 +141,14 @@ def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
         none = top[:, 0] <= EMPTY
         total = ops.where(none, 1, ops.sum(powers, axis=1))
 
-        def gradient(upstream: Tensor) -> Tensor:
+        def gradient(powers: Tensor, none: Tensor, total: Tensor, upstream: Tensor) -> Tensor:
             # What is masked out has no power, and so no gradient.
             return powers * ops.where(none, 0, upstream / total)[:, None]
 
-        return ops.where(none, EMPTY, ops.log(total) + top[:, 0]), gradient
+        value = ops.where(none, EMPTY, ops.log(total) + top[:, 0])
+        return value, (powers, none, total), gradient
 
-    return with_gradient(function, values)
+    return with_gradient(function, values, mask)
 
 
 def log_add_exp(a: Tensor, b: Tensor) -> Tensor:

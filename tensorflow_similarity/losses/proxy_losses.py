@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -12,7 +11,7 @@ from keras import ops
 from tensorflow_similarity import distances
 from tensorflow_similarity._checks import count
 from tensorflow_similarity._types import Shape, Tensor
-from tensorflow_similarity.distances.gradients import slope_of, with_gradient
+from tensorflow_similarity.distances.gradients import WithGradient, slope_of, with_gradient
 from tensorflow_similarity.losses.arguments import (
     checked_class_id,
     checked_number,
@@ -229,11 +228,11 @@ def _centers_first(cosines: Tensor) -> Tensor:
     return ops.transpose(cosines, (0, 2, 1))
 
 
-def _nearest(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def _nearest(cosines: Tensor) -> WithGradient:
     """The largest over centers, `[batch, centers, classes]` -> `[batch, classes]`."""
     largest = ops.max(cosines, axis=1)
 
-    def gradient(upstream: Tensor) -> Tensor:
+    def gradient(cosines: Tensor, largest: Tensor, upstream: Tensor) -> Tensor:
         # Center by center: TensorFlow is slow where a middle axis is broadcast.
         nearest = [
             ops.cast(ops.equal(center, largest), cosines.dtype)
@@ -242,7 +241,7 @@ def _nearest(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         share = upstream / sum(nearest)
         return ops.stack([each * share for each in nearest], axis=1)
 
-    return largest, gradient
+    return largest, (cosines, largest), gradient
 
 
 class SoftmaxProxyLoss(ProxyLoss):
@@ -276,7 +275,7 @@ class SoftmaxProxyLoss(ProxyLoss):
 
         handicapped = type(self).own_class is not SoftmaxProxyLoss.own_class
 
-        def cross_entropy(cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        def cross_entropy(cosines: Tensor, own: Tensor) -> WithGradient:
             taken = logit = entries(cosines, own)
             logits = cosines
             if handicapped:
@@ -286,7 +285,9 @@ class SoftmaxProxyLoss(ProxyLoss):
             powers = ops.exp(self.scale * (logits - top))
             total = ops.sum(powers, axis=1, keepdims=True)
 
-            def gradient(upstream: Tensor) -> Tensor:
+            def gradient(
+                powers: Tensor, total: Tensor, taken: Tensor, own: Tensor, upstream: Tensor
+            ) -> Tensor:
                 slope = self.scale * upstream
                 slopes = powers * (slope[:, None] / total)
                 of_own = entries(slopes, own) - slope
@@ -294,9 +295,10 @@ class SoftmaxProxyLoss(ProxyLoss):
                     of_own = of_own * slope_of(self.own_class, taken)
                 return with_entries(slopes, own, of_own)
 
-            return ops.log(total[:, 0]) + self.scale * (top[:, 0] - logit), gradient
+            value = ops.log(total[:, 0]) + self.scale * (top[:, 0] - logit)
+            return value, (powers, total, taken, own), gradient
 
-        return with_gradient(cross_entropy, cosines)
+        return with_gradient(cross_entropy, cosines, own)
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -703,18 +705,20 @@ class SoftTripleLoss(SoftmaxProxyLoss):
     def to_classes(self, cosines: Tensor) -> Tensor:
         return with_gradient(self._softly_assigned, _centers_first(cosines))
 
-    def _softly_assigned(self, cosines: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _softly_assigned(self, cosines: Tensor) -> WithGradient:
         """Similarities `[batch, classes]`, from `[batch, centers, classes]`."""
         top = ops.stop_gradient(ops.max(cosines, axis=1, keepdims=True))
         powers = ops.exp((cosines - top) / self.gamma)
         total = ops.sum(powers, axis=1)
         means = ops.sum(powers * cosines, axis=1) / total
 
-        def gradient(upstream: Tensor) -> Tensor:
+        def gradient(
+            cosines: Tensor, powers: Tensor, total: Tensor, means: Tensor, upstream: Tensor
+        ) -> Tensor:
             slope = (upstream / (self.gamma * total))[:, None]
             return powers * slope * (cosines - (means - self.gamma)[:, None])
 
-        return means, gradient
+        return means, (cosines, powers, total, means), gradient
 
     def own_class(self, cosines: Tensor) -> Tensor:
         return cosines - self.margin

@@ -63,6 +63,54 @@ def test_values_and_gradients_are_those_of_the_formulas():
     every(check_proxies, ON_PROXIES.items())
 
 
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") != "torch", reason="of PyTorch")
+def test_gradients_have_a_gradient_and_can_be_transformed():
+    import torch
+
+    rng = np.random.default_rng(4)
+    x = torch.tensor(rng.normal(size=(6, 3)).astype("float32"), requires_grad=True)
+    y = np.arange(6) % 2
+    for loss in (
+        losses.ContrastiveLoss(margin=2.0, distance="euclidean"),
+        losses.IntraPairVarianceLoss(),
+        losses.MultiSimilarityLoss(epsilon=None),
+        losses.ArcFaceLoss(scale=4.0),
+        losses.SoftTripleLoss(gamma=1.0),
+    ):
+        several = isinstance(loss, losses.SoftTripleLoss)
+
+        def value(x, loss=loss, several=several):
+            return loss(y, torch.stack([x, x * x], dim=-1) / 9 if several else x)
+
+        def gradient(x, value=value):
+            return torch.autograd.grad(value(x), x, create_graph=True)[0]
+
+        direction = torch.tensor(rng.normal(size=x.shape).astype("float32"))
+        (curvature,) = torch.autograd.grad((gradient(x) * direction).sum(), x)
+        step = 1e-3 * direction
+        differences = (gradient(x + step) - gradient(x - step)).detach() / 2e-3
+        np.testing.assert_allclose(curvature, differences, atol=2e-3 * float(curvature.abs().max()))
+        transformed = torch.func.grad(value)(x.detach())
+        np.testing.assert_allclose(transformed, gradient(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(os.environ.get("KERAS_BACKEND") != "torch", reason="of PyTorch")
+def test_blocks_keep_nothing_of_their_rows():
+    import gc
+
+    import torch
+
+    x = torch.tensor(np.random.default_rng(5).normal(size=(60, 3)), requires_grad=True)
+    y = np.arange(60) % 7
+    for loss in (losses.ContrastiveLoss(distance="euclidean"), losses.SupConLoss()):
+        loss.block_size = 20
+        value = loss(y, x)
+        gc.collect()
+        tensors = (each for each in gc.get_objects() if isinstance(each, torch.Tensor))
+        assert not any(each.ndim == 2 and each.shape[1] == 60 for each in tensors), loss
+        value.backward()
+
+
 def results(backend, path):
     done = subprocess.run(
         [sys.executable, PROGRAM, path],
