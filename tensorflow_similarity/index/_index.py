@@ -671,9 +671,9 @@ class Index:
                 the index then have tuples of labels, and a single label is a set of one.
             data: The payload: an array whose first axis is the record (rows
                 of images, say), or a list with one JSON value per record, which
-                is returned as JSON (tuples as lists, keys as strings); a pandas data
-                frame counts as a dict of its columns for each row. The first payload
-                decides which of the two kinds an index holds.
+                is returned as JSON (tuples as lists, keys as strings); a table of
+                pandas, PyArrow or Polars counts as a dict of its columns for each row. The
+                first payload decides which of the two kinds an index holds.
             ids: Ids `[n]`, distinct, not negative and not in use; None to assign
                 increasing ids that were never used before. Or keys, distinct strings `[n]`
                 that are not in use: each is stored with its record, whose id is assigned, and

@@ -164,22 +164,33 @@ def _values(text: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> list[A
 PayloadRows = ArrayPayload | JsonPayload
 
 
-def _rows_of_frame(frame: Any) -> list[dict[str, Any]]:
-    """The rows of a pandas data frame, by column name; None where a value is missing."""
-    names = [str(name) for name in frame.columns]
+def _refuse_same_names(names: list[str]) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"`data` must have columns of different names. Received: {names}.")
-    columns = []
-    for place in range(len(names)):
-        column = frame.iloc[:, place]
-        values = column.astype(str) if column.dtype.kind in "mM" else column
-        known = column.notna().tolist()
-        # tolist() makes Python's numbers of NumPy's.
-        columns.append(
-            [value if there else None for value, there in zip(values.tolist(), known, strict=True)]
-        )
-    rows = zip(*columns, strict=True) if columns else [()] * len(frame)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _rows_of_table(table: Any) -> list[dict[str, Any]]:
+    """The rows of a table of pandas, PyArrow or Polars, by column name; None where missing."""
+    if hasattr(table, "to_pylist"):
+        _refuse_same_names(list(table.schema.names))
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+    if hasattr(table, "to_dicts"):
+        rows = table.to_dicts()
+        return rows
+    names = [str(name) for name in table.columns]
+    _refuse_same_names(names)
+    columns = [_values_of_column(table.iloc[:, place]) for place in range(len(names))]
+    found = zip(*columns, strict=True) if columns else [()] * len(table)
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _values_of_column(column: Any) -> list[Any]:
+    """The values of a pandas column, times as text; None where one is missing."""
+    values = column.astype(str) if column.dtype.kind in "mM" else column
+    missing = np.asarray(column.isna()).tolist()
+    # tolist() makes Python's numbers of NumPy's.
+    return [None if none else value for value, none in zip(values.tolist(), missing, strict=True)]
 
 
 def parse_payload(data: object, length: int) -> PayloadRows | None:
@@ -188,7 +199,8 @@ def parse_payload(data: object, length: int) -> PayloadRows | None:
     Args:
         data: An array or tensor `[length, ...]` (array rows), a list of arrays
             of one shape (likewise), a list or an array of strings or objects
-            (JSON values), a pandas data frame (a dict of its columns for each row), or None.
+            (JSON values), a table of pandas, PyArrow or Polars (a dict of its columns for each
+            row), or None.
         length: The number of records.
 
     Raises:
@@ -198,8 +210,10 @@ def parse_payload(data: object, length: int) -> PayloadRows | None:
     if data is None:
         return None
     checks.refuse_partial(data, "data")
-    if hasattr(data, "iloc") and hasattr(data, "columns"):
-        data = _rows_of_frame(data)
+    if hasattr(data, "columns") and hasattr(data, "__array__"):
+        data = _rows_of_table(data)
+    elif hasattr(data, "isna") and hasattr(data, "dtype") and data.dtype.kind == "O":
+        data = _values_of_column(data)
     if hasattr(data, "__array__"):
         values: Any = checks.host_array(data, "data")
         # Text and objects have no fixed width, so they are stored as JSON.
@@ -243,9 +257,12 @@ def _dump(values: list[Any]) -> list[bytes]:
         try:
             text = json.dumps(value, allow_nan=False, separators=(",", ":"), default=_scalar)
         except (TypeError, ValueError, RecursionError) as error:
+            reason = str(error)
+            if isinstance(error, ValueError) and "float" in reason:
+                reason = "NaN or infinity, which JSON does not have: write None"
             raise TypeError(
                 f"`data` must hold JSON values (None, bool, int, float, str, list, dict) or rows "
-                f"of one array. Received at {place}: {type(value).__name__} ({error})."
+                f"of one array. Received at {place}: {type(value).__name__} ({reason})."
             ) from error
         texts.append(text.encode())
     return texts

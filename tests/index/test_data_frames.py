@@ -38,6 +38,39 @@ def test_rows_of_a_frame_keep_the_names_of_its_columns():
         index.add(np.eye(3)[:1], data=twice)
 
 
+def test_rows_of_an_arrow_table_keep_the_names_of_its_columns():
+    arrow = pytest.importorskip("pyarrow")
+    for columns in ({"a": [1, 2, 3]}, {"a": [1, None, 2**60 + 1], "b": ["x", None, "z"]}):
+        table, rows = (
+            arrow.table(columns),
+            pandas.DataFrame(columns, dtype=object).to_dict("records"),
+        )
+        for kind in (table, table.to_batches()[0]):
+            index = Index(3)
+            assert index.get(index.add(np.eye(3), data=kind)).data == rows
+            assert index.count({"a": {"ge": 2}}) == sum(
+                r["a"] is not None and r["a"] > 1 for r in rows
+            )
+    twice = arrow.table([arrow.array([1]), arrow.array([2])], names=["a", "a"])
+    with pytest.raises(ValueError, match="different names"):
+        Index(3).add(np.eye(3)[:1], data=twice)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["object", "string", "category", pytest.param(pandas.array, id="array"), pandas.Index],
+)
+def test_missing_texts_of_a_column_are_none(kind):
+    words = ["b", None, "a"]
+    column = pandas.Series(words, dtype=kind) if isinstance(kind, str) else kind(words)
+    index = Index(3)
+    assert index.get(index.add(np.eye(3), data=column)).data == words
+    with pytest.raises(TypeError, match=r"`data`.*at 1: float \(NaN.*write None"):
+        index.add(np.eye(3), data=["b", np.nan, "a"])
+    nested = pandas.Series([{"a": 1}, np.nan, [2]])
+    assert index.get(index.add(np.eye(3), data=nested)).data == [{"a": 1}, None, [2]]
+
+
 def test_a_column_is_its_values():
     index = Index(3)
     assert index.get(index.add(np.eye(3), data=FRAME["price"])).data.tolist() == [2, 3, 5]
