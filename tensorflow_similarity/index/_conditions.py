@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import operator
+import warnings
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tensorflow_similarity import _checks as checks
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity.index._class_names import ClassNames
 
 __all__ = [
@@ -127,6 +129,7 @@ def _part(key: Any, value: Any, classes: ClassNames, name: str) -> Condition:
     if key in _FIELDS:
         if not isinstance(value, Mapping):  # an id or several
             if _FIELDS[key] == "label":
+                _warn_of_no_label(value, name)
                 value = classes.wanted(value)
             found = np.atleast_1d(checks.host_array(value, name))
             if _FIELDS[key] == "id" and found.size and found.dtype.kind not in "iu":
@@ -137,7 +140,7 @@ def _part(key: Any, value: Any, classes: ClassNames, name: str) -> Condition:
             ids = checks.class_ids(found, name)
             return Tested(_FIELDS[key], key, "in", ids.tolist())
         if _FIELDS[key] == "label":
-            value = _with_ids(value, classes)
+            value = _with_ids(value, classes, name)
         return _of_field(_FIELDS[key], key, value, name)
     return _of_field("data", key, value, name)
 
@@ -155,11 +158,25 @@ def narrow(conditions: dict[str, Any], operator_: str, ids: list[Any]) -> None:
         conditions["in"] = ids
 
 
-def _with_ids(conditions: Mapping[str, Any], classes: ClassNames) -> dict[str, Any]:
+def _warn_of_no_label(value: Any, name: str) -> None:
+    """Warns if a label is sought that stands for none, which no record has."""
+    values = np.ravel(np.array(value, object)).tolist()
+    if values and all(each is None or each == -1 for each in values):
+        warnings.warn(
+            f"`{name}` asks for {values[0]!r}, which stands for no label and is that of no record: "
+            "nothing is found. Records without a label are those with "
+            "{'labels': {'exists': False}}.",
+            stacklevel=levels_to_the_caller(),
+        )
+
+
+def _with_ids(conditions: Mapping[str, Any], classes: ClassNames, name: str) -> dict[str, Any]:
     """Replaces class names in conditions by ids; unknown names match no record."""
     result: dict[str, Any] = {}
     for own, value in conditions.items():
         if own in ("eq", "ne", "in", "not_in") and not isinstance(value, bool):
+            if own in ("eq", "in"):
+                _warn_of_no_label(value, f"{name}[{own!r}]")
             ids = np.atleast_1d(checks.host_array(classes.wanted(value), "filter"))
             narrow(result, own, ids.tolist())
         elif own in ORDER and classes.names is not None:

@@ -293,6 +293,19 @@ def test_class_names():
         index.count({"labels": 3})
 
 
+@pytest.mark.parametrize("labels", [[3, None, 3], ["cat", None, "dog"], [{1}, None, {2}]])
+@pytest.mark.parametrize("none", [None, -1, [None], np.array([-1, -1])])
+def test_no_label_is_no_label_to_look_for(labels, none):
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0], [2.0]], labels=labels)
+    if labels[0] == "cat" and isinstance(none, int | np.ndarray):
+        none = [None, None]  # there are names, and -1 is none
+    for wanted in (none, {"in": none} if np.ndim(none) else {"eq": none}):
+        with pytest.warns(UserWarning, match=r"filter\['labels'\].*'exists': False"):
+            assert index.count({"labels": wanted}) == 0
+    assert index.count({"labels": {"exists": False}}) == 1
+
+
 def test_filters_from_several_threads_while_records_come():
     rng = np.random.default_rng(0)
     index = Index(2, "euclidean")
