@@ -7,14 +7,14 @@ from keras import ops
 
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import Distance, promote
-from tensorflow_similarity.distances.gradients import squares, squares_among
+from tensorflow_similarity.distances.gradients import lengths_among, squares, squares_among
 from tensorflow_similarity.distances.product import Product
 
 __all__ = ["EuclideanDistance", "SquaredEuclideanDistance", "squared_differences"]
 
-# sqrt has no gradient at 0. Clipping from below gives gradient 0 there, and
-# moves the value by 1e-15 only.
-_SMALLEST_SQUARE = 1e-30
+# sqrt has no gradient at 0. Lengths clipped from below have gradient 0 there, and a value that is
+# this at least.
+_SMALLEST_LENGTH = 1e-15
 
 
 def squared_differences(queries: Tensor, keys: Tensor) -> Tensor:
@@ -30,10 +30,14 @@ def squared_differences(queries: Tensor, keys: Tensor) -> Tensor:
     Returns:
         `[n, m]`; rounding may leave values slightly below 0.
     """
-    centre = ops.stop_gradient(ops.mean(keys, axis=0, keepdims=True))
+    centre = _centre(keys)
     if keys is queries:
         return squares_among(queries - centre)
     return squares(queries - centre, keys - centre)
+
+
+def _centre(keys: Tensor) -> Tensor:
+    return ops.stop_gradient(ops.mean(keys, axis=0, keepdims=True))
 
 
 @keras.saving.register_keras_serializable(package="tensorflow_similarity")
@@ -85,10 +89,13 @@ class EuclideanDistance(Distance):
         return Product("euclidean")
 
     def pairwise(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return ops.sqrt(ops.maximum(squared_differences(queries, keys), _SMALLEST_SQUARE))
+        if keys is queries:
+            return lengths_among(keys - _centre(keys), _SMALLEST_LENGTH)
+        squares = ops.maximum(squared_differences(queries, keys), _SMALLEST_LENGTH**2)
+        return ops.sqrt(squares)
 
     def paired(self, a: Tensor, b: Tensor) -> Tensor:
         a, b = promote(a, b)
         squares = ops.sum(ops.square(a - b), axis=-1)
-        apart = squares > _SMALLEST_SQUARE
+        apart = squares > _SMALLEST_LENGTH**2
         return ops.where(apart, ops.sqrt(ops.where(apart, squares, 1)), 0)

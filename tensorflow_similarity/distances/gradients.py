@@ -17,6 +17,8 @@ from tensorflow_similarity._types import Tensor
 
 __all__ = [
     "WithGradient",
+    "chosen",
+    "lengths_among",
     "negative_products",
     "products",
     "slope_of",
@@ -119,6 +121,32 @@ def _torch_function() -> Any:
     return Written
 
 
+def chosen(values: Tensor, mask: Tensor, otherwise: float = 0.0) -> Tensor:
+    """`values` where `mask`, and a number elsewhere, whatever they are there.
+
+    Args:
+        values: Float, of a shape that can be broadcast to that of the mask.
+        mask: Bool `[rows, keys]`.
+        otherwise: The number.
+    """
+    if keras.backend.backend() != "torch":
+        return ops.where(mask, values, otherwise)
+    import torch
+
+    given, where = torch.as_tensor(values), torch.as_tensor(mask)
+    if not given.is_cpu or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return torch.where(where, given, otherwise)
+    # PyTorch chooses number by number, which takes ten times as long where a mask cannot be
+    # foreseen. Where nothing is recorded, it is a choice of bits.
+    bits = torch.int64 if given.dtype == torch.float64 else torch.int32
+    kept = where.view(torch.int8).neg().to(bits)
+    if not otherwise:
+        return kept.bitwise_and_(given.view(bits)).view(given.dtype)
+    other = torch.tensor(otherwise, dtype=given.dtype).view(bits)
+    kept = kept.bitwise_and_(given.view(bits).bitwise_xor(other)).bitwise_xor_(other)
+    return kept.view(given.dtype)
+
+
 def slope_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """The derivative of an elementwise function at `x`, for a gradient of `with_gradient`.
 
@@ -160,6 +188,26 @@ def negative_products(queries: Tensor, keys: Tensor) -> Tensor:
     return products(-queries, keys)
 
 
+def lengths_among(x: Tensor, smallest: float) -> Tensor:
+    """`||a - b||` of every two rows of a matrix near the origin, `[n, dim]` -> `[n, n]`.
+
+    Args:
+        x: The matrix.
+        smallest: What lengths are at least; those that are it have no gradient.
+    """
+
+    def function(x: Tensor) -> WithGradient:
+        lengths = ops.sqrt(ops.maximum(squares(x, x), smallest**2))
+
+        def gradient(x: Tensor, lengths: Tensor, upstream: Tensor) -> Tensor:
+            directions = chosen(upstream / lengths, lengths > smallest)
+            return _of_differences(x, directions)
+
+        return lengths, (x, lengths), gradient
+
+    return with_gradient(function, x)
+
+
 def squares_among(x: Tensor) -> Tensor:
     """`||a - b||^2` of every two rows of a matrix near the origin, `[n, dim]` -> `[n, n]`."""
     return with_gradient(_squares_among, x)
@@ -182,16 +230,30 @@ def squares(queries: Tensor, keys: Tensor) -> Tensor:
 
 def _negative_products_among(x: Tensor) -> WithGradient:
     def gradient(x: Tensor, upstream: Tensor) -> Tensor:
-        return ops.matmul(upstream + ops.transpose(upstream), -x)
+        return ops.matmul(_both_ways(upstream), -x)
 
     return ops.matmul(-x, ops.transpose(x)), (x,), gradient
 
 
 def _squares_among(x: Tensor) -> WithGradient:
     def gradient(x: Tensor, upstream: Tensor) -> Tensor:
-        # Sums of `g (a - b)`: of what is subtracted, and beside it of g.
-        ones = ops.ones_like(x[:, :1])
-        sums = ops.matmul(upstream + ops.transpose(upstream), ops.concatenate([x, ones], axis=1))
-        return 2 * (x * sums[:, -1:] - sums[:, :-1])
+        return 2 * _of_differences(x, upstream)
 
     return squares(x, x), (x,), gradient
+
+
+def _of_differences(x: Tensor, weights: Tensor) -> Tensor:
+    """`sum over b of (w(a, b) + w(b, a)) (a - b)`, of each row a."""
+    # Sums of what is subtracted, and beside it of the weights.
+    ones = ops.ones_like(x[:, :1])
+    sums = ops.matmul(_both_ways(weights), ops.concatenate([x, ones], axis=1))
+    return x * sums[:, -1:] - sums[:, :-1]
+
+
+def _both_ways(upstream: Tensor) -> Any:
+    """`G + G^T`."""
+    turned: Any = ops.transpose(upstream)
+    if keras.backend.backend() == "torch":
+        # PyTorch is several times as quick at copying what it reads across.
+        return turned.contiguous() + upstream
+    return upstream + turned

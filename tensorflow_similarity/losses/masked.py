@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tensorflow_similarity._types import Tensor
-from tensorflow_similarity.distances.gradients import WithGradient, with_gradient
+from tensorflow_similarity.distances.gradients import WithGradient, chosen, with_gradient
 
 __all__ = [
     "EMPTY",
@@ -17,6 +17,7 @@ __all__ = [
     "entries",
     "log_add_exp",
     "log_one_plus_sum_exp",
+    "log_shares",
     "masked_logsumexp",
     "masked_mean",
     "masked_sum",
@@ -46,9 +47,9 @@ def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
 
     def function(values: Tensor, mask: Tensor) -> WithGradient:
         def gradient(mask: Tensor, upstream: Tensor) -> Tensor:
-            return ops.where(mask, upstream[:, None], 0)
+            return chosen(upstream[:, None], mask)
 
-        return ops.sum(ops.where(mask, values, 0), axis=1), (mask,), gradient
+        return ops.sum(chosen(values, mask), axis=1), (mask,), gradient
 
     return with_gradient(function, values, mask)
 
@@ -88,8 +89,8 @@ def pull_and_push(
     def function(distances: Tensor, *limits_and_masks: Tensor) -> WithGradient:
         high, *low, pulled, pushed = limits_and_masks
         # Distances that are not pulled may be large, so their square is not computed.
-        far = ops.where(pulled, ops.relu(distances - low[0]) if low else distances, 0)
-        near = ops.where(pushed, ops.relu(high - distances), 0)
+        far = chosen(ops.relu(distances - low[0]) if low else distances, pulled)
+        near = chosen(ops.relu(high - distances), pushed)
         costs = (far, near) if power == 1 else (ops.square(far), ops.square(near))
         sums = tuple(ops.sum(cost, axis=1) for cost in costs)
         sides = (far > 0 if low else pulled), near > 0
@@ -103,7 +104,10 @@ def pull_and_push(
         far: Tensor, near: Tensor, fars: Tensor, nears: Tensor, *limits_and_upstream: Tensor
     ) -> Any:
         *limits, pull, push, _, _ = limits_and_upstream
-        slope = ops.where(far, pull[:, None], ops.where(near, -push[:, None], 0))
+        if keras.backend.backend() == "torch":
+            slope = chosen(pull[:, None], far) - chosen(push[:, None], near)
+        else:
+            slope = ops.where(far, pull[:, None], ops.where(near, -push[:, None], 0))
         return slope, *_of_limits(limits, pull * fars, push * nears)
 
     def of_squares(far: Tensor, near: Tensor, *limits_and_upstream: Tensor) -> Any:
@@ -127,28 +131,44 @@ def _of_limits(limits: Any, pulls: Tensor, pushes: Tensor) -> list[Tensor]:
     ]
 
 
-def masked_logsumexp(values: Tensor, mask: Tensor) -> Tensor:
-    """`log(sum(exp(values)))` over the entries of each row where `mask`.
+def log_shares(values: Tensor) -> tuple[Any, Any, Any]:
+    """The softmax of each row, and the logarithm of its sum, which is the largest entry and more.
+
+    Returns:
+        The largest entries `[rows]`; the logarithms of `sum(exp(values - largest))`, `[rows]`; and
+        the share of each entry in the sum, `[rows, columns]`.
+    """
+    top = ops.max(values, axis=1)
+    # Keras warns of a softmax of single entries.
+    if keras.backend.backend() == "jax" or values.shape[1] == 1:
+        top = ops.stop_gradient(top)
+        powers = ops.exp(values - top[:, None])
+        total = ops.sum(powers, axis=1)
+        return top, ops.log(total), powers / total[:, None]
+    # One step of theirs takes less time than the powers alone. The largest share is 1 / sum.
+    shares = ops.softmax(values, axis=-1)
+    return top, -ops.log(ops.max(shares, axis=1)), shares
+
+
+def masked_logsumexp(values: Tensor, mask: Tensor | None, scale: float = 1.0) -> Tensor:
+    """`log(sum(exp(scale * values)))` over the entries of each row where `mask`; None: over all.
 
     Rows without an entry are `EMPTY`, with gradient 0.
     """
 
-    def function(values: Tensor, mask: Tensor) -> WithGradient:
-        masked = ops.where(mask, values, EMPTY)
-        top = ops.stop_gradient(ops.max(masked, axis=1, keepdims=True))
-        # Where nothing is masked in, every entry is `EMPTY` and the sum is that of ones.
-        powers = ops.exp(masked - top)
-        none = top[:, 0] <= EMPTY
-        total = ops.where(none, 1, ops.sum(powers, axis=1))
+    def function(values: Tensor, *mask: Tensor) -> WithGradient:
+        scaled = values if scale == 1 else scale * values
+        top, rest, shares = log_shares(chosen(scaled, mask[0], EMPTY) if mask else scaled)
+        # Where nothing is masked in, every entry is `EMPTY`.
+        none = top <= EMPTY
 
-        def gradient(powers: Tensor, none: Tensor, total: Tensor, upstream: Tensor) -> Tensor:
-            # What is masked out has no power, and so no gradient.
-            return powers * ops.where(none, 0, upstream / total)[:, None]
+        def gradient(shares: Tensor, none: Tensor, upstream: Tensor) -> Tensor:
+            # What is masked out has no share, and so no gradient.
+            return shares * ops.where(none, 0, scale * upstream)[:, None]
 
-        value = ops.where(none, EMPTY, ops.log(total) + top[:, 0])
-        return value, (powers, none, total), gradient
+        return ops.where(none, EMPTY, rest + top), (shares, none), gradient
 
-    return with_gradient(function, values, mask)
+    return with_gradient(function, values, *(() if mask is None else (mask,)))
 
 
 def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
@@ -160,27 +180,27 @@ def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
     return ops.log(ops.exp(a - top) + ops.exp(b - top)) + top
 
 
-def log_one_plus_sum_exp(values: Tensor, mask: Tensor) -> Tensor:
-    """`log(1 + sum(exp(values)))` over the entries of each row where `mask`; 0 without any."""
-    return ops.softplus(masked_logsumexp(values, mask))
+def log_one_plus_sum_exp(values: Tensor, mask: Tensor, scale: float = 1.0) -> Tensor:
+    """`log(1 + sum(exp(scale * values)))` over the entries of each row where `mask`, or 0."""
+    return ops.softplus(masked_logsumexp(values, mask, scale))
 
 
-def cross_entropy(similarities: Tensor, weights: Tensor, candidates: Tensor | None) -> Tensor:
-    """`-sum_j w_j / sum(w) * log softmax(s)_j` of each row, over the candidates.
+def cross_entropy(
+    similarities: Tensor, weights: Tensor, candidates: Tensor | None, scale: float = 1.0
+) -> Tensor:
+    """`-sum_j w_j / sum(w) * log softmax(scale * s)_j` of each row, over the candidates.
 
     Args:
         similarities: `[rows, keys]`.
         weights: `[rows, keys]`, at least 0, and 0 where no candidate. Bool: all that are True
             weigh the same.
         candidates: Bool `[rows, keys]`, the entries of the softmax; None for all.
+        scale: Factor of the similarities.
 
     Returns:
         `[rows]`; 0 where all weights are 0.
     """
-    if candidates is None:
-        normaliser = ops.logsumexp(similarities, axis=1)
-    else:
-        normaliser = masked_logsumexp(similarities, candidates)
+    normaliser = masked_logsumexp(similarities, candidates, scale)
     if keras.backend.standardize_dtype(weights.dtype) == "bool":
         total = number_of(weights, similarities.dtype)
         weighted = masked_sum(similarities, weights)
@@ -188,7 +208,7 @@ def cross_entropy(similarities: Tensor, weights: Tensor, candidates: Tensor | No
         total = ops.sum(weights, axis=1)
         weighted = masked_sum(similarities * weights, weights > 0)
     some = total > 0
-    mean = weighted / ops.where(some, total, 1)
+    mean = scale * weighted / ops.where(some, total, 1)
     return ops.where(some, normaliser - mean, 0)
 
 

@@ -27,6 +27,7 @@ from tensorflow_similarity.losses.labels import (
 from tensorflow_similarity.losses.masked import (
     entries,
     log_one_plus_sum_exp,
+    log_shares,
     number_of,
     with_entries,
 )
@@ -281,22 +282,17 @@ class SoftmaxProxyLoss(ProxyLoss):
             if handicapped:
                 logit = self.own_class(taken)
                 logits = with_entries(cosines, own, logit)
-            top = ops.stop_gradient(ops.max(logits, axis=1, keepdims=True))
-            powers = ops.exp(self.scale * (logits - top))
-            total = ops.sum(powers, axis=1, keepdims=True)
+            top, rest, shares = log_shares(self.scale * logits)
 
-            def gradient(
-                powers: Tensor, total: Tensor, taken: Tensor, own: Tensor, upstream: Tensor
-            ) -> Tensor:
+            def gradient(shares: Tensor, taken: Tensor, own: Tensor, upstream: Tensor) -> Tensor:
                 slope = self.scale * upstream
-                slopes = powers * (slope[:, None] / total)
+                slopes = shares * slope[:, None]
                 of_own = entries(slopes, own) - slope
                 if handicapped:
                     of_own = of_own * slope_of(self.own_class, taken)
                 return with_entries(slopes, own, of_own)
 
-            value = ops.log(total[:, 0]) + self.scale * (top[:, 0] - logit)
-            return value, (powers, total, taken, own), gradient
+            return rest + (top - self.scale * logit), (shares, taken, own), gradient
 
         return with_gradient(cross_entropy, cosines, own)
 
@@ -795,8 +791,8 @@ class ProxyAnchorLoss(ProxyLoss):
     def class_losses(self, cosines: Tensor, targets: Any) -> Tensor:
         # From here on, a row is a proxy against the examples of the batch.
         rows, members = ops.transpose(cosines), ops.transpose(targets)
-        pull = log_one_plus_sum_exp(-self.alpha * (rows - self.margin), members)
-        push = log_one_plus_sum_exp(self.alpha * (rows + self.margin), ops.logical_not(members))
+        pull = log_one_plus_sum_exp(rows - self.margin, members, -self.alpha)
+        push = log_one_plus_sum_exp(rows + self.margin, ops.logical_not(members), self.alpha)
         size = number_of(members, cosines.dtype)
         present = ops.sum(ops.cast(size > 0, cosines.dtype))
         batch = ops.sum(ops.cast(ops.any(targets, axis=1), cosines.dtype))

@@ -101,8 +101,8 @@ class SupConLoss(MetricLoss):
 
     def row_loss(self, pairs: Pairs) -> Tensor:
         candidates = ops.logical_or(pairs.positives, pairs.negatives)
-        similarities = pairs.distances * (-1 / self.temperature)
-        return cross_entropy(similarities, _targets(pairs), candidates)
+        scale = -1 / self.temperature
+        return cross_entropy(pairs.distances, _targets(pairs), candidates, scale)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
@@ -222,7 +222,7 @@ class NpairsLoss(PairwiseValuesLoss):
 
     def row_loss(self, pairs: Pairs) -> Tensor:
         candidates = ops.logical_or(pairs.positives, pairs.negatives)
-        return cross_entropy(-pairs.distances, _targets(pairs), candidates)
+        return cross_entropy(pairs.distances, _targets(pairs), candidates, -1)
 
     def values_loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if self.relevance is None:
@@ -294,10 +294,11 @@ class NpairsMultilabelLoss(NpairsLoss):
         )
 
 
-def _neighbor_log_loss(similarities: Tensor, pairs: Pairs) -> Tensor:
-    """`-log(sum over p of exp(s) / sum over all of exp(s))`; 0 where there is no positive."""
-    positive = masked_logsumexp(similarities, pairs.positives)
-    every = masked_logsumexp(similarities, ops.logical_or(pairs.positives, pairs.negatives))
+def _neighbor_log_loss(pairs: Pairs, scale: float) -> Tensor:
+    """`-log(sum over p of exp(scale d) / sum over all of exp(scale d))`; 0 without a positive."""
+    positive = masked_logsumexp(pairs.distances, pairs.positives, scale)
+    candidates = ops.logical_or(pairs.positives, pairs.negatives)
+    every = masked_logsumexp(pairs.distances, candidates, scale)
     both = ops.logical_and(any_pair(pairs.positives), any_pair(pairs.negatives))
     return ops.where(both, every - positive, 0)
 
@@ -351,7 +352,7 @@ class SoftNearestNeighborLoss(MetricLoss):
         self.temperature = checked_positive(temperature, "temperature")
 
     def row_loss(self, pairs: Pairs) -> Tensor:
-        return _neighbor_log_loss(pairs.distances * (-1 / self.temperature), pairs)
+        return _neighbor_log_loss(pairs, -1 / self.temperature)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}
@@ -404,7 +405,7 @@ class NCALoss(MetricLoss):
         self.softmax_scale = checked_positive(softmax_scale, "softmax_scale")
 
     def row_loss(self, pairs: Pairs) -> Tensor:
-        return _neighbor_log_loss(pairs.distances * -self.softmax_scale, pairs)
+        return _neighbor_log_loss(pairs, -self.softmax_scale)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "softmax_scale": self.softmax_scale}
@@ -486,7 +487,7 @@ class TupletMarginLoss(StatisticsLoss):
         # cos(angle - margin), from the cosine and the sine of the angle.
         margin = math.radians(self.margin)
         slack = math.cos(margin) * cosines + math.sin(margin) * _sine(distances)
-        pushes = masked_logsumexp(self.scale * cosines, negatives)
+        pushes = masked_logsumexp(cosines, negatives, self.scale)
         costs = ops.softplus(pushes[:, None] - self.scale * slack)
         return ((masked_sum(costs, positives), number_of(positives, costs.dtype)),)
 

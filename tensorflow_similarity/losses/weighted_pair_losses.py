@@ -109,8 +109,8 @@ class MultiSimilarityLoss(MetricLoss):
 
     def row_loss(self, pairs: Pairs) -> Tensor:
         shifted = pairs.distances + (self.lmda - self.center)
-        pull = log_one_plus_sum_exp(self.alpha * shifted, pairs.positives)
-        push = log_one_plus_sum_exp(-self.beta * shifted, pairs.negatives)
+        pull = log_one_plus_sum_exp(shifted, pairs.positives, self.alpha)
+        push = log_one_plus_sum_exp(shifted, pairs.negatives, -self.beta)
         return pull / self.alpha + push / self.beta
 
     def get_config(self) -> dict[str, Any]:
@@ -188,8 +188,8 @@ class CircleLoss(MetricLoss):
         push = ops.relu(1 + self.margin - constant) * (1 - self.margin - distances)
         # An empty sum makes the product 0, so its logarithm is very low.
         return ops.softplus(
-            masked_logsumexp(self.gamma * pull, positives)
-            + masked_logsumexp(self.gamma * push, negatives)
+            masked_logsumexp(pull, positives, self.gamma)
+            + masked_logsumexp(push, negatives, self.gamma)
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -257,7 +257,7 @@ class LiftedStructLoss(StatisticsLoss):
 
     def statistics(self, pairs: Pairs) -> Any:
         """`log sum over n of exp(margin - d(i, n))` over the negatives of each query."""
-        return masked_logsumexp(self.margin - pairs.distances, pairs.negatives)
+        return self.margin + masked_logsumexp(pairs.distances, pairs.negatives, -1)
 
     def value(self, statistics: Any, comparison: Comparison) -> Any:
         key_pushes = statistics
@@ -383,8 +383,8 @@ class GeneralizedLiftedStructLoss(MetricLoss):
         self.pos_margin = checked_number(pos_margin, "pos_margin")
 
     def row_loss(self, pairs: Pairs) -> Tensor:
-        pull = masked_logsumexp(pairs.distances - self.pos_margin, pairs.positives)
-        push = masked_logsumexp(self.neg_margin - pairs.distances, pairs.negatives)
+        pull = masked_logsumexp(pairs.distances, pairs.positives) - self.pos_margin
+        push = masked_logsumexp(pairs.distances, pairs.negatives, -1) + self.neg_margin
         return ops.relu(pull + push)
 
     def get_config(self) -> dict[str, Any]:
