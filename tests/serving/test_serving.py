@@ -166,6 +166,28 @@ def test_arrays_that_are_stored_come_when_asked_for():
         assert answer["data"] == [[[[0, 1], [2, 3]]]]
 
 
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        (np.array(["2024-05-06", "NaT"], "M8[D]"), ["2024-05-06", None]),
+        (
+            np.array(["2024-05-06T07:08:09.5", "NaT"], "M8[ns]"),
+            ["2024-05-06T07:08:09.500000000", None],
+        ),
+        (np.array([5, 6], "m8[s]"), ["0:00:05", "0:00:06"]),
+        (np.array([5, 6], "m8[ns]"), ["5 nanoseconds", "6 nanoseconds"]),
+        (np.array([1.5, np.nan], np.longdouble), [1.5, None]),
+        (np.array([[np.inf, 0], [1, 2]], np.float16), [[None, 0.0], [1.0, 2.0]]),
+    ],
+)
+def test_stored_times_and_numbers_are_json(stored, sent):
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0]], data=stored)
+    with client_of(index) as client:
+        answer = client.post("/lookup", json={"inputs": [[0.0]], "k": 2, "data": True})
+    assert answer.json()["data"] == [sent]
+
+
 def test_records_with_keys():
     index = Index(2, "euclidean")
     index.add(np.eye(2), labels=[4, 5], ids=["a", "b"])
