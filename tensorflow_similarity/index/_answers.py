@@ -113,14 +113,15 @@ class WantedRows:
 
 
 def check_exclude(
-    exclude: Any, count: int, ids_of: Callable[[list[str]], np.ndarray]
+    exclude: Any, count: int, ids_of: Callable[[list[str], str], np.ndarray]
 ) -> list[np.ndarray]:
     """The ids to exclude from the answers, for each query.
 
     Args:
         exclude: Ids or keys for each query.
         count: The number of queries.
-        ids_of: Gives the ids of keys, -1 for those that are not in use.
+        ids_of: Gives the ids of keys, -1 for those that are not in use; takes the name of the
+            argument, too.
 
     Raises:
         TypeError: If it is no sequence of sequences of ids.
@@ -134,18 +135,21 @@ def check_exclude(
             f"[[3, 5], []]. Received: {exclude!r}."
         )
     result = []
-    for ids in exclude:
+    for place, ids in enumerate(exclude):
         if np.ndim(ids) != 1:
             raise TypeError(
                 "`exclude` must hold a list of ids for each query, such as [[3, 5], []]. "
                 f"Received among them: {ids!r}."
             )
-        keys = read_keys(ids, "exclude")
+        name = f"exclude[{place}]"
+        keys = read_keys(ids, name)
         if keys is not None:
-            own = ids_of(keys)
+            own = ids_of(keys, name)
             own = own[own >= 0]
+        elif len(ids):
+            own = check_ids(ids, distinct=False, name=name)
         else:
-            own = np.empty(0, np.int64) if not len(ids) else check_ids(ids, distinct=False)
+            own = np.empty(0, np.int64)
         result.append(np.unique(own))
     if len(exclude) != count:
         raise ValueError(
@@ -464,7 +468,13 @@ def reranked(
     Raises:
         ValueError: If it gives another shape, or NaN for a neighbour.
     """
-    values = checks.numbers(rerank(queries, neighbors), "rerank")
+    given = rerank(queries, neighbors)
+    if given is None:
+        raise TypeError(
+            "`rerank` must be a function that gives a number for each neighbor. Received: one that "
+            "returned None. Has it no `return`?"
+        )
+    values = checks.numbers(given, "rerank")
     there = neighbors.ids >= 0
     if values.shape != neighbors.ids.shape or np.isnan(values[there]).any():
         raise ValueError(

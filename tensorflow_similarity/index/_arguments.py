@@ -61,7 +61,9 @@ def check_embeddings(values: Any, name: str, size: int, distance: Distance) -> n
     return array
 
 
-def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) -> np.ndarray:
+def check_ids(
+    ids: ArrayLike, length: int | None = None, distinct: bool = True, name: str = "ids"
+) -> np.ndarray:
     """Ids, int64 `[n]`, not negative; a single id is taken as one.
 
     Raises:
@@ -69,43 +71,43 @@ def check_ids(ids: ArrayLike, length: int | None = None, distinct: bool = True) 
         ValueError: If the shape or length is wrong, or one is negative, or (where
             they are to be distinct) is there twice.
     """
-    array = checks.host_array(ids, "ids")
+    array = checks.host_array(ids, name)
     # NumPy makes floats or objects of whole numbers that do not fit.
     given = ids if isinstance(ids, list | tuple) else array.flat
     given = given if array.dtype.kind in "fO" else ()
     beyond = [each for each in given if _is_whole(each) and not -(2**63) <= each < 2**63]
     if beyond:
         raise ValueError(
-            f"`ids` must be from 0 to 2**63 - 1. Received: {beyond[0]}. Write others as strings."
+            f"`{name}` must be from 0 to 2**63 - 1. Received: {beyond[0]}. Write others as strings."
         )
     if array.ndim == 0 and array.dtype.kind in "iu":
         array = array[None]
     if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
-        raise ValueError(f"`ids` must be below 2**63. Received: {array.max()}.")
+        raise ValueError(f"`{name}` must be below 2**63. Received: {array.max()}.")
     if array.dtype.kind == "b":
-        raise TypeError(f"`ids` must be integers. Received: {ids!r}.")
+        raise TypeError(f"`{name}` must be integers. Received: {ids!r}.")
     if array.dtype.kind in "USTO" and array.size:
         raise TypeError(
-            f"`ids` must be integers of shape [n]. Received: array of shape {array.shape} and "
+            f"`{name}` must be integers of shape [n]. Received: array of shape {array.shape} and "
             f"dtype {array.dtype}. Keys of your own are strings: ids=['a-1', ...]."
         )
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(
-            f"`ids` must be integers of shape [n]. Received: array of shape {array.shape} and "
-            f"dtype {array.dtype}. Write ids.astype('int64') where they are whole numbers."
+            f"`{name}` must be integers of shape [n]. Received: array of shape {array.shape} and "
+            f"dtype {array.dtype}. Write {name}.astype('int64') where they are whole numbers."
         )
-    array = checks.class_ids(array if array.dtype.kind in "iu" else ids, "ids")
+    array = checks.class_ids(array if array.dtype.kind in "iu" else ids, name)
     if length is not None and len(array) != length:
         raise ValueError(
-            f"`ids` must hold one id per record: expected {length}. Received: {len(array)}."
+            f"`{name}` must hold one id per record: expected {length}. Received: {len(array)}."
         )
     if len(array) and array.min() < 0:
-        raise ValueError(f"`ids` must not be negative. Received: {array.min()}.")
+        raise ValueError(f"`{name}` must not be negative. Received: {array.min()}.")
     if distinct and len(array) > 1 and not bool((np.diff(array) > 0).all()):
         unique, counts = np.unique(array, return_counts=True)
         if len(unique) < len(array):
             raise ValueError(
-                "`ids` must be distinct. Received more than once: "
+                f"`{name}` must be distinct. Received more than once: "
                 f"{unique[counts > 1][:5].tolist()}."
             )
     return array

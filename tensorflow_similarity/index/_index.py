@@ -312,11 +312,11 @@ class Index:
             )
         return keys_in(kept, chosen.rows)
 
-    def _ids_of(self, keys: list[str]) -> np.ndarray:
+    def _ids_of(self, keys: list[str], name: str = "ids") -> np.ndarray:
         found = self._backend.ids_of(packed(keys))
         if (found < 0).all() and not self._backend.keyed() and len(self):
             raise TypeError(
-                "`ids` must be integers, as the records of this index have no keys. Received: "
+                f"`{name}` must be integers, as the records of this index have no keys. Received: "
                 f"strings, such as {keys[0]!r}."
             )
         return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import _old_names
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import DistanceLike
@@ -110,7 +111,7 @@ class ContrastiveModel(PairedModel):
             ("augmenter", augmenter),
         ):
             checked_layer(value, argument, optional=True)
-        if momentum is not None and not 0 <= momentum < 1:
+        if momentum is not None and not 0 <= checks.number(momentum, "momentum") < 1:
             raise ValueError(f"`momentum` must be at least 0 and below 1. Received: {momentum!r}.")
         shape = (None, embedding_size(backbone, "backbone"))
         super().__init__(name=name)

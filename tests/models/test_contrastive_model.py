@@ -195,6 +195,9 @@ def test_what_cannot_be_right_is_refused(digits):
     for momentum in (1.0, -0.1):
         with pytest.raises(ValueError, match="`momentum`"):
             ContrastiveModel(backbone(), momentum=momentum)
+    for momentum in ("0.9", True, [0.9]):
+        with pytest.raises(TypeError, match="`momentum` must be a number"):
+            ContrastiveModel(backbone(), momentum=momentum)
 
 
 def test_it_is_a_similarity_model(digits):

@@ -24,8 +24,9 @@ def compiled(loss):
         losses.TripletHardLoss(name="another name"),
         losses.CrossBatchMemory(losses.PNLoss(), memory_size=8),
         [losses.TripletHardLoss()],
+        losses.TripletHardLoss,
     ],
-    ids=["triplet", "pn", "named", "memory", "list"],
+    ids=["triplet", "pn", "named", "memory", "list", "class"],
 )
 @pytest.mark.further("named")
 def test_without_arguments_compile_says_what_to_take_and_loading_does_not(loss, tmp_path):
