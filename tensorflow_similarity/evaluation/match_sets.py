@@ -105,7 +105,8 @@ class MatchSets:
                 several; records without a label are in none.
 
         Raises:
-            TypeError: If `true` holds no sets.
+            TypeError: If `true` holds no sets, or sets of strings where records have integers, or
+                the other way round.
             ValueError: If lengths differ, `of` is none of these, or records have no keys.
         """
         if of not in ("ids", "keys", "labels"):
@@ -123,6 +124,7 @@ class MatchSets:
                 f"`true` must hold one set per query: expected {len(found)}. "
                 f"Received: {len(wanted)}."
             )
+        _check_kind(wanted, values, of, found.keys is not None)
         order = np.lexsort((distances, queries))
         seen: set[tuple[int, Hashable]] = set()
         first, right = [], []
@@ -272,6 +274,23 @@ def _sets(rows: Any, name: str) -> list[set[Any] | None]:
             )
         result.append(None if row is None else {_plain(value) for value in row})
     return result
+
+
+def _check_kind(wanted: list[set[Any] | None], values: list[Any], of: str, keyed: bool) -> None:
+    """Refuses names to be found among numbers, or numbers among names: none would be equal."""
+    labels = (
+        each for value in values for each in (value if isinstance(value, tuple) else (value,))
+    )
+    known = next((label for label in labels if label is not None), None)
+    if known is None:
+        return
+    named = isinstance(known, str)
+    for value in (each for own in wanted if own is not None for each in own):
+        if isinstance(value, str) != named:
+            raise TypeError(
+                f"`true` must hold {of}, such as {known!r}. Received among them: {value!r}."
+                + (" Pass of='keys' for keys." if of == "ids" and keyed else "")
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -96,6 +96,11 @@ def check_ids(
             f"`{name}` must be integers of shape [n]. Received: array of shape {array.shape} and "
             f"dtype {array.dtype}. Write {name}.astype('int64') where they are whole numbers."
         )
+    if array.ndim > 1 and array.shape[1:] != (1,):
+        raise ValueError(
+            f"`{name}` must have the shape [n]. Received: shape {array.shape}. Write "
+            f"np.unique({name}) for each of them once."
+        )
     array = checks.class_ids(array if array.dtype.kind in "iu" else ids, name)
     if length is not None and len(array) != length:
         raise ValueError(

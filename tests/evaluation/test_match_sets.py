@@ -192,3 +192,21 @@ def test_what_cannot_be(call, kind, match):
     index.add([[0.0], [1.0]], labels=[1, 2])
     with pytest.raises(kind, match=match):
         call(index.lookup([[0.0]], k=2))
+
+
+@pytest.mark.parametrize(
+    ("of", "true", "advice"),
+    [
+        ("ids", {"a"}, "such as 0.*'a'.*of='keys'"),
+        ("keys", {0}, "such as 'a'.*0"),
+        ("labels", {3}, "such as 'cat'.*3"),
+    ],
+)
+def test_names_are_not_sought_among_numbers(of, true, advice):
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0]], labels=[None, "cat"], ids=["a", "b"])
+    near = index.lookup([[0.1], [0.9]], k=2)
+    with pytest.raises(TypeError, match=rf"`true` must hold {of}, {advice}"):
+        MatchSets.of_sets(near, [None, true], of)
+    right = {"ids": {1}, "keys": {"b"}, "labels": {"cat"}}[of]
+    assert MatchSets.of_sets(near, [set(), right], of).right.sum() == 1

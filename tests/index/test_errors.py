@@ -160,6 +160,7 @@ def test_a_predicate_without_payload(make):
         (lambda i: i.delete([0, 0]), ValueError, "`ids` must be distinct"),
         (lambda i: i.delete(["0"]), TypeError, "`ids` must be integer"),
         (lambda i: i.delete([True]), TypeError, "`ids` must be integers"),
+        (lambda i: i.delete([[0, 1]]), ValueError, r"`ids` must have the shape \[n\].*\(1, 2\)"),
         (lambda i: i.get([9]), KeyError, r"`ids` must be in use.*\[9\]"),
         (lambda i: i.get(list(range(5, 20))), KeyError, "and more"),
         (lambda i: i.update([9], labels=[1]), KeyError, "`ids` must be in use"),
