@@ -285,4 +285,5 @@ def _learning_rate(model: keras.Model) -> float:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return math.nan
-    return float(keras.ops.convert_to_tensor(optimizer.learning_rate))
+    # A tensor even where the rate is a variable of several replicas.
+    return float(keras.ops.cast(optimizer.learning_rate, "float32"))

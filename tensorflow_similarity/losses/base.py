@@ -23,6 +23,7 @@ __all__ = [
     "checked_weights",
     "embedding_rows",
     "given_loss",
+    "memory_variables",
     "no_losses",
     "parts_of",
     "wide_float",
@@ -305,6 +306,12 @@ def parts_of(losses: Any) -> list[Any]:
         for loss in keras.tree.flatten(losses)
         for part in (loss.parts() if isinstance(loss, PerExampleLoss) else (loss,))
     ]
+
+
+def memory_variables(losses: Any) -> list[Any]:
+    """The variables of the memories that losses in the argument of `compile` have."""
+    banks = [loss.memory for loss in parts_of(losses) if hasattr(loss, "memory")]
+    return [variable for bank in banks for variable in bank.variables]
 
 
 def given_loss(loss: object, kind: type[_Loss], expected: str, argument: str = "loss") -> _Loss:

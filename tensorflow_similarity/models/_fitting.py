@@ -22,10 +22,11 @@ from tensorflow_similarity.models._fit_labels import (
     with_numbers,
 )
 from tensorflow_similarity.models.batches import is_dataset, one_class_batches
+from tensorflow_similarity.models.replica_parts import is_built, replicas_of
 from tensorflow_similarity.samplers import FollowEpochs
 from tensorflow_similarity.samplers._epochs import EpochDataset
 
-__all__ = ["fit_with_samplers", "warn_of_sorted_labels"]
+__all__ = ["build_apart_from_workers", "fit_with_samplers", "warn_of_sorted_labels"]
 
 _SHUFFLE = (
     "The loss compares no two classes there, and its value says nothing. Shuffle validation data"
@@ -70,7 +71,7 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
             return fit(**given)
     if not isinstance(validation, EpochDataset):
         validation = None
-    _build_apart_from_workers(model, sampler)
+    build_apart_from_workers(model, sampler)
     # Batches are random already. Keras would shuffle them with its own seed.
     given["shuffle"] = False
     steps = given.pop("steps_per_epoch", None)
@@ -84,16 +85,23 @@ def fit_with_samplers(model: keras.Model, fit: Any, args: Any, kwargs: Any) -> A
         return fit(**given)
 
 
-def _build_apart_from_workers(model: keras.Model, sampler: EpochDataset) -> None:
-    """Builds model, loss and metrics with a batch, as Keras does at the start of `fit`.
+def build_apart_from_workers(model: keras.Model, data: Any) -> None:
+    """Builds model, loss and metrics with a batch, as Keras does before `fit` and `evaluate`.
 
-    On JAX and PyTorch, Keras takes a batch from the workers for that, and trains on those that
-    they had made ready behind it before the epoch begins.
+    On JAX and PyTorch, and under a strategy of TensorFlow, Keras takes a batch from the workers
+    for that, and continues with those that they had made ready behind it before the epoch begins.
+
+    Args:
+        model: The model.
+        data: The batches; anything but a sampler with workers is left alone.
     """
-    if keras.backend.backend() == "tensorflow" or not model.compiled:
+    if not isinstance(data, EpochDataset) or not model.compiled:
         return
-    if sampler.workers > 1 or sampler.use_multiprocessing:
-        model._symbolic_build(data_batch=sampler[0])
+    if (data.workers > 1 or data.use_multiprocessing) and not is_built(model):
+        if keras.backend.backend() != "tensorflow":
+            model._symbolic_build(data_batch=data[0])
+        elif replicas_of(model) > 1:
+            model._maybe_symbolic_build(data_batch=data[0])
 
 
 @contextlib.contextmanager

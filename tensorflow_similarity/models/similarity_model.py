@@ -17,11 +17,15 @@ from tensorflow_similarity._old_names import explains_arguments
 from tensorflow_similarity._types import ArrayLike, Tensor
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.index import Index, MilvusIndex
-from tensorflow_similarity.losses.base import parts_of
+from tensorflow_similarity.losses.base import memory_variables
 from tensorflow_similarity.losses.phase import phase
 from tensorflow_similarity.models import loading, persistence
 from tensorflow_similarity.models._fit_labels import ids_of_names, with_numbers
-from tensorflow_similarity.models._fitting import fit_with_samplers, warn_of_sorted_labels
+from tensorflow_similarity.models._fitting import (
+    build_apart_from_workers,
+    fit_with_samplers,
+    warn_of_sorted_labels,
+)
 from tensorflow_similarity.models.batches import is_dataset
 from tensorflow_similarity.models.binding import IndexBinding
 from tensorflow_similarity.models.doubtful_losses import warn_of_doubtful
@@ -42,7 +46,14 @@ from tensorflow_similarity.models.jax_batches import (
 )
 from tensorflow_similarity.models.micro_batches import call_in_parts
 from tensorflow_similarity.models.registered_losses import registered_loss
-from tensorflow_similarity.models.replica_parts import with_first_parts
+from tensorflow_similarity.models.replica_parts import (
+    check_strategy,
+    is_built,
+    over_replicas,
+    parts_of_batch,
+    replicas_of,
+    with_first_parts,
+)
 from tensorflow_similarity.models.retrieval_methods import RetrievalMethods
 
 __all__ = ["SimilarityModel"]
@@ -208,10 +219,13 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         Raises:
             ValueError: If distance or output are ambiguous or do not exist, the index holds
                 records that would not fit, a `MarginHead` or `CompatibleHead` and the loss do
-                not match, an older model is not frozen, or the loss compares two views while
-                this model embeds only one: see `DualEncoder` and `ContrastiveModel`.
+                not match, an older model is not frozen, the loss compares two views while
+                this model embeds only one (see `DualEncoder` and `ContrastiveModel`), or the
+                model, or the memory of the loss, was made outside the scope of the strategy that
+                is to train it.
         """
         loss = registered_loss(loss)
+        check_strategy(self, memory_variables(loss))
         own_step = (
             type(self).train_step is not keras.Model.train_step
             or type(self).compute_loss is not SimilarityModel.compute_loss
@@ -340,9 +354,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
         variables = super().non_trainable_variables
         if keras.backend.backend() != "jax":
             return variables
-        losses = parts_of(getattr(self, "loss", None))
-        banks = [loss.memory for loss in losses if hasattr(loss, "memory")]
-        return [*variables, *(variable for bank in banks for variable in bank.variables)]
+        return [*variables, *memory_variables(getattr(self, "loss", None))]
 
     def _targets_for_jax(self, x: object, y: object) -> Any:
         """The targets of a batch as JAX is to have them: class ids in 32 bits."""
@@ -361,9 +373,21 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             held[:] = [(variable, variable._value) for variable in every]
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        # Under a strategy, Keras builds a model with the mean of the replicas' parts of a batch:
-        # impossible where they differ in size or are bool, and integers become floats.
+        # Under a strategy, Keras takes a batch of the epoch even if all is built. Workers of a
+        # sampler that have made others ready behind it would give those first.
+        if is_built(self):
+            return
+        # It builds with the mean of the replicas' parts: impossible where they differ in size or
+        # are bool, and integers become floats.
         super()._maybe_symbolic_build(with_first_parts(self, iterator), data_batch)
+
+    def _make_function(self, *args: Any, **kwargs: Any) -> Any:
+        # What TensorFlow runs for a step of training or evaluation.
+        return over_replicas(self, super()._make_function(*args, **kwargs))
+
+    def predict_on_batch(self, x: object) -> Any:
+        """As `keras.Model.predict_on_batch`; under a strategy, each replica has a part of it."""
+        return super().predict_on_batch(x if replicas_of(self) == 1 else parts_of_batch(self, x))
 
     def predict(self, x: object, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`; with JAX also where devices do not divide a batch of arrays."""
@@ -418,6 +442,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             **kwargs: As for `keras.Model.fit`. With a sampler, `steps_per_epoch` sets the
                 number of batches in its epochs.
         """
+        check_strategy(self, memory_variables(getattr(self, "loss", None)))
         examine_inputs(self, args[0] if args else kwargs.get("x"))
         return fit_with_samplers(self, super().fit, args, kwargs)
 
@@ -440,6 +465,7 @@ class SimilarityModel(RetrievalMethods, keras.Model):
             with_numbers(self, given)
             x, y = given["x"], given["y"]
             warn_of_sorted_labels(self, x, y, batch_size or 32)
+        build_apart_from_workers(self, x)
         try:
             return super().evaluate(x, y, batch_size, *args, **kwargs)
         except BaseException:

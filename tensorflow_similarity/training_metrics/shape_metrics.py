@@ -125,7 +125,6 @@ class EffectiveRank(BatchMetric):
             ignore_class=ignore_class,
             relevance=relevance,
         )
-        self._count = self.add_number("count")
         self._size: int | None = None
 
     def _build(self, size: int | None) -> None:
@@ -136,6 +135,8 @@ class EffectiveRank(BatchMetric):
             )
         if self._size is None:
             self._size = size
+            # Here, where a strategy is in charge whose replicas update them, and not before.
+            self._count = self.add_number("count")
             self._mean = self.add_number("mean", (size,))
             self._scatter = self.add_number("scatter", (size, size))
 

@@ -25,8 +25,9 @@ tf.config.set_logical_device_configuration(
 )
 
 from oracle.loss_cases import CASES, ON_CLASSES, REPRESENTATIVE  # noqa: E402
-from tensorflow_similarity import layers, losses, training_metrics  # noqa: E402
+from tensorflow_similarity import callbacks, layers, losses, training_metrics  # noqa: E402
 from tensorflow_similarity.models import SimilarityModel  # noqa: E402
+from tensorflow_similarity.samplers import MultiShotMemorySampler  # noqa: E402
 from tensorflow_similarity.targets import Targets  # noqa: E402
 
 # Collectives of one process belong to one strategy.
@@ -167,17 +168,30 @@ def forgotten():
     return f"no case is of {sorted(missing)}" if missing else None
 
 
-def trained(make_loss, strategy, rows, head, metrics, labels, class_weight):
-    """The weights after an epoch of batches of 16, the last of them smaller."""
+def examples(rows):
     x = np.random.default_rng(0).normal(size=(rows, 6)).astype("float32")
-    y = np.arange(rows) % 6
+    return x, np.arange(rows) % 6
+
+
+def compiled(strategy, make_loss, head=None, **options):
+    """A model that is made and compiled under a strategy, or under none."""
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         keras.utils.set_random_seed(0)
         inputs = keras.Input((6,))
         outputs = keras.layers.Dense(4)(inputs)
         model = SimilarityModel(inputs, outputs if head is None else head()(outputs))
         optimizer = keras.optimizers.SGD(0.1)
-        model.compile(optimizer, make_loss(), jit_compile=False, metrics=metrics())
+        model.compile(optimizer, make_loss(), jit_compile=False, **options)
+    return model
+
+
+def trained(make_loss, strategy, rows, head, metrics, labels, class_weight, micro_batch_size):
+    """The weights after an epoch of batches of 16, the last of them smaller."""
+    x, y = examples(rows)
+    # Loss and metrics may be made in the scope of the strategy or outside of it.
+    options = {"metrics": metrics(), "micro_batch_size": micro_batch_size}
+    loss = make_loss()
+    model = compiled(strategy, lambda: loss, head, **options)
     history = model.fit(
         x,
         labels(y),
@@ -187,14 +201,18 @@ def trained(make_loss, strategy, rows, head, metrics, labels, class_weight):
         class_weight=class_weight,
         validation_data=(x[: rows // 2], labels(y[: rows // 2])),
         validation_batch_size=9,
+        callbacks=[callbacks.TrainingDoctor(x[:12], y[:12])],
     ).history
     model.index(x, y, verbose=0)
     assert model.lookup(x[:3], k=1, verbose=0).ids.shape == (3, 1)
     return [np.asarray(w) for w in model.get_weights()], history
 
 
-def fit_differs(make_loss, rows=43, head=None, metrics=list, labels=lambda y: y, class_weight=None):
-    options = rows, head, metrics, labels, class_weight
+def fit_differs(
+    make_loss, rows=43, head=None, metrics=list, labels=lambda y: y, class_weight=None,
+    micro_batch_size=None,
+):  # fmt: skip
+    options = rows, head, metrics, labels, class_weight, micro_batch_size
     one, history = trained(make_loss, None, *options)
     two, other = trained(make_loss, STRATEGY, *options)
     difference = max(np.abs(a - b).max() for a, b in zip(one, two, strict=True))
@@ -205,6 +223,59 @@ def fit_differs(make_loss, rows=43, head=None, metrics=list, labels=lambda y: y,
         k: (history[k], other[k]) for k in history if not abs(history[k][-1] - other[k][-1]) < 1e-4
     }
     return f"metrics differ: {wrong}" if wrong else None
+
+
+def on_batches(strategy):
+    """What the methods for one batch return, with fewer rows than replicas too, and the weights."""
+    x, y = examples(7)
+    model = compiled(strategy, losses.SupConLoss)
+    weighted = {"sample_weight": np.linspace(0.2, 2, 7)}
+    of_classes = {"class_weight": {0: 3.0, 1: 0.5, 2: 1.0, 3: 1.0, 4: 2.0, 5: 0.0}}
+    results = [model.train_on_batch(x, y, **options) for options in (weighted, of_classes, {})]
+    results += [model.train_on_batch(x[:1], y[:1]), model.test_on_batch(x, y, **weighted)]
+    return [*results, model.predict_on_batch(x), *map(np.asarray, model.get_weights())]
+
+
+def with_workers(strategy):
+    """The losses of epochs, each of batches that several workers draw, and of an evaluation."""
+    x, y = examples(60)
+
+    def drawn():
+        return MultiShotMemorySampler(x, y, 4, 3, steps_per_epoch=5, seed=0, workers=2)
+
+    model = compiled(strategy, losses.SupConLoss)
+    fitted = model.fit(drawn(), validation_data=drawn(), epochs=3, verbose=0).history
+    fresh = compiled(strategy, losses.SupConLoss)
+    return [*fitted["loss"], *fitted["val_loss"], fresh.evaluate(drawn(), verbose=0)]
+
+
+def same(compute):
+    for one, two in zip(compute(None), compute(STRATEGY), strict=True):
+        if np.shape(one) != np.shape(two) or not np.allclose(one, two, atol=1e-5):
+            return f"{two} is not {one}"
+    return None
+
+
+def of_elsewhere():
+    """Models and memories that were made outside of the strategy are refused."""
+    x, y = examples(12)
+    alone = compiled(None, losses.SupConLoss)
+    trained_with = losses.CrossBatchMemory(losses.SupConLoss(), 32)
+    compiled(None, lambda: trained_with).fit(x, y, verbose=0)
+    for call in (
+        lambda: alone.compile("sgd", losses.SupConLoss()),
+        lambda: alone.fit(x, y, verbose=0),
+        lambda: compiled(STRATEGY, lambda: trained_with),
+    ):
+        try:
+            with STRATEGY.scope():
+                call()
+        except ValueError as error:
+            if "Make or load the model in `with strategy.scope():`" not in str(error):
+                return str(error)
+        else:
+            return "it is accepted"
+    return None
 
 
 NAMES = np.array(["ant", "bee", "cat", "dog", "elk", "fox"])
@@ -263,6 +334,11 @@ FITS = {
         "head": lambda: layers.ProxyHead(6, 2),
         "class_weight": {0: 3.0, 1: 0.5, 2: 1.0, 3: 1.0, 4: 2.0, 5: 0.0},
     },
+    "parts of batches": {
+        "make_loss": lambda: losses.CrossBatchMemory(losses.MultiSimilarityLoss(), 32),
+        "rows": 49,
+        "micro_batch_size": 3,
+    },
     "unknown classes": {
         "make_loss": lambda: losses.ArcFaceLoss(scale=8.0, ignore_class=-1),
         "head": lambda: layers.ProxyHead(6, 3),
@@ -277,12 +353,15 @@ FITS = {
 #: What may differ with the number of replicas; three never have equal parts of 16.
 ON_THREE = (
     "memory", "metrics", "label sets of bool", "sampled proxies", "replicas without rows",
-    "means over the active",
+    "means over the active", "parts of batches",
 )  # fmt: skip
 if WHAT == "fit":
     if REPLICAS == 3:
         FITS = {name: FITS[name] for name in ON_THREE}
     cases = {name: lambda case=case: fit_differs(**case) for name, case in FITS.items()}
+    cases["one batch"] = lambda: same(on_batches)
+    cases["workers"] = lambda: same(with_workers)
+    cases["a model of elsewhere"] = of_elsewhere
 else:
     even, uneven = SIZES
     settings = [(even, {"ignore_class": 1}, False), (uneven, {"block_size": 5}, True)]

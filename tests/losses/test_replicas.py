@@ -45,11 +45,12 @@ def test_every_loss_is_that_of_one_device(replicas, count):
     check("losses", replicas, count)
 
 
-@pytest.mark.parametrize(("replicas", "count"), [(2, 20), (3, 6)])
+@pytest.mark.parametrize(("replicas", "count"), [(2, 24), (3, 10)])
 def test_fit_under_a_strategy_trains_as_one_device(replicas, count):
     """With proxies, a memory, metrics, labels of any kind, weights, parts that differ or are empty.
 
-    The weights, and what is logged of training and validation.
+    The weights, and what is logged of training and validation. Also a batch at a time, and with
+    the batches of workers; a model that was made elsewhere is refused.
     """
     check("fit", replicas, count)
 

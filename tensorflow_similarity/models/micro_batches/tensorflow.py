@@ -35,7 +35,7 @@ def call_in_parts(
         """Flat outputs of a part, and its share of the losses that layers add."""
         outputs = forward(parts)
         structure[:] = [outputs]
-        share = tf.cast(tf.shape(parts[0])[0], "float32") / tf.cast(batch, "float32")
+        share = tf.cast(tf.shape(parts[0])[0], "float32") / tf.cast(tf.maximum(batch, 1), "float32")
         loss = tf.convert_to_tensor(added_losses(model)) * share
         return [*keras.tree.flatten(outputs), loss]
 
@@ -133,8 +133,8 @@ def call_in_parts(
 
 
 def _division(batch: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Rows of the first part, from 1 to `size`, and the number of full parts after it."""
-    loops = (batch - 1) // size
+    """Rows of the first part, up to `size`, and the number of full parts after it."""
+    loops = tf.maximum(batch - 1, 0) // size  # A replica may have no rows.
     return batch - loops * size, loops
 
 
@@ -156,4 +156,8 @@ def _global_seed() -> list[Any]:
     """The state of the generator that serves layers without a seed of their own."""
     from keras.src.random.seed_generator import global_seed_generator
 
+    # Keras has one for each thread, and so for each replica: in graphs it can make none there,
+    # and refuses layers without a seed itself.
+    if tf.distribute.has_strategy() and not tf.executing_eagerly():
+        return []
     return [global_seed_generator().state]
