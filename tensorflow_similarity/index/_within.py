@@ -42,7 +42,8 @@ class NeighborsWithin:
 
     The neighbours of query i are `ids[offsets[i]:offsets[i + 1]]`, nearest first, and so are
     the other columns. `found[i]` is the list of `Lookup` of query i, and iteration gives
-    these lists.
+    these lists. `found[2:5]`, or an array of positions, gives those of some queries. Equal are
+    those with equal columns.
 
     Attributes:
         queries: int64 `[m]`: the query of each neighbour.
@@ -98,13 +99,54 @@ class NeighborsWithin:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, query: int) -> list[Lookup]:
+    @overload
+    def __getitem__(self, query: int) -> list[Lookup]: ...
+
+    @overload
+    def __getitem__(self, query: slice | list[int] | np.ndarray) -> NeighborsWithin: ...
+
+    def __getitem__(
+        self, query: int | slice | list[int] | np.ndarray
+    ) -> list[Lookup] | NeighborsWithin:
+        if not isinstance(query, int | np.integer):
+            return self._of(np.arange(len(self))[query])
         if not -len(self) <= query < len(self):
             raise IndexError(f"There are {len(self)} queries. Received: {query}.")
         query = range(len(self))[query]
         own = slice(self.offsets[query], self.offsets[query + 1])
         rows, distances = self._rows[None, own], self.distances[None, own]
         return Neighbors.of_rows(self._source, rows, distances, self._columns.class_names)[0]
+
+    def _of(self, queries: np.ndarray) -> NeighborsWithin:
+        """The neighbours of some queries, in this order."""
+        counts = self.counts[queries]
+        offsets = np.append(0, np.cumsum(counts))
+        places = np.arange(offsets[-1]) + np.repeat(self.offsets[queries] - offsets[:-1], counts)
+        return NeighborsWithin(
+            self._source,
+            offsets,
+            self._rows[places],
+            self.distances[places],
+            self._columns.class_names,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NeighborsWithin):
+            return NotImplemented
+        return np.array_equal(self.offsets, other.offsets) and self._columns == other._columns
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_data_frame(self) -> Any:
+        """The neighbours as a pandas data frame, as `Neighbors.to_data_frame`.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        frame, queries = self._columns.to_data_frame(), self.queries
+        frame["query"] = queries
+        frame["rank"] = np.arange(len(queries)) - self.offsets[queries] + 1
+        return frame
 
     def __iter__(self) -> Iterator[list[Lookup]]:
         return (self[query] for query in range(len(self)))

@@ -199,3 +199,28 @@ def test_an_empty_index(cleared):
     index.update(filter={"labels": 2}, labels=3)
     assert len(index.get(filter={"labels": 2})) == 0
     np.testing.assert_array_equal(expand_queries(index, np.eye(2)), np.eye(2))
+
+
+@pytest.mark.parametrize(
+    "some",
+    [
+        slice(1, 3),
+        slice(None, None, -1),
+        slice(9, 12),
+        [2, 0, 2],
+        np.array([True] * 2 + [False] * 2),
+    ],
+)
+def test_those_of_some_queries(some):
+    index = Index(1, "euclidean")
+    index.add([[0.0], [1.0], [1.5], [4.0]], labels=["a", None, "b", "b"], data=[0, 1, None, 3])
+    queries = np.array([[0.4], [9.0], [1.2], [3.0]])
+    found = index.lookup(queries, max_distance=1.1)
+    part = found[some]
+    assert part == index.lookup(queries[some], max_distance=1.1)
+    assert list(part) == [found[int(i)] for i in np.arange(4)[some]]
+    assert part != found
+    pandas = pytest.importorskip("pandas")
+    frame = part.to_data_frame()
+    expected = index.lookup(queries[some], k=4, max_distance=1.1).to_data_frame()
+    pandas.testing.assert_frame_equal(frame, expected)
