@@ -650,7 +650,11 @@ class Index:
 
         Raises:
             ImportError: If pandas is not installed.
+            TypeError: If the number is none.
+            ValueError: If it is negative.
         """
+        if num_records is not None:
+            num_records = checks.count(num_records, "num_records", minimum=0)
         chosen = self._backend.where(None, num_records)
         return _results.data_frame(chosen.source.records(chosen.rows), self.class_names)
 

@@ -94,3 +94,14 @@ def test_neighbours_as_a_table(labels):
         assert (row.query, row.rank, row.id, row.data) == (query, hit.rank, hit.id, hit.data)
         assert row.distance == pytest.approx(hit.distance)
         assert (None if pandas.isna(row.label) else row.label) == hit.label
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(-1, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_a_number_of_records_is_a_number(number, kind):
+    index = Index(3)
+    index.add(np.eye(3))
+    with pytest.raises(kind, match="`num_records`"):
+        index.to_data_frame(number)
+    assert [len(index.to_data_frame(n)) for n in (None, 0, 2, 9)] == [3, 0, 2, 3]
