@@ -30,7 +30,9 @@ class _Weighted(keras.regularizers.Regularizer):
         raise NotImplementedError
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.weight * self.penalty(ops.cast(x, keras.backend.result_type(x.dtype, float)))
+        # In half precision the smallest differences are 0, and their logarithms infinite.
+        x = ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+        return self.weight * self.penalty(x)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make an equal regularizer."""
@@ -82,6 +84,10 @@ class KoLeo(_Weighted):
 
     def penalty(self, x: Tensor) -> Tensor:
         """The penalty, before its weight."""
+        if len(x.shape) != 2:
+            raise ValueError(
+                f"KoLeo takes embeddings [batch, dim]. Received: shape {tuple(x.shape)}."
+            )
         nearest = ops.argmax(ops.stop_gradient(_other_cosines(x)), axis=1)
         z = unit_rows(x)
         squares = ops.sum(ops.square(z - ops.take(z, nearest, axis=0)), axis=1)

@@ -130,6 +130,21 @@ def test_weights_are_numbers_of_at_least_0(weight, error):
         regularizers.KoLeo(weight)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["KoLeo", "RegularFace", "ZeroMean"])
+def test_half_precision_is_no_less_exact(name, dtype):
+    penalty = getattr(regularizers, name)(1.0)
+    for rows in (ROWS[:1], np.repeat(ROWS[:1], 5, 0), np.zeros((5, 4)), ROWS, ROWS[:, :1]):
+        x = tf.Variable(tf.cast(rows, dtype))
+        with tf.GradientTape() as tape:
+            value = penalty(x)
+        gradient = tf.cast(tape.gradient(value, x), "float32")
+        assert np.isfinite(gradient).all()
+        np.testing.assert_allclose(value, penalty(tf.cast(x, "float32")), rtol=1e-6)
+
+
 def test_sparse_centers_need_centers():
+    with pytest.raises(ValueError, match="KoLeo takes embeddings"):
+        regularizers.KoLeo()(tf.zeros((2, 3, 4)))
     with pytest.raises(ValueError, match="SparseCenters"):
         regularizers.SparseCenters()(tf.ones((3, 4)))
