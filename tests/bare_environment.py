@@ -99,10 +99,15 @@ def hide_all_but(allowed: set[str]) -> None:
     sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 
+def enter(extras: Iterable[str]) -> None:
+    """Lets nothing be imported but what the package with these extras brings."""
+    hide_all_but(closure(own_requirements(extras)))
+
+
 def main() -> None:
     path = Path(sys.argv[1])
     text = path.read_text(encoding="utf-8")
-    hide_all_but(closure(own_requirements(extras_named(text))))
+    enter(extras_named(text))
     from code_blocks import run
 
     assert run(text, path.name) > 0

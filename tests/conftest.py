@@ -15,6 +15,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # The threads of search engines do not spin while they wait: the workers of pytest share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What XLA compiles runs for milliseconds here: it need not be compiled for speed.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -99,11 +101,11 @@ def _seeded(_tensorflow_is_seeded) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _xla_where_it_is_asked_for(request):
-    """Models of the fast tests are compiled by XLA only with `jit_compile=True`.
+def _xla_where_it_is_asked_for():
+    """Models are compiled by XLA only with `jit_compile=True`.
 
-    It is Keras' default, and takes longer to compile than small models to train. The slow tests
-    have the default, besides those that are but cases of a fast one (`further`, `slow_cases`).
+    It is Keras' default, and takes longer to compile than small models to train. Each loss is
+    trained with it in one test; the pages, notebooks and examples run as their users run them.
     """
     import keras
 
@@ -114,10 +116,7 @@ def _xla_where_it_is_asked_for(request):
     def without(self, *args, **kwargs):
         return compile_(self, *args, **{"jit_compile": False} | kwargs)
 
-    node = request.node
-    marks = {mark.name for mark in node.iter_markers()}
-    as_users_do = "slow" in marks and not marks & {"further", "slow_cases"}
-    if as_users_do or keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow":
         yield
     else:
         with mock.patch.object(owner, "compile", without):

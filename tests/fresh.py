@@ -15,7 +15,9 @@ import sys
 
 # `before` is there for the programs: what Keras and TensorFlow import by themselves.
 _SERVER = """
-import sys, keras, tensorflow
+import sys
+exec(sys.argv[1])
+import keras, tensorflow
 before = set(sys.modules)
 import tensorflow_similarity
 import json, os, traceback
@@ -42,9 +44,9 @@ for line in sys.stdin:
 
 
 @functools.cache
-def _server() -> subprocess.Popen:
+def _server(first: str) -> subprocess.Popen:
     server = subprocess.Popen(
-        [sys.executable, "-c", _SERVER],
+        [sys.executable, "-c", _SERVER, first],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -58,15 +60,16 @@ def _server() -> subprocess.Popen:
     return server
 
 
-def fresh(program: str, folder: os.PathLike | str) -> str:
+def fresh(program: str, folder: os.PathLike | str, first: str = "") -> str:
     """What a program writes where the package was imported, and nothing else.
 
     Args:
         program: Python. `before` are the names of the modules that Keras and TensorFlow import.
         folder: Where it runs. What it writes is kept there, too.
+        first: Python that runs before anything is imported, once for all programs that share it.
     """
     path = os.path.join(folder, "written.txt")
-    server = _server()
+    server = _server(first)
     server.stdin.write(json.dumps([program, str(folder), path]) + "\n")
     server.stdin.flush()
     status = server.stdout.readline()

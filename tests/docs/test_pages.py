@@ -1,6 +1,5 @@
 """Every code block of the README and of the pages runs as written, with what its page names."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bare_environment import extras_named
 from code_blocks import blocks, run
+from fresh import fresh
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -35,16 +36,19 @@ def test_code_runs_with_no_more_than_the_page_says_to_install(name, tmp_path):
     for needed in NEEDS.findall(CODE[name]):
         if not Path(needed).exists():
             pytest.skip(f"{needed} is not there")
-    program = Path(__file__).parents[1] / "bare_environment.py"
-    path = os.pathsep.join([str(ROOT), str(program.parent)])
-    result = subprocess.run(
-        [sys.executable, program, ROOT / name],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    extras = sorted(extras_named(CODE[name]))
+    environment = f"""
+import sys
+sys.path[:0] = {[str(ROOT), str(ROOT / "tests")]}
+import bare_environment
+bare_environment.enter({extras})
+"""
+    program = f"""
+from pathlib import Path
+from code_blocks import run
+assert run(Path({str(ROOT / name)!r}).read_text(encoding="utf-8"), {name!r}) > 0
+"""
+    fresh(program, tmp_path, environment)
 
 
 @pytest.mark.parametrize("extra", ["", "evaluation"])

@@ -10,7 +10,7 @@ from keras import ops
 
 from oracle import miners as oracle
 from oracle.gradients import value_and_gradient
-from oracle.loss_cases import CASES, CLASSES, ON_CLASSES, few, one_each
+from oracle.loss_cases import CASES, CLASSES, ON_CLASSES, REPRESENTATIVE, few, one_each
 from oracle.losses import Picture
 from tensorflow_similarity import losses, mining
 
@@ -61,9 +61,8 @@ def test_a_miner_leaves_its_pairs_to_the_loss(name):
 
 
 @pytest.mark.further
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=slow)])
 @pytest.mark.parametrize("name", few(ONE_EACH))
-def test_a_miner_in_blocks_and_graphs(name, jit_compile):
+def test_a_miner_in_blocks_and_graphs(name, jit_compile=False):
     labels, x = CASES[name].batch(11, seed=31)
     expected = value_and_gradient(CASES[name].make(mining="multi_similarity"), labels, x)
     loss = CASES[name].make(mining="multi_similarity", block_size=4)
@@ -80,9 +79,11 @@ def test_a_miner_in_blocks_and_graphs(name, jit_compile):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.further
-def test_a_miner_in_blocks_under_xla():
-    test_a_miner_in_blocks_and_graphs("contrastive", True)
+# The few that stand for all: it is the loss that is compiled, whatever was mined.
+@slow
+@pytest.mark.parametrize("name", [name for name in ONE_EACH if name in REPRESENTATIVE])
+def test_a_miner_in_blocks_under_xla(name):
+    test_a_miner_in_blocks_and_graphs(name, jit_compile=True)
 
 
 @pytest.mark.further
@@ -127,7 +128,7 @@ REDUCTIONS = ["sum_over_batch_size", "sum", "mean_with_sample_weight"]
         *(
             pytest.param(name, reduction, marks=slow)
             for name in ON_CLASSES
-            for reduction in REDUCTIONS
+            for reduction in (REDUCTIONS if name in REPRESENTATIVE else REDUCTIONS[2:])
             if name != "triplet_semi_hard"
         ),
     ],

@@ -90,34 +90,25 @@ def test_a_graph_outside_of_tf_function(name):
     check(name, in_a_graph_of_tensorflow_1(CASES[name].make()))
 
 
-# Each loss in blocks, and a few of them whole and in blocks of one. (Whole, each is in
-# graphs of unknown batch size below, and in `fit`.)
-MATRIX = [
-    *((name, 7) for name in one_each()),
-    *(
-        (name, block_size)
-        for name in ("triplet", "triplet_semi_hard", "lifted_struct", "supcon")
-        for block_size in (None, 1, 64)
-    ),
-]
-
-
+# The others are in graphs of unknown batch size below, and in `fit`.
 @slow
-@pytest.mark.parametrize(("name", "block_size"), MATRIX)
-def test_every_graph(name, block_size):
+@pytest.mark.parametrize("block_size", [None, 1, 7, 64])
+@pytest.mark.parametrize("name", ["triplet", "triplet_semi_hard", "lifted_struct", "supcon"])
+def test_graphs(name, block_size):
     check(name, tensors(step_of(CASES[name].make(block_size=block_size))))
 
 
+# Those on embeddings and class ids are compiled once: for degenerate batches and for this one.
 @slow
-@pytest.mark.parametrize("name", one_each())
-def test_every_graph_under_xla(name):
+@pytest.mark.parametrize("name", [name for name in one_each() if name not in ON_CLASSES])
+def test_under_xla(name):
     check(name, tensors(step_of(CASES[name].make(block_size=7), jit_compile=True)))
 
 
 @slow
 @pytest.mark.parametrize("block_size", [None, 7])
 @pytest.mark.parametrize("name", [name for name in one_each() if name in ON_CLASSES])
-def test_every_graph_of_unknown_batch_size(name, block_size):
+def test_graphs_of_unknown_batch_size(name, block_size):
     step = step_of(
         CASES[name].make(block_size=block_size),
         input_signature=[tf.TensorSpec([None, 1], tf.int32), tf.TensorSpec([None, 4])],
@@ -142,9 +133,8 @@ def test_pairwise_values_of_unknown_shape(name):
 
 
 @slow
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(("classes", "jit_compile"), [(3, False), (3, True), (100, True)])
 @pytest.mark.parametrize("name", ["triplet", "triplet_semi_hard"])
-@pytest.mark.parametrize("classes", [3, 100])
 def test_many_rows(name, classes, jit_compile):
     # Beyond the block that mining takes, with few and with many positives.
     rng = np.random.default_rng(32)

@@ -158,6 +158,7 @@ GRAPHS = [
 @slow
 @pytest.mark.parametrize(("name", "block_size", "jit_compile"), GRAPHS)
 def test_degenerate_batches_in_graphs_are_finite(name, block_size, jit_compile):
+    """And an ordinary batch has the value and gradient that it has outside of graphs."""
     loss = CASES[name].make(block_size=block_size)
 
     @tf.function(jit_compile=jit_compile, autograph=False)
@@ -168,6 +169,14 @@ def test_degenerate_batches_in_graphs_are_finite(name, block_size, jit_compile):
         return value, tape.gradient(value, x)
 
     check_degenerate(CASES[name], lambda y, x: compiled(tf.constant(y), x))
+    labels, x = CASES[name].batch(8, seed=29)
+    assert x.shape == (8, 4)  # no other graph is compiled
+    value, gradient = compiled(tf.constant(labels), tf.constant(x))
+    expected, slope = value_and_gradient(CASES[name].make(), labels, x)
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    gradient = tf.convert_to_tensor(gradient)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-5 * np.abs(slope).max())
+    assert compiled.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize("name", few(ON_CLASSES))

@@ -32,10 +32,11 @@ def check(what, replicas, count):
 
 
 OTHERS = 29  # losses on proxies, two views, and around another loss
+FEW = 4 * 3 + 3  # those that stand for all, with parts of one size, and plainly
 
 
 @pytest.mark.parametrize(
-    ("replicas", "count"), [(2, 2 * (len(ON_CLASSES) + OTHERS) + 1), (3, 2 * 4 + OTHERS + 1)]
+    ("replicas", "count"), [(2, len(ON_CLASSES) + OTHERS + FEW + 1), (3, 4 + OTHERS + FEW + 1)]
 )
 def test_every_loss_is_that_of_one_device(replicas, count):
     """Also where replicas have parts of different sizes, and with weights, blocks and unknowns.
