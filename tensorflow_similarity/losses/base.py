@@ -191,10 +191,10 @@ class PerExampleLoss(keras.losses.Loss):
         return y_pred.shape[0] == 0 and self.replicas().count == 1
 
     def marked(self, losses: Any, y_true: Any, y_pred: Any, counted: Any = None) -> Tensor:
-        """Losses `[batch]`, NaN where an example has an invalid label or predictions not finite.
+        """Losses `[batch]`, NaN where an example has an invalid label or unusable predictions.
 
         A graph cannot refuse labels, and mining passes over distances that are NaN, such as those
-        of what overflows half precision.
+        of what overflows half precision, or whose squares overflow float32.
 
         Args:
             losses: `[batch]`.
@@ -202,7 +202,7 @@ class PerExampleLoss(keras.losses.Loss):
             y_pred: The predictions, `[batch, ...]`.
             counted: Which examples count, bool `[batch]`; None for all.
         """
-        nan = ops.logical_not(ops.isfinite(y_pred))
+        nan = self.unusable(y_pred)
         if len(nan.shape) > 1:
             nan = ops.any(nan, axis=tuple(range(1, len(nan.shape))))
         if counted is not None:
@@ -211,6 +211,10 @@ class PerExampleLoss(keras.losses.Loss):
         if invalid is not None:
             nan = ops.logical_or(nan, invalid)
         return ops.where(nan, float("nan"), losses)
+
+    def unusable(self, y_pred: Any) -> Tensor:
+        """Where predictions `[batch, ...]` are not finite or cannot be compared: bool, as long."""
+        return ops.logical_not(ops.isfinite(y_pred))
 
     def replicas(self) -> Replicas:
         """The replicas that compute the batch together."""
@@ -294,6 +298,9 @@ class LossAroundAnother(PerExampleLoss):
 
     def invalid_labels(self, y_true: Any) -> Tensor | None:
         return self.loss.invalid_labels(y_true)
+
+    def unusable(self, y_pred: Any) -> Tensor:
+        return self.loss.unusable(y_pred)
 
     def counted(self, labels: Any) -> Tensor | None:
         return self.loss.counted(labels)

@@ -52,14 +52,16 @@ class Examples:
 
     @classmethod
     def of(cls, labels: Any, outputs: Tensor, known: Tensor | None = None) -> Examples:
-        """Examples, of which those that are not known may be NaN or infinite.
+        """Examples, of which those that are not known may be of any size, NaN or infinite.
 
-        What is masked still takes part in products, and 0 times NaN is NaN in their gradient.
+        What is masked still takes part in products, where 0 times NaN is NaN, and in the centre
+        of Euclidean distances: in its place is the mean of the others.
         """
         if known is not None:
             column = ops.reshape(known, (-1,) + (1,) * (len(outputs.shape) - 1))
-            usable = ops.logical_or(column, ops.isfinite(outputs))
-            outputs = ops.where(usable, outputs, 0)
+            number = ops.maximum(ops.sum(ops.cast(column, outputs.dtype)), 1)
+            mean = ops.sum(ops.where(column, outputs, 0), axis=0, keepdims=True) / number
+            outputs = ops.where(column, outputs, ops.stop_gradient(mean))
         return cls(labels, outputs, known)
 
     def followed_by(self, others: Examples) -> Examples:

@@ -170,6 +170,9 @@ class CrossBatchMemory(PerExampleLoss):
     def invalid_labels(self, y_true: Any) -> Tensor | None:
         return self.loss.invalid_labels(to_tensor(y_true)[:, 0] if self.example_ids else y_true)
 
+    def unusable(self, y_pred: Any) -> Tensor:
+        return self.loss.unusable(y_pred)
+
     def _against_memory(self, batch: Comparison, examples: Any) -> Tensor:
         """The loss of each example of the batch against the batch and the memory: `[batch]`."""
         memory, every = self.memory, batch.batch
@@ -191,7 +194,8 @@ class CrossBatchMemory(PerExampleLoss):
             known = ops.logical_and(known, counted)
         remembered = ops.stop_gradient(ops.cast(remembered, every.outputs.dtype))
         # One batch that overflowed would make those after it NaN, until the memory forgets it.
-        known = ops.logical_and(known, ops.all(ops.isfinite(remembered), axis=1))
+        overflowed = ops.any(self.unusable(remembered), axis=1)
+        known = ops.logical_and(known, ops.logical_not(overflowed))
         losses = self.loss.losses(batch.with_keys(Examples.of(labels, remembered, known)))
         # The loss within the batch is already included.
         return ops.where(some, losses, 0) if self.batch_loss else losses

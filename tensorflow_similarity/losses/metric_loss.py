@@ -272,6 +272,16 @@ class MetricLoss(PerExampleLoss):
     def invalid_labels(self, y_true: Any) -> Tensor | None:
         return None if self.relevance is not None else invalid_numbers(y_true)
 
+    def unusable(self, y_pred: Any) -> Tensor:
+        found = super().unusable(y_pred)
+        product = None if self.distance is None else distances.product_of(self.distance)
+        if product is None or product.space == "cosine":
+            return found
+        rows = product.rows(ops.stop_gradient(y_pred), ops)
+        # Rows of one length are at most twice as far apart.
+        finite = ops.isfinite(ops.sum(ops.square(2 * rows), axis=-1, keepdims=True))
+        return ops.logical_or(found, ops.logical_not(finite))
+
     def _distance(self) -> distances.Distance:
         if self.distance is None:
             raise ValueError(

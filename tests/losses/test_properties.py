@@ -7,8 +7,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from every import every
 from oracle.gradients import value_and_gradient
 from oracle.loss_cases import CASES, ON_CLASSES, REPRESENTATIVE, few, one_each
+from tensorflow_similarity.losses import CrossBatchMemory
 
 PAIRWISE = [name for name, case in CASES.items() if case.takes != "embeddings"]
 slow = pytest.mark.slow
@@ -144,6 +146,49 @@ def test_degenerate_batches_are_finite(name):
 def test_degenerate_batches_in_other_types_are_finite(name, dtype):
     loss = CASES[name].make()
     check_degenerate(CASES[name], lambda y, x: value_and_gradient(loss, y, x), dtype)
+
+
+def memory_of(case, distance):
+    memory = CrossBatchMemory(case.make(distance=distance), 32)
+    return lambda labels, x: memory(labels, x, training=True)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean", "inner_product", "snr"])
+def test_what_overflows_is_never_a_finite_loss(distance):
+    """Mining passes over distances that are not finite: what is left would look like success."""
+
+    def check(name, scale, make):
+        try:
+            loss = make(CASES[name], distance)
+        except ValueError:  # The loss, or its mining, is not for this distance.
+            return
+        labels, x = CASES[name].batch(12, seed=22)
+        assert not np.isfinite(loss(labels, np.float32(scale) * x))
+        # Of one example alone, too.
+        x[3] *= scale
+        assert not np.isfinite(loss(labels, x))
+
+    plain = [(name, scale, lambda case, distance: case.make(distance=distance))
+             for name in ON_CLASSES for scale in (1e20, 1e25, 1e37)]  # fmt: skip
+    every(check, [*plain, ("triplet", 1e25, memory_of), ("multi_similarity", 1e25, memory_of)])
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "inner_product", "snr"])
+def test_an_example_of_no_class_may_be_of_any_size(distance):
+    """The loss is that of the batch without it; a common centre of all rows would move."""
+
+    def check(name, scale):
+        try:
+            loss = CASES[name].make(distance=distance, ignore_class=1)
+        except ValueError:  # The loss, or its mining, is not for this distance.
+            return
+        labels, x = CASES[name].batch(12, seed=22)
+        assert 0 < np.sum(labels == 1) < 6
+        expected = loss(labels[labels != 1], x[labels != 1])
+        x[labels == 1] *= scale
+        np.testing.assert_allclose(loss(labels, x), expected, rtol=1e-4, atol=1e-5)
+
+    every(check, [(name, scale) for name in ON_CLASSES for scale in (1e7, 1e25, np.inf)])
 
 
 # Each loss once, as compiling takes seconds; losses on pairs, triplets and sums in all three ways.
