@@ -6,6 +6,7 @@ result, that of the batch is `G x + G^T x`: one product of `G + G^T` with x, and
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -230,7 +231,7 @@ def squares(queries: Tensor, keys: Tensor) -> Tensor:
 
 def _negative_products_among(x: Tensor) -> WithGradient:
     def gradient(x: Tensor, upstream: Tensor) -> Tensor:
-        return ops.matmul(_both_ways(upstream), -x)
+        return _both_ways(upstream, -x)
 
     return ops.matmul(-x, ops.transpose(x)), (x,), gradient
 
@@ -246,14 +247,39 @@ def _of_differences(x: Tensor, weights: Tensor) -> Tensor:
     """`sum over b of (w(a, b) + w(b, a)) (a - b)`, of each row a."""
     # Sums of what is subtracted, and beside it of the weights.
     ones = ops.ones_like(x[:, :1])
-    sums = ops.matmul(_both_ways(weights), ops.concatenate([x, ones], axis=1))
+    sums = _both_ways(weights, ops.concatenate([x, ones], axis=1))
     return x * sums[:, -1:] - sums[:, :-1]
 
 
-def _both_ways(upstream: Tensor) -> Any:
-    """`G + G^T`."""
-    turned: Any = ops.transpose(upstream)
-    if keras.backend.backend() == "torch":
-        # PyTorch is several times as quick at copying what it reads across.
-        return turned.contiguous() + upstream
-    return upstream + turned
+# From so many rows on, a transposed matrix takes as long as a product: read across, every number is
+# a line of the cache of its own.
+_LARGE, _STRIP = 2048, 256
+
+
+def _both_ways(weights: Tensor, x: Tensor) -> Any:
+    """`(G + G^T) x`."""
+    rows = weights.shape[0]
+    if rows is None or rows < _LARGE:
+        return ops.matmul(weights + _turned(weights), x)
+    products: list[Any] = []
+    for begin in range(0, rows, _STRIP):
+        # One after the other, so that there is one strip at a time.
+        with _after(products):
+            strip = weights[:, begin : begin + _STRIP]
+        products.append(ops.matmul(weights[begin : begin + _STRIP] + _turned(strip), x))
+    return ops.concatenate(products, axis=0)
+
+
+def _turned(matrix: Tensor) -> Any:
+    turned: Any = ops.transpose(matrix)
+    # PyTorch is several times as quick at copying what it reads across.
+    return turned.contiguous() if keras.backend.backend() == "torch" else turned
+
+
+def _after(steps: list[Any]) -> contextlib.AbstractContextManager[Any]:
+    """What is done within comes after the last of some steps."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.control_dependencies(steps[-1:])

@@ -105,6 +105,24 @@ def test_gradients_are_those_of_finite_differences(name):
     np.testing.assert_allclose(ours[1], of_keys, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("name", ["cosine", "euclidean", "squared_euclidean"])
+def test_gradients_of_a_large_batch_with_itself_are_those_of_two_batches(name):
+    """From 2,048 rows on, the gradient is multiplied in strips, of which the last is not full."""
+    rng = np.random.default_rng(7)
+    x, weights = rng.normal(size=(2100, 3)), tf.constant(rng.normal(size=(2100, 2100)))
+    distance = distances.get(name)
+
+    @tf.function
+    def of_one(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(weights * distance.pairwise(x, x))
+        return tape.gradient(total, x)
+
+    two = sum(gradients(lambda q, k: weights * distance.pairwise(q, k), x, x.copy()))
+    np.testing.assert_allclose(of_one(tf.constant(x)), two, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_of_paired_are_those_of_pairwise(name):
     a, b = drawn(6, 6, 5, seed=3, dtype="float64")
