@@ -57,7 +57,10 @@ def with_gradient(function: Callable[..., WithGradient], *inputs: Tensor) -> Any
     others = inputs[len(floats) :]
 
     def call(*floats: Any) -> Any:
-        values, needed, gradient = function(*floats, *others)
+        # In the graph of this step, which may be that of a branch in a loop: the gradient cannot
+        # reach what is outside of it.
+        here = (tf.identity(x) for x in others)
+        values, needed, gradient = function(*floats, *here)
         return values, functools.partial(gradient, *needed)
 
     return tf.custom_gradient(call)(*floats)
