@@ -11,7 +11,9 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 # Tests that are next to each other in a file share models, so each process runs a contiguous range of
 # them; one that finishes early takes over part of another's.
-PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+PYTEST = $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+# Slow tests wait for servers and for processes that they start: one more keeps the cores busy.
+test-slow test-all: JOBS := 3
 # The other backends, and the packages that their tests need.
 BACKENDS ?= jax torch
 PACKAGE_jax := jax

@@ -171,13 +171,19 @@ def _refuse_same_names(names: list[str]) -> None:
 
 def _rows_of_table(table: Any) -> list[dict[str, Any]]:
     """The rows of a table of pandas, PyArrow or Polars, by column name; None where missing."""
+    rows: list[dict[str, Any]]
     if hasattr(table, "to_pylist"):
         _refuse_same_names(list(table.schema.names))
-        rows: list[dict[str, Any]] = table.to_pylist()
-        return rows
-    if hasattr(table, "to_dicts"):
+        rows = table.to_pylist()
+    elif hasattr(table, "to_dicts"):
         rows = table.to_dicts()
-        return rows
+    else:
+        rows = _rows_of_frame(table)
+    return rows
+
+
+def _rows_of_frame(table: Any) -> list[dict[str, Any]]:
+    """The rows of a pandas data frame."""
     names = [str(name) for name in table.columns]
     _refuse_same_names(names)
     columns = [_values_of_column(table.iloc[:, place]) for place in range(len(names))]

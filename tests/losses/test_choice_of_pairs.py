@@ -60,9 +60,7 @@ def test_a_miner_leaves_its_pairs_to_the_loss(name):
     assert not np.allclose(ours, case.make(reduction=None)(labels, x)), "nothing was mined"
 
 
-@pytest.mark.further
-@pytest.mark.parametrize("name", few(ONE_EACH))
-def test_a_miner_in_blocks_and_graphs(name, jit_compile=False):
+def check_a_miner_in_blocks(name, jit_compile):
     labels, x = CASES[name].batch(11, seed=31)
     expected = value_and_gradient(CASES[name].make(mining="multi_similarity"), labels, x)
     loss = CASES[name].make(mining="multi_similarity", block_size=4)
@@ -79,11 +77,17 @@ def test_a_miner_in_blocks_and_graphs(name, jit_compile=False):
     np.testing.assert_allclose(gradient, expected[1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.further
+@pytest.mark.parametrize("name", few(ONE_EACH))
+def test_a_miner_in_blocks_and_graphs(name):
+    check_a_miner_in_blocks(name, jit_compile=False)
+
+
 # The few that stand for all: it is the loss that is compiled, whatever was mined.
 @slow
 @pytest.mark.parametrize("name", [name for name in ONE_EACH if name in REPRESENTATIVE])
 def test_a_miner_in_blocks_under_xla(name):
-    test_a_miner_in_blocks_and_graphs(name, jit_compile=True)
+    check_a_miner_in_blocks(name, jit_compile=True)
 
 
 @pytest.mark.further
