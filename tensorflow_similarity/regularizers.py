@@ -61,7 +61,7 @@ class KoLeo(_Weighted):
     Args:
         weight: The weight of the penalty.
 
-    Inputs: embeddings `[batch, dim]`. A batch of one has penalty 0.
+    Inputs: embeddings `[batch, dim]`. A batch of one, or of none, has penalty 0.
 
     Example:
 
@@ -88,7 +88,9 @@ class KoLeo(_Weighted):
             raise ValueError(
                 f"KoLeo takes embeddings [batch, dim]. Received: shape {tuple(x.shape)}."
             )
-        nearest = ops.argmax(ops.stop_gradient(_other_cosines(x)), axis=1)
+        # One more column, which is nearest to none: a replica may have no rows.
+        cosines = ops.pad(_other_cosines(x), ((0, 0), (0, 1)), constant_values=-3)
+        nearest = ops.argmax(ops.stop_gradient(cosines), axis=1)
         z = unit_rows(x)
         squares = ops.sum(ops.square(z - ops.take(z, nearest, axis=0)), axis=1)
         # log(d) = log(d^2) / 2, whose slope stays finite where two rows are one.

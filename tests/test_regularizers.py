@@ -63,12 +63,16 @@ CASES = {
 each = pytest.mark.parametrize("name", CASES)
 
 
-def value_and_gradient(regularizer, x):
-    x = tf.convert_to_tensor(x)
+def value_and_gradient_of(regularizer, x):
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = regularizer(x)
-    return value.numpy(), tf.convert_to_tensor(tape.gradient(value, x)).numpy()
+    return value, tf.convert_to_tensor(tape.gradient(value, x))
+
+
+def value_and_gradient(regularizer, x):
+    found = value_and_gradient_of(regularizer, tf.convert_to_tensor(x))
+    return tuple(each.numpy() for each in found)
 
 
 @each
@@ -141,6 +145,18 @@ def test_half_precision_is_no_less_exact(name, dtype):
         gradient = tf.cast(tape.gradient(value, x), "float32")
         assert np.isfinite(gradient).all()
         np.testing.assert_allclose(value, penalty(tf.cast(x, "float32")), rtol=1e-6)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_batch_of_none_has_no_penalty(known):
+    """A replica may have no rows."""
+    penalty = tf.function(
+        lambda x: value_and_gradient_of(regularizers.KoLeo(), x),
+        input_signature=[tf.TensorSpec([0 if known else None, 4])],
+    )
+    value, gradient = penalty(tf.zeros((0, 4)))
+    assert value == 0
+    assert gradient.shape == (0, 4)
 
 
 def test_sparse_centers_need_centers():

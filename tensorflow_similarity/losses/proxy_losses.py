@@ -274,14 +274,11 @@ class SoftmaxProxyLoss(ProxyLoss):
         # Which class is taken of examples without one is the same: they do not count.
         own = ops.maximum(own, 0)
 
-        handicapped = type(self).own_class is not SoftmaxProxyLoss.own_class
-
         def cross_entropy(cosines: Tensor, own: Tensor) -> WithGradient:
-            taken = logit = entries(cosines, own)
-            logits = cosines
-            if handicapped:
-                logit = self.own_class(taken)
-                logits = with_entries(cosines, own, logit)
+            taken = entries(cosines, own)
+            logit = self.own_class(taken)
+            handicapped = logit is not taken
+            logits = with_entries(cosines, own, logit) if handicapped else cosines
             top, rest, shares = log_shares(self.scale * logits)
 
             def gradient(shares: Tensor, taken: Tensor, own: Tensor, upstream: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.cosine import unit_rows
 from tensorflow_similarity.losses.arguments import checked_flag, checked_positive
 from tensorflow_similarity.losses.base import PerExampleLoss, given_loss, wide_float
-from tensorflow_similarity.mining.pairs import get_relevance
+from tensorflow_similarity.mining.pairs import labels_of
 
 __all__ = ["MatryoshkaLoss", "WeightedSumLoss"]
 
@@ -73,13 +73,6 @@ _INPUTS = {
     "compares_models": "embeddings of two models, [batch, 2, dim]",
     "takes_triplets": "triplets, [batch, 2 + negatives, dim]",
 }
-#: What the labels of a relevance are, where the library knows them.
-_LABELS = {
-    "multi_hot": "rows of several labels",
-    "jaccard": "rows of several labels",
-    "hierarchy": "class ids of several levels",
-    "matrix": "a relevance matrix",
-}
 
 
 def _inputs_of(loss: PerExampleLoss) -> str | None:
@@ -88,11 +81,11 @@ def _inputs_of(loss: PerExampleLoss) -> str | None:
     relevance = next(
         (part.relevance for part in loss.parts() if getattr(part, "relevance", None)), None
     )
+    labels = labels_of(relevance)
+    if labels is None:
+        return None
     if relevance is not None:
-        text = _LABELS.get(getattr(relevance, "__name__", ""))
-        if text is None or relevance is not get_relevance(relevance.__name__):
-            return None
-        found.add(text)
+        found.add(labels)
     if any(getattr(part, "example_ids", False) for part in loss.parts()):
         found.add("class ids and example ids, [batch, 2]")
     return " and ".join(sorted(found)) or "class ids"

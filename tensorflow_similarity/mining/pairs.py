@@ -16,6 +16,7 @@ __all__ = [
     "get_relevance",
     "hierarchy",
     "jaccard",
+    "labels_of",
     "matrix",
     "multi_hot",
     "pairs_by_class",
@@ -166,11 +167,12 @@ def hierarchy(query_labels: Any, key_labels: Any) -> Any:
     return ops.where(unknown, float("nan"), shared)
 
 
-_BY_NAME: dict[str, Callable[[Any, Any], Any]] = {
-    "multi_hot": multi_hot,
-    "jaccard": jaccard,
-    "hierarchy": hierarchy,
-    "matrix": matrix,
+# Each function, and what labels are for it.
+_BY_NAME: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "multi_hot": (multi_hot, "rows of several labels"),
+    "jaccard": (jaccard, "rows of several labels"),
+    "hierarchy": (hierarchy, "class ids of several levels"),
+    "matrix": (matrix, "a relevance matrix"),
 }
 
 
@@ -204,7 +206,7 @@ def get_relevance(relevance: object) -> Callable[[Any, Any], Any] | None:
                 f"`relevance` must be one of {list(_BY_NAME)}, or a function (query_labels, "
                 f"key_labels) -> [queries, keys]. Received: {relevance!r}."
             )
-        return _BY_NAME[relevance]
+        return _BY_NAME[relevance][0]
     if relevance is None or callable(relevance):
         return relevance
     raise TypeError(
@@ -215,7 +217,14 @@ def get_relevance(relevance: object) -> Callable[[Any, Any], Any] | None:
 
 def relevance_config(relevance: object) -> Any:
     """The name of a result of `get_relevance`, or its serialised form if it has none."""
-    for name, function in _BY_NAME.items():
+    for name, (function, _) in _BY_NAME.items():
         if function is relevance:
             return name
     return None if relevance is None else keras.saving.serialize_keras_object(relevance)
+
+
+def labels_of(relevance: object) -> str | None:
+    """What labels are for a result of `get_relevance`, in words; None if only the user knows."""
+    if relevance is None:
+        return "class ids"
+    return next((labels for function, labels in _BY_NAME.values() if function is relevance), None)

@@ -48,6 +48,7 @@ def assert_stored(stored, x, storage):
     tail=st.integers(0, 20),
 )
 @pytest.mark.further("float16")
+@pytest.mark.filterwarnings("ignore:.*vanish in float32")
 def test_what_is_stored_is_near_what_was_given(storage, scale, seed, tail):
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(7, 5)) * 10.0 ** -rng.integers(0, tail + 1, (7, 5)) * scale).astype("f4")
