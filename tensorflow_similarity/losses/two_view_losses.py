@@ -75,6 +75,9 @@ class TwoViewLoss(PerExampleLoss):
     takes_views = True
     #: Whether both sides must have the same embedding size.
     one_size: ClassVar[bool] = True
+    #: The argument of `ContrastiveModel` without which embeddings collapse: nothing in the loss
+    #: keeps those of different examples apart.
+    required: ClassVar[str | None] = None
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
         super().__init__(name=name, **options)
@@ -630,6 +633,8 @@ class SimSiamLoss(TwoViewLoss):
         2021, https://arxiv.org/abs/2011.10566
     """
 
+    required = "predictor"
+
     def __init__(
         self,
         projection_type: str = "negative_cosine_sim",
@@ -929,6 +934,8 @@ class DINOLoss(TwoViewLoss):
         https://arxiv.org/abs/2104.14294; Oquab et al., *DINOv2*, 2023,
         https://arxiv.org/abs/2304.07193
     """
+
+    required = "momentum"
 
     def __init__(
         self,

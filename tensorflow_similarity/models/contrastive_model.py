@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,8 +11,10 @@ from keras import ops
 
 from tensorflow_similarity import _checks as checks
 from tensorflow_similarity import _old_names
+from tensorflow_similarity._caller import levels_to_the_caller
 from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import DistanceLike
+from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
 
 __all__ = ["ContrastiveModel"]
@@ -149,6 +152,9 @@ class ContrastiveModel(PairedModel):
 
         Raises:
             TypeError: If `loss` is not a loss on two views.
+
+        Warns:
+            UserWarning: If the model lacks what keeps embeddings apart with this loss.
         """
         if inspect.isclass(loss) and issubclass(loss, keras.losses.Loss):
             loss = loss()
@@ -157,6 +163,15 @@ class ContrastiveModel(PairedModel):
                 "`loss` must be a loss on two views, such as SimCLRLoss(). "
                 f"Received: {loss!r}. For losses on labels use SimilarityModel."
             )
+        for part in parts_of(loss):
+            required = getattr(part, "required", None)
+            if required is not None and getattr(self, required) is None:
+                warnings.warn(
+                    f"{type(part).__name__} keeps no examples apart: without `{required}` all "
+                    f"embeddings become one. Pass ContrastiveModel({required}=...), or take a loss "
+                    "such as SimCLRLoss() or VICRegLoss().",
+                    stacklevel=levels_to_the_caller(),
+                )
         self._step_loss = loss
         super().compile(optimizer, None, *args, distance=distance, **kwargs)
 

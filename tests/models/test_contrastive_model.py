@@ -115,6 +115,21 @@ def test_two_views_from_outside_are_the_plain_loss(digits):
     np.testing.assert_allclose(model.test_on_batch(first, second, weight), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("make_loss", "required"),
+    [
+        (losses.SimSiamLoss, "predictor"),
+        (losses.DINOLoss, "momentum"),
+        (lambda: losses.MatryoshkaLoss(losses.SimSiamLoss(), [4, 16]), "predictor"),
+    ],
+)
+def test_a_model_that_lacks_what_keeps_embeddings_apart_warns(make_loss, required):
+    model = ContrastiveModel(backbone(), projector=projector())
+    with pytest.warns(UserWarning, match=rf"ContrastiveModel\({required}=\.\.\.\)") as warned:
+        model.compile("sgd", make_loss())
+    assert [each.filename for each in warned] == [__file__]
+
+
 def test_both_directions_against_the_momentum_encoder(digits):
     first, second = digits[0][:40], digits[0][40:80]
     model = make("BYOL", augmenter=False, run_eagerly=True)
