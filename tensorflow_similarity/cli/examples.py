@@ -329,6 +329,8 @@ def _target_size(image_shape: Any, size: str | None) -> tuple[int, int]:
         return height, width
     try:
         height, width = (int(side) for side in (size or "").lower().split("x"))
+        if min(height, width) < 1:
+            raise ValueError("no pixels")
     except ValueError:
         raise ValueError(
             f"--size must be like 224x224, as the model takes images of any size. Received: {size}."

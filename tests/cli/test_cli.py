@@ -305,6 +305,11 @@ def test_scale_and_size_of_images(capsys, images):
     assert 0.7 < largest.get(largest.ids).embeddings.max() <= 1
     assert main(arguments) == 1
     assert "--size" in capsys.readouterr().err
+    for size in ("0x5", "-1x5", "5", "5x5x3"):
+        assert main([*arguments, f"--size={size}"]) == 1
+        error = capsys.readouterr().err
+        assert "--size must be like 224x224" in error
+        assert f"Received: {size}." in error
 
 
 @pytest.mark.parametrize(
