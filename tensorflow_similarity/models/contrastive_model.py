@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from tensorflow_similarity._types import Tensor
 from tensorflow_similarity.distances.base import DistanceLike
 from tensorflow_similarity.losses.base import parts_of
 from tensorflow_similarity.models.paired_model import PairedModel, checked_layer, embedding_size
+from tensorflow_similarity.models.registered_losses import registered_loss
 
 __all__ = ["ContrastiveModel"]
 
@@ -156,8 +156,7 @@ class ContrastiveModel(PairedModel):
         Warns:
             UserWarning: If the model lacks what keeps embeddings apart with this loss.
         """
-        if inspect.isclass(loss) and issubclass(loss, keras.losses.Loss):
-            loss = loss()
+        loss = registered_loss(loss)
         if not getattr(loss, "takes_views", False):
             raise TypeError(
                 "`loss` must be a loss on two views, such as SimCLRLoss(). "

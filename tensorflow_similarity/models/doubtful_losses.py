@@ -24,7 +24,6 @@ def warn_of_doubtful(loss: object) -> None:
         loss: A loss, or a structure of them, as for `compile`.
     """
     for one in parts_of(loss):
-        one = one() if isinstance(one, type) and one in _MEASURED else one  # as Keras makes one
         value = _MEASURED.get(type(one))
         if value is None or not _as_it_comes(one):
             continue

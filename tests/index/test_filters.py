@@ -114,7 +114,7 @@ def slow(filter, id_, label, data):
 
 
 @pytest.mark.further
-@pytest.mark.filterwarnings("ignore:`filter` compares")
+@pytest.mark.filterwarnings("ignore:`filter` compares", "ignore:.*asks for -1")
 @settings(max_examples=300, deadline=None)
 @given(
     data=st.lists(PAYLOADS, min_size=1, max_size=9),

@@ -192,6 +192,7 @@ class Life(RuleBasedStateMachine):
 
 
 @pytest.mark.further
+@pytest.mark.filterwarnings("ignore:.*asks for -1")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_random_lives(monkeypatch, tmp_path, engine):
     require(engine)

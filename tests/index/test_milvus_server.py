@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +51,12 @@ class Server:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.pid = int(self.starter.stdout.readline())
+        started = self.starter.stdout.readline()
+        if not started:
+            self.starter.wait()
+            self.starter.stdout.close()
+            raise RuntimeError("The server did not start.")
+        self.pid = int(started)
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
@@ -62,9 +69,15 @@ class Server:
 def server(tmp_path_factory):
     pytest.importorskip("milvus", reason="the embedded server is not installed")
     pytest.importorskip("pymilvus", reason="the extra [milvus] is not installed")
-    running = Server(tmp_path_factory.mktemp("milvus"))
-    yield running
-    running.kill()
+    import fcntl
+
+    # A second one would wait for ports of the first, and give up: several processes may have tests
+    # of this file.
+    with open(Path(tempfile.gettempdir()) / "milvus-of-tests.lock", "w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)
+        running = Server(tmp_path_factory.mktemp("milvus"))
+        yield running
+        running.kill()
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ def compiled(loss):
         losses.CrossBatchMemory(losses.PNLoss(), memory_size=8),
         [losses.TripletHardLoss()],
         losses.TripletHardLoss,
+        [losses.TripletHardLoss],
     ],
-    ids=["triplet", "pn", "named", "memory", "list", "class"],
+    ids=["triplet", "pn", "named", "memory", "list", "class", "list of classes"],
 )
 @pytest.mark.further("named")
 def test_without_arguments_compile_says_what_to_take_and_loading_does_not(loss, tmp_path):
